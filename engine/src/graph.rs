@@ -1,0 +1,87 @@
+//! The graph a document lowers into: stages, references, order. It knows no YAML and no kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::Route;
+
+/// `stage` or `stage.port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The stage's name.
+    pub stage: String,
+    /// The port; `None` is the main output.
+    pub port: Option<String>,
+}
+
+/// Slots a stage takes while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors; `None` is the kind's own default (1).
+    pub cpus: Option<u32>,
+    /// Bytes of memory; enforced for workers.
+    pub memory: Option<u64>,
+    /// CUDA devices.
+    pub gpus: Option<u32>,
+}
+
+/// One stage as the document states it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StageSpec {
+    /// The name under `stages:`.
+    pub name: String,
+    /// `kind:`.
+    pub kind: String,
+    /// `inputs:` in document order: port, reference. The route of an input is `stages.<name>.inputs.<port>`.
+    pub inputs: Vec<(String, ReferenceSpec)>,
+    /// `needs:`: order without data.
+    pub needs: Vec<String>,
+    /// The kind's own parameters, structurally valid under its schema. A JSON object.
+    pub params: Value,
+    /// `description:`.
+    pub description: Option<String>,
+    /// `seed:`.
+    pub seed: Option<u64>,
+    /// `device:`.
+    pub device: Option<String>,
+    /// `resources:`.
+    pub resources: Resources,
+    /// `timeout:`.
+    pub timeout: Option<Duration>,
+    /// `retries:`: further attempts after a failure.
+    pub retries: u32,
+    /// `cache:`; `Some(false)` runs every time.
+    pub cache: Option<bool>,
+    /// `tags:`.
+    pub tags: Vec<String>,
+}
+
+/// A reference with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceSpec {
+    /// What it says.
+    pub reference: Reference,
+    /// Where.
+    pub route: Route,
+}
+
+/// A whole pipeline as the document states it: what the front end hands to [`crate::plan`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PipelineSpec {
+    /// `pipeline:`.
+    pub name: String,
+    /// `description:`.
+    pub description: Option<String>,
+    /// `seed:`; 0 when not given.
+    pub seed: u64,
+    /// `device:`; `auto` when not given.
+    pub device: String,
+    /// Stages in document order.
+    pub stages: Vec<StageSpec>,
+    /// `vars:` after overrides (for the record; already interpolated).
+    pub vars: BTreeMap<String, Value>,
+    /// Total slots: `resources:` of the pipeline; `None` is what the machine has.
+    pub resources: Resources,
+}

@@ -1,0 +1,4 @@
+//! What each kind of stage is: parameters, ports, static checks, type inference. No torch, no tables, no I/O.
+
+pub mod network;
+pub mod params;
