@@ -68,7 +68,14 @@ pub struct Cnn {
 
 impl Default for Cnn {
     fn default() -> Self {
-        Self { channels: vec![16, 32], kernel: 3, hidden: vec![64], activation: Activation::Relu, dropout: 0.0, batch_norm: true }
+        Self {
+            channels: vec![16, 32],
+            kernel: 3,
+            hidden: vec![64],
+            activation: Activation::Relu,
+            dropout: 0.0,
+            batch_norm: true,
+        }
     }
 }
 
