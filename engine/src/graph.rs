@@ -1,6 +1,7 @@
 //! The graph a document lowers into: stages, references, order. It knows no YAML and no kind.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -72,6 +73,8 @@ pub struct ReferenceSpec {
 pub struct PipelineSpec {
     /// `pipeline:`.
     pub name: String,
+    /// The folder relative paths start from: that of the pipeline's file (empty: the current one).
+    pub root: PathBuf,
     /// `description:`.
     pub description: Option<String>,
     /// `seed:`; 0 when not given.

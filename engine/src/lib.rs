@@ -1,6 +1,7 @@
 //! The plan and the run: no YAML, no torch, no terminal.
 
 pub mod artifact;
+pub mod dag;
 pub mod error;
 pub mod event;
 pub mod explain;
@@ -8,3 +9,4 @@ pub mod graph;
 pub mod kind;
 pub mod plan;
 pub mod protocol;
+pub mod toolchain;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::artifact::Types;
+use crate::error::Fault;
 use crate::graph::{PipelineSpec, Resources};
-use crate::kind::{CommandLine, Executor, FileInput, OutputPort, Stage};
+use crate::kind::{CommandLine, Executor, FileInput, Oracle, OutputPort, Registry, Stage};
 
 /// A stage by its position in [`Plan::stages`], which is in topological order (ties in document order).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,8 @@ pub struct Plan {
 pub struct PlannedStage {
     /// Its position.
     pub id: StageId,
+    /// Its position in [`PipelineSpec::stages`], which is in document order.
+    pub document: u32,
     /// Its name.
     pub name: String,
     /// The kind's name.
@@ -50,6 +53,8 @@ pub struct PlannedStage {
     pub types: Types,
     /// Outside files. A file that another stage writes is listed here, too, and that stage is among `after`.
     pub files: Vec<FileInput>,
+    /// Which of `files` other stages of the plan write; sorted by file.
+    pub written: Vec<Written>,
     /// The program, for `command`.
     pub command: Option<CommandLine>,
     /// The resolved seed.
@@ -64,6 +69,34 @@ pub struct PlannedStage {
     pub retries: u32,
     /// Whether its result may be reused.
     pub cache: bool,
+}
+
+/// A path edge: a file or folder the stage reads and another stage writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Written {
+    /// Index into [`PlannedStage::files`].
+    pub file: u32,
+    /// The stage that writes it (or something inside it).
+    pub from: StageId,
+    /// Which of its outputs.
+    pub output: u32,
+    /// Whether the file is that output and nothing else: then its digest is the output's, known without looking
+    /// at the project. Otherwise it is a part of the output, or a folder or pattern that holds it.
+    pub exact: bool,
+}
+
+/// What planning came to.
+pub struct Planned {
+    /// The plan; `None` when there is an error among the faults.
+    pub plan: Option<Plan>,
+    /// Errors and warnings, routes absolute, in document order.
+    pub faults: Vec<Fault>,
+}
+
+/// Proves a pipeline as far as it can be proved before anything runs, and orders it.
+pub fn plan(spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
+    let _ = (spec, registry, oracle);
+    Planned { plan: None, faults: Vec::new() }
 }
 
 /// A connected input.
