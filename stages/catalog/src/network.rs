@@ -1,5 +1,7 @@
 //! A network with every shape resolved: what training, pruning, quantisation and export share, and what a model
 //! bundle holds. Pruned shapes live here, in the artifact, never in code.
+//!
+//! [`Network::resolve`] expands what a document says (`mlp`, `cnn`, `linear`, `layers`) into a chain of [`Node`]s.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,4 +94,82 @@ pub enum Op {
     Flatten,
     /// x + f(x)
     Residual(Vec<Node>),
+}
+
+impl Network {
+    /// Shape of one row coming out: `[outputs]`.
+    pub fn output(&self) -> &[u64] {
+        self.nodes.last().map_or(&self.input, |node| &node.output)
+    }
+
+    /// Number of trained parameters. Running statistics of batch normalisation are not trained and do not count.
+    pub fn parameters(&self) -> u64 {
+        self.nodes.iter().map(Node::parameters).fold(0, u64::saturating_add)
+    }
+
+    /// Multiply-adds of convolutions and linear layers for one row. The rest (batch normalisation folds into the layer
+    /// before it, pointwise operations, pooling) is left out, as is usual.
+    pub fn operations(&self) -> u64 {
+        self.nodes.iter().map(Node::operations).fold(0, u64::saturating_add)
+    }
+
+    /// All nodes depth first, those inside residual branches after the node that holds them.
+    pub fn walk(&self) -> Vec<&Node> {
+        fn visit<'a>(nodes: &'a [Node], out: &mut Vec<&'a Node>) {
+            for node in nodes {
+                out.push(node);
+                if let Op::Residual(inner) = &node.op {
+                    visit(inner, out);
+                }
+            }
+        }
+        let mut out = Vec::new();
+        visit(&self.nodes, &mut out);
+        out
+    }
+}
+
+impl Node {
+    /// Number of trained parameters, those of a residual branch included.
+    pub fn parameters(&self) -> u64 {
+        match &self.op {
+            Op::Linear { inputs, outputs, bias } => {
+                inputs.saturating_mul(*outputs).saturating_add(if *bias { *outputs } else { 0 })
+            }
+            Op::Conv2d { inputs, outputs, kernel, bias, .. } => {
+                product(&[*inputs, *outputs, *kernel, *kernel]).saturating_add(if *bias { *outputs } else { 0 })
+            }
+            Op::BatchNorm { channels, .. } => channels.saturating_mul(2),
+            Op::Residual(nodes) => nodes.iter().map(Self::parameters).fold(0, u64::saturating_add),
+            Op::Activation(_)
+            | Op::Dropout { .. }
+            | Op::MaxPool2d { .. }
+            | Op::AvgPool2d { .. }
+            | Op::GlobalAvgPool
+            | Op::Flatten => 0,
+        }
+    }
+
+    /// Multiply-adds for one row; see [`Network::operations`].
+    pub fn operations(&self) -> u64 {
+        match &self.op {
+            Op::Linear { inputs, outputs, .. } => inputs.saturating_mul(*outputs),
+            Op::Conv2d { inputs, kernel, .. } => {
+                product(&[*inputs, *kernel, *kernel]).saturating_mul(product(&self.output))
+            }
+            Op::Residual(nodes) => nodes.iter().map(Self::operations).fold(0, u64::saturating_add),
+            _ => 0,
+        }
+    }
+}
+
+/// Number of elements of a shape; 1 for a scalar. Saturates.
+pub fn product(shape: &[u64]) -> u64 {
+    shape.iter().fold(1, |product, side| product.saturating_mul(*side))
+}
+
+/// How messages show a shape: `[1, 8, 8]`.
+pub fn shown(shape: &[u64]) -> String {
+    let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
+    format!("[{}]", sides.join(", "))
 }

@@ -1,0 +1,288 @@
+//! What a model sees: which columns, in what order, and how each becomes numbers.
+//!
+//! Static checks decide from inferred columns, the worker from the columns of the data it was given; both call
+//! [`decide`]. What an encoder *learns* (means, vocabularies) is not decided here but fitted on the training part.
+
+use std::collections::BTreeMap;
+
+use engine::artifact::{Column, DType, Role};
+use engine::error::{Fault, Route};
+use engine::route;
+use serde::{Deserialize, Serialize};
+
+use crate::network::{product, shown};
+use crate::params::train::{Encoder, Feature};
+use crate::pattern::{self, Matched};
+
+/// More distinct values than this in a `one_hot` column are worth a warning: most likely it is a name or an id.
+const MANY_VALUES: u64 = 1000;
+
+/// One column a model sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The raw column.
+    pub column: Column,
+    /// How it becomes numbers; never [`Encoder::Auto`].
+    pub encoder: Encoder,
+}
+
+impl Decision {
+    /// How many numbers one cell becomes; `None` when the number of distinct values is not known.
+    ///
+    /// `identity`: one for each element. `standard`: one for each element, and a scalar column that may have missing cells
+    /// has an indicator more. `one_hot`: one for each value, and one for missing cells when there may be any. A fit
+    /// may see fewer values than the type knows of (see [`Decision::exact`]).
+    pub fn width(&self) -> Option<u64> {
+        let indicator = u64::from(self.column.nullable);
+        match self.encoder {
+            Encoder::Auto | Encoder::Identity => Some(product(&self.column.shape)),
+            Encoder::Standard if self.column.shape.is_empty() => Some(1 + indicator),
+            Encoder::Standard => Some(product(&self.column.shape)),
+            Encoder::OneHot if self.column.dtype == DType::Bool => Some(2 + indicator),
+            Encoder::OneHot => self.column.classes.as_ref().map(|classes| classes.count + indicator),
+        }
+    }
+
+    /// Whether [`Decision::width`] is certain before the encoder is fitted.
+    pub fn exact(&self) -> bool {
+        self.encoder != Encoder::OneHot
+    }
+}
+
+/// All columns a model sees, in the order in which their encodings are joined.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Features {
+    /// At least one.
+    pub columns: Vec<Decision>,
+    /// Worth knowing; routes relative to the stage's mapping.
+    #[serde(skip)]
+    pub warnings: Vec<Fault>,
+}
+
+impl Features {
+    /// The image a model sees when its only feature is one tensor column of rank 3: `[channels, height, width]`.
+    pub fn image(&self) -> Option<&[u64]> {
+        match self.columns.as_slice() {
+            [one] if one.column.shape.len() == 3 => Some(&one.column.shape),
+            _ => None,
+        }
+    }
+
+    /// Shape of one encoded row: the image, or `[width]`; `None` while a width is not known.
+    pub fn input(&self) -> Option<Vec<u64>> {
+        if let Some(image) = self.image() {
+            return Some(image.to_vec());
+        }
+        let widths: Option<Vec<u64>> = self.columns.iter().map(Decision::width).collect();
+        Some(vec![widths?.iter().fold(0, |sum: u64, width| sum.saturating_add(*width))])
+    }
+
+    /// Whether [`Features::input`] is certain before the encoders are fitted.
+    pub fn exact(&self) -> bool {
+        self.columns.iter().all(Decision::exact)
+    }
+
+    /// The raw columns.
+    pub fn raw(&self) -> Vec<Column> {
+        self.columns.iter().map(|decision| decision.column.clone()).collect()
+    }
+}
+
+/// Decides what a model sees.
+///
+/// Without `features` it is every column of the role `feature` but the target, in the order of the data. With it, entries
+/// keep their order; an entry that names a column already taken changes its encoder only. A pattern never takes the
+/// target, nor a column of another role than `feature`.
+///
+/// # Errors
+/// All faults, with routes that start at `features`: unknown columns, the target among the features, a column that cannot be
+/// encoded (as said, or at all), nothing left.
+pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) -> Result<Features, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut warnings = Vec::new();
+    let chosen = match features {
+        None => columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.name != target && column.role == Role::Feature)
+            .map(|(position, _)| Choice { position, encoder: Encoder::Auto, route: None })
+            .collect(),
+        Some(entries) => choose(entries, columns, target, &mut faults),
+    };
+    let mut decided = Vec::new();
+    for choice in &chosen {
+        let column = &columns[choice.position];
+        match encode(column, choice.encoder) {
+            Ok(encoder) => {
+                let decision = Decision { column: column.clone(), encoder };
+                if let Some(fault) = crowded(&decision) {
+                    warnings.push(placed(fault, choice.route.as_ref()));
+                }
+                decided.push(decision);
+            }
+            Err(fault) => faults.push(placed(*fault, choice.route.as_ref())),
+        }
+    }
+    if chosen.is_empty() && faults.is_empty() {
+        let fault = Fault::error("features::none", "no column is left for the model to see")
+            .help("besides the target there must be a column with the role `feature`");
+        faults.push(if features.is_some() { fault.at(route!["features"]) } else { fault });
+    }
+    if faults.is_empty() { Ok(Features { columns: decided, warnings }) } else { Err(faults) }
+}
+
+/// A column taken, and what took it.
+struct Choice {
+    position: usize,
+    encoder: Encoder,
+    route: Option<Route>,
+}
+
+fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Vec<Fault>) -> Vec<Choice> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let mut chosen: Vec<Choice> = Vec::new();
+    let mut at: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut take = |position: usize, encoder: Encoder, route: &Route| {
+        let choice = Choice { position, encoder, route: Some(route.clone()) };
+        match at.get(&position) {
+            Some(index) => chosen[*index] = choice,
+            None => {
+                at.insert(position, chosen.len());
+                chosen.push(choice);
+            }
+        }
+    };
+    for (index, entry) in entries.iter().enumerate() {
+        let base = route!["features", index];
+        let listed: Vec<(&str, Route)> = match entry {
+            Feature::Pattern(pattern) => vec![(pattern.as_str(), base.clone())],
+            Feature::Encoded(encoded) => {
+                let base = base.join("columns");
+                (0..encoded.columns.0.len())
+                    .map(|i| (encoded.columns.0[i].as_str(), pattern::entry_route(&encoded.columns, i, &base)))
+                    .collect()
+            }
+        };
+        let encoder = match entry {
+            Feature::Pattern(_) => Encoder::Auto,
+            Feature::Encoded(encoded) => encoded.encode,
+        };
+        for (text, route) in listed {
+            match pattern::find(text, &names) {
+                None => faults.push(pattern::unknown(text, &names).at(route)),
+                Some(Matched::Name(position)) if columns[position].name == target => faults.push(
+                    Fault::error(
+                        "leakage::target_among_features",
+                        format!("`{target}` is the target and among the features"),
+                    )
+                    .help(format!("remove `{target}` from `features`: the model would be given the answer"))
+                    .at(route),
+                ),
+                Some(Matched::Name(position)) if !usable(&columns[position]) => faults.push(
+                    Fault::error(
+                        "features::role",
+                        format!("`{}` has the role `{}` and is never a feature", text, role(&columns[position])),
+                    )
+                    .help(format!(
+                        "remove it from `features`, or give `{text}` the role `feature` where it is collected"
+                    ))
+                    .at(route),
+                ),
+                Some(Matched::Name(position)) => take(position, encoder, &route),
+                Some(Matched::Pattern(positions)) => {
+                    let free = |at: &&usize| columns[**at].name != target && usable(&columns[**at]);
+                    for position in positions.iter().filter(free) {
+                        take(*position, encoder, &route);
+                    }
+                }
+            }
+        }
+    }
+    chosen
+}
+
+fn usable(column: &Column) -> bool {
+    column.role == Role::Feature
+}
+
+fn role(column: &Column) -> &'static str {
+    match column.role {
+        Role::Feature => "feature",
+        Role::Target => "target",
+        Role::Id => "id",
+        Role::Ignore => "ignore",
+    }
+}
+
+/// The encoder of a column: what was asked for where it fits, what its type suggests for `auto`.
+///
+/// # Errors
+/// `features::encoder` when it does not fit, `features::unencodable` when nothing does.
+pub fn encode(column: &Column, asked: Encoder) -> Result<Encoder, Box<Fault>> {
+    let tensor = !column.shape.is_empty();
+    let numeric = column.dtype.is_numeric();
+    let name = &column.name;
+    let wrong = |what: &str, help: String| {
+        Err(Box::new(
+            Fault::error(
+                "features::encoder",
+                format!("`{what}` cannot encode `{name}`, which is {}", column.type_name()),
+            )
+            .help(help),
+        ))
+    };
+    match asked {
+        Encoder::Auto if numeric => Ok(Encoder::Standard),
+        Encoder::Auto if !tensor && matches!(column.dtype, DType::String | DType::Bool) => Ok(Encoder::OneHot),
+        Encoder::Auto => Err(Box::new(
+            Fault::error(
+                "features::unencodable",
+                format!("`{name}` is {}, which no encoder turns into numbers", column.type_name()),
+            )
+            .help(match column.dtype {
+                DType::Date | DType::Datetime => {
+                    format!(
+                        "leave it out of `features`, drop it, or `cast: {{ {name}: int64 }}` in a `preprocess` stage"
+                    )
+                }
+                _ => "leave it out of `features`, or drop it in a `preprocess` stage".to_owned(),
+            }),
+        )),
+        Encoder::Identity | Encoder::Standard if numeric || (column.dtype == DType::Bool && !tensor) => Ok(asked),
+        Encoder::Identity => wrong("identity", "`identity` wants numbers; text has `one_hot`".to_owned()),
+        Encoder::Standard => wrong("standard", "`standard` wants numbers; text has `one_hot`".to_owned()),
+        Encoder::OneHot if tensor => {
+            wrong("one_hot", format!("a tensor of {} has `standard` or `identity`", shown(&column.shape)))
+        }
+        Encoder::OneHot if column.dtype.is_float() => {
+            wrong("one_hot", "cast it to an integer or a string first, or use `standard`".to_owned())
+        }
+        Encoder::OneHot if column.dtype == DType::Binary => wrong("one_hot", "drop it, or cast it first".to_owned()),
+        Encoder::OneHot => Ok(Encoder::OneHot),
+    }
+}
+
+fn crowded(decision: &Decision) -> Option<Fault> {
+    let count = decision.column.classes.as_ref()?.count;
+    if decision.encoder != Encoder::OneHot || count <= MANY_VALUES {
+        return None;
+    }
+    let name = &decision.column.name;
+    Some(
+        Fault::warning(
+            "features::many_values",
+            format!("`{name}` has {count} distinct values, each of which becomes an input"),
+        )
+        .help(format!("if `{name}` names rows, give it the role `id` where it is collected")),
+    )
+}
+
+fn placed(fault: Fault, route: Option<&Route>) -> Fault {
+    match route {
+        Some(route) => fault.at(route.clone()),
+        None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use engine::artifact::Classes;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn column(name: &str, dtype: DType) -> Column {
+    Column::new(name, dtype)
+}
+
+fn text(name: &str, count: u64, nullable: bool) -> Column {
+    Column { classes: Some(Classes { count, values: Vec::new() }), nullable, ..column(name, DType::String) }
+}
+
+/// Penguins, more or less.
+fn penguins() -> Vec<Column> {
+    vec![
+        text("species", 3, false),
+        text("island", 3, false),
+        Column { nullable: true, ..column("bill_10", DType::Float64) },
+        Column { nullable: true, ..column("bill_9", DType::Float64) },
+        text("sex", 2, true),
+        Column { role: Role::Id, ..column("tag", DType::String) },
+        column("seen", DType::Date),
+        column("alive", DType::Bool),
+    ]
+}
+
+fn features(value: Value) -> Vec<Feature> {
+    serde_json::from_value(value).unwrap()
+}
+
+fn seen(features: &Features) -> Vec<(&str, Encoder, Option<u64>)> {
+    features.columns.iter().map(|d| (d.column.name.as_str(), d.encoder, d.width())).collect()
+}
+
+#[test]
+fn by_default_every_other_column_is_seen_and_encoded_by_its_type() {
+    let columns: Vec<Column> = penguins().into_iter().filter(|column| column.name != "seen").collect();
+    let decided = decide(None, &columns, "species").unwrap();
+    assert_eq!(
+        seen(&decided),
+        [
+            ("island", Encoder::OneHot, Some(3)),
+            ("bill_10", Encoder::Standard, Some(2)),
+            ("bill_9", Encoder::Standard, Some(2)),
+            ("sex", Encoder::OneHot, Some(3)),
+            ("alive", Encoder::OneHot, Some(2)),
+        ]
+    );
+    assert_eq!(decided.input(), Some(vec![12]));
+    assert!(!decided.exact());
+    let unknown = vec![column("island", DType::String), column("label", DType::Int64)];
+    assert_eq!(decide(None, &unknown, "label").unwrap().input(), None);
+}
+
+#[test]
+fn patterns_are_in_natural_order_and_later_entries_change_the_encoder() {
+    let asked = features(json!(["bill_*", "island", { "columns": ["bill_10"], "encode": "identity" }]));
+    let decided = decide(Some(&asked), &penguins(), "species").unwrap();
+    assert_eq!(
+        seen(&decided),
+        [
+            ("bill_9", Encoder::Standard, Some(2)),
+            ("bill_10", Encoder::Identity, Some(1)),
+            ("island", Encoder::OneHot, Some(3)),
+        ]
+    );
+    assert_eq!(decided.input(), Some(vec![6]));
+}
+
+#[test]
+fn a_pattern_takes_neither_the_target_nor_other_roles() {
+    let columns: Vec<Column> = penguins().into_iter().filter(|column| column.name != "seen").collect();
+    let decided = decide(Some(&features(json!(["*"]))), &columns, "sex").unwrap();
+    let names: Vec<&str> = decided.columns.iter().map(|d| d.column.name.as_str()).collect();
+    assert_eq!(names, ["alive", "bill_9", "bill_10", "island", "species"]);
+}
+
+#[test]
+fn one_tensor_of_rank_three_is_an_image() {
+    let image = Column { shape: vec![1, 8, 8], ..column("image", DType::Float32) };
+    let columns = vec![image.clone(), column("label", DType::Int64)];
+    let decided = decide(None, &columns, "label").unwrap();
+    assert_eq!(decided.image(), Some([1, 8, 8].as_slice()));
+    assert_eq!(decided.input(), Some(vec![1, 8, 8]));
+    assert!(decided.exact());
+    let beside = vec![image, column("age", DType::Int64), column("label", DType::Int64)];
+    assert_eq!(decide(None, &beside, "label").unwrap().input(), Some(vec![65]));
+}
+
+#[test]
+fn every_fault_has_its_code_and_place() {
+    let cases = [
+        (json!(["islnd"]), "data::unknown_column", "features[0]"),
+        (json!(["bil_*"]), "data::no_match", "features[0]"),
+        (json!([{ "columns": ["island", "sx"] }]), "data::unknown_column", "features[0].columns[1]"),
+        (json!(["island", "species"]), "leakage::target_among_features", "features[1]"),
+        (json!(["tag"]), "features::role", "features[0]"),
+        (json!(["seen"]), "features::unencodable", "features[0]"),
+        (json!([{ "columns": "island", "encode": "standard" }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "island", "encode": "identity" }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "bill_9", "encode": "one_hot" }]), "features::encoder", "features[0].columns"),
+        (json!([]), "features::none", "features"),
+    ];
+    for (asked, code, route) in cases {
+        let faults = decide(Some(&features(asked.clone())), &penguins(), "species").unwrap_err();
+        assert_eq!(faults.len(), 1, "{asked}");
+        assert_eq!(faults[0].code, code, "{asked}");
+        assert_eq!(faults[0].route.as_ref().unwrap().to_string(), route, "{asked}");
+        assert!(faults[0].help.is_some(), "{asked}");
+    }
+}
+
+#[test]
+fn without_features_an_unencodable_column_is_a_fault_of_the_stage() {
+    let faults = decide(None, &penguins(), "species").unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert_eq!((faults[0].code.as_str(), &faults[0].route), ("features::unencodable", &None));
+    let faults = decide(None, &[column("label", DType::Int64)], "label").unwrap_err();
+    assert_eq!(faults[0].code, "features::none");
+}
+
+#[test]
+fn a_crowded_category_is_a_warning() {
+    let columns = vec![text("name", 5000, false), column("label", DType::Int64)];
+    let decided = decide(None, &columns, "label").unwrap();
+    assert_eq!(decided.warnings.len(), 1);
+    assert_eq!(decided.warnings[0].code, "features::many_values");
+}

@@ -1,0 +1,311 @@
+//! From a document's model to a [`Network`]: shapes carried from layer to layer, every misfit found and placed.
+
+use engine::error::{Fault, Route};
+use engine::route;
+
+use crate::network::{Network, Node, Op, product, shown};
+use crate::params::network::{Activation, BatchNorm, Cnn, Conv2d, Dropout, Layer, LinearLayer, Mlp, Model, Pool2d};
+
+/// A network larger than this (in parameters) is refused: 64 GiB of 32-bit floats is a mistake in a number.
+const MOST_PARAMETERS: u64 = 1 << 34;
+
+impl Network {
+    /// The model a stage trains when it names none: `cnn` for an image of at least 4×4, else `mlp`.
+    pub fn default_model(input: &[u64]) -> Model {
+        match input {
+            [_, height, width] if *height >= 4 && *width >= 4 => Model::Cnn(Cnn::default()),
+            _ => Model::Mlp(Mlp::default()),
+        }
+    }
+
+    /// Expands a model for rows of the shape `input` (`[d]` or `[channels, height, width]`).
+    ///
+    /// The output layer, a linear one of width `outputs`, is added unless the last of `layers` already is that.
+    /// A linear layer that meets `[c, h, w]` gets a `flatten` before it.
+    ///
+    /// # Errors
+    /// Every layer that does not fit what it meets; routes start at `model`.
+    pub fn resolve(model: &Model, input: &[u64], outputs: u64) -> Result<Network, Vec<Fault>> {
+        let mut chain = Chain::new("", input.to_vec());
+        match model {
+            Model::Linear(_) => {}
+            Model::Mlp(mlp) => chain.mlp(mlp),
+            Model::Cnn(cnn) => chain.cnn(cnn, &route!["model", "cnn"]),
+            Model::Layers(layers) => chain.layers(layers, &route!["model", "layers"]),
+        }
+        if !chain.faults.is_empty() {
+            return Err(chain.faults);
+        }
+        let fits = matches!(model, Model::Layers(_))
+            && matches!(chain.nodes.last(), Some(Node { op: Op::Linear { outputs: last, .. }, .. }) if *last == outputs);
+        if !fits {
+            chain.linear(outputs, true);
+        }
+        let network = Network { input: input.to_vec(), nodes: chain.nodes };
+        let parameters = network.parameters();
+        if parameters > MOST_PARAMETERS {
+            return Err(vec![
+                Fault::error("model::too_large", format!("the model would have {parameters} parameters"))
+                    .help("a width or a number of channels is too large")
+                    .at(route!["model"]),
+            ]);
+        }
+        Ok(network)
+    }
+}
+
+/// A chain of nodes that grows at its end.
+struct Chain {
+    /// Put before every name: empty, or `3.` inside the residual `3`.
+    prefix: String,
+    nodes: Vec<Node>,
+    shape: Vec<u64>,
+    faults: Vec<Fault>,
+}
+
+impl Chain {
+    fn new(prefix: &str, shape: Vec<u64>) -> Self {
+        Self { prefix: prefix.to_owned(), nodes: Vec::new(), shape, faults: Vec::new() }
+    }
+
+    fn push(&mut self, op: Op, output: Vec<u64>) {
+        let name = format!("{}{}", self.prefix, self.nodes.len());
+        let input = std::mem::replace(&mut self.shape, output.clone());
+        self.nodes.push(Node { name, op, input, output });
+    }
+
+    fn pointwise(&mut self, op: Op) {
+        let shape = self.shape.clone();
+        self.push(op, shape);
+    }
+
+    fn linear(&mut self, units: u64, bias: bool) {
+        if self.shape.len() != 1 {
+            let width = product(&self.shape);
+            self.push(Op::Flatten, vec![width]);
+        }
+        self.push(Op::Linear { inputs: self.shape[0], outputs: units, bias }, vec![units]);
+    }
+
+    fn dropout(&mut self, p: f64) {
+        if p > 0.0 {
+            self.pointwise(Op::Dropout { p });
+        }
+    }
+
+    fn batch_norm(&mut self, options: &BatchNorm) {
+        self.pointwise(Op::BatchNorm { channels: self.shape[0], momentum: options.momentum, eps: options.eps });
+    }
+
+    fn mlp(&mut self, mlp: &Mlp) {
+        for width in &mlp.hidden {
+            self.linear(u64::from(*width), !mlp.batch_norm);
+            if mlp.batch_norm {
+                self.batch_norm(&BatchNorm::default());
+            }
+            self.pointwise(Op::Activation(mlp.activation));
+            self.dropout(mlp.dropout);
+        }
+    }
+
+    fn cnn(&mut self, cnn: &Cnn, route: &Route) {
+        let &[_, height, width] = self.shape.as_slice() else {
+            self.faults.push(
+                Fault::error(
+                    "model::not_an_image",
+                    format!("`cnn` wants an image `[channels, height, width]`, the features give {}", shown(&self.shape)),
+                )
+                .help("make one image column the only feature (`preprocess` packs pixels: `pack: { columns: \"pixel_*\", into: image, shape: [1, 8, 8] }`), or use `mlp`")
+                .at(route.clone()),
+            );
+            return;
+        };
+        if cnn.kernel.is_multiple_of(2) {
+            self.faults.push(
+                Fault::error(
+                    "model::even_kernel",
+                    format!("a kernel of {} does not keep the size of the image", cnn.kernel),
+                )
+                .help(format!("use an odd side, such as {}", cnn.kernel + 1))
+                .at(route.join("kernel")),
+            );
+            return;
+        }
+        let (mut height, mut width) = (height, width);
+        let kernel = u64::from(cnn.kernel);
+        for channels in &cnn.channels {
+            let outputs = u64::from(*channels);
+            let conv = Op::Conv2d {
+                inputs: self.shape[0],
+                outputs,
+                kernel,
+                stride: 1,
+                padding: (kernel - 1) / 2,
+                bias: !cnn.batch_norm,
+            };
+            self.push(conv, vec![outputs, height, width]);
+            if cnn.batch_norm {
+                self.batch_norm(&BatchNorm::default());
+            }
+            self.pointwise(Op::Activation(cnn.activation));
+            if height >= 4 && width >= 4 {
+                (height, width) = (height / 2, width / 2);
+                self.push(Op::MaxPool2d { size: 2, stride: 2 }, vec![outputs, height, width]);
+            }
+        }
+        let flat = product(&self.shape);
+        self.push(Op::Flatten, vec![flat]);
+        for width in &cnn.hidden {
+            self.dropout(cnn.dropout);
+            self.linear(u64::from(*width), true);
+            self.pointwise(Op::Activation(cnn.activation));
+        }
+        self.dropout(cnn.dropout);
+    }
+
+    fn layers(&mut self, layers: &[Layer], route: &Route) {
+        for (position, layer) in layers.iter().enumerate() {
+            let at = route.join(position);
+            if let Err(fault) = self.layer(layer, &at) {
+                self.faults.push(*fault);
+                // The shape that would come out is not known, so later layers cannot be judged.
+                return;
+            }
+        }
+    }
+
+    fn layer(&mut self, layer: &Layer, at: &Route) -> Result<(), Box<Fault>> {
+        match layer {
+            Layer::Linear(LinearLayer { units, bias }) => self.linear(u64::from(*units), *bias),
+            Layer::Conv2d(conv) => self.conv(conv, at)?,
+            Layer::BatchNorm(options) => self.batch_norm(options),
+            Layer::Relu => self.pointwise(Op::Activation(Activation::Relu)),
+            Layer::Gelu => self.pointwise(Op::Activation(Activation::Gelu)),
+            Layer::Silu => self.pointwise(Op::Activation(Activation::Silu)),
+            Layer::Tanh => self.pointwise(Op::Activation(Activation::Tanh)),
+            Layer::Sigmoid => self.pointwise(Op::Activation(Activation::Sigmoid)),
+            Layer::Dropout(Dropout { p }) => self.pointwise(Op::Dropout { p: *p }),
+            Layer::MaxPool2d(pool) => {
+                let (size, stride, output) = self.pool(pool, "max_pool2d", at)?;
+                self.push(Op::MaxPool2d { size, stride }, output);
+            }
+            Layer::AvgPool2d(pool) => {
+                let (size, stride, output) = self.pool(pool, "avg_pool2d", at)?;
+                self.push(Op::AvgPool2d { size, stride }, output);
+            }
+            Layer::GlobalAvgPool => {
+                let [channels, _, _] = self.image("global_avg_pool", at)?;
+                self.push(Op::GlobalAvgPool, vec![channels]);
+            }
+            Layer::Flatten => {
+                let width = product(&self.shape);
+                self.push(Op::Flatten, vec![width]);
+            }
+            Layer::Residual(inner) => self.residual(inner, at)?,
+        }
+        Ok(())
+    }
+
+    fn conv(&mut self, conv: &Conv2d, at: &Route) -> Result<(), Box<Fault>> {
+        let [inputs, height, width] = self.image("conv2d", at)?;
+        let kernel = u64::from(conv.kernel);
+        let stride = u64::from(conv.stride).max(1);
+        let padding = conv.padding.map_or((kernel - 1) / 2, u64::from);
+        if kernel > height + 2 * padding || kernel > width + 2 * padding {
+            return Err(Box::new(
+                Fault::error(
+                    "model::window_too_large",
+                    format!(
+                        "`conv2d` with kernel {kernel} and padding {padding} does not fit in {}",
+                        shown(&self.shape)
+                    ),
+                )
+                .help("use a smaller kernel, more padding, or less pooling before this layer")
+                .at(at.join("conv2d").join("kernel")),
+            ));
+        }
+        let outputs = u64::from(conv.channels);
+        let side = |side: u64| (side + 2 * padding - kernel) / stride + 1;
+        let output = vec![outputs, side(height), side(width)];
+        self.push(Op::Conv2d { inputs, outputs, kernel, stride, padding, bias: conv.bias }, output);
+        Ok(())
+    }
+
+    /// Size, stride and the output's shape.
+    fn pool(&self, pool: &Pool2d, name: &str, at: &Route) -> Result<(u64, u64, Vec<u64>), Box<Fault>> {
+        let [channels, height, width] = self.image(name, at)?;
+        let size = u64::from(pool.size).max(1);
+        let stride = pool.stride.map_or(size, u64::from).max(1);
+        if size > height || size > width {
+            return Err(Box::new(
+                Fault::error(
+                    "model::window_too_large",
+                    format!("`{name}` with a window of {size} does not fit in {}", shown(&self.shape)),
+                )
+                .help("use a smaller window, or pool less before this layer")
+                .at(at.join(name).join("size")),
+            ));
+        }
+        let side = |side: u64| (side - size) / stride + 1;
+        Ok((size, stride, vec![channels, side(height), side(width)]))
+    }
+
+    fn residual(&mut self, inner: &[Layer], at: &Route) -> Result<(), Box<Fault>> {
+        let at = at.join("residual");
+        if inner.is_empty() {
+            return Err(Box::new(
+                Fault::error("model::empty_residual", "`residual` has no layers")
+                    .help("list the layers of f in x + f(x)")
+                    .at(at),
+            ));
+        }
+        let mut branch = Chain::new(&format!("{}{}.", self.prefix, self.nodes.len()), self.shape.clone());
+        branch.layers(inner, &at);
+        if !branch.faults.is_empty() {
+            self.faults.append(&mut branch.faults);
+        } else if branch.shape != self.shape {
+            self.faults.push(
+                Fault::error(
+                    "model::residual_shape",
+                    format!(
+                        "`residual` adds {} to {}: the layers inside must keep the shape",
+                        shown(&branch.shape),
+                        shown(&self.shape)
+                    ),
+                )
+                .help(match (self.shape.as_slice(), branch.shape.as_slice()) {
+                    ([channels, _, _], [other, _, _]) if channels != other => {
+                        format!("end the branch with {channels} channels")
+                    }
+                    ([_, _, _], [_, _, _]) => "use stride 1, no pooling and padding (kernel − 1) / 2 inside".to_owned(),
+                    ([width], _) => format!("end the branch with `linear: {{ units: {width} }}`"),
+                    _ => "the branch must not flatten".to_owned(),
+                })
+                .at(at),
+            );
+        }
+        // Whatever is wrong inside, what a residual gives has the shape it was given: later layers can be judged.
+        self.pointwise(Op::Residual(branch.nodes));
+        Ok(())
+    }
+
+    fn image(&self, name: &str, at: &Route) -> Result<[u64; 3], Box<Fault>> {
+        <[u64; 3]>::try_from(self.shape.as_slice()).map_err(|_| {
+            Box::new(
+                Fault::error(
+                    "model::shape",
+                    format!("`{name}` wants `[channels, height, width]` and meets {}", shown(&self.shape)),
+                )
+                .help(if self.nodes.is_empty() {
+                    "make one image column the only feature (`preprocess` has `pack`)"
+                } else {
+                    "put this layer before the first `linear`, `flatten` or `global_avg_pool`"
+                })
+                .at(at.clone()),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
