@@ -167,6 +167,8 @@ pub struct CommandLine {
 pub struct InferContext<'a> {
     /// The stage's name.
     pub stage: &'a str,
+    /// The ports the document connects, in order: also those whose stage could not be typed.
+    pub connected: &'a [&'a str],
     /// Types at the connected input ports.
     pub inputs: &'a Types,
     /// Answers questions only a worker can: what columns does this file have, what does this expression give.
