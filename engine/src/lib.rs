@@ -10,3 +10,4 @@ pub mod kind;
 pub mod plan;
 pub mod protocol;
 pub mod toolchain;
+pub mod worker;

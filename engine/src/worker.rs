@@ -1,0 +1,12 @@
+//! The loop both workers share: say hello, read a request, run it behind one panic boundary, answer.
+//!
+//! A worker ends when its stdin closes, also in the middle of a stage: the engine is gone and nobody will ever read the
+//! answer. That is noticed by a thread of its own, so native code that computes for minutes does not delay it.
+
+mod channel;
+mod panics;
+mod serve;
+mod stdout;
+
+pub use self::channel::Channel;
+pub use self::serve::{Program, serve};
