@@ -1,1 +1,9 @@
-//! placeholder
+//! What the learning kinds do, on libtorch: train, evaluate, compress, export. The only crate that names `tch`.
+
+pub mod bundle;
+pub mod dataset;
+pub mod encode;
+pub mod fault;
+pub mod network;
+pub mod random;
+pub mod raw;

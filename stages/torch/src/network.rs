@@ -1,0 +1,445 @@
+//! The torch side of a [`Network`]: its tensors, their first values, and the pass forward.
+
+use std::collections::BTreeMap;
+
+use catalog::network::{Network, Node, Op};
+use catalog::params::network::Activation;
+use engine::error::Fault;
+use tch::{Device, Kind, Tensor};
+
+use crate::fault::{During, Outcome, shape};
+use crate::random::Random;
+use crate::raw;
+
+/// A network with weights.
+#[derive(Debug)]
+pub struct Net {
+    network: Network,
+    layers: Vec<Layer>,
+    device: Device,
+}
+
+/// One layer with its tensors.
+#[derive(Debug)]
+pub struct Layer {
+    /// What it is.
+    pub node: Node,
+    /// `weight`, when the layer has one.
+    pub weight: Option<Tensor>,
+    /// `bias`, when the layer has one.
+    pub bias: Option<Tensor>,
+    /// `running_mean` and `running_var` of a batch normalisation.
+    pub running: Option<(Tensor, Tensor)>,
+    /// The layers inside a residual branch.
+    pub inner: Vec<Layer>,
+}
+
+/// How a network is gone through.
+pub enum Pass<'a> {
+    /// Running statistics, no dropout.
+    Eval,
+    /// Batch statistics (and running ones moved), dropout masks drawn from here.
+    Train(&'a mut Random),
+}
+
+/// A tensor of a network and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// `3.weight`.
+    pub name: String,
+    /// As libtorch wants it.
+    pub shape: Vec<i64>,
+    /// Whether training changes it by gradient (running statistics are not).
+    pub trained: bool,
+}
+
+/// The tensors of one node (not of those inside a residual), in order: (suffix, shape, trained).
+fn node_tensors(node: &Node) -> Vec<(&'static str, Vec<i64>, bool)> {
+    match &node.op {
+        Op::Linear { inputs, outputs, bias } => {
+            let mut tensors = vec![("weight", vec![*outputs as i64, *inputs as i64], true)];
+            if *bias {
+                tensors.push(("bias", vec![*outputs as i64], true));
+            }
+            tensors
+        }
+        Op::Conv2d { inputs, outputs, kernel, bias, .. } => {
+            let side = *kernel as i64;
+            let mut tensors = vec![("weight", vec![*outputs as i64, *inputs as i64, side, side], true)];
+            if *bias {
+                tensors.push(("bias", vec![*outputs as i64], true));
+            }
+            tensors
+        }
+        Op::BatchNorm { channels, .. } => {
+            let size = vec![*channels as i64];
+            vec![
+                ("weight", size.clone(), true),
+                ("bias", size.clone(), true),
+                ("running_mean", size.clone(), false),
+                ("running_var", size, false),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every tensor a network has, in the order of its layers.
+pub fn tensor_specs(network: &Network) -> Vec<TensorSpec> {
+    fn walk(nodes: &[Node], out: &mut Vec<TensorSpec>) {
+        for node in nodes {
+            for (suffix, shape, trained) in node_tensors(node) {
+                out.push(TensorSpec { name: format!("{}.{suffix}", node.name), shape, trained });
+            }
+            if let Op::Residual(inner) = &node.op {
+                walk(inner, out);
+            }
+        }
+    }
+    let mut specs = Vec::new();
+    walk(&network.nodes, &mut specs);
+    specs
+}
+
+impl Net {
+    /// A network with fresh weights, as PyTorch's `nn.Linear` and `nn.Conv2d` start: uniform in ±1/√fan_in for weight
+    /// and bias (Kaiming uniform with a = √5; He et al. 2015); batch normalisation starts as the identity.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn fresh(network: &Network, random: &mut Random, device: Device) -> Outcome<Self> {
+        let mut tensors = BTreeMap::new();
+        fill(&network.nodes, random, &mut tensors)?;
+        Self::from_tensors(network, tensors, device)
+    }
+
+    /// A network with given weights, moved to the device. The tensors become its own.
+    ///
+    /// # Errors
+    /// `model::tensors` when one is missing, too many, or of another shape.
+    pub fn from_tensors(network: &Network, mut tensors: BTreeMap<String, Tensor>, device: Device) -> Outcome<Self> {
+        let layers = build(&network.nodes, &mut tensors, device)?;
+        if let Some(name) = tensors.keys().next() {
+            return Err(misfit(format!("it has a tensor `{name}` that no layer wants")));
+        }
+        Ok(Self { network: network.clone(), layers, device })
+    }
+
+    /// What it is.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its layers in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The tensors that training changes by gradient, in the order of the layers.
+    pub fn parameters(&self) -> Vec<(String, &Tensor)> {
+        self.collect(|layer, out| {
+            let tensors = [("weight", layer.weight.as_ref()), ("bias", layer.bias.as_ref())];
+            for (suffix, tensor) in tensors {
+                out.extend(tensor.map(|tensor| (format!("{}.{suffix}", layer.node.name), tensor)));
+            }
+        })
+    }
+
+    /// The running statistics, in the order of the layers.
+    pub fn buffers(&self) -> Vec<(String, &Tensor)> {
+        self.collect(|layer, out| {
+            if let Some((mean, variance)) = &layer.running {
+                out.push((format!("{}.running_mean", layer.node.name), mean));
+                out.push((format!("{}.running_var", layer.node.name), variance));
+            }
+        })
+    }
+
+    fn collect<'a>(&'a self, take: impl Fn(&'a Layer, &mut Vec<(String, &'a Tensor)>)) -> Vec<(String, &'a Tensor)> {
+        fn walk<'a, F>(layers: &'a [Layer], take: &F, out: &mut Vec<(String, &'a Tensor)>)
+        where
+            F: Fn(&'a Layer, &mut Vec<(String, &'a Tensor)>),
+        {
+            for layer in layers {
+                take(layer, out);
+                walk(&layer.inner, take, out);
+            }
+        }
+        let mut out = Vec::new();
+        walk(&self.layers, &take, &mut out);
+        out
+    }
+
+    /// Copies of all tensors, on the CPU and contiguous, by name.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn state(&self) -> Outcome<BTreeMap<String, Tensor>> {
+        let mut state = BTreeMap::new();
+        for (name, tensor) in self.parameters().into_iter().chain(self.buffers()) {
+            state.insert(name, copy(tensor, Device::Cpu)?);
+        }
+        Ok(state)
+    }
+
+    /// Overwrites all tensors, keeping the storage.
+    ///
+    /// # Errors
+    /// `model::tensors` when one is missing or of another shape.
+    pub fn set_state(&mut self, state: &BTreeMap<String, Tensor>) -> Outcome<()> {
+        let _guard = tch::no_grad_guard();
+        for (name, tensor) in self.parameters().into_iter().chain(self.buffers()) {
+            let value = state.get(&name).ok_or_else(|| misfit(format!("tensor `{name}` is missing")))?;
+            if value.size() != tensor.size() {
+                return Err(misfit(format!(
+                    "tensor `{name}` has the shape {} and not {}",
+                    shape(&value.size()),
+                    shape(&tensor.size())
+                )));
+            }
+            tensor.shallow_clone().f_copy_(value).during(|| format!("setting `{name}`"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether gradients are wanted for its parameters.
+    pub fn require_gradients(&self, wanted: bool) {
+        for (_, tensor) in self.parameters() {
+            let _ = tensor.set_requires_grad(wanted);
+        }
+    }
+
+    /// Rows `[n, input...]` to outputs `[n, output]` (logits, or standardised numbers).
+    ///
+    /// # Errors
+    /// `torch::operator` naming the layer and the shapes.
+    pub fn forward(&self, rows: &Tensor, pass: &mut Pass<'_>) -> Outcome<Tensor> {
+        run(&self.layers, rows, pass, &mut |_, _, _| ())
+    }
+
+    /// The same without dropout, showing every layer with what goes in and what comes out: calibration, ranking of
+    /// units, and finding the first layer that is not finite.
+    ///
+    /// # Errors
+    /// As [`Net::forward`].
+    pub fn forward_observed(
+        &self,
+        rows: &Tensor,
+        observer: &mut dyn FnMut(&Node, &Tensor, &Tensor),
+    ) -> Outcome<Tensor> {
+        run(&self.layers, rows, &mut Pass::Eval, observer)
+    }
+
+    /// Whether some layer normalises over the batch: such a network cannot be trained on one row.
+    pub fn normalises(&self) -> bool {
+        !self.buffers().is_empty()
+    }
+}
+
+/// A contiguous copy that shares nothing and has no history.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn copy(tensor: &Tensor, device: Device) -> Outcome<Tensor> {
+    let _guard = tch::no_grad_guard();
+    let fill = || -> Result<Tensor, tch::TchError> {
+        let mut fresh = Tensor::f_empty(tensor.size(), (tensor.f_kind()?, device))?;
+        fresh.f_copy_(tensor)?;
+        Ok(fresh)
+    };
+    fill().during(|| "copying a tensor".to_owned())
+}
+
+fn misfit(what: String) -> Fault {
+    Fault::error("model::tensors", format!("the model's weights do not fit its network: {what}"))
+        .help("the model is damaged or was made by another version; run the stage that makes it again")
+}
+
+/// Draws in the order of the layers, weight before bias: the order is part of what a seed means.
+fn fill(nodes: &[Node], random: &mut Random, out: &mut BTreeMap<String, Tensor>) -> Outcome<()> {
+    for node in nodes {
+        for (suffix, size, _) in node_tensors(node) {
+            let options = (Kind::Float, Device::Cpu);
+            let name = format!("{}.{suffix}", node.name);
+            let mut tensor = Tensor::f_zeros(&size, options).during(|| format!("making `{name}`"))?;
+            match (&node.op, suffix) {
+                (Op::BatchNorm { .. }, "weight" | "running_var") => raw::floats_mut(&mut tensor).fill(1.0),
+                (Op::BatchNorm { .. }, _) => {}
+                (Op::Linear { inputs, .. }, _) => {
+                    random.fill_uniform(raw::floats_mut(&mut tensor), 1.0 / (*inputs as f64).sqrt());
+                }
+                (Op::Conv2d { inputs, kernel, .. }, _) => {
+                    let fan_in = (inputs * kernel * kernel) as f64;
+                    random.fill_uniform(raw::floats_mut(&mut tensor), 1.0 / fan_in.sqrt());
+                }
+                _ => {}
+            }
+            out.insert(name, tensor);
+        }
+        if let Op::Residual(inner) = &node.op {
+            fill(inner, random, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn build(nodes: &[Node], tensors: &mut BTreeMap<String, Tensor>, device: Device) -> Outcome<Vec<Layer>> {
+    let mut layers = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let mut layer = Layer { node: node.clone(), weight: None, bias: None, running: None, inner: Vec::new() };
+        let mut running = Vec::new();
+        for (suffix, size, _) in node_tensors(node) {
+            let name = format!("{}.{suffix}", node.name);
+            let tensor = tensors.remove(&name).ok_or_else(|| misfit(format!("tensor `{name}` is missing")))?;
+            if tensor.size() != size {
+                return Err(misfit(format!(
+                    "tensor `{name}` has the shape {} and not {}",
+                    shape(&tensor.size()),
+                    shape(&size)
+                )));
+            }
+            let tensor = tensor
+                .f_to_device(device)
+                .and_then(|tensor| tensor.f_to_kind(Kind::Float))
+                .and_then(|tensor| tensor.f_contiguous())
+                .during(|| format!("moving `{name}` to the device"))?;
+            match suffix {
+                "weight" => layer.weight = Some(tensor),
+                "bias" => layer.bias = Some(tensor),
+                _ => running.push(tensor),
+            }
+        }
+        if let (Some(variance), Some(mean)) = (running.pop(), running.pop()) {
+            layer.running = Some((mean, variance));
+        }
+        if let Op::Residual(inner) = &node.op {
+            layer.inner = build(inner, tensors, device)?;
+        }
+        layers.push(layer);
+    }
+    Ok(layers)
+}
+
+fn run(
+    layers: &[Layer],
+    rows: &Tensor,
+    pass: &mut Pass<'_>,
+    observer: &mut dyn FnMut(&Node, &Tensor, &Tensor),
+) -> Outcome<Tensor> {
+    let mut value: Option<Tensor> = None;
+    for layer in layers {
+        let input = value.as_ref().unwrap_or(rows);
+        let output = layer.apply(input, pass, observer)?;
+        observer(&layer.node, input, &output);
+        value = Some(output);
+    }
+    Ok(value.unwrap_or_else(|| rows.shallow_clone()))
+}
+
+impl Layer {
+    fn apply(
+        &self,
+        x: &Tensor,
+        pass: &mut Pass<'_>,
+        observer: &mut dyn FnMut(&Node, &Tensor, &Tensor),
+    ) -> Outcome<Tensor> {
+        let weight = || self.weight.as_ref().ok_or_else(|| misfit(format!("`{}.weight` is missing", self.node.name)));
+        let result = match &self.node.op {
+            Op::Linear { .. } => x.f_linear(weight()?, self.bias.as_ref()),
+            Op::Conv2d { stride, padding, .. } => {
+                let (stride, padding) = (*stride as i64, *padding as i64);
+                x.f_conv2d(weight()?, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
+            }
+            Op::BatchNorm { momentum, eps, .. } => {
+                let training = matches!(pass, Pass::Train(_));
+                let (mean, variance) = match &self.running {
+                    Some((mean, variance)) => (Some(mean), Some(variance)),
+                    None => (None, None),
+                };
+                x.f_batch_norm(
+                    self.weight.as_ref(),
+                    self.bias.as_ref(),
+                    mean,
+                    variance,
+                    training,
+                    *momentum,
+                    *eps,
+                    false,
+                )
+            }
+            Op::Activation(activation) => activate(x, *activation),
+            Op::Dropout { p } => match pass {
+                Pass::Train(random) if *p > 0.0 => {
+                    return mask(x, *p, random).and_then(|mask| x.f_mul(&mask).during(|| self.what(x)));
+                }
+                _ => Ok(x.shallow_clone()),
+            },
+            Op::MaxPool2d { size, stride } => {
+                let (size, stride) = (*size as i64, *stride as i64);
+                x.f_max_pool2d([size, size], [stride, stride], [0, 0], [1, 1], false)
+            }
+            Op::AvgPool2d { size, stride } => {
+                let (size, stride) = (*size as i64, *stride as i64);
+                x.f_avg_pool2d([size, size], [stride, stride], [0, 0], false, true, None)
+            }
+            Op::GlobalAvgPool => x.f_mean_dim([2i64, 3].as_slice(), false, None),
+            Op::Flatten => x.f_flatten(1, -1),
+            Op::Residual(_) => {
+                let branch = run(&self.inner, x, pass, observer)?;
+                x.f_add(&branch)
+            }
+        };
+        result.during(|| self.what(x))
+    }
+
+    fn what(&self, input: &Tensor) -> String {
+        format!("layer `{}` ({}) given {}", self.node.name, op_name(&self.node.op), shape(&input.size()))
+    }
+}
+
+/// A pointwise non-linearity.
+///
+/// # Errors
+/// libtorch's.
+pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor, tch::TchError> {
+    match activation {
+        Activation::Relu => x.f_relu(),
+        Activation::Gelu => x.f_gelu("none"),
+        Activation::Silu => x.f_silu(),
+        Activation::Tanh => x.f_tanh(),
+        Activation::Sigmoid => x.f_sigmoid(),
+    }
+}
+
+/// A dropout mask like `x`.
+fn mask(x: &Tensor, p: f64, random: &mut Random) -> Outcome<Tensor> {
+    let mut mask =
+        Tensor::f_empty(x.size(), (Kind::Float, Device::Cpu)).during(|| "making a dropout mask".to_owned())?;
+    random.fill_mask(raw::floats_mut(&mut mask), p);
+    mask.f_to_device(x.device()).during(|| "making a dropout mask".to_owned())
+}
+
+/// The name of an operation in messages.
+pub fn op_name(op: &Op) -> &'static str {
+    match op {
+        Op::Linear { .. } => "linear",
+        Op::Conv2d { .. } => "conv2d",
+        Op::BatchNorm { .. } => "batch_norm",
+        Op::Activation(Activation::Relu) => "relu",
+        Op::Activation(Activation::Gelu) => "gelu",
+        Op::Activation(Activation::Silu) => "silu",
+        Op::Activation(Activation::Tanh) => "tanh",
+        Op::Activation(Activation::Sigmoid) => "sigmoid",
+        Op::Dropout { .. } => "dropout",
+        Op::MaxPool2d { .. } => "max_pool2d",
+        Op::AvgPool2d { .. } => "avg_pool2d",
+        Op::GlobalAvgPool => "global_avg_pool",
+        Op::Flatten => "flatten",
+        Op::Residual(_) => "residual",
+    }
+}
