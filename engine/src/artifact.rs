@@ -265,6 +265,9 @@ pub struct ModelType {
     /// What its weights were fitted on.
     #[serde(default, skip_serializing_if = "DatasetLineage::is_empty")]
     pub fitted_on: DatasetLineage,
+    /// Other rows that shaped it later: those a pruned model was fine-tuned on, or a quantised one was calibrated on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuned_on: Vec<DatasetLineage>,
 }
 
 /// Where the rows of a fit came from.
@@ -276,6 +279,12 @@ pub struct DatasetLineage {
     /// As in [`DatasetType::sources`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+}
+
+impl From<&DatasetType> for DatasetLineage {
+    fn from(dataset: &DatasetType) -> Self {
+        Self { parts: dataset.parts.clone(), sources: dataset.sources.clone() }
+    }
 }
 
 impl DatasetLineage {
