@@ -1,1 +1,4 @@
-//! placeholder
+//! temporary
+pub mod digest;
+pub mod fold;
+pub use digest::Digest;

@@ -1,13 +1,21 @@
 //! Graph + registry -> plan: parameters typed, ports matched, types inferred through the graph.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::artifact::Types;
-use crate::error::Fault;
+use crate::dag::Dag;
+use crate::error::{Fault, Route, suggest};
+use crate::files;
 use crate::graph::{PipelineSpec, Resources};
-use crate::kind::{CommandLine, Executor, FileInput, Oracle, OutputPort, Registry, Stage};
+use crate::kind::{CommandLine, Executor, FileInput, InferContext, Oracle, OutputPort, Registry, Silent, Stage};
+use crate::paths::normalise;
+use crate::pattern::Pattern;
+use crate::seal::{Draft, Faults, Sealed, seal};
+use crate::toolchain::{Device, Environment, unknown_device};
 
 /// A stage by its position in [`Plan::stages`], which is in topological order (ties in document order).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,12 +101,6 @@ pub struct Planned {
     pub faults: Vec<Fault>,
 }
 
-/// Proves a pipeline as far as it can be proved before anything runs, and orders it.
-pub fn plan(spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
-    let _ = (spec, registry, oracle);
-    Planned { plan: None, faults: Vec::new() }
-}
-
 /// A connected input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedInput {
@@ -108,4 +110,251 @@ pub struct PlannedInput {
     pub from: StageId,
     /// Which of its outputs.
     pub output: usize,
+}
+
+/// Proves a pipeline as far as it can be proved before anything runs, and orders it.
+///
+/// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know; changes nothing.
+pub fn plan(spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
+    let Sealed { mut drafts, order, mut faults } = seal(&spec, registry);
+    devices(&spec, &mut faults);
+    let sources_there = sources(&spec, &drafts, &mut faults);
+    let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
+    if faults.any_error() {
+        return Planned { plan: None, faults: faults.in_document_order() };
+    }
+    let mut ids = vec![StageId(0); drafts.len()];
+    for (id, position) in order.iter().enumerate() {
+        ids[*position as usize] = StageId(id as u32);
+    }
+    let mut types: Vec<Types> = types.into_iter().map(Option::unwrap_or_default).collect();
+    let stages = order.iter().enumerate().filter_map(|(id, position)| {
+        let at = *position as usize;
+        let types = std::mem::take(&mut types[at]);
+        settle(&spec, *position, StageId(id as u32), &mut drafts[at], types, &ids)
+    });
+    let stages = stages.collect();
+    Planned { plan: Some(Plan { spec, stages }), faults: faults.in_document_order() }
+}
+
+/// Makes a faultless draft the stage of a plan; `None` is never met, for a draft without kind or stage is a fault.
+fn settle(
+    spec: &PipelineSpec,
+    position: u32,
+    id: StageId,
+    draft: &mut Draft<'_>,
+    types: Types,
+    ids: &[StageId],
+) -> Option<PlannedStage> {
+    let (kind, stage) = (draft.kind?, draft.stage.take()?);
+    let wanted = &spec.stages[position as usize];
+    let mut after: Vec<StageId> = draft.after.iter().map(|before| ids[*before as usize]).collect();
+    after.sort_unstable();
+    let input = |(port, from, output): (String, u32, usize)| PlannedInput { port, from: ids[from as usize], output };
+    let mut written: Vec<Written> = draft
+        .written
+        .iter()
+        .map(|(file, writer, exact)| Written {
+            file: *file,
+            from: ids[writer.stage as usize],
+            output: writer.output,
+            exact: *exact,
+        })
+        .collect();
+    written.sort_unstable();
+    Some(PlannedStage {
+        id,
+        document: position,
+        name: wanted.name.clone(),
+        kind: wanted.kind.clone(),
+        version: kind.version(),
+        executor: kind.executor(),
+        seeded: kind.seeded(),
+        params: stage.params(),
+        keyed: stage.keyed(),
+        command: stage.command(),
+        stage,
+        inputs: std::mem::take(&mut draft.connected).into_iter().map(input).collect(),
+        after,
+        outputs: std::mem::take(&mut draft.outputs),
+        types,
+        files: std::mem::take(&mut draft.files),
+        written,
+        seed: wanted.seed.unwrap_or(spec.seed),
+        device: wanted.device.as_deref().unwrap_or(device_of(spec)).to_owned(),
+        resources: wanted.resources.clone(),
+        timeout: wanted.timeout,
+        retries: wanted.retries,
+        cache: wanted.cache.unwrap_or(true),
+    })
+}
+
+/// The pipeline's device; a document that says nothing, and a specification made by hand, mean `auto`.
+fn device_of(spec: &PipelineSpec) -> &str {
+    if spec.device.is_empty() { "auto" } else { &spec.device }
+}
+
+/// The syntax of devices. Whether one is there is a question to the machine: [`Plan::check_devices`].
+fn devices(spec: &PipelineSpec, faults: &mut Faults) {
+    if Device::parse(device_of(spec)).is_none() {
+        faults.add(0, unknown_device(&spec.device).at(Route::root().join("device")));
+    }
+    for (position, stage) in spec.stages.iter().enumerate() {
+        if let Some(device) = stage.device.as_deref().filter(|device| Device::parse(device).is_none()) {
+            faults.add(position as u32, unknown_device(device).at(Route::stage(&stage.name).join("device")));
+        }
+    }
+}
+
+/// Finds source files that do not exist. Says of each stage whether all its files can be read now: none
+/// missing, none that another stage has yet to write.
+fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], faults: &mut Faults) -> Vec<bool> {
+    let mut there: HashSet<&str> = HashSet::new();
+    let mut readable = Vec::with_capacity(drafts.len());
+    for (position, draft) in drafts.iter().enumerate() {
+        let mut all = draft.written.is_empty();
+        let Some(kind) = draft.kind else {
+            readable.push(false);
+            continue;
+        };
+        for (index, file) in draft.files.iter().enumerate() {
+            if draft.written.iter().any(|(written, ..)| *written as usize == index)
+                || there.contains(file.path.as_str())
+            {
+                continue;
+            }
+            match files::expand(&spec.root, kind.executor(), index as u32, file) {
+                Ok(_) => drop(there.insert(&file.path)),
+                Err(fault) => {
+                    all = false;
+                    faults.add(position as u32, fault.under(&Route::stage(&spec.stages[position].name)));
+                }
+            }
+        }
+        readable.push(all);
+    }
+    readable
+}
+
+/// Carries types along the edges. A stage with a fault of its own has no types, and what stands below it is
+/// not blamed for that: its input is absent.
+fn infer(
+    spec: &PipelineSpec,
+    drafts: &[Draft<'_>],
+    order: &[u32],
+    sources_there: &[bool],
+    oracle: &dyn Oracle,
+    faults: &mut Faults,
+) -> Vec<Option<Types>> {
+    let mut types: Vec<Option<Types>> = vec![None; drafts.len()];
+    for position in order {
+        let at = *position as usize;
+        let Some(stage) = &drafts[at].stage else { continue };
+        let wanted = &spec.stages[at];
+        let mut inputs = Types::new();
+        for (port, from, output) in &drafts[at].connected {
+            let source = &drafts[*from as usize].outputs[*output].name;
+            if let Some(known) = types[*from as usize].as_ref().and_then(|types| types.get(source)) {
+                inputs.insert(port.clone(), known.clone());
+            }
+        }
+        let connected: Vec<&str> = wanted.inputs.iter().map(|(port, _)| port.as_str()).collect();
+        // A file that is missing has been reported, one that is yet to be written cannot be looked into.
+        let oracle = if sources_there[at] { oracle } else { &Silent };
+        let context = InferContext { stage: &wanted.name, connected: &connected, inputs: &inputs, oracle };
+        let inference = stage.infer(&context);
+        let here = Route::stage(&wanted.name);
+        let failed = inference.faults.iter().any(Fault::is_error);
+        for fault in inference.faults {
+            faults.add(*position, fault.under(&here));
+        }
+        if !failed {
+            types[at] = Some(inference.outputs);
+        }
+    }
+    types
+}
+
+impl Plan {
+    /// The stage of an id.
+    pub fn stage(&self, id: StageId) -> &PlannedStage {
+        &self.stages[id.0 as usize]
+    }
+
+    /// The stage of a name.
+    pub fn find(&self, name: &str) -> Option<&PlannedStage> {
+        self.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// The plan's edges over [`StageId`]s.
+    pub fn dag(&self) -> Dag {
+        let mut dag = Dag::new(self.stages.len());
+        for stage in &self.stages {
+            for before in &stage.after {
+                dag.edge(before.0, stage.id.0);
+            }
+        }
+        dag
+    }
+
+    /// Which stages `targets` (names; none means all) and everything above them are.
+    ///
+    /// # Errors
+    /// `graph::unknown_stage` for every name that no stage has; without a place, for they come from a command line.
+    pub fn select(&self, targets: &[String]) -> Result<Vec<bool>, Vec<Fault>> {
+        if targets.is_empty() {
+            return Ok(vec![true; self.stages.len()]);
+        }
+        let (mut starts, mut faults) = (Vec::new(), Vec::new());
+        for target in targets {
+            match self.find(target) {
+                Some(stage) => starts.push(stage.id.0),
+                None => {
+                    let mut fault = Fault::error("graph::unknown_stage", format!("no stage is called `{target}`"));
+                    fault.help = suggest(target, self.stages.iter().map(|stage| stage.name.as_str()));
+                    faults.push(fault);
+                }
+            }
+        }
+        if faults.is_empty() { Ok(self.dag().needed_by(starts)) } else { Err(faults) }
+    }
+
+    /// Finds devices that are asked for and not there. Only stages that compute on libtorch use one.
+    pub fn check_devices(&self, environment: &Environment) -> Vec<Fault> {
+        let mut told_of_pipeline = false;
+        let mut faults = Vec::new();
+        for stage in self.stages.iter().filter(|stage| stage.executor == Executor::Torch) {
+            let Err(fault) = environment.device(&stage.device) else { continue };
+            let own = self.spec.stages[stage.document as usize].device.is_some();
+            if own {
+                faults.push(fault.at(Route::stage(&stage.name).join("device")));
+            } else if !std::mem::replace(&mut told_of_pipeline, true) {
+                faults.push(fault.at(Route::root().join("device")));
+            }
+        }
+        faults
+    }
+
+    /// The folders and files outside the store whose change can change a result: what `watch` looks at. Folders of
+    /// patterns are given as far as they are fixed; what stages write is left out.
+    pub fn sources(&self) -> Vec<std::path::PathBuf> {
+        let mut paths: Vec<String> = Vec::new();
+        for stage in &self.stages {
+            for (index, file) in stage.files.iter().enumerate() {
+                if stage.written.iter().any(|written| written.file as usize == index && written.exact) {
+                    continue;
+                }
+                let normal = normalise(&file.path, &self.spec.root);
+                paths.push(if file.glob { Pattern::new(&normal).fixed().to_owned() } else { normal });
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths.iter().map(|path| self.root().join(path)).collect()
+    }
+
+    /// The folder relative paths start from.
+    pub fn root(&self) -> &Path {
+        &self.spec.root
+    }
 }

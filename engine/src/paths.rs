@@ -1,0 +1,260 @@
+//! Paths as documents spell them: one spelling for one place, and which stages write what others read.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Fault;
+use crate::pattern::Pattern;
+
+/// The one spelling of a path: `./a//b/` and `a/../a/b` are `a/b`. `..` that leads above the start stays, an
+/// absolute path below `root` becomes relative to it, the start itself is `.`.
+///
+/// This is done on the text alone: symbolic links are not followed.
+pub fn normalise(path: &str, root: &Path) -> String {
+    let plain = plain(path);
+    if !plain.starts_with('/') {
+        return plain;
+    }
+    match Path::new(&plain).strip_prefix(root).ok().and_then(Path::to_str) {
+        Some("") => ".".into(),
+        Some(inside) if root.is_absolute() => inside.to_owned(),
+        _ => plain,
+    }
+}
+
+fn plain(path: &str) -> String {
+    let absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if absolute => {}
+            _ => parts.push(part),
+        }
+    }
+    match (absolute, parts.is_empty()) {
+        (true, _) => format!("/{}", parts.join("/")),
+        (false, true) => ".".into(),
+        (false, false) => parts.join("/"),
+    }
+}
+
+/// The normalised path of an output, which must lie inside the project.
+///
+/// # Errors
+/// `path::absolute`, `path::outside`, `path::reserved`: without a route.
+pub fn output(path: &str) -> Result<String, Fault> {
+    if path.starts_with('/') {
+        return Err(Fault::error("path::absolute", format!("the output `{path}` is an absolute path"))
+            .help("outputs lie in the pipeline's folder; `pipeline get` copies them elsewhere"));
+    }
+    let normal = plain(path);
+    if normal == "." {
+        return Err(Fault::error("path::outside", format!("the output `{path}` is the pipeline's own folder"))
+            .help("name a file or a folder inside it"));
+    }
+    if normal == ".." || normal.starts_with("../") {
+        return Err(Fault::error("path::outside", format!("the output `{path}` leaves the project"))
+            .help("outputs lie in the pipeline's folder; `pipeline get` copies them elsewhere"));
+    }
+    if normal == ".pipeline" || normal.starts_with(".pipeline/") {
+        return Err(Fault::error("path::reserved", format!("the output `{path}` lies in the store"))
+            .help("`.pipeline` belongs to the engine; choose another folder"));
+    }
+    Ok(normal)
+}
+
+/// Compares names as people sort them: runs of digits by their value, everything else by character.
+pub fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    loop {
+        let (Some(l), Some(r)) = (left.chars().next(), right.chars().next()) else {
+            // What is a prefix of the other comes first; `a01` and `a1` still need an order.
+            return left.len().cmp(&right.len()).then_with(|| a.cmp(b));
+        };
+        if l.is_ascii_digit() && r.is_ascii_digit() {
+            let (l, rest_l) = digits(left);
+            let (r, rest_r) = digits(right);
+            match l.len().cmp(&r.len()).then_with(|| l.cmp(r)) {
+                Ordering::Equal => (left, right) = (rest_l, rest_r),
+                unequal => return unequal,
+            }
+        } else if l == r {
+            (left, right) = (&left[l.len_utf8()..], &right[r.len_utf8()..]);
+        } else {
+            return l.cmp(&r);
+        }
+    }
+}
+
+/// The leading number without its zeros, and what follows it.
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (text[..end].trim_start_matches('0'), &text[end..])
+}
+
+/// Who writes which path of the project.
+#[derive(Debug, Default)]
+pub struct Writers {
+    by_path: BTreeMap<String, Writer>,
+}
+
+/// One output with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    /// The stage, by its position in the document.
+    pub stage: u32,
+    /// Which of its outputs.
+    pub output: u32,
+}
+
+/// Why a path cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clash {
+    /// Another output has the very path.
+    Same(Writer),
+    /// Another output is a folder around it.
+    Inside(String, Writer),
+    /// Another output lies inside it.
+    Around(String, Writer),
+}
+
+impl Writers {
+    /// Adds a normalised path.
+    ///
+    /// # Errors
+    /// When it is, lies in, or holds a path that was added before; it is not added then.
+    pub fn add(&mut self, path: &str, writer: Writer) -> Result<(), Clash> {
+        if let Some(other) = self.by_path.get(path) {
+            return Err(Clash::Same(*other));
+        }
+        if let Some((folder, other)) = self.around(path) {
+            return Err(Clash::Inside(folder.to_owned(), other));
+        }
+        if let Some((inner, other)) = self.inside(path).next() {
+            return Err(Clash::Around(inner.to_owned(), other));
+        }
+        self.by_path.insert(path.to_owned(), writer);
+        Ok(())
+    }
+
+    /// Everything that writes a normalised path or a part of it; the flag says whether it writes exactly that.
+    pub fn of(&self, path: &str) -> Vec<(Writer, bool)> {
+        if let Some(writer) = self.by_path.get(path) {
+            return vec![(*writer, true)];
+        }
+        if let Some((_, writer)) = self.around(path) {
+            return vec![(writer, false)];
+        }
+        if path == "." {
+            return self.by_path.values().map(|writer| (*writer, false)).collect();
+        }
+        self.inside(path).map(|(_, writer)| (writer, false)).collect()
+    }
+
+    /// Everything that writes something a pattern may match.
+    pub fn matching(&self, pattern: &Pattern) -> Vec<Writer> {
+        let fixed = pattern.fixed();
+        if let Some(writer) = self.by_path.get(fixed) {
+            return vec![*writer];
+        }
+        if let Some((_, writer)) = self.around(fixed) {
+            return vec![writer];
+        }
+        let inside: Vec<(&str, Writer)> = if fixed == "." {
+            self.by_path.iter().map(|(path, writer)| (path.as_str(), *writer)).collect()
+        } else {
+            self.inside(fixed).collect()
+        };
+        inside.into_iter().filter(|(path, _)| pattern.may_reach(path)).map(|(_, writer)| writer).collect()
+    }
+
+    fn around<'a>(&self, path: &'a str) -> Option<(&'a str, Writer)> {
+        let mut folder = path;
+        while let Some(slash) = folder.rfind('/') {
+            folder = &folder[..slash];
+            if let Some(writer) = self.by_path.get(folder) {
+                return Some((folder, *writer));
+            }
+        }
+        None
+    }
+
+    fn inside(&self, path: &str) -> impl Iterator<Item = (&str, Writer)> {
+        // `0` is the character after `/`: between them lies all that starts with `path/`.
+        let range = format!("{path}/")..format!("{path}0");
+        self.by_path.range(range).map(|(inner, writer)| (inner.as_str(), *writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_has_one_spelling() {
+        let root = Path::new("/project");
+        for (written, normal) in [
+            ("a/b", "a/b"),
+            ("./a//b/", "a/b"),
+            ("a/../a/b", "a/b"),
+            ("a/./b/..", "a"),
+            ("../a", "../a"),
+            ("a/../../b", "../b"),
+            ("../../a", "../../a"),
+            ("/project/a/b", "a/b"),
+            ("/project", "."),
+            ("/projects/a", "/projects/a"),
+            ("/../a", "/a"),
+            (".", "."),
+            ("a/..", "."),
+        ] {
+            assert_eq!(normalise(written, root), normal, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_output_stays_inside() {
+        assert_eq!(output("./out/../out/a").unwrap(), "out/a");
+        for (path, code) in [
+            ("/tmp/a", "path::absolute"),
+            ("a/../..", "path::outside"),
+            ("../a", "path::outside"),
+            ("./", "path::outside"),
+            (".pipeline/x", "path::reserved"),
+        ] {
+            assert_eq!(output(path).unwrap_err().code, code, "{path}");
+        }
+        assert_eq!(output("..a/b").unwrap(), "..a/b");
+    }
+
+    #[test]
+    fn names_sort_as_people_sort_them() {
+        let mut names = vec!["b", "a10", "a9", "a09", "a", "a1b", "a1", "é"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["a", "a1", "a1b", "a09", "a9", "a10", "b", "é"]);
+    }
+
+    #[test]
+    fn writers_know_who_is_around_and_inside() {
+        let mut writers = Writers::default();
+        let [a, b, c] = [0, 1, 2].map(|stage| Writer { stage, output: 0 });
+        writers.add("out/a", a).unwrap();
+        writers.add("out/a-b/c", b).unwrap();
+        assert_eq!(writers.add("out/a", c), Err(Clash::Same(a)));
+        assert_eq!(writers.add("out/a/x", c), Err(Clash::Inside("out/a".into(), a)));
+        assert_eq!(writers.add("out", c), Err(Clash::Around("out/a".into(), a)));
+        assert_eq!(writers.of("out/a"), [(a, true)]);
+        assert_eq!(writers.of("out/a/deep/x"), [(a, false)]);
+        assert_eq!(writers.of("out").len(), 2);
+        assert_eq!(writers.of(".").len(), 2);
+        assert_eq!(writers.of("ou"), []);
+        assert_eq!(writers.matching(&Pattern::new("out/*/c")), [b, a]);
+        assert_eq!(writers.matching(&Pattern::new("out/a-*/*.csv")), []);
+        assert_eq!(writers.matching(&Pattern::new("**/c")), [b, a]);
+    }
+}
