@@ -1,4 +1,1 @@
-//! temporary
-pub mod digest;
-pub mod fold;
-pub use digest::Digest;
+//! placeholder
