@@ -159,7 +159,7 @@ impl Outcome {
 }
 
 /// Durations as seconds.
-mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};

@@ -1,0 +1,113 @@
+//! What a run is told, and what it came to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Outcome;
+use crate::toolchain::{Environment, Programs};
+
+/// What a run is told.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The pipeline's folder.
+    pub root: PathBuf,
+    /// The stages asked for by name, with everything above them; empty is all.
+    pub targets: Vec<String>,
+    /// What runs although it is recorded.
+    pub force: Force,
+    /// Whether a failure lets everything go on that does not depend on it.
+    pub keep_going: bool,
+    /// How many processors stages may take together; `None` is what the pipeline or the machine says.
+    pub jobs: Option<usize>,
+    /// The worker programs.
+    pub programs: Programs,
+    /// What of this machine enters keys.
+    pub environment: Environment,
+}
+
+/// What runs although it is recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Force {
+    /// Nothing.
+    #[default]
+    None,
+    /// The stages asked for (all, when none are), not what is above them.
+    Targets,
+    /// Everything that takes part.
+    All,
+    /// These stages.
+    Stages(Vec<String>),
+}
+
+/// What a run came to. Kept in the store (`runs`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Identifies the run: the time it started in UTC, and the process.
+    pub run: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it started, in ms since 1970.
+    pub started: u64,
+    /// Wall time in seconds.
+    #[serde(with = "seconds")]
+    pub took: Duration,
+    /// Number of stages that were hits.
+    pub hit: usize,
+    /// Number of stages that ran and are recorded.
+    pub ran: usize,
+    /// Number of stages that failed.
+    pub failed: usize,
+    /// Number of stages that did not run, or not to their end.
+    pub skipped: usize,
+    /// Every stage that took part, in topological order.
+    pub stages: Vec<StageSummary>,
+}
+
+/// What one stage came to in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageSummary {
+    /// Its name.
+    pub stage: String,
+    /// How it ended.
+    pub end: End,
+    /// Its key, 64 hex digits; empty when it was never known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// Output port -> digest, when there are outputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    /// Wall time in seconds, when it ran.
+    #[serde(with = "seconds")]
+    pub took: Duration,
+    /// Whether its gate was met (true for stages without one).
+    pub open: bool,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Its outputs were there.
+    Hit,
+    /// It ran.
+    Ran,
+    /// It failed.
+    Failed,
+    /// It did not run, or was ended by a cancel.
+    Skipped,
+}
+
+impl Summary {
+    /// The names of the stages that ended so, in topological order.
+    pub fn ended(&self, end: End) -> Vec<&str> {
+        self.stages.iter().filter(|stage| stage.end == end).map(|stage| stage.stage.as_str()).collect()
+    }
+}
+
+/// Durations as seconds.
+pub(crate) use crate::event::seconds;

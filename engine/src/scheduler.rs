@@ -1,0 +1,518 @@
+//! What runs when: a pure state machine. No async, no clock, no I/O.
+//!
+//! ```text
+//! Want ──► Ready ──► Hit
+//!            │ ▲
+//!            ▼ └───────────┐ (files changed under it)
+//!          Queued ──► Running ──► Done | Failed | Stopped
+//!            ▲            │
+//!            └── retry ───┘          anything not yet running ──► Skipped
+//! ```
+//!
+//! A stage becomes *ready* when everything above it is there; whoever drives then finds out whether it is a hit or a
+//! miss. A miss is *queued* until its slots are free. Stages with the longest way still below them go first,
+//! then those that stand first in the plan. A stage at the head of the queue is not overtaken by smaller ones, so
+//! that a large one cannot wait forever; only stages that wait for a GPU let others pass.
+//!
+//! Every event costs O(log n) plus the edges below the stages it decides, each of which is walked once in a run.
+
+use std::collections::BinaryHeap;
+
+use crate::plan::StageId;
+
+/// What the scheduler has to know of a stage.
+#[derive(Debug, Clone, Default)]
+pub struct Task {
+    /// What must be there first. Only smaller positions: stages are in topological order.
+    pub after: Vec<StageId>,
+    /// What it takes while it runs; more than there is counts as all there is.
+    pub takes: Slots,
+    /// Further attempts after a failure.
+    pub retries: u32,
+}
+
+/// Things stages take while they run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Processors.
+    pub cpus: u32,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// CUDA devices.
+    pub gpus: u32,
+}
+
+impl Slots {
+    fn fit(self, free: Self) -> bool {
+        self.cpus <= free.cpus && self.memory <= free.memory && self.gpus <= free.gpus
+    }
+
+    fn at_most(self, total: Self) -> Self {
+        Self { cpus: self.cpus.min(total.cpus), memory: self.memory.min(total.memory), gpus: self.gpus.min(total.gpus) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { cpus: self.cpus - other.cpus, memory: self.memory - other.memory, gpus: self.gpus - other.gpus }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { cpus: self.cpus + other.cpus, memory: self.memory + other.memory, gpus: self.gpus + other.gpus }
+    }
+}
+
+/// Something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Answers [`Command::Resolve`]: the outputs are there. `open` is false when the recorded gate was not met.
+    Hit {
+        /// The stage.
+        stage: StageId,
+        /// Whether stages below may run.
+        open: bool,
+    },
+    /// Answers [`Command::Resolve`]: it has to run.
+    Miss(StageId),
+    /// Answers [`Command::Start`]: the stage is done. `open` is false when its gate was not met.
+    Done {
+        /// The stage.
+        stage: StageId,
+        /// Whether stages below may run.
+        open: bool,
+    },
+    /// Answers [`Command::Resolve`] or [`Command::Start`]: it cannot be done.
+    Failed {
+        /// The stage.
+        stage: StageId,
+        /// Whether another attempt could help.
+        again: bool,
+    },
+    /// Answers [`Command::Start`]: what it read changed meanwhile; it is resolved again.
+    Changed(StageId),
+    /// Answers [`Command::Stop`] (or [`Command::Start`] after it): it was ended before it was done.
+    Stopped(StageId),
+    /// Nothing new may start, and what runs is to be ended.
+    Cancel,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Find out whether the stage is a hit; answered by `Hit`, `Miss` or `Failed`.
+    Resolve(StageId),
+    /// Run it; answered by `Done`, `Failed`, `Changed` or `Stopped`.
+    Start {
+        /// The stage.
+        stage: StageId,
+        /// 1 for the first attempt.
+        attempt: u32,
+    },
+    /// End it, it is running; answered by `Stopped` (or by what it came to just before).
+    Stop(StageId),
+    /// Say that it will not run. `because` is the stage to blame; `None` after a cancel.
+    Skip {
+        /// The stage.
+        stage: StageId,
+        /// The stage that failed or whose gate was not met.
+        because: Option<StageId>,
+    },
+}
+
+/// What is established of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not part of this run.
+    Unwanted,
+    /// Wanted; something above is not there yet.
+    Want,
+    /// Everything above is there; whether it is a hit is being found out.
+    Ready,
+    /// It has to run and waits for slots.
+    Queued,
+    /// It runs.
+    Running,
+    /// Final: its outputs were there.
+    Hit,
+    /// Final: it ran.
+    Done,
+    /// Final: it failed, attempts included.
+    Failed,
+    /// Final: it did not run.
+    Skipped,
+    /// Final: it was ended by a cancel.
+    Stopped,
+}
+
+impl State {
+    /// Whether nothing more will happen to the stage.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Unwanted | Self::Hit | Self::Done | Self::Failed | Self::Skipped | Self::Stopped)
+    }
+}
+
+/// How many stages ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Outputs were there.
+    pub hit: usize,
+    /// Ran.
+    pub done: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Did not run.
+    pub skipped: usize,
+    /// Ended by a cancel.
+    pub stopped: usize,
+    /// Hits and done stages whose gate was not met.
+    pub shut: usize,
+}
+
+/// The state machine of one run.
+#[derive(Debug)]
+pub struct Scheduler {
+    stages: Vec<Stage>,
+    /// What waits for each stage: `below[first[i]..first[i + 1]]`.
+    first: Vec<u32>,
+    below: Vec<u32>,
+    free: Slots,
+    /// Misses that need a GPU, and those that do not.
+    queues: [BinaryHeap<Waiting>; 2],
+    running: usize,
+    unfinished: usize,
+    keep_going: bool,
+    cancelled: bool,
+    /// Set by the first failure without `keep_going`: the stage to blame.
+    blocked: Option<StageId>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Stage {
+    state: State,
+    /// Stages above it that are not there yet.
+    missing: u32,
+    /// Longest way below it, in stages.
+    height: u32,
+    takes: Slots,
+    retries: u32,
+    attempt: u32,
+}
+
+/// Ordered so that the greatest goes first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    height: u32,
+    position: std::cmp::Reverse<u32>,
+}
+
+impl Scheduler {
+    /// A run of `targets` and everything above them (all stages when there are none), and its first commands.
+    pub fn new(tasks: &[Task], total: Slots, targets: &[StageId], keep_going: bool) -> (Self, Vec<Command>) {
+        let mut wanted = vec![targets.is_empty(); tasks.len()];
+        for target in targets {
+            wanted[target.0 as usize] = true;
+        }
+        let mut heights = vec![0_u32; tasks.len()];
+        let mut first = vec![0_u32; tasks.len() + 1];
+        for (position, task) in tasks.iter().enumerate().rev() {
+            if !wanted[position] {
+                continue;
+            }
+            for above in &task.after {
+                let above = above.0 as usize;
+                debug_assert!(above < position, "stages are in topological order");
+                wanted[above] = true;
+                heights[above] = heights[above].max(heights[position] + 1);
+                first[above + 1] += 1;
+            }
+        }
+        for position in 0..tasks.len() {
+            first[position + 1] += first[position];
+        }
+        let mut below = vec![0_u32; first[tasks.len()] as usize];
+        let mut next = first.clone();
+        for (position, task) in tasks.iter().enumerate().filter(|(position, _)| wanted[*position]) {
+            for above in &task.after {
+                let slot = &mut next[above.0 as usize];
+                below[*slot as usize] = position as u32;
+                *slot += 1;
+            }
+        }
+        let stages: Vec<Stage> = tasks
+            .iter()
+            .enumerate()
+            .map(|(position, task)| Stage {
+                state: if wanted[position] { State::Want } else { State::Unwanted },
+                missing: task.after.len() as u32,
+                height: heights[position],
+                takes: task.takes.at_most(total),
+                retries: task.retries,
+                attempt: 0,
+            })
+            .collect();
+        let unfinished = wanted.iter().filter(|wanted| **wanted).count();
+        let mut scheduler = Self {
+            stages,
+            first,
+            below,
+            free: total,
+            queues: Default::default(),
+            running: 0,
+            unfinished,
+            keep_going,
+            cancelled: false,
+            blocked: None,
+            tally: Tally::default(),
+        };
+        let mut commands = Vec::new();
+        for position in 0..scheduler.stages.len() {
+            let stage = &mut scheduler.stages[position];
+            if stage.state == State::Want && stage.missing == 0 {
+                stage.state = State::Ready;
+                commands.push(Command::Resolve(StageId(position as u32)));
+            }
+        }
+        (scheduler, commands)
+    }
+
+    /// Takes note of an event and says what to do next.
+    ///
+    /// An event that does not fit the stage's state (a hit reported twice) changes nothing.
+    pub fn on_event(&mut self, event: Event) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.on_event_into(event, &mut commands);
+        commands
+    }
+
+    /// As [`Scheduler::on_event`], appending to `commands`.
+    pub fn on_event_into(&mut self, event: Event, commands: &mut Vec<Command>) {
+        match event {
+            Event::Hit { stage, open } => {
+                if self.state(stage) == State::Ready {
+                    self.end(stage, State::Hit);
+                    self.there(stage, open, commands);
+                }
+            }
+            Event::Miss(stage) => {
+                if self.state(stage) == State::Ready {
+                    if self.cancelled || self.blocked.is_some() {
+                        self.skip(stage, self.blocked, commands);
+                    } else {
+                        self.queue(stage);
+                    }
+                }
+            }
+            Event::Done { stage, open } => {
+                if self.release(stage) {
+                    self.end(stage, State::Done);
+                    self.there(stage, open, commands);
+                }
+            }
+            Event::Failed { stage, again } => {
+                let ran = self.release(stage);
+                if ran || self.state(stage) == State::Ready {
+                    let item = &self.stages[stage.0 as usize];
+                    if ran && again && item.attempt <= item.retries && !self.cancelled && self.blocked.is_none() {
+                        self.queue(stage);
+                    } else {
+                        self.end(stage, State::Failed);
+                        self.failed(stage, commands);
+                    }
+                }
+            }
+            Event::Changed(stage) => {
+                if self.release(stage) {
+                    if self.cancelled || self.blocked.is_some() {
+                        self.skip(stage, self.blocked, commands);
+                    } else {
+                        let item = &mut self.stages[stage.0 as usize];
+                        item.state = State::Ready;
+                        // The attempt did not fail: it does not count.
+                        item.attempt -= 1;
+                        commands.push(Command::Resolve(stage));
+                    }
+                }
+            }
+            Event::Stopped(stage) => {
+                if self.release(stage) {
+                    self.end(stage, State::Stopped);
+                    self.skip_below(stage, None, commands);
+                }
+            }
+            Event::Cancel => self.cancel(commands),
+        }
+        self.start(commands);
+    }
+
+    /// Whether every stage is in a final state.
+    pub fn finished(&self) -> bool {
+        self.unfinished == 0
+    }
+
+    /// What is established of a stage.
+    pub fn state(&self, stage: StageId) -> State {
+        self.stages[stage.0 as usize].state
+    }
+
+    /// The attempt a running stage is at, from 1.
+    pub fn attempt(&self, stage: StageId) -> u32 {
+        self.stages[stage.0 as usize].attempt
+    }
+
+    /// Whether a failure of the running attempt would be followed by another one.
+    pub fn retries(&self, stage: StageId) -> bool {
+        let item = &self.stages[stage.0 as usize];
+        item.attempt <= item.retries && !self.cancelled && self.blocked.is_none()
+    }
+
+    /// Number of stages that run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How the stages that are finished ended.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Number of stages of this run.
+    pub fn wanted(&self) -> usize {
+        self.stages.iter().filter(|stage| stage.state != State::Unwanted).count()
+    }
+
+    /// A stage's outputs are there: what waits only for it becomes ready.
+    fn there(&mut self, stage: StageId, open: bool, commands: &mut Vec<Command>) {
+        if !open {
+            self.tally.shut += 1;
+            self.skip_below(stage, Some(stage), commands);
+            return;
+        }
+        for index in self.first[stage.0 as usize]..self.first[stage.0 as usize + 1] {
+            let position = self.below[index as usize];
+            let item = &mut self.stages[position as usize];
+            item.missing -= 1;
+            if item.missing == 0 && item.state == State::Want {
+                item.state = State::Ready;
+                commands.push(Command::Resolve(StageId(position)));
+            }
+        }
+    }
+
+    fn failed(&mut self, stage: StageId, commands: &mut Vec<Command>) {
+        self.skip_below(stage, Some(stage), commands);
+        if !self.keep_going && self.blocked.is_none() {
+            self.blocked = Some(stage);
+            self.skip_waiting(Some(stage), commands);
+        }
+    }
+
+    fn cancel(&mut self, commands: &mut Vec<Command>) {
+        if std::mem::replace(&mut self.cancelled, true) {
+            return;
+        }
+        for position in 0..self.stages.len() {
+            if self.stages[position].state == State::Running {
+                commands.push(Command::Stop(StageId(position as u32)));
+            }
+        }
+        self.skip_waiting(None, commands);
+    }
+
+    /// Everything that is not running (or being resolved, whose answer is still to come) is skipped.
+    fn skip_waiting(&mut self, because: Option<StageId>, commands: &mut Vec<Command>) {
+        for position in 0..self.stages.len() {
+            if matches!(self.stages[position].state, State::Want | State::Queued) {
+                self.skip(StageId(position as u32), because, commands);
+            }
+        }
+        for queue in &mut self.queues {
+            queue.clear();
+        }
+    }
+
+    /// Everything below a stage that will not be there is skipped.
+    fn skip_below(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
+        let mut open = vec![stage];
+        while let Some(stage) = open.pop() {
+            for index in self.first[stage.0 as usize]..self.first[stage.0 as usize + 1] {
+                let position = StageId(self.below[index as usize]);
+                if self.state(position) == State::Want {
+                    self.skip_one(position, because, commands);
+                    open.push(position);
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
+        self.skip_one(stage, because, commands);
+        self.skip_below(stage, because, commands);
+    }
+
+    fn skip_one(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
+        self.end(stage, State::Skipped);
+        commands.push(Command::Skip { stage, because });
+    }
+
+    fn end(&mut self, stage: StageId, state: State) {
+        self.stages[stage.0 as usize].state = state;
+        self.unfinished -= 1;
+        match state {
+            State::Hit => self.tally.hit += 1,
+            State::Done => self.tally.done += 1,
+            State::Failed => self.tally.failed += 1,
+            State::Skipped => self.tally.skipped += 1,
+            State::Stopped => self.tally.stopped += 1,
+            State::Unwanted | State::Want | State::Ready | State::Queued | State::Running => {}
+        }
+    }
+
+    fn queue(&mut self, stage: StageId) {
+        let item = &mut self.stages[stage.0 as usize];
+        item.state = State::Queued;
+        let waiting = Waiting { height: item.height, position: std::cmp::Reverse(stage.0) };
+        self.queues[usize::from(item.takes.gpus == 0)].push(waiting);
+    }
+
+    /// Gives back the slots of a running stage; false when it does not run.
+    fn release(&mut self, stage: StageId) -> bool {
+        let item = &self.stages[stage.0 as usize];
+        if item.state != State::Running {
+            return false;
+        }
+        self.free = self.free.plus(item.takes);
+        self.running -= 1;
+        true
+    }
+
+    /// Starts what fits.
+    fn start(&mut self, commands: &mut Vec<Command>) {
+        loop {
+            let [gpu, plain] = [self.queues[0].peek(), self.queues[1].peek()];
+            let pick = match (gpu, plain) {
+                (None, None) => return,
+                (Some(_), None) => 0,
+                (None, Some(_)) => 1,
+                (Some(gpu), Some(plain)) => {
+                    let takes = self.stages[gpu.position.0 as usize].takes;
+                    // A stage that waits for a device only must not keep the processors idle.
+                    if gpu > plain && takes.gpus <= self.free.gpus { 0 } else { 1 }
+                }
+            };
+            let Some(position) = self.queues[pick].peek().map(|waiting| waiting.position.0) else { return };
+            let takes = self.stages[position as usize].takes;
+            if !takes.fit(self.free) {
+                return;
+            }
+            self.queues[pick].pop();
+            self.free = self.free.minus(takes);
+            self.running += 1;
+            let item = &mut self.stages[position as usize];
+            item.state = State::Running;
+            item.attempt += 1;
+            commands.push(Command::Start { stage: StageId(position), attempt: item.attempt });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,430 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ONE: Slots = Slots { cpus: 1, memory: 0, gpus: 0 };
+
+fn id(position: u32) -> StageId {
+    StageId(position)
+}
+
+fn task(after: &[u32]) -> Task {
+    Task { after: after.iter().copied().map(StageId).collect(), takes: ONE, retries: 0 }
+}
+
+fn slots(cpus: u32) -> Slots {
+    Slots { cpus, memory: 0, gpus: 0 }
+}
+
+#[test]
+fn a_chain_runs_in_order() {
+    let tasks = [task(&[]), task(&[0]), task(&[1])];
+    let (mut scheduler, commands) = Scheduler::new(&tasks, slots(4), &[], false);
+    assert_eq!(commands, [Command::Resolve(id(0))]);
+    assert_eq!(scheduler.on_event(Event::Miss(id(0))), [Command::Start { stage: id(0), attempt: 1 }]);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }), [Command::Resolve(id(1))]);
+    assert_eq!(scheduler.on_event(Event::Hit { stage: id(1), open: true }), [Command::Resolve(id(2))]);
+    assert!(!scheduler.finished());
+    assert_eq!(scheduler.on_event(Event::Hit { stage: id(2), open: true }), []);
+    assert!(scheduler.finished());
+    assert_eq!(scheduler.tally(), Tally { hit: 2, done: 1, ..Tally::default() });
+}
+
+#[test]
+fn only_targets_and_what_they_need_is_looked_at() {
+    let tasks = [task(&[]), task(&[]), task(&[0]), task(&[1])];
+    let (mut scheduler, commands) = Scheduler::new(&tasks, slots(1), &[id(2)], false);
+    assert_eq!(commands, [Command::Resolve(id(0))]);
+    assert_eq!(scheduler.wanted(), 2);
+    scheduler.on_event(Event::Hit { stage: id(0), open: true });
+    scheduler.on_event(Event::Hit { stage: id(2), open: true });
+    assert!(scheduler.finished());
+    assert_eq!(scheduler.state(id(3)), State::Unwanted);
+}
+
+#[test]
+fn the_longest_way_goes_first() {
+    // 0 and 1 are leaves; 2 has a chain below it.
+    let tasks = [task(&[]), task(&[]), task(&[]), task(&[2]), task(&[3])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    assert_eq!(scheduler.on_event(Event::Miss(id(1))), [Command::Start { stage: id(1), attempt: 1 }]);
+    assert_eq!(scheduler.on_event(Event::Miss(id(0))), []);
+    assert_eq!(scheduler.on_event(Event::Miss(id(2))), []);
+    let commands = scheduler.on_event(Event::Done { stage: id(1), open: true });
+    assert_eq!(commands, [Command::Start { stage: id(2), attempt: 1 }]);
+}
+
+#[test]
+fn a_failure_stops_what_has_not_started_and_lets_the_rest_end() {
+    let tasks = [task(&[]), task(&[]), task(&[]), task(&[0])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(2), &[], false);
+    for stage in 0..3 {
+        scheduler.on_event(Event::Miss(id(stage)));
+    }
+    let commands = scheduler.on_event(Event::Failed { stage: id(0), again: true });
+    assert_eq!(
+        commands,
+        [Command::Skip { stage: id(3), because: Some(id(0)) }, Command::Skip { stage: id(2), because: Some(id(0)) }]
+    );
+    assert!(!scheduler.finished());
+    scheduler.on_event(Event::Done { stage: id(1), open: true });
+    assert!(scheduler.finished());
+}
+
+#[test]
+fn keep_going_skips_only_what_is_below() {
+    let tasks = [task(&[]), task(&[]), task(&[0]), task(&[2]), task(&[1])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], true);
+    scheduler.on_event(Event::Miss(id(0)));
+    scheduler.on_event(Event::Miss(id(1)));
+    let commands = scheduler.on_event(Event::Failed { stage: id(0), again: true });
+    assert_eq!(
+        commands,
+        [
+            Command::Skip { stage: id(2), because: Some(id(0)) },
+            Command::Skip { stage: id(3), because: Some(id(0)) },
+            Command::Start { stage: id(1), attempt: 1 }
+        ]
+    );
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(1), open: true }), [Command::Resolve(id(4))]);
+}
+
+#[test]
+fn a_gate_that_is_not_met_skips_only_what_is_below() {
+    let tasks = [task(&[]), task(&[0]), task(&[])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(2), &[], false);
+    let commands = scheduler.on_event(Event::Hit { stage: id(0), open: false });
+    assert_eq!(commands, [Command::Skip { stage: id(1), because: Some(id(0)) }]);
+    assert_eq!(scheduler.on_event(Event::Miss(id(2))), [Command::Start { stage: id(2), attempt: 1 }]);
+    scheduler.on_event(Event::Done { stage: id(2), open: true });
+    assert!(scheduler.finished());
+    assert_eq!(scheduler.tally().shut, 1);
+}
+
+#[test]
+fn attempts_are_counted_and_a_change_is_no_attempt() {
+    let tasks = [Task { retries: 1, ..task(&[]) }];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    scheduler.on_event(Event::Miss(id(0)));
+    assert_eq!(scheduler.on_event(Event::Changed(id(0))), [Command::Resolve(id(0))]);
+    assert_eq!(scheduler.on_event(Event::Miss(id(0))), [Command::Start { stage: id(0), attempt: 1 }]);
+    assert!(scheduler.retries(id(0)));
+    let commands = scheduler.on_event(Event::Failed { stage: id(0), again: true });
+    assert_eq!(commands, [Command::Start { stage: id(0), attempt: 2 }]);
+    assert!(!scheduler.retries(id(0)));
+    assert_eq!(scheduler.on_event(Event::Failed { stage: id(0), again: true }), []);
+    assert!(scheduler.finished());
+    assert_eq!(scheduler.state(id(0)), State::Failed);
+}
+
+#[test]
+fn a_failure_that_would_repeat_itself_is_not_tried_again() {
+    let tasks = [Task { retries: 5, ..task(&[]) }];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    scheduler.on_event(Event::Miss(id(0)));
+    scheduler.on_event(Event::Failed { stage: id(0), again: false });
+    assert!(scheduler.finished());
+}
+
+#[test]
+fn cancel_ends_what_runs_and_starts_nothing() {
+    let tasks = [task(&[]), task(&[]), task(&[]), task(&[0])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], true);
+    scheduler.on_event(Event::Miss(id(0)));
+    scheduler.on_event(Event::Miss(id(1)));
+    let commands = scheduler.on_event(Event::Cancel);
+    assert_eq!(commands[0], Command::Stop(id(0)));
+    assert_eq!(scheduler.on_event(Event::Cancel), [], "a second cancel is no news");
+    // The resolution that was under way comes in late.
+    assert_eq!(scheduler.on_event(Event::Miss(id(2))), [Command::Skip { stage: id(2), because: None }]);
+    scheduler.on_event(Event::Stopped(id(0)));
+    assert!(scheduler.finished());
+    assert_eq!(scheduler.tally(), Tally { stopped: 1, skipped: 3, ..Tally::default() });
+}
+
+#[test]
+fn a_stage_larger_than_the_machine_runs_alone() {
+    let big = Slots { cpus: 64, memory: 1 << 50, gpus: 0 };
+    let tasks = [Task { takes: big, ..task(&[]) }, task(&[])];
+    let total = Slots { cpus: 2, memory: 100, gpus: 0 };
+    let (mut scheduler, _) = Scheduler::new(&tasks, total, &[], false);
+    assert_eq!(scheduler.on_event(Event::Miss(id(0))).len(), 1);
+    assert_eq!(scheduler.on_event(Event::Miss(id(1))), []);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }).len(), 1);
+}
+
+#[test]
+fn a_large_stage_is_not_overtaken_but_waiting_for_a_device_is() {
+    let gpu = Slots { cpus: 1, memory: 0, gpus: 1 };
+    let tasks = [
+        Task { takes: gpu, ..task(&[]) },
+        Task { takes: gpu, ..task(&[]) },
+        task(&[]),
+        Task { takes: slots(3), ..task(&[]) },
+        task(&[]),
+    ];
+    let total = Slots { cpus: 3, memory: 0, gpus: 1 };
+    let (mut scheduler, _) = Scheduler::new(&tasks, total, &[], false);
+    let mut started = Vec::new();
+    for stage in 0..5 {
+        started.extend(scheduler.on_event(Event::Miss(id(stage))));
+    }
+    assert_eq!(
+        started,
+        [Command::Start { stage: id(0), attempt: 1 }, Command::Start { stage: id(2), attempt: 1 }],
+        "1 waits for the device and lets 2 pass; 3 waits for processors and lets nobody pass"
+    );
+}
+
+#[test]
+fn strange_events_change_nothing() {
+    let tasks = [task(&[]), task(&[0])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    for event in [
+        Event::Done { stage: id(0), open: true },
+        Event::Hit { stage: id(1), open: true },
+        Event::Stopped(id(0)),
+        Event::Changed(id(1)),
+    ] {
+        assert_eq!(scheduler.on_event(event), []);
+    }
+    scheduler.on_event(Event::Hit { stage: id(0), open: true });
+    assert_eq!(scheduler.on_event(Event::Hit { stage: id(0), open: true }), []);
+    assert_eq!(scheduler.state(id(1)), State::Ready);
+}
+
+/// How a simulated stage behaves.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Hit,
+    Shut,
+    Run,
+    Fail,
+    FailOnce,
+    Change,
+    Broken,
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    tasks: Vec<Task>,
+    fates: Vec<Fate>,
+    total: Slots,
+    targets: Vec<StageId>,
+    keep_going: bool,
+    /// After how many events to cancel.
+    cancel: Option<usize>,
+    picks: Vec<usize>,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (1_usize..40).prop_flat_map(|len| {
+        let task = (proptest::collection::vec(0_u32..1000, 0..4), 0_u32..4, 0_u64..200, 0_u32..2, 0_u32..3);
+        let fate = prop_oneof![
+            3 => Just(Fate::Hit),
+            6 => Just(Fate::Run),
+            1 => Just(Fate::Shut),
+            1 => Just(Fate::Fail),
+            1 => Just(Fate::FailOnce),
+            1 => Just(Fate::Change),
+            1 => Just(Fate::Broken),
+        ];
+        (
+            proptest::collection::vec(task, len),
+            proptest::collection::vec(fate, len),
+            (1_u32..4, 1_u64..150, 0_u32..2),
+            proptest::collection::vec(0..len, 0..3),
+            any::<bool>(),
+            proptest::option::of(0_usize..60),
+            proptest::collection::vec(0_usize..1000, 1..200),
+        )
+            .prop_map(|(raw, fates, (cpus, memory, gpus), targets, keep_going, cancel, picks)| World {
+                tasks: raw
+                    .into_iter()
+                    .enumerate()
+                    .map(|(position, (edges, cpus, memory, gpus, retries))| {
+                        let mut after: Vec<StageId> = edges
+                            .into_iter()
+                            .filter(|_| position > 0)
+                            .map(|edge| StageId(edge % position as u32))
+                            .collect();
+                        after.sort();
+                        after.dedup();
+                        Task { after, takes: Slots { cpus, memory, gpus }, retries }
+                    })
+                    .collect(),
+                fates,
+                total: Slots { cpus, memory, gpus },
+                targets: targets.into_iter().map(|target| StageId(target as u32)).collect(),
+                keep_going,
+                cancel,
+                picks,
+            })
+    })
+}
+
+/// Runs a world, answering outstanding commands in the order of `picks`, and checks every step.
+fn simulate(world: &World) -> (Scheduler, Vec<State>) {
+    let (mut scheduler, commands) = Scheduler::new(&world.tasks, world.total, &world.targets, world.keep_going);
+    let len = world.tasks.len();
+    let mut outstanding: Vec<Event> = Vec::new();
+    let mut used: BTreeMap<StageId, Slots> = BTreeMap::new();
+    let mut finals = vec![0; len];
+    let mut changed = vec![false; len];
+    let mut stopping = vec![false; len];
+    let mut steps = 0;
+    let mut queue = commands;
+    loop {
+        for command in std::mem::take(&mut queue) {
+            match command {
+                Command::Resolve(stage) => {
+                    for above in &world.tasks[stage.0 as usize].after {
+                        let state = scheduler.state(*above);
+                        assert!(
+                            matches!(state, State::Hit | State::Done),
+                            "{stage:?} is resolved, {above:?} is {state:?}"
+                        );
+                    }
+                    outstanding.push(match world.fates[stage.0 as usize] {
+                        Fate::Hit => Event::Hit { stage, open: true },
+                        Fate::Shut => Event::Hit { stage, open: false },
+                        Fate::Broken => Event::Failed { stage, again: true },
+                        _ => Event::Miss(stage),
+                    });
+                }
+                Command::Start { stage, attempt } => {
+                    let position = stage.0 as usize;
+                    assert!(attempt <= world.tasks[position].retries + 1);
+                    used.insert(stage, world.tasks[position].takes.at_most(world.total));
+                    let sum = used.values().fold(Slots::default(), |sum, takes| sum.plus(*takes));
+                    assert!(sum.fit(world.total), "{sum:?} of {:?}", world.total);
+                    outstanding.push(match world.fates[position] {
+                        Fate::Fail => Event::Failed { stage, again: true },
+                        Fate::FailOnce if attempt == 1 => Event::Failed { stage, again: true },
+                        Fate::Change if !changed[position] => {
+                            changed[position] = true;
+                            Event::Changed(stage)
+                        }
+                        _ => Event::Done { stage, open: true },
+                    });
+                }
+                Command::Stop(stage) => {
+                    assert_eq!(scheduler.state(stage), State::Running);
+                    stopping[stage.0 as usize] = true;
+                }
+                Command::Skip { stage, because } => {
+                    assert_eq!(scheduler.state(stage), State::Skipped);
+                    finals[stage.0 as usize] += 1;
+                    if let Some(because) = because {
+                        assert!(matches!(scheduler.state(because), State::Failed | State::Hit | State::Done));
+                    }
+                }
+            }
+        }
+        if world.cancel == Some(steps) {
+            steps += 1;
+            queue = scheduler.on_event(Event::Cancel);
+            continue;
+        }
+        if outstanding.is_empty() {
+            break;
+        }
+        let pick = world.picks[steps % world.picks.len()] % outstanding.len();
+        let mut event = outstanding.swap_remove(pick);
+        steps += 1;
+        assert!(steps < 100 * (len + 1), "the run does not end");
+        if let Event::Done { stage, .. } | Event::Failed { stage, .. } | Event::Changed(stage) = event
+            && used.remove(&stage).is_some()
+            && stopping[stage.0 as usize]
+            && pick.is_multiple_of(2)
+        {
+            event = Event::Stopped(stage);
+        }
+        let (Event::Done { stage, .. }
+        | Event::Failed { stage, .. }
+        | Event::Changed(stage)
+        | Event::Stopped(stage)
+        | Event::Hit { stage, .. }
+        | Event::Miss(stage)) = event
+        else {
+            unreachable!()
+        };
+        queue = scheduler.on_event(event);
+        if scheduler.state(stage).is_final() && scheduler.state(stage) != State::Skipped {
+            finals[stage.0 as usize] += 1;
+        }
+    }
+    let states: Vec<State> = (0..len).map(|position| scheduler.state(id(position as u32))).collect();
+    for (position, state) in states.iter().enumerate() {
+        assert!(state.is_final(), "{position} ends as {state:?}");
+        assert_eq!(finals[position], usize::from(*state != State::Unwanted), "{position} reached its end so often");
+    }
+    (scheduler, states)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_and_nothing_starts_too_early_or_beside_its_slots(world in world()) {
+        let (scheduler, states) = simulate(&world);
+        prop_assert!(scheduler.finished());
+        prop_assert_eq!(scheduler.running(), 0);
+        let tally = scheduler.tally();
+        let count = |state: State| states.iter().filter(|other| **other == state).count();
+        prop_assert_eq!(tally.hit, count(State::Hit));
+        prop_assert_eq!(tally.done, count(State::Done));
+        prop_assert_eq!(tally.failed, count(State::Failed));
+        prop_assert_eq!(tally.skipped, count(State::Skipped));
+        prop_assert_eq!(tally.stopped, count(State::Stopped));
+    }
+
+    #[test]
+    fn with_keep_going_the_end_does_not_depend_on_the_order_of_events(mut world in world(), other in proptest::collection::vec(0_usize..1000, 1..200)) {
+        world.keep_going = true;
+        world.cancel = None;
+        let (_, first) = simulate(&world);
+        world.picks = other;
+        let (_, second) = simulate(&world);
+        prop_assert_eq!(first, second);
+    }
+}
+
+#[test]
+fn a_hundred_thousand_stages_are_no_trouble() {
+    // 100 layers of 1,000; every stage waits for three of the layer above. What is asserted is the work, not the time: every
+    // stage is resolved and started exactly once.
+    let mut tasks = Vec::new();
+    for layer in 0..100_u32 {
+        for item in 0..1000_u32 {
+            let after: Vec<u32> = if layer == 0 {
+                Vec::new()
+            } else {
+                let mut after: Vec<u32> =
+                    [0, 1, 7].iter().map(|step| (layer - 1) * 1000 + (item + step) % 1000).collect();
+                after.sort_unstable();
+                after
+            };
+            tasks.push(task(&after));
+        }
+    }
+    let (mut scheduler, mut commands) = Scheduler::new(&tasks, slots(8), &[], false);
+    let mut counts = [0, 0];
+    while let Some(command) = commands.pop() {
+        match command {
+            Command::Resolve(stage) => {
+                counts[0] += 1;
+                scheduler.on_event_into(Event::Miss(stage), &mut commands);
+            }
+            Command::Start { stage, .. } => {
+                counts[1] += 1;
+                scheduler.on_event_into(Event::Done { stage, open: true }, &mut commands);
+            }
+            Command::Stop(_) | Command::Skip { .. } => unreachable!(),
+        }
+    }
+    assert!(scheduler.finished());
+    assert_eq!(counts, [100_000, 100_000]);
+}
