@@ -1,1 +1,52 @@
-//! placeholder
+//! The store: bytes, digests and records. It knows nothing of pipelines.
+//!
+//! A [`Store`] is a folder (`.pipeline/`) that several processes use at once:
+//!
+//! ```text
+//! .pipeline/
+//!   CACHEDIR.TAG   backup programs skip the folder
+//!   .gitignore     and so does git
+//!   format         the number of this layout; a newer one is refused
+//!   lock           held shared by every user, exclusively by the collector
+//!   blobs-v1/      ab/cdef...: content under its digest, read-only
+//!   records-v1/    key -> outputs and readable manifest, one packed log
+//!   memo-v1/       small answers by digest, one packed log
+//!   filehash-v1/   (path, size, times, inode) -> digest, one packed log
+//!   runs-v1/       what finished runs looked like, one packed log
+//!   locks-v1/      one file per key that is being worked on
+//!   tmp/           unfinished things of living processes
+//! ```
+//!
+//! What is promised: blobs are written before the record that names them, a record is trusted only when its
+//! checksum holds, a blob only when it is what its name says, and no lock outlives its process.
+
+mod blob;
+mod digest;
+mod error;
+mod filehash;
+pub mod fold;
+mod gc;
+mod hash;
+mod layout;
+mod lock;
+mod log;
+mod map;
+mod materialise;
+mod memo;
+mod record;
+mod runs;
+mod staging;
+mod store;
+mod tree;
+
+pub use blob::Blob;
+pub use digest::{Digest, DigestMap, DigestSet, ParseDigestError};
+pub use error::StoreError;
+pub use filehash::FileDigest;
+pub use fold::Fold;
+pub use gc::Swept;
+pub use lock::KeyLock;
+pub use record::{Committed, Record};
+pub use staging::Staging;
+pub use store::Store;
+pub use tree::{Entry, Node, Tree};

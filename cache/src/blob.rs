@@ -1,0 +1,251 @@
+//! Content under its digest.
+//!
+//! A blob is a read-only file `blobs-v1/ab/cdef…`, written beside and renamed, so a name never shows half a file.
+//!
+//! **How damage is found without hashing every time.** When a blob was checked, the nanoseconds of its modification time are
+//! set to a number that follows from its digest (the seconds stay true). Whoever writes to the file afterwards, through a
+//! hard link in the workspace or otherwise, moves the time, and the number is right only once in a billion. So a
+//! blob with its number in place is undamaged as far as the file system can be trusted, and one without is hashed.
+//! No list of checked blobs has to be kept, and none can be wrong.
+//!
+//! **How a power cut is survived.** Blobs of [`SYNCED`] bytes and more are synced before the rename, which costs little beside
+//! writing them. Smaller ones are not, since ten thousand small commits would take minutes; instead the number of a small
+//! blob also depends on the boot: after a restart each is hashed once when it is first used, and a torn one is a miss.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
+use serde::{Deserialize, Serialize};
+
+use crate::hash::hash_file;
+use crate::{Digest, Store, StoreError, tree};
+
+/// From this size on blobs are synced to disk.
+pub(crate) const SYNCED: u64 = 1 << 20;
+
+/// Stored content: a file, or a folder by its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Blob {
+    /// The digest of the bytes; of the manifest for a folder.
+    pub digest: Digest,
+    /// Bytes; of all files together for a folder.
+    pub size: u64,
+    /// Whether this is a folder.
+    #[serde(default)]
+    pub tree: bool,
+}
+
+impl Store {
+    /// Stores bytes.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Blob, StoreError> {
+        let digest = Digest::of(bytes);
+        let size = bytes.len() as u64;
+        if !self.whole_file(&digest, Some(size), false)? {
+            let temporary = self.temporary()?;
+            let write = || {
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&temporary)?;
+                file.write_all(bytes)?;
+                seal(&file, &digest, size)
+            };
+            write().and_then(|()| self.place(&temporary, &digest)).map_err(|source| {
+                let _ = fs::remove_file(&temporary);
+                StoreError::io(&self.blob_path(&digest), "write", source)
+            })?;
+        }
+        Ok(Blob { digest, size, tree: false })
+    }
+
+    /// Moves a finished file or folder into the store. The path is gone afterwards.
+    ///
+    /// Within one file system nothing is copied: files are hashed and renamed. Whoever still writes to the
+    /// file while it is adopted gets [`StoreError::Changing`]; later writes are found by [`Store::check`].
+    pub fn adopt(&self, path: &Path) -> Result<Blob, StoreError> {
+        let meta = fs::symlink_metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
+        if meta.is_dir() {
+            tree::adopt(self, path)
+        } else if meta.is_file() {
+            self.adopt_file(path)
+        } else {
+            Err(StoreError::Unstorable { path: path.to_owned(), why: "it is neither a file nor a folder".to_owned() })
+        }
+    }
+
+    /// Where a file's content lies; read-only. For a folder this is its manifest.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.layout.blobs.join(&name[..2]).join(&name[2..])
+    }
+
+    /// Whether a blob is there and undamaged; hashes only what may have been written to since it was last checked.
+    pub fn check(&self, blob: &Blob) -> Result<bool, StoreError> {
+        self.whole(blob, false)
+    }
+
+    /// Whether a blob is there and undamaged; hashes everything.
+    pub fn verify(&self, blob: &Blob) -> Result<bool, StoreError> {
+        self.whole(blob, true)
+    }
+
+    /// The bytes of a blob, checked against its digest.
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob_path(digest);
+        let read = || {
+            let mut bytes = Vec::new();
+            File::open(&path)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read() {
+            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            Ok(_) => Err(StoreError::Damaged { digest: *digest }),
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => {
+                Err(StoreError::Damaged { digest: *digest })
+            }
+            Err(error) => Err(StoreError::io(&path, "read", error)),
+        }
+    }
+
+    fn whole(&self, blob: &Blob, always: bool) -> Result<bool, StoreError> {
+        if !blob.tree {
+            return self.whole_file(&blob.digest, Some(blob.size), always);
+        }
+        if !self.whole_file(&blob.digest, None, always)? {
+            return Ok(false);
+        }
+        let tree = self.tree(&blob.digest)?;
+        for (digest, size) in tree.files() {
+            if !self.whole_file(&digest, Some(size), always)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the file of a digest is there, has this size and holds what it should.
+    pub(crate) fn whole_file(&self, digest: &Digest, size: Option<u64>, always: bool) -> Result<bool, StoreError> {
+        let path = self.blob_path(digest);
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StoreError::io(&path, "read", error)),
+        };
+        if !meta.is_file() || size.is_some_and(|size| size != meta.len()) {
+            return Ok(false);
+        }
+        if !always && meta.mtime_nsec() == mark(digest, meta.len()) {
+            return Ok(true);
+        }
+        let failed = |source| StoreError::io(&path, "read", source);
+        let file = File::open(&path).map_err(failed)?;
+        // Marked first: a write during the hashing takes the mark away again. Not so on a read-only file system, where nobody
+        // writes either.
+        let marked = set_mark(&file, PROVISIONAL).is_ok();
+        match hash_file(&file, meta.len()) {
+            Ok(found) if found == *digest => {
+                if marked && file.metadata().is_ok_and(|now| now.mtime_nsec() == PROVISIONAL) {
+                    let _ = set_mark(&file, mark(digest, meta.len()));
+                }
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    pub(crate) fn adopt_file(&self, path: &Path) -> Result<Blob, StoreError> {
+        let failed = |source| StoreError::io(path, "read", source);
+        let mut file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.dev() != self.device || meta.nlink() > 1 {
+            // Another file system, or a file that has another name somebody may write through: a copy of our own.
+            let temporary = self.temporary()?;
+            let mut copy = || {
+                let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+                io::copy(&mut file, &mut to).map(|_| ())
+            };
+            let stored = copy()
+                .map_err(|source| StoreError::io(&temporary, "write", source))
+                .and_then(|()| self.adopt_file(&temporary));
+            if stored.is_err() {
+                let _ = fs::remove_file(&temporary);
+            } else {
+                fs::remove_file(path).map_err(|source| StoreError::io(path, "remove", source))?;
+            }
+            return stored;
+        }
+        for _ in 0..3 {
+            set_mark(&file, PROVISIONAL).map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            let digest = match hash_file(&file, size) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                other => other.map_err(failed)?,
+            };
+            let after = file.metadata().map_err(failed)?;
+            if after.mtime_nsec() != PROVISIONAL || after.len() != size {
+                continue;
+            }
+            if self.whole_file(&digest, Some(size), false)? {
+                fs::remove_file(path).map_err(|source| StoreError::io(path, "remove", source))?;
+            } else {
+                let place = || {
+                    file.set_permissions(fs::Permissions::from_mode(0o444))?;
+                    seal(&file, &digest, size)?;
+                    self.place(path, &digest)
+                };
+                place().map_err(|source| StoreError::io(&self.blob_path(&digest), "write", source))?;
+            }
+            return Ok(Blob { digest, size, tree: false });
+        }
+        Err(StoreError::Changing { path: path.to_owned() })
+    }
+
+    /// Renames a finished file to its name in the store.
+    fn place(&self, from: &Path, digest: &Digest) -> io::Result<()> {
+        let to = self.blob_path(digest);
+        match fs::rename(from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(to.parent().unwrap_or(&to))?;
+                fs::rename(from, &to)
+            }
+            other => other,
+        }
+    }
+}
+
+/// The last touch before the rename: on disk when large, and marked as checked.
+fn seal(file: &File, digest: &Digest, size: u64) -> io::Result<()> {
+    set_mark(file, mark(digest, size))?;
+    if size >= SYNCED { file.sync_data() } else { Ok(()) }
+}
+
+/// The nanoseconds of a file whose digest is being taken.
+const PROVISIONAL: i64 = 999_999_937;
+
+/// The nanoseconds of an undamaged blob; never round, so that coarse file systems do not produce them.
+fn mark(digest: &Digest, size: u64) -> i64 {
+    static BOOT: LazyLock<u64> = LazyLock::new(|| {
+        let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        word(Digest::of(&boot).as_bytes())
+    });
+    let mut number = word(digest.as_bytes());
+    if size < SYNCED {
+        number ^= *BOOT;
+    }
+    (number % 999_999_000) as i64 | 1
+}
+
+fn word(bytes: &[u8; 32]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+fn set_mark(file: &File, nanoseconds: i64) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: file.metadata()?.mtime(), tv_nsec: nanoseconds },
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
+}

@@ -1,0 +1,206 @@
+//! The digests of workspace files, remembered by what `stat` says of them.
+//!
+//! An answer is trusted when size, times and inode are what they were *and* the file was last changed clearly before
+//! it was hashed. Otherwise a write in the same tick of the clock could have followed the hashing unseen, so
+//! the file is hashed again (what git calls a racily clean entry).
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::hash::hash_file;
+use crate::{Digest, Fold, Store, StoreError, Tree, layout};
+
+/// How much older than its hashing a change must be, in nanoseconds: several ticks of the slowest kernel clock.
+const TICK: i128 = 50_000_000;
+/// The same where times are whole seconds (FAT counts in two).
+const COARSE_TICK: i128 = 2_100_000_000;
+
+/// The digest of a file or folder in the workspace, and how to tell whether it still is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileDigest {
+    /// Of the content; of the manifest for a folder.
+    pub digest: Digest,
+    /// Bytes; of all files together for a folder.
+    pub size: u64,
+    /// Whether it is a folder.
+    pub tree: bool,
+    /// Stands for everything `stat` said: size, times and inode of each file.
+    pub stamp: Digest,
+    /// Whether the content was last changed so recently that an equal stamp proves nothing.
+    racy: bool,
+}
+
+/// What `stat` says of one file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    size: u64,
+    modified: i128,
+    changed: i128,
+    inode: u64,
+    device: u64,
+}
+
+impl Stat {
+    fn of(meta: &Metadata) -> Self {
+        let ns = |seconds: i64, part: i64| i128::from(seconds) * 1_000_000_000 + i128::from(part);
+        Self {
+            size: meta.len(),
+            modified: ns(meta.mtime(), meta.mtime_nsec()),
+            changed: ns(meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
+            device: meta.dev(),
+        }
+    }
+
+    fn bytes(&self) -> [u8; 56] {
+        let mut bytes = [0; 56];
+        bytes[..8].copy_from_slice(&self.size.to_le_bytes());
+        bytes[8..24].copy_from_slice(&self.modified.to_le_bytes());
+        bytes[24..40].copy_from_slice(&self.changed.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[48..].copy_from_slice(&self.device.to_le_bytes());
+        bytes
+    }
+
+    /// Whether a hashing begun at `hashed` may have missed a later change with these same times.
+    fn racy(&self, hashed: i128) -> bool {
+        let newest = self.modified.max(self.changed);
+        let tick = if newest % 1_000_000_000 == 0 { COARSE_TICK } else { TICK };
+        newest + tick > hashed
+    }
+}
+
+impl Store {
+    /// The digest of a file's content, or of a folder's [manifest](Tree); links are followed to a file or folder.
+    ///
+    /// Hashes only what may have changed since it was last hashed.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is nothing, [`StoreError::Changing`] when it does not hold still.
+    pub fn file_digest(&self, path: &Path) -> Result<FileDigest, StoreError> {
+        let meta = fs::metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
+        if meta.is_file() {
+            let (digest, stat, racy) = self.hashed(path, &meta)?;
+            return Ok(FileDigest { digest, size: stat.size, tree: false, stamp: Digest::of(&stat.bytes()), racy });
+        }
+        if !meta.is_dir() {
+            let why = "it is neither a file nor a folder".to_owned();
+            return Err(StoreError::Unstorable { path: path.to_owned(), why });
+        }
+        let mut stamps = Vec::new();
+        let mut racy = false;
+        let tree = Tree::walk(path, |path, meta| {
+            let (digest, stat, fresh) = self.hashed(path, meta)?;
+            stamps.push((path.to_owned(), stat));
+            racy |= fresh;
+            Ok((digest, stat.size))
+        })?;
+        let blob = tree.blob();
+        Ok(FileDigest {
+            digest: blob.digest,
+            size: blob.size,
+            tree: true,
+            stamp: folder_stamp(path, &tree, stamps),
+            racy,
+        })
+    }
+
+    /// Whether the content is what it was, however often it was touched or replaced meanwhile.
+    pub fn still(&self, path: &Path, before: &FileDigest) -> Result<bool, StoreError> {
+        if !before.tree && !before.racy {
+            match fs::metadata(path) {
+                Ok(meta) if meta.is_file() && Digest::of(&Stat::of(&meta).bytes()) == before.stamp => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(StoreError::io(path, "read", error)),
+            }
+        }
+        match self.file_digest(path) {
+            Ok(now) => Ok((now.digest, now.tree) == (before.digest, before.tree)),
+            Err(StoreError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The digest of one file from the memo, or by hashing; with the stat it holds for.
+    fn hashed(&self, path: &Path, meta: &Metadata) -> Result<(Digest, Stat, bool), StoreError> {
+        let stat = Stat::of(meta);
+        let key = memo_key(path)?;
+        if let Some(memo) = self.filehash.get(&key)?
+            && let (Some(known), Some(hashed), Some(digest)) =
+                (memo.get(..56), memo.get(56..72), memo.get(72..).and_then(<[u8]>::first_chunk))
+            && known == stat.bytes()
+        {
+            let hashed = hashed.first_chunk().map_or(0, |bytes| i128::from_le_bytes(*bytes));
+            if !stat.racy(hashed) {
+                return Ok((Digest::from_bytes(*digest), stat, false));
+            }
+        }
+        let failed = |source| StoreError::io(path, "read", source);
+        for _ in 0..5 {
+            let begun = layout::now_ns();
+            let file = File::open(path).map_err(failed)?;
+            let before = Stat::of(&file.metadata().map_err(failed)?);
+            let digest = match hash_file(&file, before.size) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                other => other.map_err(failed)?,
+            };
+            // By name: an editor may have put another file in its place.
+            let after = Stat::of(&fs::metadata(path).map_err(failed)?);
+            if before != after {
+                continue;
+            }
+            let mut memo = Vec::with_capacity(104);
+            memo.extend_from_slice(&before.bytes());
+            memo.extend_from_slice(&begun.to_le_bytes());
+            memo.extend_from_slice(digest.as_bytes());
+            // A memo that cannot be kept costs another hashing, no more.
+            let _ = self.filehash.queue(&key, &memo);
+            return Ok((digest, before, before.racy(begun)));
+        }
+        Err(StoreError::Changing { path: path.to_owned() })
+    }
+}
+
+fn memo_key(path: &Path) -> Result<Digest, StoreError> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::path::absolute(path).map_err(|source| StoreError::io(path, "resolve", source))?;
+    Ok(Fold::new("pipeline file hash memo v1").bytes("path", path.as_os_str().as_bytes()).finish())
+}
+
+fn folder_stamp(root: &Path, tree: &Tree, mut stamps: Vec<(std::path::PathBuf, Stat)>) -> Digest {
+    use std::os::unix::ffi::OsStrExt;
+    stamps.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut fold = Fold::new("pipeline folder stamp v1");
+    // Links and empty folders have no stat of their own here; the manifest has them.
+    fold.digest("manifest", &tree.blob().digest).list("files", stamps.len());
+    for (path, stat) in &stamps {
+        let path = path.strip_prefix(root).unwrap_or(path);
+        fold.bytes("path", path.as_os_str().as_bytes()).bytes("stat", &stat.bytes());
+    }
+    fold.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(modified: i128) -> Stat {
+        Stat { size: 1, modified, changed: 0, inode: 1, device: 1 }
+    }
+
+    #[test]
+    fn a_change_is_trusted_only_when_clearly_before_the_hashing() {
+        let second = 1_000_000_000;
+        assert!(stat(10 * second + 1).racy(10 * second + 1));
+        assert!(stat(10 * second + 1).racy(10 * second + 40_000_000));
+        assert!(!stat(10 * second + 1).racy(10 * second + 60_000_000));
+        // Whole seconds: perhaps the file system has no finer ones.
+        assert!(stat(10 * second).racy(12 * second));
+        assert!(!stat(10 * second).racy(13 * second));
+        // From the future: never.
+        assert!(stat(99 * second + 1).racy(10 * second));
+    }
+}

@@ -1,0 +1,119 @@
+//! Putting stored content where a person or a program wants it.
+//!
+//! A reflink where the file system has them: instant, independent and writable. Else, from [`LINKED`] bytes on, a hard link:
+//! instant, read-only, the same file as the blob (who makes it writable and edits it damages the blob, which is found by
+//! [`Store::check`] and made anew). Else, and for everything executable, a writable copy.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use crate::blob::SYNCED;
+use crate::staging::remove_all;
+use crate::tree::Entry;
+use crate::{Blob, Digest, Store, StoreError, layout};
+
+/// Smaller files are copied: that costs less than surprises with read-only files.
+const LINKED: u64 = SYNCED;
+
+impl Store {
+    /// Makes `to` hold the blob's content, all at once. What is there already and equal stays untouched; anything else is
+    /// replaced. Folders above are made.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the blob is not what it should be; `to` is untouched then.
+    pub fn materialise(&self, blob: &Blob, to: &Path) -> Result<(), StoreError> {
+        if let Ok(there) = self.file_digest(to)
+            && (there.digest, there.tree) == (blob.digest, blob.tree)
+            && !to.is_symlink()
+        {
+            return Ok(());
+        }
+        if !self.check(blob)? {
+            return Err(StoreError::Damaged { digest: blob.digest });
+        }
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, "create folder", source))?;
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        let beside = folder.join(format!(".{name}.{}", layout::fresh_name()));
+        let made = if blob.tree {
+            self.make_folder(&blob.digest, &beside)
+        } else {
+            self.make_file(&blob.digest, blob.size, false, &beside)
+        };
+        made.and_then(|()| replace(&beside, to)).inspect_err(|_| {
+            let _ = remove_all(&beside);
+        })
+    }
+
+    fn make_folder(&self, digest: &Digest, at: &Path) -> Result<(), StoreError> {
+        let make =
+            |path: &Path| fs::create_dir_all(path).map_err(|source| StoreError::io(path, "create folder", source));
+        make(at)?;
+        for (name, entry) in &self.tree(digest)?.entries {
+            let path = at.join(name);
+            make(path.parent().unwrap_or(at))?;
+            match entry {
+                Entry::File(node) => self.make_file(&node.digest, node.size, node.executable, &path)?,
+                Entry::Link(target) => {
+                    std::os::unix::fs::symlink(target, &path).map_err(|source| StoreError::io(&path, "link", source))?
+                }
+                Entry::Empty => make(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn make_file(&self, digest: &Digest, size: u64, executable: bool, at: &Path) -> Result<(), StoreError> {
+        let blob = self.blob_path(digest);
+        let failed = |source| StoreError::io(at, "write", source);
+        let mode = if executable { 0o777 } else { 0o666 };
+        if size >= LINKED {
+            if self.reflinks.load(Ordering::Relaxed) {
+                match reflink_copy::reflink(&blob, at) {
+                    // With the permissions a new file has here.
+                    Ok(()) => return with_mode(at, mode).map_err(failed),
+                    Err(_) => self.reflinks.store(false, Ordering::Relaxed),
+                }
+            }
+            if !executable && fs::hard_link(&blob, at).is_ok() {
+                return Ok(());
+            }
+        }
+        let copy = || {
+            let mut from = fs::File::open(&blob)?;
+            let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(at)?;
+            io::copy(&mut from, &mut to).map(|_| ())
+        };
+        copy().map_err(failed)
+    }
+}
+
+/// Gives a file the permissions of one freshly made with `mode` (which the process's mask narrows).
+fn with_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let probe: PathBuf = path.with_added_extension("mode");
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&probe)?.metadata()?.permissions();
+    fs::remove_file(&probe)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(made.mode() & 0o777))
+}
+
+/// Puts `from` in the place of `to`, whatever is there.
+fn replace(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::io(to, "write", source);
+    match fs::rename(from, to) {
+        Ok(()) => Ok(()),
+        // A folder in the way of a file, a file in the way of a folder, or a folder with something in it.
+        Err(_) if fs::symlink_metadata(to).is_ok() => {
+            let old = from.with_added_extension("old");
+            fs::rename(to, &old).map_err(failed)?;
+            if let Err(error) = fs::rename(from, to) {
+                let _ = fs::rename(&old, to);
+                return Err(failed(error));
+            }
+            remove_all(&old).map_err(|source| StoreError::io(&old, "remove", source))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,133 @@
+//! Unfinished things: a folder per process that is swept when its process is gone.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::{Store, StoreError, layout};
+
+/// A fresh folder in the store's file system, removed with everything in it on drop.
+#[derive(Debug)]
+pub struct Staging {
+    path: PathBuf,
+}
+
+impl Staging {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = remove_all(&self.path);
+    }
+}
+
+/// This process's folder below `tmp/`, made when first needed; its `alive` file is locked as long as the process lives.
+#[derive(Debug, Default)]
+pub(crate) struct Workshop(Mutex<Option<(PathBuf, File)>>);
+
+impl Workshop {
+    /// The folder of this process.
+    pub(crate) fn folder(&self, tmp: &Path) -> Result<PathBuf, StoreError> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, _)) = &*place {
+            return Ok(path.clone());
+        }
+        // Under the lock of `tmp`, so that nobody sweeps the folder before its own lock is held.
+        let _door = door(tmp)?;
+        let path = tmp.join(layout::fresh_name());
+        fs::create_dir(&path).map_err(|source| StoreError::io(&path, "create folder", source))?;
+        let alive = path.join("alive");
+        let file = File::create(&alive).map_err(|source| StoreError::io(&alive, "write", source))?;
+        file.lock().map_err(|source| StoreError::io(&alive, "lock", source))?;
+        *place = Some((path.clone(), file));
+        Ok(path)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        if let Some((path, _)) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let _ = remove_all(path);
+        }
+    }
+}
+
+impl Store {
+    /// A fresh folder in the store's file system: what is finished in it is [adopted](Store::adopt) without a copy.
+    pub fn staging(&self) -> Result<Staging, StoreError> {
+        let path = self.temporary()?;
+        fs::create_dir(&path).map_err(|source| StoreError::io(&path, "create folder", source))?;
+        Ok(Staging { path })
+    }
+
+    /// A path nobody uses, in this process's folder.
+    pub(crate) fn temporary(&self) -> Result<PathBuf, StoreError> {
+        Ok(self.workshop.folder(&self.layout.tmp)?.join(layout::fresh_name()))
+    }
+}
+
+/// Removes what processes that are gone have left in `tmp`. Errors do not matter: the next one tries again.
+pub(crate) fn sweep(tmp: &Path) {
+    let left: Vec<PathBuf> = match fs::read_dir(tmp) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect(),
+        Err(_) => return,
+    };
+    if left.is_empty() {
+        return;
+    }
+    let Ok(_door) = door(tmp) else { return };
+    for path in left {
+        let alive = match File::open(path.join("alive")) {
+            Ok(file) => file.try_lock().is_err(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        if !alive {
+            let _ = remove_all(&path);
+        }
+    }
+}
+
+fn door(tmp: &Path) -> Result<File, StoreError> {
+    let path = tmp.join("lock");
+    let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(tmp).map_err(|source| StoreError::io(tmp, "create folder", source))?;
+            open()
+        }
+        other => other,
+    }
+    .map_err(|source| StoreError::io(&path, "open", source))?;
+    file.lock().map_err(|source| StoreError::io(&path, "lock", source))?;
+    Ok(file)
+}
+
+/// Removes a file or a folder, also one whose folders were made read-only.
+pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if !meta.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mut folders = vec![path.to_owned()];
+            while let Some(folder) = folders.pop() {
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+                let entries = fs::read_dir(&folder)?.flatten();
+                folders.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
+            }
+            fs::remove_dir_all(path)
+        }
+        other => other,
+    }
+}
