@@ -188,6 +188,11 @@ impl Fault {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
+    /// What the store ran into.
+    pub fn from_store(error: &cache::StoreError) -> Self {
+        Self::error(error.code(), error.to_string()).help(error.help())
+    }
+
     /// Adds the help line.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -3,11 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cache::{Digest, FileDigest, Store};
+
 use crate::error::{Fault, Route, nearest};
+use crate::key::KeyedFile;
 use crate::kind::{Executor, FileInput};
 use crate::paths::normalise;
 use crate::pattern::Pattern;
-use crate::plan::PlannedStage;
+use crate::plan::{PlannedStage, StageId};
 
 /// A file or folder that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,30 @@ pub struct Found {
     pub shown: String,
     /// Where it is; absolute when the pipeline's folder is.
     pub path: PathBuf,
+}
+
+/// A file whose content is known.
+#[derive(Debug, Clone)]
+pub struct Digested {
+    /// The file.
+    pub found: Found,
+    /// Of its content; of a folder, of its tree.
+    pub digest: Digest,
+    /// How it was seen, to tell later whether it still is (see `Store::still`); `None` when another stage
+    /// writes it and its digest is that of the stage's output.
+    pub seen: Option<FileDigest>,
+}
+
+impl Digested {
+    /// What of it enters the key.
+    pub fn keyed(&self) -> KeyedFile {
+        KeyedFile {
+            role: self.found.role.clone(),
+            name: self.found.name.clone(),
+            shown: self.found.shown.clone(),
+            digest: self.digest,
+        }
+    }
 }
 
 /// The files one entry names: itself, or the matches of its pattern in natural order.
@@ -75,6 +102,50 @@ pub fn expand_all(root: &Path, stage: &PlannedStage) -> Result<Vec<Found>, Vec<F
         }
     }
     if faults.is_empty() { Ok(all) } else { Err(faults) }
+}
+
+/// All files of a stage with their content. A file that is exactly another stage's output takes the digest that
+/// `output` knows for it, without a look at the project.
+///
+/// # Errors
+/// As [`expand_all`], and `file::unreadable` when a file cannot be read.
+pub fn digest_all(
+    store: &Store,
+    root: &Path,
+    stage: &PlannedStage,
+    output: impl Fn(StageId, u32) -> Option<Digest>,
+) -> Result<Vec<Digested>, Vec<Fault>> {
+    let here = Route::stage(&stage.name);
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for (index, file) in stage.files.iter().enumerate() {
+        let index = index as u32;
+        let writer = stage.written.iter().find(|written| written.file == index && written.exact);
+        if let Some(digest) = writer.and_then(|written| output(written.from, written.output)) {
+            let shown = normalise(&file.path, root);
+            let name = if stage.executor == Executor::Command { shown.clone() } else { suffix(&shown) };
+            let path = root.join(&shown);
+            let found = Found { file: index, role: file.role.clone(), name, shown, path };
+            all.push(Digested { found, digest, seen: None });
+            continue;
+        }
+        match expand(root, stage.executor, index, file) {
+            Err(fault) => faults.push(fault.under(&here)),
+            Ok(found) => {
+                for found in found {
+                    match store.file_digest(&found.path) {
+                        Ok(seen) => all.push(Digested { found, digest: seen.digest, seen: Some(seen) }),
+                        Err(error) => faults.push(store_fault(&found.shown, &error).at(here.concat(&file.route))),
+                    }
+                }
+            }
+        }
+    }
+    if faults.is_empty() { Ok(all) } else { Err(faults) }
+}
+
+pub(crate) fn store_fault(shown: &str, error: &cache::StoreError) -> Fault {
+    Fault::error("file::unreadable", format!("`{shown}` cannot be read: {error}"))
+        .help("look at its permissions, and whether something is replacing it just now")
 }
 
 /// What decides how a single file is read: its last suffix, with the one before a packing one. Lower case.

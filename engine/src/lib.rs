@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod cancel;
+mod conversation;
 pub mod dag;
 pub mod driver;
 pub mod error;
@@ -9,12 +10,15 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod graph;
+pub mod key;
 pub mod kind;
+pub mod oracle;
 pub mod paths;
 pub mod pattern;
 pub mod plan;
+pub mod preview;
 pub mod protocol;
-mod seal;
 pub mod scheduler;
+mod seal;
 pub mod toolchain;
 pub mod worker;

@@ -1,11 +1,18 @@
 //! What of this machine a run depends on: the worker programs, and what they say of themselves.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use cache::fold::Fold;
+use cache::{Digest, Store};
+
+use crate::conversation::Conversation;
 use crate::error::Fault;
 use crate::kind::Executor;
 use crate::plan::PlannedStage;
+use crate::protocol::{Hello, PROTOCOL};
 
 /// How strictly libtorch is told to give the same bytes for the same work. There is one mode so far; it has a name
 /// so that keys made under another one will differ.
@@ -137,5 +144,136 @@ impl Programs {
             Executor::Torch => self.torch.as_deref(),
             Executor::Command => None,
         }
+    }
+}
+
+/// How long a worker may take to say hello: loading libtorch from a cold disk takes seconds.
+const HELLO_LIMIT: Duration = Duration::from_secs(60);
+
+/// Variables that decide what a worker finds on this machine.
+const DECIDING: [&str; 4] = ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBTORCH"];
+
+/// Asks the workers what they are. Answers are remembered in the store for as long as the program file stays what it is,
+/// so that a run with nothing to do starts neither. The faults are warnings: a stage that needs a
+/// worker that is not there says so itself.
+pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>) {
+    let mut environment = Environment::default();
+    let mut faults = Vec::new();
+    for executor in [Executor::Data, Executor::Torch] {
+        let Some(program) = programs.of(executor) else {
+            faults.push(missing(executor));
+            continue;
+        };
+        let question = identity(program);
+        let remembered = question
+            .and_then(|key| store.memo_get(&key))
+            .and_then(|bytes| serde_json::from_slice::<Hello>(&bytes).ok());
+        let hello = match remembered {
+            Some(hello) => hello,
+            None => match hello(program) {
+                Ok(hello) => {
+                    if let (Some(key), Ok(bytes)) = (question, serde_json::to_vec(&hello)) {
+                        // A memo that cannot be kept is asked for again.
+                        let _ = store.memo_put(&key, &bytes);
+                    }
+                    hello
+                }
+                Err(mut fault) => {
+                    fault.severity = crate::error::Severity::Warning;
+                    faults.push(fault);
+                    continue;
+                }
+            },
+        };
+        if executor == Executor::Torch {
+            environment.libtorch = hello.toolchain.get("libtorch").cloned().unwrap_or_default();
+            environment.cuda_devices = hello.cuda_devices;
+        }
+        environment.toolchain.extend(hello.toolchain);
+    }
+    (environment, faults)
+}
+
+/// The warning of a worker that is not installed.
+pub(crate) fn missing(executor: Executor) -> Fault {
+    let name = executor.program().unwrap_or("a worker");
+    Fault::warning("worker::missing", format!("`{name}` is not installed"))
+        .help("install the three programs side by side; `pipeline doctor` says where they are looked for")
+}
+
+/// Starts a worker program for its hello alone.
+///
+/// # Errors
+/// `worker::start`, `worker::crashed`, `worker::silent`, `worker::protocol`: without a place.
+pub fn hello(program: &Path) -> Result<Hello, Fault> {
+    let conversation = Conversation::start(program, &["--hello"])?;
+    let hello = conversation.hello(Instant::now() + HELLO_LIMIT)?;
+    check(program, &hello)?;
+    Ok(hello)
+}
+
+/// Whether a worker can be spoken to.
+///
+/// # Errors
+/// `worker::protocol`.
+pub(crate) fn check(program: &Path, hello: &Hello) -> Result<(), Fault> {
+    let (ours, theirs) = (env!("CARGO_PKG_VERSION"), hello.version.as_str());
+    if hello.protocol == PROTOCOL && theirs == ours {
+        return Ok(());
+    }
+    let message = format!("`{}` is of version {theirs}, this is {ours}", program.display());
+    Err(Fault::error("worker::protocol", message).help("install the three programs together"))
+}
+
+/// The key under which a program's hello is remembered; `None` when it cannot be looked at.
+fn identity(program: &Path) -> Option<Digest> {
+    let meta = program.metadata().ok()?;
+    let mut fold = Fold::new("pipeline worker hello v1");
+    fold.text("program", &program.to_string_lossy()).uint("protocol", u64::from(PROTOCOL));
+    fold.uint("size", meta.len())
+        .uint("inode", meta.ino())
+        .int("mtime", meta.mtime())
+        .int("nanoseconds", meta.mtime_nsec());
+    for name in DECIDING {
+        match std::env::var_os(name) {
+            Some(value) => fold.text(name, &value.to_string_lossy()),
+            None => fold.none(name),
+        };
+    }
+    // A driver that appears or goes away changes what devices there are.
+    fold.flag("cuda", Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists());
+    Some(fold.finish())
+}
+
+/// What identifies a program in the key of what it answered: its file, by path, size and time.
+pub(crate) fn program_identity(program: &Path) -> Digest {
+    identity(program).unwrap_or_else(|| Digest::from_bytes([0; 32]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_strictly() {
+        assert_eq!(Device::parse("auto"), Some(Device::Auto));
+        assert_eq!(Device::parse("cuda"), Some(Device::Cuda(0)));
+        assert_eq!(Device::parse("cuda:12"), Some(Device::Cuda(12)));
+        for text in ["", "gpu", "CPU", "cuda:", "cuda:+1", "cuda:-1", "cuda:99999", "cuda:1 "] {
+            assert_eq!(Device::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_what_the_machine_has() {
+        let bare = Environment { libtorch: "2.13.0".into(), ..Environment::default() };
+        let one = Environment { cuda_devices: vec!["A100".into()], ..bare.clone() };
+        assert_eq!(bare.device("auto").unwrap(), "cpu");
+        assert_eq!(one.device("auto").unwrap(), "cuda:0");
+        assert_eq!(one.device("cpu").unwrap(), "cpu");
+        assert_eq!(one.device("cuda").unwrap(), "cuda:0");
+        assert_eq!(bare.device("cuda").unwrap_err().code, "device::missing");
+        assert_eq!(one.device("cuda:1").unwrap_err().code, "device::missing");
+        assert_eq!(one.device("tpu").unwrap_err().code, "device::unknown");
     }
 }

@@ -1,0 +1,197 @@
+//! What a run would do: for every stage a hit, a miss with its reasons, or something only the stages above can decide.
+//!
+//! Pure reading: the store and what `stat` says of files. Nothing is started, restored or written (file digests are
+//! remembered in the store, as always).
+
+use std::path::Path;
+use std::time::Duration;
+
+use cache::{Blob, Digest, Record, Store};
+
+use crate::explain::{self, Reason};
+use crate::files;
+use crate::key::{KeyedInput, Manifest, Resolved, describe};
+use crate::plan::{Plan, PlannedStage, StageId};
+use crate::toolchain::Environment;
+
+/// What would become of one stage.
+#[derive(Debug, Clone)]
+pub struct StagePreview {
+    /// The stage.
+    pub id: StageId,
+    /// What would become of it.
+    pub state: State,
+    /// The key, where everything above is a hit.
+    pub key: Option<Digest>,
+    /// What is known to have changed although the state does not say it: of an `Unknown`, the reasons that
+    /// hold whatever the stages above give; of a `Hit` whose output a stage below finds changed, why it last ran.
+    pub changed: Vec<Reason>,
+    /// The record that would be used, or else the one the stage had last.
+    pub record: Option<Record>,
+    /// How long that took.
+    pub took: Option<Duration>,
+    /// The size of its outputs together.
+    pub bytes: Option<u64>,
+}
+
+/// What would become of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Its outputs are in the store.
+    Hit,
+    /// It would run.
+    Miss {
+        /// At least one.
+        reasons: Vec<Reason>,
+    },
+    /// It depends on what stages above it will give: the same bytes as before would make it a hit.
+    Unknown {
+        /// The stages directly above that would run, or are unknown themselves.
+        because: Vec<StageId>,
+    },
+}
+
+/// Predicts a run of the whole plan. In the order of the plan's stages.
+pub fn preview(plan: &Plan, store: &Store, environment: &Environment, root: &Path) -> Vec<StagePreview> {
+    let mut previews: Vec<StagePreview> = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let next = look(plan, stage, store, environment, root, &previews);
+        previews.push(next);
+    }
+    explain_hits(plan, store, &mut previews);
+    previews
+}
+
+fn look(
+    plan: &Plan,
+    stage: &PlannedStage,
+    store: &Store,
+    environment: &Environment,
+    root: &Path,
+    above: &[StagePreview],
+) -> StagePreview {
+    let hit = |id: StageId| above[id.0 as usize].state == State::Hit;
+    let output = |id: StageId, output: usize| -> Option<Blob> {
+        let at = &above[id.0 as usize];
+        let name = &plan.stage(id).outputs.get(output)?.name;
+        let record = at.record.as_ref().filter(|_| hit(id))?;
+        record.outputs.iter().find(|(port, _)| port == name).map(|(_, blob)| *blob)
+    };
+    let sources = stage.inputs.iter().map(|input| input.from).chain(stage.written.iter().map(|written| written.from));
+    let mut because: Vec<StageId> = sources.filter(|from| !hit(*from)).collect();
+    because.sort_unstable();
+    because.dedup();
+    let inputs = stage.inputs.iter().filter_map(|input| {
+        let digest = output(input.from, input.output)?.digest;
+        let artifact = plan.stage(input.from).outputs[input.output].kind;
+        Some(KeyedInput { port: input.port.clone(), artifact, digest })
+    });
+    let inputs: Vec<KeyedInput> = inputs.collect();
+    // A file above which something would run is not what it will be.
+    let found = files::digest_all(store, root, stage, |id, port| output(id, port as usize).map(|blob| blob.digest));
+    let resolved = Resolved {
+        inputs,
+        files: found.iter().flatten().map(files::Digested::keyed).collect(),
+        environment: environment.of(stage),
+    };
+    let manifest = describe(stage, &resolved);
+    let last = store.last(&stage.name).ok().flatten();
+    if found.is_err() && because.is_empty() {
+        // What cannot be read now is put back, or reported, when the run comes to it.
+        because = stage.written.iter().map(|written| written.from).collect();
+        because.dedup();
+    }
+    let preview = |state, key, changed, record: Option<Record>| StagePreview {
+        id: stage.id,
+        state,
+        key,
+        changed,
+        took: record.as_ref().and_then(took),
+        bytes: record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum()),
+        record,
+    };
+    if !stage.cache {
+        return preview(State::Miss { reasons: vec![Reason::Uncached] }, None, Vec::new(), last);
+    }
+    if !because.is_empty() {
+        let changed = certain(plan, stage, last.as_ref(), &manifest, found.is_ok());
+        return preview(State::Unknown { because }, None, changed, last);
+    }
+    let key = manifest.key();
+    match store.lookup(&key).ok().flatten() {
+        None => {
+            let reasons = explain::miss(plan, stage, last.as_ref(), &manifest);
+            preview(State::Miss { reasons }, Some(key), Vec::new(), last)
+        }
+        Some(record) => {
+            let lost = |(port, blob): &(String, Blob)| {
+                let there = store.check(blob).unwrap_or(false);
+                (!there).then(|| Reason::OutputLost { port: port.clone(), digest: blob.digest.to_string() })
+            };
+            let reasons: Vec<Reason> = record.outputs.iter().filter_map(lost).collect();
+            let state = if reasons.is_empty() { State::Hit } else { State::Miss { reasons } };
+            preview(state, Some(key), Vec::new(), Some(record))
+        }
+    }
+}
+
+/// What differs from last time whatever the stages above will give.
+fn certain(plan: &Plan, stage: &PlannedStage, last: Option<&Record>, manifest: &Manifest, files: bool) -> Vec<Reason> {
+    let mut reasons = explain::miss(plan, stage, last, manifest);
+    // What the stages above write is as unknown as what they give.
+    let written = |path: &str| stage.written.iter().any(|written| stage.files[written.file as usize].path == path);
+    reasons.retain(|reason| match reason {
+        Reason::InputChanged { .. } => false,
+        Reason::FileChanged { path, .. } => files && !written(path),
+        Reason::NeverRan => last.is_none(),
+        _ => true,
+    });
+    reasons
+}
+
+/// A hit may have run since the stage below it did. That is where the chain of causes goes on: why did it run?
+fn explain_hits(plan: &Plan, store: &Store, previews: &mut [StagePreview]) {
+    let mut asked: Vec<StageId> = Vec::new();
+    for preview in previews.iter() {
+        let State::Miss { reasons } = &preview.state else { continue };
+        let stage = plan.stage(preview.id);
+        asked.extend(reasons.iter().filter_map(|reason| match reason {
+            Reason::InputChanged { port, .. } => {
+                stage.inputs.iter().find(|input| input.port == *port).map(|input| input.from)
+            }
+            _ => None,
+        }));
+    }
+    asked.sort_unstable();
+    asked.dedup();
+    // Causes of causes: the inputs that had changed when those ran.
+    while let Some(id) = asked.pop() {
+        let at = id.0 as usize;
+        if previews[at].state != State::Hit || !previews[at].changed.is_empty() {
+            continue;
+        }
+        let stage = plan.stage(id);
+        previews[at].changed = last_change(plan, stage, store);
+        for reason in &previews[at].changed {
+            if let Reason::InputChanged { port, .. } = reason {
+                asked.extend(stage.inputs.iter().find(|input| input.port == *port).map(|input| input.from));
+            }
+        }
+    }
+}
+
+/// Why a stage ran last: its newest record compared with the one before. Empty when there is no record.
+pub fn last_change(plan: &Plan, stage: &PlannedStage, store: &Store) -> Vec<Reason> {
+    let history = store.history(&stage.name, 2).unwrap_or_default();
+    let Some(newest) = history.first() else { return Vec::new() };
+    match serde_json::from_value::<Manifest>(newest.manifest.clone()) {
+        Ok(manifest) => explain::miss(plan, stage, history.get(1), &manifest),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// How long the work behind a record took.
+fn took(record: &Record) -> Option<Duration> {
+    let seconds = record.detail.get("took")?.as_f64()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
