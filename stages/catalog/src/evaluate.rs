@@ -1,0 +1,254 @@
+//! `evaluate`: a model judged on rows it has not seen.
+
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetLineage, DatasetType, ModelType, Task};
+use engine::error::{Fault, nearest};
+use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
+use engine::route;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
+
+use crate::condition::{Condition, Malformed};
+use crate::lineage;
+use crate::metric::{MEANS, fitting, of_number, task_name};
+use crate::params::evaluate::{Evaluate, Metric};
+use crate::train::misfit;
+use crate::typed::{decode, encode, sound};
+
+/// The kind.
+pub struct EvaluateKind;
+
+impl Kind for EvaluateKind {
+    fn name(&self) -> &'static str {
+        "evaluate"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn executor(&self) -> Executor {
+        Executor::Torch
+    }
+
+    fn seeded(&self) -> bool {
+        false
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        Evaluate::json_schema(generator)
+    }
+
+    fn about(&self) -> About {
+        About {
+            summary: "Judges a model on rows it has not seen, and fails the run where a gate under `require` is not met (exit \
+                      code 3; the numbers are kept). Judging a model on rows it was fitted on is an error found before \
+                      anything runs.",
+            inputs: &[
+                ("model", "model", true, "The model to judge."),
+                ("data", "dataset", true, "Rows with the columns the model reads, and the target."),
+            ],
+            outputs: &[
+                ("metrics", "metrics", "The numbers and the confusion matrix."),
+                ("predictions", "dataset", "The rows with what the model says of each."),
+            ],
+            example: "verdict:\n  kind: evaluate\n  inputs: { model: model, data: parts.test }\n  metrics: [accuracy, f1, confusion_matrix]\n  require: { accuracy: \">= 0.97\", recall.class.7: \"> 0.9\" }\n",
+        }
+    }
+
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+        let mut params: Evaluate = decode(params)?;
+        let faults = check(&params);
+        if let Some(metrics) = &mut params.metrics {
+            // The order in which metrics are listed changes no number.
+            metrics.sort_unstable();
+            metrics.dedup();
+        }
+        sound(Box::new(EvaluateStage(params)) as Box<dyn Stage>, faults)
+    }
+}
+
+/// What is wrong whatever the model.
+fn check(params: &Evaluate) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if params.metrics.as_ref().is_some_and(Vec::is_empty) {
+        faults.push(
+            Fault::error("evaluate::no_metrics", "no metric is asked for")
+                .help("name at least one, or leave `metrics` out for all that fit the task")
+                .at(route!["metrics"]),
+        );
+    }
+    for (name, text) in &params.require {
+        let at = route!["require", name.as_str()];
+        let condition: Option<Condition> = match text.parse() {
+            Ok(condition) => Some(condition),
+            Err(error) => {
+                let error: Malformed = error;
+                faults
+                    .push(Fault::error("evaluate::condition", error.to_string()).help(Malformed::HELP).at(at.clone()));
+                None
+            }
+        };
+        let Some((metric, _)) = of_number(name) else {
+            faults.push(unknown_metric(name).at_key(at));
+            continue;
+        };
+        let (low, high) = metric.bounds();
+        if let Some(condition) = condition
+            && condition.impossible(low, high)
+        {
+            let help = if high == 1.0 && condition.value > 1.0 && condition.value <= 100.0 {
+                let share = Condition { value: condition.value / 100.0, ..condition };
+                format!("shares are at most 1: did you mean `{share}`?")
+            } else {
+                format!("`{name}` lies between {low} and {high}")
+            };
+            faults.push(
+                Fault::error("evaluate::impossible", format!("no `{name}` can be {condition}")).help(help).at(at),
+            );
+        }
+        let computed = params.metrics.as_ref().is_none_or(|metrics| metrics.contains(&metric));
+        if !computed {
+            faults.push(
+                Fault::error(
+                    "evaluate::not_computed",
+                    format!("`{name}` is required, but `{}` is not among `metrics`", metric.name()),
+                )
+                .help(format!("add `{}` to `metrics`", metric.name()))
+                .at_key(route!["require", name.as_str()]),
+            );
+        }
+    }
+    faults
+}
+
+fn unknown_metric(name: &str) -> Fault {
+    let fault = Fault::error("evaluate::unknown_metric", format!("there is no metric `{name}`"));
+    let family = Metric::ALL.into_iter().find(|metric| metric.is_family() && metric.name() == name);
+    if let Some(family) = family {
+        let kinds: Vec<String> = MEANS.iter().map(|mean| format!("`{}.{mean}`", family.name())).collect();
+        return Fault::error("evaluate::unknown_metric", format!("`{name}` is several numbers"))
+            .help(format!("name one of {}, or `{name}.class.…` for one class", kinds.join(", ")));
+    }
+    if name == Metric::ConfusionMatrix.name() {
+        return fault.help("a confusion matrix is no number: require `accuracy`, or `recall.class.…`");
+    }
+    let numbers: Vec<String> = Metric::ALL.into_iter().flat_map(Metric::numbers).collect();
+    match nearest(name, numbers.iter().map(String::as_str)) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault.help("for example `accuracy`, `f1.macro`, `recall.class.7`, `log_loss`, `rmse`, `r2`"),
+    }
+}
+
+/// An `evaluate` with its parameters.
+pub struct EvaluateStage(pub Evaluate);
+
+impl Stage for EvaluateStage {
+    fn params(&self) -> Value {
+        encode(&self.0)
+    }
+
+    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
+        vec![
+            InputPort { name: "model".into(), accepts: vec![ArtifactKind::Model], required: true },
+            InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true },
+        ]
+    }
+
+    fn outputs(&self) -> Vec<OutputPort> {
+        vec![OutputPort::new("metrics", ArtifactKind::Metrics), OutputPort::new("predictions", ArtifactKind::Dataset)]
+    }
+
+    fn infer(&self, context: &InferContext<'_>) -> Inference {
+        let mut faults = Vec::new();
+        let no_model = ModelType::default();
+        let no_data = DatasetType::default();
+        let model = context.inputs.get("model").and_then(ArtifactType::model).unwrap_or(&no_model);
+        let data = context.inputs.get("data").and_then(ArtifactType::dataset).unwrap_or(&no_data);
+        if let Some(task) = model.task {
+            self.check_task(task, &mut faults);
+        }
+        self.check_classes(model.target.as_ref(), &mut faults);
+        faults.extend(unfit(model, data, true, "data"));
+        if data.rows == Some(0) {
+            faults.push(
+                Fault::error("data::empty", "there are no rows to judge on")
+                    .help("check the steps before")
+                    .at(route!["inputs", "data"]),
+            );
+        }
+        let rows = DatasetLineage::from(data);
+        if let Some(seen) = lineage::seen(model, &rows) {
+            faults.push(
+                Fault::error(
+                    "leakage::evaluated_on_training_rows",
+                    format!(
+                        "judged on {}, which has rows the model was fitted on ({})",
+                        lineage::shown(&rows),
+                        lineage::shown(seen)
+                    ),
+                )
+                .help(match rows.parts.last() {
+                    Some(part) => format!("connect a part of `{}` the model has not seen", part.split),
+                    None => "split the data, train on one part and judge on another".to_owned(),
+                })
+                .at(route!["inputs", "data"]),
+            );
+        }
+        let metrics = self.0.metrics.clone().or_else(|| model.task.map(fitting)).unwrap_or_default();
+        let numbers = metrics.into_iter().flat_map(Metric::numbers).collect();
+        let predictions = DatasetType { columns: None, ..data.clone() };
+        let outputs = [
+            ("metrics".to_owned(), ArtifactType::Metrics(numbers)),
+            ("predictions".to_owned(), ArtifactType::Dataset(predictions)),
+        ];
+        Inference { outputs: outputs.into(), faults }
+    }
+}
+
+impl EvaluateStage {
+    fn check_task(&self, task: Task, faults: &mut Vec<Fault>) {
+        let fitting: Vec<String> = fitting(task).iter().map(|metric| format!("`{}`", metric.name())).collect();
+        let fault = |metric: Metric| {
+            Fault::error("evaluate::metric_task", format!("`{}` does not fit {}", metric.name(), task_name(task)))
+                .help(format!("what fits: {}", fitting.join(", ")))
+        };
+        let listed = self.0.metrics.iter().flatten().filter(|metric| metric.task() != task);
+        faults.extend(listed.map(|metric| fault(*metric).at(route!["metrics"])));
+        if self.0.metrics.is_none() {
+            for name in self.0.require.keys() {
+                if let Some((metric, _)) = of_number(name).filter(|(metric, _)| metric.task() != task) {
+                    faults.push(fault(metric).at_key(route!["require", name.as_str()]));
+                }
+            }
+        }
+    }
+
+    /// A gate on one class names a class there is.
+    fn check_classes(&self, target: Option<&Column>, faults: &mut Vec<Fault>) {
+        let Some(classes) =
+            target.and_then(|target| target.classes.as_ref()).filter(|classes| !classes.values.is_empty())
+        else {
+            return;
+        };
+        for name in self.0.require.keys() {
+            let Some((_, Some(class))) = of_number(name) else { continue };
+            if !classes.values.iter().any(|value| value == class) {
+                let help = engine::error::suggest(class, classes.values.iter().map(String::as_str));
+                let fault = Fault::error("evaluate::unknown_class", format!("the target has no class `{class}`"));
+                faults.push(fault.help(help.unwrap_or_default()).at_key(route!["require", name.as_str()]));
+            }
+        }
+    }
+}
+
+/// What of the columns a model reads (and of its target, where it is needed) a data set at `port` does not have.
+pub fn unfit(model: &ModelType, data: &DatasetType, target: bool, port: &str) -> Vec<Fault> {
+    let Some(columns) = &data.columns else { return Vec::new() };
+    let at = route!["inputs", port];
+    let mut faults: Vec<Fault> =
+        model.inputs.iter().filter_map(|column| misfit(column, columns, "data::model_columns")).collect();
+    if let Some(wanted) = model.target.as_ref().filter(|_| target) {
+        faults.extend(misfit(wanted, columns, "data::model_target"));
+    }
+    faults.into_iter().map(|fault| fault.at(at.clone())).collect()
+}

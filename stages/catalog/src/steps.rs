@@ -1,0 +1,480 @@
+//! What each step of `preprocess` does to the columns, and what it cannot do.
+//!
+//! [`apply`] is the whole meaning of a step as far as types go: the program that carries the step out gives columns of the
+//! same names, types and order. After a fault the columns stay as they most likely would be, so that later
+//! steps are judged, too.
+
+use std::collections::BTreeMap;
+
+use engine::artifact::{Classes, Column, DType, DatasetType, Role};
+use engine::error::{Fault, Route, suggest};
+
+use crate::collect::retype;
+use crate::network::{product, shown};
+use crate::params::preprocess::{FillMissing, Pack, Scalar, SomeColumns, Step};
+use crate::params::shape::OneOrMany;
+use crate::pattern::{self, Matched};
+use crate::question::ExpressionType;
+
+/// Asks what an expression gives over a data set; `None` when nobody answers.
+pub type Ask<'a> = dyn Fn(&str, &DatasetType) -> Result<Option<ExpressionType>, Vec<Fault>> + 'a;
+
+/// What is wrong with a step whatever the data.
+pub fn check(step: &Step, at: &Route) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    match step {
+        Step::Filter(text) if text.trim().is_empty() => faults.push(
+            Fault::error("data::expression", "the expression is empty")
+                .help("write a condition over columns: `filter: \"age >= 18\"`")
+                .at(at.join("filter")),
+        ),
+        Step::Rename(names) => {
+            for (old, new) in names.iter().filter(|(_, new)| new.is_empty()) {
+                faults.push(
+                    Fault::error("data::column_name", format!("`{old}` would lose its name: `{new}` is empty"))
+                        .help("to remove a column, use `drop`")
+                        .at(at.join("rename").join(old.as_str())),
+                );
+            }
+        }
+        Step::Pack(pack) => {
+            if pack.into.is_empty() {
+                faults.push(
+                    Fault::error("data::column_name", "the packed column has no name")
+                        .help("name it, for example `into: image`")
+                        .at(at.join("pack").join("into")),
+                );
+            }
+            if pack.shape.as_ref().is_some_and(|shape| shape.is_empty() || shape.contains(&0)) {
+                faults.push(
+                    Fault::error("data::pack_shape", "a shape has at least one side, and no side is 0")
+                        .help("for a grey image of 8×8 pixels: `shape: [1, 8, 8]`")
+                        .at(at.join("pack").join("shape")),
+                );
+            }
+        }
+        _ => {}
+    }
+    faults
+}
+
+/// Carries the columns over a step. Row counts become unknown where the step may drop rows.
+pub fn apply(step: &Step, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    match step {
+        Step::DropDuplicates(some) => {
+            dataset.rows = None;
+            named(some, dataset, &at.join("drop_duplicates")).map_or_else(|faults| faults, |_| Vec::new())
+        }
+        Step::DropMissing(some) => drop_missing(some, dataset, &at.join("drop_missing")),
+        Step::FillMissing(fill) => fill_missing(fill, dataset, &at.join("fill_missing")),
+        Step::Rename(names) => rename(names, dataset, &at.join("rename")),
+        Step::Select(entries) => select(entries, dataset, &at.join("select")),
+        Step::Drop(entries) => drop(entries, dataset, &at.join("drop")),
+        Step::Cast(types) => cast(types, dataset, &at.join("cast")),
+        Step::Filter(text) => filter(text, dataset, &at.join("filter"), ask),
+        Step::Pack(pack) => self::pack(pack, dataset, &at.join("pack")),
+    }
+}
+
+/// The columns a step is about: those named, or all. `None` when the columns are not known.
+fn named(some: &SomeColumns, dataset: &DatasetType, at: &Route) -> Result<Option<Vec<usize>>, Vec<Fault>> {
+    let Some(columns) = &dataset.columns else { return Ok(None) };
+    match &some.columns {
+        None => Ok(Some((0..columns.len()).collect())),
+        Some(entries) => pattern::select(entries, &names(columns), &at.join("columns")).map(Some),
+    }
+}
+
+fn names(columns: &[Column]) -> Vec<&str> {
+    columns.iter().map(|column| column.name.as_str()).collect()
+}
+
+fn drop_missing(some: &SomeColumns, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let chosen = named(some, dataset, at);
+    dataset.rows = None;
+    match chosen {
+        Err(faults) => faults,
+        Ok(None) => Vec::new(),
+        Ok(Some(positions)) => {
+            if let Some(columns) = &mut dataset.columns {
+                positions.into_iter().for_each(|at| columns[at].nullable = false);
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn fill_missing(fill: &FillMissing, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let chosen = match named(&SomeColumns { columns: fill.columns.clone() }, dataset, at) {
+        Err(faults) => return faults,
+        Ok(None) => return Vec::new(),
+        Ok(Some(positions)) => positions,
+    };
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let (fitting, others): (Vec<usize>, Vec<usize>) =
+        chosen.into_iter().partition(|at| fits(&columns[*at], &fill.with));
+    let mut faults = Vec::new();
+    if fill.columns.is_some() {
+        faults.extend(others.into_iter().map(|position| {
+            let column = &columns[position];
+            Fault::error(
+                "data::fill_type",
+                format!("{} does not fit `{}`, which is {}", scalar(&fill.with), column.name, column.type_name()),
+            )
+            .help(if column.shape.is_empty() {
+                "fill with a value of the column's type, or `cast` the column first"
+            } else {
+                "a tensor column has no missing cells"
+            })
+            .at(at.join("with"))
+        }));
+    } else if !fitting.iter().any(|at| columns[*at].nullable) {
+        faults.push(
+            Fault::warning(
+                "data::nothing_to_fill",
+                format!("no column that {} fits has missing cells", scalar(&fill.with)),
+            )
+            .help("name the columns, or remove the step")
+            .at(at.join("with")),
+        );
+    }
+    for position in fitting {
+        let column = &mut columns[position];
+        if !column.nullable {
+            continue;
+        }
+        column.nullable = false;
+        if let Some(classes) = &mut column.classes {
+            add_class(classes, &text(&fill.with), column.dtype);
+        }
+    }
+    faults
+}
+
+/// Whether a constant can stand in a column.
+pub fn fits(column: &Column, value: &Scalar) -> bool {
+    if !column.shape.is_empty() {
+        return false;
+    }
+    match (value, column.dtype) {
+        (Scalar::Bool(_), DType::Bool) | (Scalar::Text(_), DType::String) => true,
+        (Scalar::Int(_) | Scalar::Float(_), dtype) if dtype.is_float() => true,
+        (Scalar::Int(value), dtype) => in_range(*value, dtype),
+        _ => false,
+    }
+}
+
+fn in_range(value: i64, dtype: DType) -> bool {
+    match dtype {
+        DType::Int8 => i8::try_from(value).is_ok(),
+        DType::Int16 => i16::try_from(value).is_ok(),
+        DType::Int32 => i32::try_from(value).is_ok(),
+        DType::Int64 => true,
+        DType::UInt8 => u8::try_from(value).is_ok(),
+        DType::UInt16 => u16::try_from(value).is_ok(),
+        DType::UInt32 => u32::try_from(value).is_ok(),
+        DType::UInt64 => value >= 0,
+        _ => false,
+    }
+}
+
+fn scalar(value: &Scalar) -> String {
+    match value {
+        Scalar::Text(text) => format!("the text `{text}`"),
+        other => format!("`{}`", text(other)),
+    }
+}
+
+fn text(value: &Scalar) -> String {
+    match value {
+        Scalar::Bool(value) => value.to_string(),
+        Scalar::Int(value) => value.to_string(),
+        Scalar::Float(value) => value.to_string(),
+        Scalar::Text(value) => value.clone(),
+    }
+}
+
+fn add_class(classes: &mut Classes, value: &str, dtype: DType) {
+    if classes.values.is_empty() {
+        classes.count += 1;
+    } else if !classes.values.iter().any(|known| known == value) {
+        classes.count += 1;
+        classes.values.push(value.to_owned());
+        if dtype.is_integer() {
+            classes.values.sort_by_key(|value| value.parse::<i128>().unwrap_or_default());
+        } else {
+            classes.values.sort();
+        }
+    }
+}
+
+fn rename(names: &BTreeMap<String, String>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let known: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let mut faults = Vec::new();
+    for old in names.keys().filter(|old| !known.contains(old)) {
+        let fault = Fault::error("data::unknown_column", format!("there is no column `{old}` to rename"));
+        let help = suggest(old, known.iter().map(String::as_str)).unwrap_or_else(|| "the data has no columns".into());
+        faults.push(fault.help(help).at_key(at.join(old.as_str())));
+    }
+    for column in columns.iter_mut() {
+        if let Some(new) = names.get(&column.name) {
+            column.name.clone_from(new);
+        }
+    }
+    // All names change at once, so that two columns can change places; what counts is that none is there twice afterwards.
+    for (old, new) in names.iter().filter(|(old, _)| known.contains(old)) {
+        if columns.iter().filter(|column| column.name == *new).count() > 1 {
+            faults.push(
+                Fault::error(
+                    "data::name_clash",
+                    format!("`{old}` cannot become `{new}`: another column has that name"),
+                )
+                .help(format!("choose another name, or drop the other `{new}` first"))
+                .at(at.join(old.as_str())),
+            );
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    columns.retain(|column| seen.insert(column.name.clone()));
+    faults
+}
+
+fn select(entries: &OneOrMany<String>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    match pattern::select(entries, &names(columns), at) {
+        Ok(positions) => {
+            *columns = positions.into_iter().map(|at| columns[at].clone()).collect();
+            none_left(columns, at).into_iter().collect()
+        }
+        Err(faults) => faults,
+    }
+}
+
+fn drop(entries: &OneOrMany<String>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    match pattern::select(entries, &names(columns), at) {
+        Ok(positions) => {
+            let mut position = 0;
+            columns.retain(|_| {
+                position += 1;
+                !positions.contains(&(position - 1))
+            });
+            none_left(columns, at).into_iter().collect()
+        }
+        Err(faults) => faults,
+    }
+}
+
+fn none_left(columns: &[Column], at: &Route) -> Option<Fault> {
+    columns
+        .is_empty()
+        .then(|| Fault::error("data::no_columns", "no column is left").help("keep at least one column").at(at.clone()))
+}
+
+fn cast(types: &BTreeMap<String, DType>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let mut faults = Vec::new();
+    for (position, entry, dtype) in targets(types, columns, at, &mut faults) {
+        let column = &mut columns[position];
+        match castable(column, dtype) {
+            Ok(()) if column.dtype == dtype => {}
+            Ok(()) => retype(column, dtype),
+            Err(why) => faults.push(
+                Fault::error(
+                    "data::cast",
+                    format!("`{}` is {} and cannot become {}: {why}", column.name, column.type_name(), dtype.name()),
+                )
+                .help("cast to a type its values can have, in two casts if need be")
+                .at(at.join(entry)),
+            ),
+        }
+    }
+    faults
+}
+
+/// Which column gets which type: a name goes before a pattern; two patterns that disagree are a fault.
+fn targets<'a>(
+    types: &'a BTreeMap<String, DType>,
+    columns: &[Column],
+    at: &Route,
+    faults: &mut Vec<Fault>,
+) -> Vec<(usize, &'a str, DType)> {
+    let names = names(columns);
+    let mut by_pattern: BTreeMap<usize, (&str, DType)> = BTreeMap::new();
+    let mut by_name: BTreeMap<usize, (&str, DType)> = BTreeMap::new();
+    for (entry, dtype) in types {
+        match pattern::find(entry, &names) {
+            None => faults.push(pattern::unknown(entry, &names).at_key(at.join(entry.as_str()))),
+            Some(Matched::Name(position)) => {
+                by_name.insert(position, (entry, *dtype));
+            }
+            Some(Matched::Pattern(positions)) => {
+                for position in positions {
+                    let before = by_pattern.insert(position, (entry, *dtype));
+                    if let Some((other, different)) = before
+                        && different != *dtype
+                        && !types.contains_key(names[position])
+                    {
+                        faults.push(
+                            Fault::error(
+                                "data::cast_twice",
+                                format!(
+                                    "`{}` matches `{other}` ({}) and `{entry}` ({})",
+                                    names[position],
+                                    different.name(),
+                                    dtype.name()
+                                ),
+                            )
+                            .help("name the column itself: a name goes before a pattern")
+                            .at_key(at.join(entry.as_str())),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    by_pattern.extend(by_name);
+    by_pattern.into_iter().map(|(position, (entry, dtype))| (position, entry, dtype)).collect()
+}
+
+/// Whether the values of a column can become another type at all. A single value may still not (the text `abc` is
+/// no number): that is found when the stage runs.
+///
+/// # Errors
+/// Why not.
+pub fn castable(column: &Column, to: DType) -> Result<(), &'static str> {
+    use DType::{Binary, Bool, Date, Datetime, Int32, Int64, String};
+    if column.shape.is_empty() {
+        let from = column.dtype;
+        let plain = |dtype: DType| dtype.is_numeric() || dtype == Bool;
+        return match (from, to) {
+            (from, to) if from == to => Ok(()),
+            (from, to) if plain(from) && plain(to) => Ok(()),
+            (Binary, String) | (String, _) | (Date, Datetime) | (Datetime, Date) => Ok(()),
+            (Binary, _) => Err("bytes become nothing but text"),
+            (_, Binary) => Err("only text becomes bytes"),
+            (_, String) => Ok(()),
+            (Date, Int32 | Int64) | (Datetime, Int64) | (Int32, Date) | (Int64, Datetime) => Ok(()),
+            (Date, _) | (_, Date) => Err("a date is a number of days only as int32 or int64"),
+            _ => Err("a time is a number of microseconds only as int64"),
+        };
+    }
+    if column.dtype == to { Ok(()) } else { Err("a tensor column keeps its type") }
+}
+
+fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    dataset.rows = None;
+    if dataset.columns.is_none() {
+        return Vec::new();
+    }
+    match ask(text, dataset) {
+        Err(faults) => faults
+            .into_iter()
+            .map(|mut fault| {
+                // The worker knows the expression, not where it stands.
+                fault.route = Some(at.clone());
+                fault
+            })
+            .collect(),
+        Ok(Some(answer)) if answer.dtype != DType::Bool => vec![
+            Fault::error(
+                "data::filter_type",
+                format!("the expression gives {}, not true or false", answer.dtype.name()),
+            )
+            .help("compare it with something: `x > 0`, `x IS NOT NULL`")
+            .at(at.clone()),
+        ],
+        Ok(_) => Vec::new(),
+    }
+}
+
+fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let positions = match pattern::select(&pack.columns, &names(columns), &at.join("columns")) {
+        Ok(positions) => positions,
+        Err(faults) => return faults,
+    };
+    let mut faults = Vec::new();
+    let unfit: Vec<&Column> = positions
+        .iter()
+        .map(|at| &columns[*at])
+        .filter(|column| !column.shape.is_empty() || !(column.dtype.is_numeric() || column.dtype == DType::Bool))
+        .collect();
+    if let Some(first) = unfit.first() {
+        let more = if unfit.len() > 1 { format!(" (and {} more columns)", unfit.len() - 1) } else { String::new() };
+        faults.push(
+            Fault::error(
+                "data::pack_type",
+                format!("`{}` is {}, only numbers are packed{more}", first.name, first.type_name()),
+            )
+            .help(format!("`cast: {{ {}: float32 }}` first, or leave it out of the pattern", first.name))
+            .at(at.join("columns")),
+        );
+    }
+    let missing: Vec<&str> = positions
+        .iter()
+        .map(|at| &columns[*at])
+        .filter(|column| column.nullable)
+        .map(|column| column.name.as_str())
+        .collect();
+    if let Some(first) = missing.first() {
+        let more = if missing.len() > 1 { format!(" and {} more columns", missing.len() - 1) } else { String::new() };
+        faults.push(
+            Fault::warning(
+                "data::pack_missing",
+                format!("`{first}`{more} may have missing cells, which cannot be packed"),
+            )
+            .help("put `drop_missing` or `fill_missing` before this step")
+            .at(at.join("columns")),
+        );
+    }
+    let count = positions.len() as u64;
+    let shape: Vec<u64> = match &pack.shape {
+        Some(shape) => shape.iter().map(|side| u64::from(*side)).collect(),
+        None => vec![count],
+    };
+    if product(&shape) != count {
+        faults.push(
+            Fault::error(
+                "data::pack_shape",
+                format!("{count} columns do not fill the shape {}, which holds {}", shown(&shape), product(&shape)),
+            )
+            .help("the product of the sides is the number of columns")
+            .at(at.join("shape")),
+        );
+    }
+    let clash = |(position, column): (usize, &Column)| column.name == pack.into && !positions.contains(&position);
+    if columns.iter().enumerate().any(clash) {
+        faults.push(
+            Fault::error("data::name_clash", format!("there is a column `{}` already", pack.into))
+                .help("choose another name under `into`")
+                .at(at.join("into")),
+        );
+        return faults;
+    }
+    // The packed column stands where the first of its parts stood in the data.
+    let first = positions.iter().copied().min().unwrap_or_default();
+    let packed = Column {
+        name: pack.into.clone(),
+        dtype: DType::Float32,
+        shape,
+        role: Role::Feature,
+        nullable: false,
+        classes: None,
+    };
+    *columns = columns
+        .drain(..)
+        .enumerate()
+        .filter_map(|(position, column)| {
+            if position == first {
+                Some(packed.clone())
+            } else if positions.contains(&position) {
+                None
+            } else {
+                Some(column)
+            }
+        })
+        .collect();
+    faults
+}
