@@ -118,18 +118,15 @@ impl Stage for CollectStage {
         encode(&self.0)
     }
 
-    /// Paths are left out: content is keyed through [`Stage::files`], names inside a folder or a pattern with it. How a file
-    /// is packed is known by its suffix, so the suffix stays.
+    /// Paths are left out: content is keyed through [`Stage::files`], and with it as much of the names as matters.
     fn keyed(&self) -> Value {
         let mut keyed = self.params();
-        let suffixes: Vec<Value> = self.files().iter().map(|file| Value::from(packing(&file.path))).collect();
         if let Some(format) = keyed["from"].as_object_mut().and_then(|from| from.values_mut().next())
             && let Some(options) = format.as_object_mut()
         {
             for key in ["path", "images", "labels"] {
                 options.remove(key);
             }
-            options.insert("packing".into(), Value::Array(suffixes));
         }
         keyed
     }
@@ -226,7 +223,7 @@ impl CollectStage {
                     Ok(()) => retype(column, dtype),
                     Err(why) => faults.push(
                         Fault::error(
-                            "data::cast",
+                            "data::cannot_cast",
                             format!("`{name}` is {} and cannot be read as {}: {why}", column.type_name(), dtype.name()),
                         )
                         .help("leave `dtype` out, or name a type its values can have")
@@ -305,17 +302,6 @@ fn listed(paths: &OneOrMany<String>, format: &str) -> Vec<FileInput> {
             route: entry_route(paths, index, &base),
         })
         .collect()
-}
-
-/// How a file is packed, by its suffix.
-fn packing(path: &str) -> &'static str {
-    if path.ends_with(".gz") {
-        "gz"
-    } else if path.ends_with(".zst") {
-        "zst"
-    } else {
-        ""
-    }
 }
 
 /// Gives a column another type; what is known of its values follows as far as it can.

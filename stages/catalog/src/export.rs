@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::params::export::{Export, Format};
-use crate::typed::{decode, encode, output_path, sound};
+use crate::typed::{decode, encode, sound};
 
 /// The kind.
 pub struct ExportKind;
@@ -46,12 +46,12 @@ impl Kind for ExportKind {
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
         let params: Export = decode(params)?;
-        let mut faults: Vec<Fault> =
-            output_path(&params.to, "export::path").map(|fault| fault.at(route!["to"])).into_iter().collect();
-        if faults.is_empty() && params.to.ends_with('/') {
+        let mut faults = Vec::new();
+        if params.to.trim().is_empty() || params.to.ends_with('/') {
+            let folder = params.to.trim();
             faults.push(
-                Fault::error("export::path", format!("`{}` is a folder", params.to))
-                    .help(format!("name a file in it: `{}model.{}`", params.to, suffix(params.format)))
+                Fault::error("export::path", format!("`{}` is no file name", params.to))
+                    .help(format!("name a file: `{folder}model.{}`", suffix(params.format)))
                     .at(route!["to"]),
             );
         }

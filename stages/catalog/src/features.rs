@@ -239,14 +239,7 @@ pub fn encode(column: &Column, asked: Encoder) -> Result<Encoder, Box<Fault>> {
                 "features::unencodable",
                 format!("`{name}` is {}, which no encoder turns into numbers", column.type_name()),
             )
-            .help(match column.dtype {
-                DType::Date | DType::Datetime => {
-                    format!(
-                        "leave it out of `features`, drop it, or `cast: {{ {name}: int64 }}` in a `preprocess` stage"
-                    )
-                }
-                _ => "leave it out of `features`, or drop it in a `preprocess` stage".to_owned(),
-            }),
+            .help("leave it out of `features`, drop it in a `preprocess` stage, or give it the role `ignore`"),
         )),
         Encoder::Identity | Encoder::Standard if numeric || (column.dtype == DType::Bool && !tensor) => Ok(asked),
         Encoder::Identity => wrong("identity", "`identity` wants numbers; text has `one_hot`".to_owned()),

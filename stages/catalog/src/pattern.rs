@@ -1,8 +1,9 @@
 //! Column patterns: which columns a list of names and patterns means, and in what order.
 //!
 //! `*` stands for any run of characters, an empty one included; everything else is literal. An entry that is exactly
-//! a column's name means that column, even where the name holds a `*`. What a pattern matches is in natural order
-//! (`p2` before `p10`); entries keep the order in which they are listed, and no column is taken twice.
+//! a column's name means that column, even where the name holds a `*`. Entries keep the order in which they are listed, and
+//! no column is taken twice. What one pattern matches is in the order of the data or, where the order has a meaning of its
+//! own (`pack`, `features`), in natural order: `p2` before `p10`.
 
 use std::cmp::Ordering;
 
@@ -88,24 +89,39 @@ pub fn find(entry: &str, names: &[&str]) -> Option<Matched> {
     if positions.is_empty() { None } else { Some(Matched::Pattern(positions)) }
 }
 
-/// The positions of all columns a list of entries means, without repeats.
+/// The positions of all columns a list of entries means, without repeats; those of one pattern in the order of the data.
 ///
 /// # Errors
 /// `data::unknown_column` for a name, `data::no_match` for a pattern that no column has; placed at `route` or, in a
 /// list of several, at the entry.
 pub fn select(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+    gather(entries, names, route, false)
+}
+
+/// As [`select`], those of one pattern in natural order.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_sorted(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+    gather(entries, names, route, true)
+}
+
+fn gather(entries: &OneOrMany<String>, names: &[&str], route: &Route, sorted: bool) -> Result<Vec<usize>, Vec<Fault>> {
     let mut positions = Vec::new();
     let mut faults = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        match find(entry, names) {
-            Some(matched) => {
-                for position in matched.positions() {
-                    if !positions.contains(position) {
-                        positions.push(*position);
-                    }
-                }
+        let Some(matched) = find(entry, names) else {
+            faults.push(unknown(entry, names).at(entry_route(entries, index, route)));
+            continue;
+        };
+        let mut found = matched.positions().to_vec();
+        if !sorted {
+            found.sort_unstable();
+        }
+        for position in found {
+            if !positions.contains(&position) {
+                positions.push(position);
             }
-            None => faults.push(unknown(entry, names).at(entry_route(entries, index, route))),
         }
     }
     if faults.is_empty() { Ok(positions) } else { Err(faults) }
@@ -177,7 +193,8 @@ mod tests {
     fn selection_keeps_the_listed_order_without_repeats() {
         let names = ["b", "p10", "p2", "a*", "ab"];
         let entries = OneOrMany(vec!["a*".to_owned(), "p*".to_owned(), "*".to_owned()]);
-        assert_eq!(select(&entries, &names, &route![]).unwrap(), [3, 2, 1, 4, 0]);
+        assert_eq!(select_sorted(&entries, &names, &route![]).unwrap(), [3, 2, 1, 4, 0]);
+        assert_eq!(select(&entries, &names, &route![]).unwrap(), [3, 1, 2, 0, 4]);
     }
 
     #[test]

@@ -70,8 +70,7 @@ fn check(params: &Split) -> Vec<Fault> {
                     .at_key(at.clone()),
             );
         }
-        // The negation catches NaN, too.
-        if !(*ratio > 0.0) {
+        if ratio.is_nan() || *ratio <= 0.0 {
             faults.push(
                 Fault::error("split::ratio", format!("the share of `{part}` is {ratio}"))
                     .help("every share is larger than 0; leave the part out instead")
@@ -87,7 +86,7 @@ fn check(params: &Split) -> Vec<Fault> {
         );
     } else {
         let sum: f64 = params.ratios.values().sum();
-        if !((sum - 1.0).abs() <= 1e-9) {
+        if sum.is_nan() || (sum - 1.0).abs() > 1e-9 {
             let shown = (sum * 1e9).round() / 1e9;
             faults.push(
                 Fault::error("split::ratios", format!("the shares sum to {shown}, not to 1"))

@@ -282,10 +282,10 @@ fn cast(types: &BTreeMap<String, DType>, dataset: &mut DatasetType, at: &Route) 
             Ok(()) => retype(column, dtype),
             Err(why) => faults.push(
                 Fault::error(
-                    "data::cast",
+                    "data::cannot_cast",
                     format!("`{}` is {} and cannot become {}: {why}", column.name, column.type_name(), dtype.name()),
                 )
-                .help("cast to a type its values can have, in two casts if need be")
+                .help("numbers and true/false become each other, dates and datetimes too; everything becomes a string")
                 .at(at.join(entry)),
             ),
         }
@@ -344,23 +344,23 @@ fn targets<'a>(
 /// # Errors
 /// Why not.
 pub fn castable(column: &Column, to: DType) -> Result<(), &'static str> {
-    use DType::{Binary, Bool, Date, Datetime, Int32, Int64, String};
-    if column.shape.is_empty() {
-        let from = column.dtype;
-        let plain = |dtype: DType| dtype.is_numeric() || dtype == Bool;
-        return match (from, to) {
-            (from, to) if from == to => Ok(()),
-            (from, to) if plain(from) && plain(to) => Ok(()),
-            (Binary, String) | (String, _) | (Date, Datetime) | (Datetime, Date) => Ok(()),
-            (Binary, _) => Err("bytes become nothing but text"),
-            (_, Binary) => Err("only text becomes bytes"),
-            (_, String) => Ok(()),
-            (Date, Int32 | Int64) | (Datetime, Int64) | (Int32, Date) | (Int64, Datetime) => Ok(()),
-            (Date, _) | (_, Date) => Err("a date is a number of days only as int32 or int64"),
-            _ => Err("a time is a number of microseconds only as int64"),
-        };
+    use DType::{Binary, Bool, Date, Datetime, Float32, String, UInt8};
+    let from = column.dtype;
+    if from == to {
+        return Ok(());
     }
-    if column.dtype == to { Ok(()) } else { Err("a tensor column keeps its type") }
+    if !column.shape.is_empty() {
+        return if matches!(to, Float32 | UInt8) { Ok(()) } else { Err("a tensor holds float32 or uint8") };
+    }
+    let plain = |dtype: DType| dtype.is_numeric() || dtype == Bool;
+    match (from, to) {
+        (from, to) if plain(from) && plain(to) => Ok(()),
+        (Binary, String) | (String, _) | (Date, Datetime) | (Datetime, Date) => Ok(()),
+        (Binary, _) => Err("bytes become nothing but text"),
+        (_, Binary) => Err("only text becomes bytes"),
+        (_, String) => Ok(()),
+        _ => Err("dates are not numbers"),
+    }
 }
 
 fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
@@ -391,7 +391,7 @@ fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> V
 
 fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
     let Some(columns) = &mut dataset.columns else { return Vec::new() };
-    let positions = match pattern::select(&pack.columns, &names(columns), &at.join("columns")) {
+    let positions = match pattern::select_sorted(&pack.columns, &names(columns), &at.join("columns")) {
         Ok(positions) => positions,
         Err(faults) => return faults,
     };

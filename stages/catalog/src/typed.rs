@@ -36,22 +36,3 @@ pub fn is_identifier(name: &str) -> bool {
     chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
-
-/// The fault of an output path that is absolute, leaves the project or is no file name.
-pub fn output_path(path: &str, code: &str) -> Option<Fault> {
-    let windows_drive = path.as_bytes().get(1) == Some(&b':');
-    let message = if path.trim().is_empty() {
-        "an output's path is empty".to_owned()
-    } else if path.starts_with(['/', '\\', '~']) || windows_drive {
-        format!("`{path}` is not relative to the pipeline's folder")
-    } else if path.split(['/', '\\']).any(|part| part == "..") {
-        format!("`{path}` leaves the pipeline's folder")
-    } else if path.split('/').all(|part| part.is_empty() || part == ".") {
-        format!("`{path}` is the pipeline's folder itself")
-    } else if path.split('/').next() == Some(".pipeline") {
-        format!("`{path}` is inside the store")
-    } else {
-        return None;
-    };
-    Some(Fault::error(code, message).help("name a path inside the pipeline's folder, such as `out/model.onnx`"))
-}
