@@ -1,1 +1,149 @@
-//! placeholder
+//! The language: YAML text -> the engine's [`PipelineSpec`], with a place for everything.
+//!
+//! Passes, each doing its own thing and collecting its faults: [`source`] and `syntax` make a tree of [`node`]s with
+//! byte spans; `overrides` and `interpolate` change it; `decode` checks it against the schemas of the registry's kinds;
+//! `lower` makes the specification. [`Sources`] remembers where everything stood and turns the route of any later
+//! fault into a line and a caret.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use engine::error::{Fault, Place};
+use engine::graph::PipelineSpec;
+use engine::kind::Registry;
+
+mod decode;
+pub mod diagnostic;
+mod document;
+mod faults;
+mod interpolate;
+pub mod json_schema;
+mod language;
+mod lower;
+pub mod node;
+mod overrides;
+mod shape;
+pub mod source;
+mod syntax;
+mod wording;
+pub mod write;
+
+pub use diagnostic::{Diagnostic, Sources};
+pub use json_schema::json_schema;
+
+use decode::Decoder;
+use faults::Faults;
+use language::Language;
+use node::{Kind, Node};
+use source::{Source, SourceId, Span};
+
+/// Largest file that is read.
+pub const MAX_BYTES: u64 = 32 << 20;
+
+/// What changes the reading of a file.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// `--set` arguments in order, `path=value`.
+    pub set: Vec<String>,
+    /// What `${env.X}` sees; `None` is the environment of the process.
+    pub environment: Option<BTreeMap<String, String>>,
+}
+
+/// What came of a file.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The specification, when no fault is an error.
+    pub spec: Option<PipelineSpec>,
+    /// All faults in the order of the text, warnings among them.
+    pub faults: Vec<Fault>,
+    /// For the place of every later fault.
+    pub sources: Sources,
+}
+
+/// Reads a pipeline from a file. Messages show the path as it is given.
+pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
+    match read(path) {
+        Ok(text) => load_text(&path.display().to_string(), &text, options, registry),
+        Err(fault) => Loaded { faults: vec![*fault], ..Loaded::default() },
+    }
+}
+
+/// Reads a pipeline from a text. `name` is what messages call it.
+pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Registry) -> Loaded {
+    let language = Language::new(registry);
+    let mut sources = vec![Source::new(name, text)];
+    sources.extend(options.set.iter().map(|set| Source::new("--set", set.as_str())));
+    let mut faults = Faults::default();
+    let root = syntax::parse(diagnostic::FILE, &sources[0], 0, &mut faults);
+    let mut root = match root {
+        Some(root) => root,
+        None if faults.any_error() => return finish(sources, None, faults, None),
+        None => {
+            let start = Span { source: diagnostic::FILE, start: 0, end: 0 };
+            Node::new(start, Kind::Null)
+        }
+    };
+    for (at, source) in sources.iter().enumerate().skip(1) {
+        overrides::apply(&mut root, SourceId(at as u32), source, &mut faults);
+    }
+    let process = |name: &str| std::env::var(name).ok();
+    let given = |name: &str| options.environment.as_ref().and_then(|all| all.get(name).cloned());
+    let environment: &dyn Fn(&str) -> Option<String> = if options.environment.is_some() { &given } else { &process };
+    interpolate::interpolate(&mut root, &sources, environment, &mut faults);
+    let mut decoder = Decoder {
+        shapes: &language.shapes,
+        sources: &sources,
+        faults: &mut faults,
+        route: Vec::new(),
+        around: Vec::new(),
+    };
+    let spec = lower::lower(&mut decoder, &language, registry, &root);
+    let spec = spec.filter(|_| !faults.any_error());
+    finish(sources, Some(root), faults, spec)
+}
+
+fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option<PipelineSpec>) -> Loaded {
+    let placed = faults.finish(&sources);
+    let sources = Sources::new(sources, root, &placed);
+    Loaded { spec, faults: placed.into_iter().map(|placed| placed.fault).collect(), sources }
+}
+
+/// Reads a text file, with a message of our own for everything that can be wrong with it.
+fn read(path: &Path) -> Result<String, Box<Fault>> {
+    let shown = path.display().to_string();
+    let place = Place { file: shown.clone(), line: None, column: None };
+    let fault = |code: &str, message: String, help: &str| {
+        Box::new(Fault::error(code, message).help(help).place(place.clone()))
+    };
+    let io = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => fault(
+            "source::missing",
+            format!("there is no file `{shown}`"),
+            "name the pipeline's file, go to its folder, or let `pipeline init` write one",
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            fault("source::permission", format!("`{shown}` may not be read"), "change its permissions: `chmod +r`")
+        }
+        _ => fault("source::unreadable", format!("`{shown}` cannot be read: {error}"), "look at the file and its disk"),
+    };
+    let about = std::fs::metadata(path).map_err(io)?;
+    if about.is_dir() {
+        return Err(fault("source::folder", format!("`{shown}` is a folder"), "name the pipeline's file in it"));
+    }
+    if about.len() > MAX_BYTES {
+        let message = format!("`{shown}` has {} MiB, more than a pipeline can have", about.len() >> 20);
+        return Err(fault("source::too_large", message, "a pipeline is text of at most 32 MiB; data belongs into data files"));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let bytes = error.as_bytes();
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return fault("source::encoding", format!("`{shown}` is UTF-16"), "save it as UTF-8");
+        }
+        let good = &bytes[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let mut fault = fault("source::encoding", format!("`{shown}` is not UTF-8"), "save it as UTF-8");
+        fault.place = Some(Place { file: shown.clone(), line: Some(line as u64), column: None });
+        fault
+    })
+}

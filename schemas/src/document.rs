@@ -1,0 +1,287 @@
+//! The keys of a pipeline and of every stage. Their doc comments are what editors show.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A pipeline: stages that make artifacts from artifacts. Run it with `pipeline run`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    /// The pipeline's name.
+    #[schemars(length(min = 1))]
+    pub pipeline: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Where all randomness starts. A stage may have its own.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Where to compute: `auto` takes a CUDA device when there is one. A stage may have its own.
+    #[serde(default)]
+    #[schemars(extend("x-format" = "device", "pattern" = DEVICE, "examples" = ["auto", "cpu", "cuda", "cuda:0"]))]
+    pub device: Option<String>,
+    /// Values by name, for `${vars.name}` anywhere in this file.
+    #[serde(default)]
+    pub vars: BTreeMap<String, Value>,
+    /// What all stages together may take. Default: the machine.
+    #[serde(default)]
+    pub resources: Option<Resources>,
+    /// The stages by name. The graph is made of their references, so their order does not matter.
+    #[schemars(length(min = 1))]
+    pub stages: BTreeMap<String, Value>,
+}
+
+/// Keys every stage may have, beside those of its kind.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stage {
+    /// What the stage does.
+    pub kind: String,
+    /// What the stage is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Input port to what comes in: `stage` for its main output, or `stage.port`.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, ReferenceText>,
+    /// Stages that must be done first, without data from them.
+    #[serde(default)]
+    pub needs: Names,
+    /// The stage's own seed, instead of the pipeline's.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Where to compute, instead of the pipeline's choice.
+    #[serde(default)]
+    #[schemars(extend("x-format" = "device", "pattern" = DEVICE, "examples" = ["auto", "cpu", "cuda", "cuda:0"]))]
+    pub device: Option<String>,
+    /// What the stage takes while it runs.
+    #[serde(default)]
+    pub resources: Option<Resources>,
+    /// Longest time it may run: `30s`, `5m`, `1h30m`.
+    #[serde(default)]
+    #[schemars(extend("x-format" = "duration", "pattern" = DURATION, "examples" = ["30s", "5m", "1h"]))]
+    pub timeout: Option<String>,
+    /// Further attempts after a failure.
+    #[serde(default)]
+    #[schemars(range(max = 100))]
+    pub retries: Option<u32>,
+    /// Whether a result that is already there is used again. `false` runs every time.
+    #[serde(default)]
+    pub cache: Option<bool>,
+    /// Words to find the stage by.
+    #[serde(default)]
+    pub tags: Names,
+}
+
+/// Slots and memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resources {
+    /// Processors.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub cpus: Option<u32>,
+    /// Memory: `512MiB`, `2GiB`.
+    #[serde(default)]
+    #[schemars(extend("x-format" = "memory", "pattern" = MEMORY, "examples" = ["512MiB", "2GiB"]))]
+    pub memory: Option<String>,
+    /// CUDA devices.
+    #[serde(default)]
+    pub gpus: Option<u32>,
+}
+
+/// A name, or a list of names.
+#[derive(Debug, Default)]
+pub(crate) struct Names(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let one_or_many = Value::deserialize(deserializer)?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Ok(Self(match &one_or_many {
+            Value::Array(items) => items.iter().filter_map(text).collect(),
+            other => text(other).into_iter().collect(),
+        }))
+    }
+}
+
+impl JsonSchema for Names {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Names".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [
+            { "type": "string", "minLength": 1 },
+            { "type": "array", "items": { "type": "string", "minLength": 1 } },
+        ]})
+    }
+}
+
+/// `stage` or `stage.port`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ReferenceText(pub String);
+
+impl JsonSchema for ReferenceText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Reference".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "x-format": "reference", "pattern": REFERENCE })
+    }
+}
+
+/// Pattern of `device`.
+pub(crate) const DEVICE: &str = "^(auto|cpu|cuda|cuda:[0-9]+)$";
+/// Pattern of `timeout`.
+pub(crate) const DURATION: &str = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$";
+/// Pattern of `memory`.
+pub(crate) const MEMORY: &str = "^[0-9]+(\\.[0-9]+)? ?(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$";
+/// Pattern of a stage's name.
+pub(crate) const NAME: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+/// Pattern of a reference.
+pub(crate) const REFERENCE: &str = "^[A-Za-z_][A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]+)?$";
+
+/// What a text must look like beyond being text: `x-format` in a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Device,
+    Duration,
+    Memory,
+    Reference,
+}
+
+impl Format {
+    /// The format of an `x-format`.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "device" => Self::Device,
+            "duration" => Self::Duration,
+            "memory" => Self::Memory,
+            "reference" => Self::Reference,
+            _ => return None,
+        })
+    }
+
+    /// Whether a text has the format.
+    pub fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Device => {
+                matches!(text, "auto" | "cpu" | "cuda")
+                    || text.strip_prefix("cuda:").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            }
+            Self::Duration => duration(text).is_some(),
+            Self::Memory => memory(text).is_some(),
+            Self::Reference => {
+                let (stage, port) = text.split_once('.').map_or((text, None), |(stage, port)| (stage, Some(port)));
+                is_name(stage) && port.is_none_or(is_port)
+            }
+        }
+    }
+
+    /// What it is, and how to write it.
+    pub fn wanted(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Device => ("a device", "write `auto`, `cpu`, `cuda` or `cuda:0`"),
+            Self::Duration => ("a length of time", "write a number and a unit: `30s`, `5m`, `1h30m`"),
+            Self::Memory => ("an amount of memory", "write a number and a unit: `512MiB`, `2GiB`"),
+            Self::Reference => ("a reference", "write `stage`, or `stage.port`"),
+        }
+    }
+}
+
+/// Whether a text can be a stage's name: a letter or `_`, then letters, digits, `_`, `-`.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_') && is_port(text)
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A number with at most one point, and what follows it.
+fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let well_formed = digits.split('.').all(|part| !part.is_empty()) && digits.matches('.').count() <= 1;
+    well_formed.then(|| digits.parse().ok()).flatten().map(|number| (number, rest))
+}
+
+/// Reads `1h30m`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    let mut rest = text;
+    loop {
+        let (number, after) = leading_number(rest)?;
+        let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0)];
+        let (unit, scale) = units.into_iter().find(|(unit, _)| after.starts_with(unit))?;
+        seconds += number * scale;
+        rest = &after[unit.len()..];
+        if rest.is_empty() {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
+    }
+}
+
+/// Reads `2GiB`.
+pub(crate) fn memory(text: &str) -> Option<u64> {
+    let (number, unit) = leading_number(text)?;
+    let unit = unit.strip_prefix(' ').unwrap_or(unit);
+    let scale = match unit {
+        "B" => 1.0,
+        "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "TB" => 1e12,
+        "KiB" => 1024.0,
+        "MiB" => f64::from(1u32 << 20),
+        "GiB" => f64::from(1u32 << 30),
+        "TiB" => (1u64 << 40) as f64,
+        _ => return None,
+    };
+    let bytes = (number * scale).round();
+    (bytes < 1.8e19).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes() {
+        assert_eq!(duration("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(duration("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
+        for wrong in ["", "5", "m", "5 m", "1.s", ".5s", "1h3", "-5s", "5x"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+        assert_eq!(memory("2GiB"), Some(2 << 30));
+        assert_eq!(memory("1.5 KB"), Some(1500));
+        for wrong in ["", "2", "GiB", "2 gib", "2  GiB", "-1B", "1e3B"] {
+            assert_eq!(memory(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn references() {
+        for good in ["a", "a.b", "raw-2.x_1", "_x"] {
+            assert!(Format::Reference.accepts(good), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a.b.c", "a b", "2a", "a[*]"] {
+            assert!(!Format::Reference.accepts(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! `${vars.x}` and `${env.X}`.
+//!
+//! A value that is nothing but one `${vars.x}` becomes what the variable is, type and all; inside a longer text it
+//! becomes text. Variables may use other variables. `$${` writes `${`.
+
+use std::collections::BTreeMap;
+
+use engine::error::{Fault, Route, Segment, suggest};
+
+use crate::decode::{place, shorten};
+use crate::faults::Faults;
+use crate::node::{Entry, Key, Kind, Link, Node};
+use crate::source::{Source, Span};
+use crate::syntax::{FREE_COPIES, MAX_DEPTH};
+
+/// Replaces all `${...}` of a document.
+pub(crate) fn interpolate(
+    root: &mut Node,
+    sources: &[Source],
+    environment: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Faults,
+) {
+    let vars = match &mut root.kind {
+        Kind::Mapping(entries) => {
+            entries.iter_mut().find(|entry| entry.key.text == "vars").map(|entry| std::mem::replace(&mut entry.value.kind, Kind::Null))
+        }
+        _ => None,
+    };
+    let mut variables = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut other = None;
+    match vars {
+        Some(Kind::Mapping(entries)) => {
+            for entry in entries {
+                order.push(entry.key.clone());
+                variables.insert(entry.key.text.clone(), Variable { key: entry.key, node: entry.value, state: State::Raw });
+            }
+        }
+        kind => other = kind,
+    }
+    let written = sources.iter().map(|source| source.text().len()).sum::<usize>();
+    let mut pass = Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written };
+    for key in &order {
+        pass.resolve(&key.text);
+    }
+    let mut route = Vec::new();
+    if let Kind::Mapping(entries) = &mut root.kind {
+        for entry in entries.iter_mut().filter(|entry| entry.key.text != "vars") {
+            pass.entry(entry, &mut route);
+        }
+    }
+    // The variables go back to where they were.
+    let mut variables = pass.variables;
+    if let Some(entry) = root_entry(root, "vars") {
+        entry.value.kind = match other {
+            Some(kind) => kind,
+            None => Kind::Mapping(
+                order
+                    .into_iter()
+                    .filter_map(|key| variables.remove(&key.text).map(|variable| Entry { key, value: variable.node }))
+                    .collect(),
+            ),
+        };
+    }
+}
+
+fn root_entry<'n>(root: &'n mut Node, key: &str) -> Option<&'n mut Entry> {
+    match &mut root.kind {
+        Kind::Mapping(entries) => entries.iter_mut().find(|entry| entry.key.text == key),
+        _ => None,
+    }
+}
+
+struct Variable {
+    key: Key,
+    node: Node,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Raw,
+    Resolving,
+    Done,
+}
+
+struct Pass<'a> {
+    sources: &'a [Source],
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    faults: &'a mut Faults,
+    variables: BTreeMap<String, Variable>,
+    /// The variables that are being resolved, outermost first.
+    path: Vec<String>,
+    copies: usize,
+    allowed: usize,
+}
+
+/// One piece of a text.
+enum Piece<'t> {
+    Text(&'t str),
+    /// What stands between `${` and `}`, and its place in the text (with the braces).
+    Hole { inside: &'t str, start: usize, end: usize },
+    /// `${` that is never closed.
+    Open { start: usize },
+}
+
+impl Pass<'_> {
+    fn entry(&mut self, entry: &mut Entry, route: &mut Vec<Segment>) {
+        if let Some(at) = entry.key.text.find("${") {
+            let fault = Fault::error("vars::in_key", format!("`{}` is a key, and keys are not interpolated", shorten(&entry.key.text)))
+                .help("write the key out, or put the whole mapping into a variable");
+            let start = entry.key.span.start + at as u32;
+            let span = Span { start: start.min(entry.key.span.end), ..entry.key.span };
+            self.faults.add(fault, span);
+        }
+        route.push(entry.key.text.clone().into());
+        let key = entry.key.clone();
+        self.node(&mut entry.value, Some(&key), route);
+        route.pop();
+    }
+
+    fn node(&mut self, node: &mut Node, key: Option<&Key>, route: &mut Vec<Segment>) {
+        match &mut node.kind {
+            Kind::Sequence(items) => {
+                for (at, item) in items.iter_mut().enumerate() {
+                    route.push(at.into());
+                    self.node(item, None, route);
+                    route.pop();
+                }
+            }
+            Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| self.entry(entry, route)),
+            Kind::Text(text) if text.contains("${") => {
+                let text = std::mem::take(text);
+                let stage_kind = matches!(route.as_slice(), [Segment::Key(stages), _, Segment::Key(kind)] if stages == "stages" && kind == "kind");
+                if stage_kind {
+                    let fault = Fault::error("vars::in_kind", "`kind` must be written out")
+                        .help("what a stage does cannot depend on a variable; its parameters can")
+                        .at(Route(route.clone()));
+                    self.faults.add(fault, place(node, key));
+                    node.kind = Kind::Null;
+                } else {
+                    self.text(&text, node, route);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, text: &str, node: &mut Node, route: &[Segment]) {
+        let pieces = pieces(text);
+        if let [Piece::Hole { inside, start, end }] = pieces.as_slice() {
+            let span = self.sub_span(node, text, *start, *end);
+            match self.look_up(inside, span, route) {
+                Some(mut value) => {
+                    let (count, height) = value.size();
+                    self.copies += count;
+                    if route.len() + height > MAX_DEPTH || self.copies > self.allowed {
+                        let fault = Fault::error("vars::bomb", format!("`${{{inside}}}` unfolds into too much"))
+                            .help("variables that hold variables multiply: use smaller ones");
+                        self.faults.add(fault.at(Route(route.to_vec())), span);
+                        node.kind = Kind::Null;
+                        return;
+                    }
+                    match value.kind {
+                        Kind::Sequence(_) | Kind::Mapping(_) => {
+                            value.used_at(node.span);
+                            value.span = node.span;
+                        }
+                        _ => {
+                            value.link = (value.span != node.span).then_some(Link::SetAt(value.span));
+                            value.span = node.span;
+                        }
+                    }
+                    *node = value;
+                }
+                None => node.kind = Kind::Untyped(String::new()),
+            }
+            return;
+        }
+        let mut whole = String::with_capacity(text.len());
+        let mut failed = false;
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => whole.push_str(text),
+                Piece::Hole { inside, start, end } => {
+                    let span = self.sub_span(node, text, start, end);
+                    let Some(value) = self.look_up(inside, span, route) else {
+                        failed = true;
+                        continue;
+                    };
+                    match &value.kind {
+                        Kind::Text(text) | Kind::Untyped(text) => whole.push_str(text),
+                        Kind::Bool(value) => whole.push_str(if *value { "true" } else { "false" }),
+                        Kind::Int(value) => whole.push_str(&value.to_string()),
+                        Kind::Float(number) => {
+                            // As it is written: `0.10` stays `0.10`.
+                            let written = self.sources[value.span.source.0 as usize].slice(value.span);
+                            match written.parse::<f64>() {
+                                Ok(same) if same == *number => whole.push_str(written),
+                                _ => whole.push_str(&number.to_string()),
+                            }
+                        }
+                        Kind::Null => {}
+                        Kind::Sequence(_) | Kind::Mapping(_) => {
+                            let what = if matches!(value.kind, Kind::Sequence(_)) { "a list" } else { "a mapping" };
+                            let fault = Fault::error("vars::in_text", format!("`${{{inside}}}` is {what} and cannot stand inside a text"))
+                                .help("let it be the whole value, or name one of its parts");
+                            self.faults.add(fault.at(Route(route.to_vec())), span).label(value.span, "set here");
+                            failed = true;
+                        }
+                    }
+                }
+                Piece::Open { start } => {
+                    let span = self.sub_span(node, text, start, text.len());
+                    let fault = Fault::error("vars::unclosed", "`${` is never closed")
+                        .help("close it with `}`, or write `$${` for the two characters themselves");
+                    self.faults.add(fault.at(Route(route.to_vec())), span);
+                    failed = true;
+                }
+            }
+        }
+        // After a fault the value must not cause others.
+        node.kind = if failed { Kind::Untyped(whole) } else { Kind::Text(whole) };
+    }
+
+    /// What a `${...}` stands for. `None` after a fault.
+    fn look_up(&mut self, inside: &str, span: Span, route: &[Segment]) -> Option<Node> {
+        let name = inside.trim();
+        let at = || Route(route.to_vec());
+        if let Some(name) = name.strip_prefix("env.") {
+            if let Some(value) = (self.environment)(name) {
+                return Some(Node::new(span, Kind::Untyped(value)));
+            }
+            let fault = Fault::error("vars::unset_environment", format!("the environment variable `{name}` is not set"))
+                .help(format!("set it: `export {name}=…`"))
+                .at(at());
+            self.faults.add(fault, span);
+            return None;
+        }
+        let Some(path) = name.strip_prefix("vars.") else {
+            let mut fault = Fault::error("vars::unknown", format!("`${{{name}}}` is neither a variable nor from the environment")).at(at());
+            fault.help = Some(if self.variables.contains_key(name) {
+                format!("write `${{vars.{name}}}`")
+            } else {
+                format!("write `${{vars.…}}` or `${{env.…}}`; for the shell or another program, write `$${{{name}}}`")
+            });
+            self.faults.add(fault, span);
+            return None;
+        };
+        let mut parts = path.split('.');
+        let first = parts.next().unwrap_or_default();
+        let Some(variable) = self.variables.get(first) else {
+            let mut fault = Fault::error("vars::undefined", format!("no variable is called `{first}`")).at(at());
+            fault.help = suggest(first, self.variables.keys().map(String::as_str))
+                .or_else(|| Some(format!("add it: `vars: {{ {first}: … }}`")));
+            self.faults.add(fault, span);
+            return None;
+        };
+        if variable.state == State::Resolving {
+            let from = self.path.iter().position(|name| name == first).unwrap_or(0);
+            let mut circle: Vec<&str> = self.path[from..].iter().map(String::as_str).collect();
+            circle.push(first);
+            let message = format!("variables stand for each other in a circle: {}", circle.join(" → "));
+            let key = variable.key.span;
+            let fault = Fault::error("vars::circle", message).help("give one of them a value of its own").at(at());
+            self.faults.add(fault, span).label(key, "the circle closes here");
+            return None;
+        }
+        self.resolve(first);
+        let variable = &self.variables[first];
+        let mut node = &variable.node;
+        let mut so_far = first.to_owned();
+        for part in parts {
+            let next = match &node.kind {
+                Kind::Sequence(items) => part.parse::<usize>().ok().and_then(|at| items.get(at)),
+                _ => node.get(part),
+            };
+            let Some(next) = next else {
+                let mut fault = Fault::error("vars::undefined", format!("the variable `{so_far}` has no part `{part}`")).at(at());
+                fault.help = suggest(part, node.entries().iter().map(|entry| entry.key.text.as_str()));
+                let place = node.span;
+                self.faults.add(fault, span).label(place, "it is set here");
+                return None;
+            };
+            so_far = format!("{so_far}.{part}");
+            node = next;
+        }
+        Some(node.clone())
+    }
+
+    /// Makes sure that a variable has its value.
+    fn resolve(&mut self, name: &str) {
+        let Some(variable) = self.variables.get_mut(name) else { return };
+        if variable.state != State::Raw {
+            return;
+        }
+        variable.state = State::Resolving;
+        let mut node = std::mem::replace(&mut variable.node, Node::new(variable.key.span, Kind::Null));
+        let key = variable.key.clone();
+        if self.path.len() >= MAX_DEPTH {
+            let fault = Fault::error("vars::bomb", format!("`vars.{name}` is {MAX_DEPTH} variables away from a value"))
+                .help("give one of them a value of its own");
+            self.faults.add(fault, key.span);
+        } else {
+            self.path.push(name.to_owned());
+            self.node(&mut node, Some(&key), &mut vec!["vars".into(), name.into()]);
+            self.path.pop();
+        }
+        if let Some(variable) = self.variables.get_mut(name) {
+            variable.node = node;
+            variable.state = State::Done;
+        }
+    }
+
+    /// The place of a part of a text in the source. Where the text is written with escapes or folds that move it, the
+    /// whole text is the place.
+    fn sub_span(&self, node: &Node, text: &str, start: usize, end: usize) -> Span {
+        let written = self.sources[node.span.source.0 as usize].slice(node.span);
+        let part = &text[start..end];
+        let before = text[..start].matches("${").count();
+        let found = written.match_indices("${").nth(before).map(|(at, _)| at).filter(|at| written[*at..].starts_with(part));
+        match found {
+            Some(at) => {
+                let start = node.span.start + at as u32;
+                Span { start, end: start + part.len() as u32, ..node.span }
+            }
+            None => node.span,
+        }
+    }
+}
+
+/// Cuts a text at its `${...}`.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    let mut at = 0;
+    while let Some(found) = text[at..].find("${").map(|found| at + found) {
+        if text[from..found].ends_with('$') {
+            // `$${`: everything up to the first dollar, then `${`.
+            pieces.push(Piece::Text(&text[from..found - 1]));
+            pieces.push(Piece::Text("${"));
+            from = found + 2;
+            at = from;
+            continue;
+        }
+        pieces.push(Piece::Text(&text[from..found]));
+        let Some(end) = text[found..].find('}').map(|end| found + end + 1) else {
+            pieces.push(Piece::Open { start: found });
+            from = text.len();
+            break;
+        };
+        pieces.push(Piece::Hole { inside: &text[found + 2..end - 1], start: found, end });
+        from = end;
+        at = end;
+    }
+    pieces.push(Piece::Text(&text[from..]));
+    pieces.retain(|piece| !matches!(piece, Piece::Text("")));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        let show = |piece: &Piece<'_>| match piece {
+            Piece::Text(text) => format!("text {text}"),
+            Piece::Hole { inside, .. } => format!("hole {inside}"),
+            Piece::Open { start } => format!("open {start}"),
+        };
+        pieces(text).iter().map(show).collect()
+    }
+
+    #[test]
+    fn texts_are_cut() {
+        assert_eq!(shown("a ${vars.x} b"), ["text a ", "hole vars.x", "text  b"]);
+        assert_eq!(shown("${a}${b}"), ["hole a", "hole b"]);
+        assert_eq!(shown("$${HOME} $x"), ["text ${", "text HOME} $x"]);
+        assert_eq!(shown("ü ${x"), ["text ü ", "open 3"]);
+        assert_eq!(shown("$"), ["text $"]);
+    }
+}

@@ -1,0 +1,290 @@
+//! What the YAML parser complains about, in words that say what to do.
+
+use crate::source::{Source, Span};
+use crate::syntax::SyntaxError;
+
+/// A syntax error as it is shown.
+pub(crate) struct Worded {
+    pub code: &'static str,
+    pub message: String,
+    pub help: Option<String>,
+    /// The bytes under the caret.
+    pub start: usize,
+    pub end: usize,
+    /// A second place with a note.
+    pub also: Option<(usize, usize, String)>,
+}
+
+/// Words an error at byte `at`. `open` is the innermost list or mapping that was being read.
+pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Option<Span>) -> Worded {
+    use SyntaxError as E;
+    let text = source.text();
+    let at = floor(text, at);
+    let (start, end) = token(source, at);
+    let worded = |code, message: &str, help: &str| Worded {
+        code,
+        message: message.to_owned(),
+        help: Some(help.to_owned()),
+        start,
+        end,
+        also: None,
+    };
+    match kind {
+        E::UnclosedQuotedScalar | E::DocumentIndicatorInQuotedScalar => {
+            let quote = text[..at].rfind(['"', '\'']).filter(|_| !text[at..].starts_with(['"', '\''])).unwrap_or(at);
+            Worded {
+                start: quote,
+                end: source.line_range(source.line_of(quote)).1.max(quote),
+                ..worded("yaml::unclosed_quote", "this quote is never closed", "close it with the same quote")
+            }
+        }
+        E::UnclosedFlowCollection { .. }
+        | E::UnexpectedEofFlowSequence
+        | E::UnexpectedEofFlowMapping
+        | E::UnexpectedEofImplicitFlowMapping
+        | E::ExpectedFlowMappingSeparator
+        | E::ExpectedFlowSequenceSeparator
+        | E::InvalidFlowScalarIndent => flow(source, at, open, worded),
+        E::MismatchedFlowCollectionEnd { open: left, close } => {
+            let wanted = if *left == '[' { ']' } else { '}' };
+            let mut worded = worded(
+                "yaml::wrong_bracket",
+                &format!("`{left}` is closed with `{close}`"),
+                &format!("write `{wanted}`"),
+            );
+            worded.also = open_bracket(source, open, "opened here");
+            worded
+        }
+        E::MisplacedFlowCollectionEnd => {
+            worded("yaml::wrong_bracket", "this bracket closes nothing", "remove it, or quote the text it belongs to")
+        }
+        E::TabNotAllowed | E::TabInBlockIndentation | E::TabInIndentation | E::TabAtBlockScalarStart
+        | E::TabInPlainScalar => {
+            let tab = text[..at].rfind('\t').filter(|tab| source.line_of(*tab) == source.line_of(at)).unwrap_or(at);
+            let tab = if text[at..].starts_with('\t') { at } else { tab };
+            Worded {
+                start: tab,
+                end: (tab + 1).min(text.len()),
+                ..worded("yaml::tab", "a tab stands where spaces are wanted", "indent with spaces: two for each level")
+            }
+        }
+        E::UnexpectedCharacter { character } => worded(
+            "yaml::quote_needed",
+            &format!("a text cannot start with `{character}`"),
+            "put it in quotes: `\"…\"`",
+        ),
+        E::MappingValueNotAllowed | E::InvalidColonPlacement | E::FlowMappingValueAdjacentCollection
+        | E::InvalidMappingValueWhitespace => colon(source, at, worded),
+        E::SimpleKeyExpected | E::InvalidSimpleKey => missing_colon(source, at, worded),
+        E::ExpectedBlockMappingKey | E::ExpectedBlockSequenceEntry | E::BlockSequenceEntryNotAllowed
+        | E::MappingKeyNotAllowed | E::InvalidIndentation => indentation(source, at, open, worded),
+        E::BlockEntryInFlowCollection => worded(
+            "yaml::dash_in_brackets",
+            "a list with `-` cannot stand inside brackets",
+            "write `[a, b]` with commas, or leave the brackets out",
+        ),
+        E::UnknownQuotedScalarEscape | E::InvalidQuotedScalarHexEscape => Worded {
+            end: ceil(text, (at + 2).min(text.len())),
+            start: at,
+            ..worded(
+                "yaml::escape",
+                "this escape means nothing in double quotes",
+                "use single quotes for a text with backslashes: `'C:\\data'`",
+            )
+        },
+        E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => worded(
+            "yaml::after_quote",
+            "text goes on after the closing quote",
+            "quote the whole text, and double a `'` inside single quotes",
+        ),
+        E::CommentNotSeparated | E::CommentInterceptedScalar => {
+            worded("yaml::comment", "a comment is in the way of this text", "put a space before `#`, or quote the text")
+        }
+        E::RecursionLimitExceeded => worded(
+            "yaml::too_deep",
+            &format!("lists and mappings are nested deeper than {}", crate::syntax::MAX_DEPTH),
+            "look for brackets that are opened and never closed",
+        ),
+        E::BomInsideDocument => {
+            worded("yaml::character", "an invisible byte-order mark stands here", "delete it, or save the file as plain UTF-8")
+        }
+        E::MissingAnchorOrAliasName => worded(
+            "yaml::quote_needed",
+            "`*` and `&` begin an alias or an anchor, and its name is missing",
+            "a text that starts with `*` or `&` must be quoted: `\"*\"`",
+        ),
+        E::ZeroBlockScalarIndent | E::InvalidBlockScalarHeader | E::InvalidBlockScalarIndent => worded(
+            "yaml::block_text",
+            "this block of text does not start as it should",
+            "write `|` or `>` alone on the line, and indent the text below it",
+        ),
+        E::DirectiveDisallowed | E::MissingDocumentEndBeforeDirective | E::InvalidDirectiveName
+        | E::MissingDirectiveName | E::UnsupportedYamlMajorVersion | E::ExpectedDocumentStart => worded(
+            "yaml::directive",
+            "this is not the start of a pipeline",
+            "a text that starts with `%` must be quoted; keys stand at the start of a line",
+        ),
+        E::InvalidDocumentEnd => {
+            worded("yaml::second_document", "something follows the end of the document", "keep one pipeline in a file")
+        }
+        E::UndeclaredTagHandle | E::ExpectedTagBang | E::InvalidTagTerminator | E::UnclosedVerbatimTag
+        | E::InvalidTagEscape | E::MissingTagUri => {
+            worded("yaml::tag", "tags mean nothing here", "a text that starts with `!` must be quoted: `\"!…\"`")
+        }
+        other => {
+            let message = format!("this is not well-formed: {other}");
+            worded("yaml::syntax", &message, "look at the indentation, the colons and the quotes around here")
+        }
+    }
+}
+
+
+/// Brackets: not closed, or a comma is missing.
+fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+    let text = source.text();
+    let rest = text[at..].trim_start();
+    let bracket = open.and_then(|open| text[open.start as usize..].chars().next()).filter(|char| "[{".contains(*char));
+    let (Some(bracket), Some(open)) = (bracket, open) else {
+        return worded("yaml::unclosed_bracket", "a bracket is not closed", "close it with `]` or `}`");
+    };
+    let wanted = if bracket == '[' { ']' } else { '}' };
+    let same_line = source.line_of(open.start as usize) == source.line_of(at);
+    if rest.is_empty() || !same_line {
+        let start = open.start as usize;
+        return Worded {
+            start,
+            end: start + 1,
+            ..worded(
+                "yaml::unclosed_bracket",
+                &format!("this `{bracket}` is never closed"),
+                &format!("close it with `{wanted}`; a text with brackets in it must be quoted"),
+            )
+        };
+    }
+    let mut worded = worded(
+        "yaml::missing_comma",
+        &format!("a `,` or `{wanted}` is wanted before this"),
+        "items between brackets are separated by commas",
+    );
+    worded.also = Some((open.start as usize, open.start as usize + 1, "opened here".into()));
+    worded
+}
+
+fn open_bracket(source: &Source, open: Option<Span>, note: &str) -> Option<(usize, usize, String)> {
+    let start = open?.start as usize;
+    source.text()[start..].starts_with(['[', '{']).then(|| (start, start + 1, note.to_owned()))
+}
+
+/// `: ` inside a text, or a value below a value.
+fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+    let (from, to) = source.line_range(source.line_of(at));
+    let line = &source.text()[from..to];
+    let colons = line.match_indices(": ").count() + usize::from(line.trim_end().ends_with(':'));
+    if colons >= 2 {
+        return worded(
+            "yaml::colon_in_text",
+            "a second `:` on this line",
+            "a text with `: ` in it must be quoted: `key: \"this: that\"`",
+        );
+    }
+    indentation(source, at, None, worded)
+}
+
+/// A line without its colon.
+fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+    let text = source.text();
+    let line = source.line_of(at);
+    // The parser notices a line late: the one without a colon is this one or the one before.
+    let candidates = (line.saturating_sub(2)..=line).rev().chain(std::iter::once(line + 1));
+    let suspect = candidates.into_iter().find_map(|line| {
+        let (start, end) = source.line_range(line);
+        let content = text.get(start..end)?;
+        let trimmed = content.trim_start().trim_start_matches("- ");
+        let body = trimmed.split(" #").next().unwrap_or("").trim_end();
+        let bare = !body.is_empty() && !body.starts_with(['#', '"', '\'', '[', '{', '|', '>']) && !body.ends_with(':');
+        (bare && !body.contains(": ")).then(|| (start + content.len() - trimmed.len(), body))
+    });
+    let Some((start, body)) = suspect else {
+        return worded("yaml::missing_colon", "a `:` is missing here", "write `key: value`, with a space after the colon");
+    };
+    let end = start + body.len();
+    let help = match body.split_once(':') {
+        Some((key, value)) if !key.is_empty() => format!("a space must follow the colon: `{key}: {value}`"),
+        _ => match body.split_once(' ') {
+            Some((key, value)) => format!("write `{key}: {value}`"),
+            None => format!("write `{body}:` and a value"),
+        },
+    };
+    Worded { start, end, help: Some(help), ..worded("yaml::missing_colon", "this line is not `key: value`", "") }
+}
+
+/// A line that stands too far left or right.
+fn indentation(
+    source: &Source,
+    at: usize,
+    open: Option<Span>,
+    worded: impl Fn(&'static str, &str, &str) -> Worded,
+) -> Worded {
+    let text = source.text();
+    let line = source.line_of(at);
+    let (from, to) = source.line_range(line);
+    let content = &text[from..to];
+    let indent = content.len() - content.trim_start().len();
+    let trimmed = content.trim();
+    if !trimmed.contains(':') && !trimmed.starts_with('-') && !trimmed.is_empty() {
+        return missing_colon(source, at, &worded);
+    }
+    let mut result = worded(
+        "yaml::indentation",
+        &format!("this line is indented by {indent} and fits neither the line above nor what it belongs to"),
+        "keys of one mapping, and dashes of one list, start in the same column",
+    );
+    result.start = from + indent;
+    result.end = to.max(from + indent);
+    if let Some(open) = open {
+        let column = source.position(open.start).column - 1;
+        let first = source.first_line(open_line(source, open));
+        if column != indent && source.line_of(first.start as usize) != line {
+            let note = format!("what it stands in starts here, indented by {column}");
+            result.also = Some((first.start as usize, first.end as usize, note));
+        }
+    }
+    result
+}
+
+/// From the start of a collection to the end of its first line.
+fn open_line(source: &Source, open: Span) -> Span {
+    let (_, end) = source.line_range(source.line_of(open.start as usize));
+    Span { end: (end as u32).max(open.start), ..open }
+}
+
+/// The word at a byte, or the rest of the line when there is none.
+fn token(source: &Source, at: usize) -> (usize, usize) {
+    let text = source.text();
+    let line_end = source.line_range(source.line_of(at)).1;
+    let rest = text.get(at..line_end).unwrap_or("");
+    let word = rest.find(|char: char| char.is_whitespace() || ",[]{}".contains(char)).unwrap_or(rest.len());
+    let end = at + word.max(rest.chars().next().map_or(0, char::len_utf8));
+    if at == end {
+        // The end of a line: point at its last character.
+        let start = floor(text, at.saturating_sub(1));
+        return if text[start..at].contains('\n') { (at, at) } else { (start, at) };
+    }
+    (at, end)
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn ceil(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at += 1;
+    }
+    at
+}
