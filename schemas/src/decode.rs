@@ -219,8 +219,11 @@ impl<'a> Decoder<'a> {
         }
         if form.integer && value.fract() != 0.0 {
             let message = format!("`{}`: expected a whole number, found {}", self.name(), self.found(node));
-            let fault = Fault::error("document::wrong_type", message)
-                .help(format!("`{}` or `{}` would do", value.floor(), value.ceil()));
+            let fault = Fault::error("document::wrong_type", message).help(format!(
+                "`{}` or `{}` would do",
+                value.floor(),
+                value.ceil()
+            ));
             self.fault(fault, node, key);
             return Value::Null;
         }
@@ -257,10 +260,14 @@ impl<'a> Decoder<'a> {
             if !format.accepts(text) {
                 let (what, how) = format.wanted();
                 let fault = if text.contains('[') && matches!(format, crate::document::Format::Reference) {
-                    Fault::error("document::not_yet", format!("`{text}` refers to one of many, and `matrix` is not supported yet"))
-                        .help("refer to a stage by its name")
+                    Fault::error(
+                        "document::not_yet",
+                        format!("`{text}` refers to one of many, and `matrix` is not supported yet"),
+                    )
+                    .help("refer to a stage by its name")
                 } else {
-                    Fault::error("document::wrong_format", format!("`{name}`: `{}` is not {what}", shorten(text))).help(how)
+                    Fault::error("document::wrong_format", format!("`{name}`: `{}` is not {what}", shorten(text)))
+                        .help(how)
                 };
                 self.fault(fault, node, key);
             }
@@ -270,7 +277,9 @@ impl<'a> Decoder<'a> {
                 (Some(min), Some(max)) if min == max => {
                     format!("`{name}` must be {min} character{}, not {length}", plural(min))
                 }
-                (_, Some(max)) if length > max => format!("`{name}` has {length} characters, but at most {max} are allowed"),
+                (_, Some(max)) if length > max => {
+                    format!("`{name}` has {length} characters, but at most {max} are allowed")
+                }
                 (min, _) => format!("`{name}` has {length} characters, but at least {} are needed", min.unwrap_or(0)),
             };
             let mut fault = Fault::error("document::wrong_length", message);
@@ -291,7 +300,9 @@ impl<'a> Decoder<'a> {
                 (Some(min), Some(max)) if min == max => {
                     format!("`{name}` must have {min} item{}, not {}", plural(min), items.len())
                 }
-                (Some(min), _) if few => format!("`{name}` has {} item{}, but at least {min} are needed", items.len(), plural(items.len())),
+                (Some(min), _) if few => {
+                    format!("`{name}` has {} item{}, but at least {min} are needed", items.len(), plural(items.len()))
+                }
                 (_, max) => format!("`{name}` has {} items, but at most {} are allowed", items.len(), max.unwrap_or(0)),
             };
             let help = if few { "add what is missing" } else { "remove what is too much" };
@@ -306,7 +317,8 @@ impl<'a> Decoder<'a> {
                 None => self.any(item, None),
             };
             if form.unique && values.contains(&value) {
-                let fault = Fault::error("document::repeated_item", format!("{} stands twice in `{name}`", self.written(item)));
+                let fault =
+                    Fault::error("document::repeated_item", format!("{} stands twice in `{name}`", self.written(item)));
                 self.fault(fault.help("keep one of the two"), item, None);
             }
             values.push(value);
@@ -338,7 +350,11 @@ impl<'a> Decoder<'a> {
             }
         }
         if let Some(min) = form.min.filter(|min| node.entries().len() < *min) {
-            let message = format!("`{}` is empty, but must have at least {min} entr{}", self.name(), if min == 1 { "y" } else { "ies" });
+            let message = format!(
+                "`{}` is empty, but must have at least {min} entr{}",
+                self.name(),
+                if min == 1 { "y" } else { "ies" }
+            );
             self.fault(Fault::error("document::wrong_length", message).help("add what is missing"), node, key);
         }
         Value::Object(object)
@@ -351,7 +367,8 @@ impl<'a> Decoder<'a> {
             self.fault_at_key(fault, entry);
             return;
         }
-        let mut fault = Fault::error("document::unknown_key", format!("{} has no key `{}`", owner_phrase(owner), shorten(name)));
+        let mut fault =
+            Fault::error("document::unknown_key", format!("{} has no key `{}`", owner_phrase(owner), shorten(name)));
         fault.help = self.where_key_belongs(form, node, entry);
         self.fault_at_key(fault, entry);
     }
@@ -382,7 +399,10 @@ impl<'a> Decoder<'a> {
             if let Some(path) = self.below(form, node, wanted) {
                 let place = path.iter().map(String::as_str).collect::<Vec<_>>().join(": { ");
                 let open = path.len();
-                return Some(format!("it belongs further in: `{place}: {{ {wanted}: … {}`", "}".repeat(open).replace("}}", "} }")));
+                return Some(format!(
+                    "it belongs further in: `{place}: {{ {wanted}: … {}`",
+                    "}".repeat(open).replace("}}", "} }")
+                ));
             }
         }
         suggest(name, known())
@@ -393,15 +413,19 @@ impl<'a> Decoder<'a> {
         for (property, shape) in &form.properties {
             for inner in self.shapes.forms(shape) {
                 match inner {
-                    Form::Mapping(inner) if inner.properties.contains_key(wanted) => return Some(vec![property.clone()]),
+                    Form::Mapping(inner) if inner.properties.contains_key(wanted) => {
+                        return Some(vec![property.clone()]);
+                    }
                     Form::Choice(variants) => {
                         let written = node.get(property);
                         let chosen = written.and_then(|value| {
                             value.text().map(str::to_owned).or_else(|| Some(value.entries().first()?.key.text.clone()))
                         });
-                        let default = shape.default.as_ref().and_then(Value::as_object).and_then(|one| one.keys().next());
+                        let default =
+                            shape.default.as_ref().and_then(Value::as_object).and_then(|one| one.keys().next());
                         let chosen = chosen.as_ref().or(default);
-                        let variant = variants.iter().find(|variant| chosen.is_none_or(|chosen| *chosen == variant.name));
+                        let variant =
+                            variants.iter().find(|variant| chosen.is_none_or(|chosen| *chosen == variant.name));
                         let payload = variant.and_then(|variant| variant.payload.as_ref());
                         let mapping = payload.and_then(|payload| self.shapes.mapping_of(payload));
                         if let (Some(variant), Some(mapping)) = (variant, mapping)
@@ -448,7 +472,10 @@ impl<'a> Decoder<'a> {
         let name = self.name();
         match entries {
             [] => {
-                let mut fault = Fault::error("document::no_value", format!("`{name}` is an empty mapping, but one choice is wanted"));
+                let mut fault = Fault::error(
+                    "document::no_value",
+                    format!("`{name}` is an empty mapping, but one choice is wanted"),
+                );
                 fault.help = Some(format!("choose one of {}", list(names())));
                 self.fault(fault, node, key);
                 Value::Null
@@ -477,13 +504,22 @@ impl<'a> Decoder<'a> {
             return Value::Null;
         };
         self.route.push(text.into());
-        let value = if matches!(entry.value.kind, Kind::Null) && !self.shapes.forms(payload).iter().any(|form| fits(form, &entry.value)) {
+        let value = if matches!(entry.value.kind, Kind::Null)
+            && !self.shapes.forms(payload).iter().any(|form| fits(form, &entry.value))
+        {
             let help = if self.shapes.takes_empty(payload) {
-                format!("remove the colon to take all defaults, or write the options: {}", self.payload_help(text, payload))
+                format!(
+                    "remove the colon to take all defaults, or write the options: {}",
+                    self.payload_help(text, payload)
+                )
             } else {
                 self.payload_help(text, payload)
             };
-            self.fault(Fault::error("document::no_value", format!("nothing stands after `{text}:`")).help(help), &entry.value, Some(&entry.key));
+            self.fault(
+                Fault::error("document::no_value", format!("nothing stands after `{text}:`")).help(help),
+                &entry.value,
+                Some(&entry.key),
+            );
             Value::Null
         } else {
             self.value(payload, &entry.value, Some(&entry.key))
@@ -501,14 +537,21 @@ impl<'a> Decoder<'a> {
         if let ([choice], [first, ..]) = (chosen.as_slice(), beside.as_slice()) {
             let options = list(beside.iter().map(|entry| entry.key.text.as_str()));
             let choice = &choice.key.text;
-            let message = format!("{options} stand{} beside `{choice}`, not below it", if beside.len() == 1 { "s" } else { "" });
-            let fault = Fault::error("document::beside_choice", message)
-                .help(format!("indent {options} further, so that `{choice}` holds {}", if beside.len() == 1 { "it" } else { "them" }));
+            let message =
+                format!("{options} stand{} beside `{choice}`, not below it", if beside.len() == 1 { "s" } else { "" });
+            let fault = Fault::error("document::beside_choice", message).help(format!(
+                "indent {options} further, so that `{choice}` holds {}",
+                if beside.len() == 1 { "it" } else { "them" }
+            ));
             self.fault_at_key(fault, first);
             return;
         }
         if let [first, second, ..] = chosen.as_slice() {
-            let message = format!("`{name}` has {} choices, {}, but only one can be made", chosen.len(), list(chosen.iter().map(|entry| entry.key.text.as_str())));
+            let message = format!(
+                "`{name}` has {} choices, {}, but only one can be made",
+                chosen.len(),
+                list(chosen.iter().map(|entry| entry.key.text.as_str()))
+            );
             let mut fault = Fault::error("document::two_choices", message).help("keep one of them");
             if matches!(self.route.last(), Some(Segment::Index(_))) {
                 fault = fault.help("start each with its own `-`");
@@ -518,12 +561,15 @@ impl<'a> Decoder<'a> {
             return;
         }
         // `{ name: adam, lr: 0.1 }`, as other tools have it.
-        let tag = entries.iter().find(|entry| {
-            entry.value.text().is_some_and(|text| variants.iter().any(|variant| variant.name == text))
-        });
+        let tag = entries
+            .iter()
+            .find(|entry| entry.value.text().is_some_and(|text| variants.iter().any(|variant| variant.name == text)));
         if let Some(tag) = tag {
             let choice = tag.value.text().unwrap_or_default();
-            let options = entries.iter().filter(|entry| entry.key.text != tag.key.text).map(|entry| format!("{}: …", entry.key.text));
+            let options = entries
+                .iter()
+                .filter(|entry| entry.key.text != tag.key.text)
+                .map(|entry| format!("{}: …", entry.key.text));
             let message = format!("`{name}` wants the choice as the key, not under `{}`", tag.key.text);
             let help = format!("write `{{ {choice}: {{ {} }} }}`", options.collect::<Vec<_>>().join(", "));
             self.fault_at_key(Fault::error("document::unknown_choice", message).help(help), tag);
@@ -582,13 +628,23 @@ impl<'a> Decoder<'a> {
         let written = self.written(node);
         let bare = written.trim_matches('`').to_owned();
         match &node.kind {
-            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) if has(|form| matches!(form, Form::Text(form) if form.format.is_none() && form.allowed.is_empty())) => {
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)
+                if has(|form| matches!(form, Form::Text(form) if form.format.is_none() && form.allowed.is_empty())) =>
+            {
                 Some(format!("put it in quotes: `\"{bare}\"`"))
             }
-            Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::Text(form) if form.format == Some(crate::document::Format::Duration))) => {
+            Kind::Int(_) | Kind::Float(_)
+                if has(
+                    |form| matches!(form, Form::Text(form) if form.format == Some(crate::document::Format::Duration)),
+                ) =>
+            {
                 Some(format!("add a unit: `{bare}s`, `{bare}m`, `{bare}h`"))
             }
-            Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::Text(form) if form.format == Some(crate::document::Format::Memory))) => {
+            Kind::Int(_) | Kind::Float(_)
+                if has(
+                    |form| matches!(form, Form::Text(form) if form.format == Some(crate::document::Format::Memory)),
+                ) =>
+            {
                 Some(format!("add a unit: `{bare}MiB`, `{bare}GiB`"))
             }
             Kind::Text(text) | Kind::Untyped(text) => {
@@ -618,10 +674,13 @@ impl<'a> Decoder<'a> {
                 }
                 None
             }
-            Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::List(_))) => Some(format!("write a list: `[{bare}]`")),
+            Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::List(_))) => {
+                Some(format!("write a list: `[{bare}]`"))
+            }
             Kind::Sequence(items) if items.len() == 1 => {
                 let item = self.written(&items[0]);
-                has(|form| matches!(form, Form::Text(_) | Form::Number(_) | Form::Bool)).then(|| format!("write {item} without the brackets or the dash"))
+                has(|form| matches!(form, Form::Text(_) | Form::Number(_) | Form::Bool))
+                    .then(|| format!("write {item} without the brackets or the dash"))
             }
             Kind::Sequence(_) if has(|form| matches!(form, Form::Choice(_))) => {
                 Some("one choice is wanted, not several: remove the dashes".to_owned())

@@ -38,7 +38,8 @@ pub struct Diagnostic {
 impl Sources {
     /// Takes over the texts and what was found in them.
     pub(crate) fn new(sources: Vec<Source>, root: Option<Node>, found: &[Placed]) -> Self {
-        let exact = found.iter().filter_map(|placed| Some((identity(&placed.fault), (placed.span?, placed.labels.clone()))));
+        let exact =
+            found.iter().filter_map(|placed| Some((identity(&placed.fault), (placed.span?, placed.labels.clone()))));
         Self { sources, root, placed: exact.collect() }
     }
 
@@ -201,7 +202,8 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let lines: Vec<&str> = self.fault.help.as_deref().into_iter().chain(self.notes.iter().map(String::as_str)).collect();
+        let lines: Vec<&str> =
+            self.fault.help.as_deref().into_iter().chain(self.notes.iter().map(String::as_str)).collect();
         (!lines.is_empty()).then(|| Box::new(lines.join("\n")) as Box<dyn fmt::Display>)
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Pipeline {
     #[serde(default)]
     pub resources: Option<Resources>,
     /// The stages by name. The graph is made of their references, so their order does not matter.
-    #[schemars(length(min = 1))]
+    #[expect(dead_code, reason = "stages are decoded one by one, each under its kind; this is for the schema")]
     pub stages: BTreeMap<String, Value>,
 }
 
@@ -40,12 +40,14 @@ pub(crate) struct Pipeline {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stage {
     /// What the stage does.
+    #[expect(dead_code, reason = "read from the tree before the rest; this is for the schema")]
     pub kind: String,
     /// What the stage is for.
     #[serde(default)]
     pub description: Option<String>,
     /// Input port to what comes in: `stage` for its main output, or `stage.port`.
     #[serde(default)]
+    #[expect(dead_code, reason = "read from the tree, in the document's order; this is for the schema")]
     pub inputs: BTreeMap<String, ReferenceText>,
     /// Stages that must be done first, without data from them.
     #[serde(default)]
@@ -128,7 +130,7 @@ impl JsonSchema for Names {
 /// `stage` or `stage.port`.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct ReferenceText(pub String);
+pub(crate) struct ReferenceText(#[expect(dead_code, reason = "the tree has it; this is for the schema")] String);
 
 impl JsonSchema for ReferenceText {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -181,7 +183,9 @@ impl Format {
         match self {
             Self::Device => {
                 matches!(text, "auto" | "cpu" | "cuda")
-                    || text.strip_prefix("cuda:").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+                    || text
+                        .strip_prefix("cuda:")
+                        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
             }
             Self::Duration => duration(text).is_some(),
             Self::Memory => memory(text).is_some(),

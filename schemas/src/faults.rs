@@ -27,11 +27,6 @@ impl Faults {
         self.push(Placed { fault, span: Some(span), labels: Vec::new() })
     }
 
-    /// Adds a fault that no place in a text can be given for.
-    pub fn add_unplaced(&mut self, fault: Fault) -> &mut Placed {
-        self.push(Placed { fault, span: None, labels: Vec::new() })
-    }
-
     fn push(&mut self, placed: Placed) -> &mut Placed {
         let at = self.found.len();
         self.found.push(placed);
@@ -69,8 +64,7 @@ impl Faults {
         }
         let mut seen = std::collections::HashSet::new();
         self.found.retain(|placed| {
-            placed.span.is_none()
-                || seen.insert((placed.span, placed.fault.code.clone(), placed.fault.message.clone()))
+            placed.span.is_none() || seen.insert((placed.span, placed.fault.code.clone(), placed.fault.message.clone()))
         });
         self.found
     }

@@ -21,9 +21,10 @@ pub(crate) fn interpolate(
     faults: &mut Faults,
 ) {
     let vars = match &mut root.kind {
-        Kind::Mapping(entries) => {
-            entries.iter_mut().find(|entry| entry.key.text == "vars").map(|entry| std::mem::replace(&mut entry.value.kind, Kind::Null))
-        }
+        Kind::Mapping(entries) => entries
+            .iter_mut()
+            .find(|entry| entry.key.text == "vars")
+            .map(|entry| std::mem::replace(&mut entry.value.kind, Kind::Null)),
         _ => None,
     };
     let mut variables = BTreeMap::new();
@@ -33,13 +34,15 @@ pub(crate) fn interpolate(
         Some(Kind::Mapping(entries)) => {
             for entry in entries {
                 order.push(entry.key.clone());
-                variables.insert(entry.key.text.clone(), Variable { key: entry.key, node: entry.value, state: State::Raw });
+                variables
+                    .insert(entry.key.text.clone(), Variable { key: entry.key, node: entry.value, state: State::Raw });
             }
         }
         kind => other = kind,
     }
     let written = sources.iter().map(|source| source.text().len()).sum::<usize>();
-    let mut pass = Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written };
+    let mut pass =
+        Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written };
     for key in &order {
         pass.resolve(&key.text);
     }
@@ -99,16 +102,25 @@ struct Pass<'a> {
 enum Piece<'t> {
     Text(&'t str),
     /// What stands between `${` and `}`, and its place in the text (with the braces).
-    Hole { inside: &'t str, start: usize, end: usize },
+    Hole {
+        inside: &'t str,
+        start: usize,
+        end: usize,
+    },
     /// `${` that is never closed.
-    Open { start: usize },
+    Open {
+        start: usize,
+    },
 }
 
 impl Pass<'_> {
     fn entry(&mut self, entry: &mut Entry, route: &mut Vec<Segment>) {
         if let Some(at) = entry.key.text.find("${") {
-            let fault = Fault::error("vars::in_key", format!("`{}` is a key, and keys are not interpolated", shorten(&entry.key.text)))
-                .help("write the key out, or put the whole mapping into a variable");
+            let fault = Fault::error(
+                "vars::in_key",
+                format!("`{}` is a key, and keys are not interpolated", shorten(&entry.key.text)),
+            )
+            .help("write the key out, or put the whole mapping into a variable");
             let start = entry.key.span.start + at as u32;
             let span = Span { start: start.min(entry.key.span.end), ..entry.key.span };
             self.faults.add(fault, span);
@@ -203,8 +215,11 @@ impl Pass<'_> {
                         Kind::Null => {}
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             let what = if matches!(value.kind, Kind::Sequence(_)) { "a list" } else { "a mapping" };
-                            let fault = Fault::error("vars::in_text", format!("`${{{inside}}}` is {what} and cannot stand inside a text"))
-                                .help("let it be the whole value, or name one of its parts");
+                            let fault = Fault::error(
+                                "vars::in_text",
+                                format!("`${{{inside}}}` is {what} and cannot stand inside a text"),
+                            )
+                            .help("let it be the whole value, or name one of its parts");
                             self.faults.add(fault.at(Route(route.to_vec())), span).label(value.span, "set here");
                             failed = true;
                         }
@@ -231,14 +246,17 @@ impl Pass<'_> {
             if let Some(value) = (self.environment)(name) {
                 return Some(Node::new(span, Kind::Untyped(value)));
             }
-            let fault = Fault::error("vars::unset_environment", format!("the environment variable `{name}` is not set"))
-                .help(format!("set it: `export {name}=…`"))
-                .at(at());
+            let fault =
+                Fault::error("vars::unset_environment", format!("the environment variable `{name}` is not set"))
+                    .help(format!("set it: `export {name}=…`"))
+                    .at(at());
             self.faults.add(fault, span);
             return None;
         }
         let Some(path) = name.strip_prefix("vars.") else {
-            let mut fault = Fault::error("vars::unknown", format!("`${{{name}}}` is neither a variable nor from the environment")).at(at());
+            let mut fault =
+                Fault::error("vars::unknown", format!("`${{{name}}}` is neither a variable nor from the environment"))
+                    .at(at());
             fault.help = Some(if self.variables.contains_key(name) {
                 format!("write `${{vars.{name}}}`")
             } else {
@@ -276,7 +294,8 @@ impl Pass<'_> {
                 _ => node.get(part),
             };
             let Some(next) = next else {
-                let mut fault = Fault::error("vars::undefined", format!("the variable `{so_far}` has no part `{part}`")).at(at());
+                let mut fault =
+                    Fault::error("vars::undefined", format!("the variable `{so_far}` has no part `{part}`")).at(at());
                 fault.help = suggest(part, node.entries().iter().map(|entry| entry.key.text.as_str()));
                 let place = node.span;
                 self.faults.add(fault, span).label(place, "it is set here");
@@ -318,7 +337,8 @@ impl Pass<'_> {
         let written = self.sources[node.span.source.0 as usize].slice(node.span);
         let part = &text[start..end];
         let before = text[..start].matches("${").count();
-        let found = written.match_indices("${").nth(before).map(|(at, _)| at).filter(|at| written[*at..].starts_with(part));
+        let found =
+            written.match_indices("${").nth(before).map(|(at, _)| at).filter(|at| written[*at..].starts_with(part));
         match found {
             Some(at) => {
                 let start = node.span.start + at as u32;

@@ -112,9 +112,8 @@ fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option
 fn read(path: &Path) -> Result<String, Box<Fault>> {
     let shown = path.display().to_string();
     let place = Place { file: shown.clone(), line: None, column: None };
-    let fault = |code: &str, message: String, help: &str| {
-        Box::new(Fault::error(code, message).help(help).place(place.clone()))
-    };
+    let fault =
+        |code: &str, message: String, help: &str| Box::new(Fault::error(code, message).help(help).place(place.clone()));
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => fault(
             "source::missing",
@@ -132,7 +131,11 @@ fn read(path: &Path) -> Result<String, Box<Fault>> {
     }
     if about.len() > MAX_BYTES {
         let message = format!("`{shown}` has {} MiB, more than a pipeline can have", about.len() >> 20);
-        return Err(fault("source::too_large", message, "a pipeline is text of at most 32 MiB; data belongs into data files"));
+        return Err(fault(
+            "source::too_large",
+            message,
+            "a pipeline is text of at most 32 MiB; data belongs into data files",
+        ));
     }
     let bytes = std::fs::read(path).map_err(io)?;
     String::from_utf8(bytes).map_err(|error| {

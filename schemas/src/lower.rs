@@ -61,8 +61,9 @@ pub(crate) fn lower<'a>(
         }
         Kind::Null => no_stages(decoder, stages),
         _ => {
-            let fault = Fault::error("document::wrong_type", "`stages` must be a mapping: name of a stage to what it does")
-                .help("write `name:` and, indented below it, `kind: …`; no dashes");
+            let fault =
+                Fault::error("document::wrong_type", "`stages` must be a mapping: name of a stage to what it does")
+                    .help("write `name:` and, indented below it, `kind: …`; no dashes");
             decoder.fault(fault, &stages.value, Some(&stages.key));
         }
     }
@@ -88,8 +89,11 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
         decoder.faults.add(fault, entry.key.span);
     }
     if !matches!(node.kind, Kind::Mapping(_)) {
-        let fault = Fault::error("document::wrong_type", format!("the stage `{}` must be a mapping that has `kind`", shorten(name)))
-            .help("write `kind: …` below it, indented");
+        let fault = Fault::error(
+            "document::wrong_type",
+            format!("the stage `{}` must be a mapping that has `kind`", shorten(name)),
+        )
+        .help("write `kind: …` below it, indented");
         decoder.fault(fault, node, Some(&entry.key));
         return spec;
     }
@@ -107,7 +111,8 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
             if let Some(kind) = kind
                 && let Some(entry) = node.entry("kind")
             {
-                let mut fault = Fault::error("document::unknown_kind", format!("no kind of stage is called `{}`", shorten(kind)));
+                let mut fault =
+                    Fault::error("document::unknown_kind", format!("no kind of stage is called `{}`", shorten(kind)));
                 fault.help = suggest(kind, kinds());
                 decoder.route.push("kind".into());
                 decoder.fault(fault, &entry.value, Some(&entry.key));

@@ -43,7 +43,8 @@ fn known(root: &Node, steps: &[(String, Span)]) -> Result<(), Box<(Fault, Span)>
     let [(area, _), (name, at), rest @ ..] = steps else {
         return match steps {
             [(area, at)] if area == "stages" => Err(Box::new((
-                Fault::error("set::form", "`stages` cannot be replaced as a whole").help("name one value: `--set stages.model.epochs=3`"),
+                Fault::error("set::form", "`stages` cannot be replaced as a whole")
+                    .help("name one value: `--set stages.model.epochs=3`"),
                 *at,
             ))),
             _ => Ok(()),
@@ -79,8 +80,13 @@ fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faul
             match key.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
                 Some(item) => put(item, rest, value, faults),
                 None => {
-                    let fault = Fault::error("set::position", format!("`{key}` is not a position in this list"))
-                        .help(if count == 0 { "the list is empty".to_owned() } else { format!("positions go from 0 to {}", count - 1) });
+                    let fault = Fault::error("set::position", format!("`{key}` is not a position in this list")).help(
+                        if count == 0 {
+                            "the list is empty".to_owned()
+                        } else {
+                            format!("positions go from 0 to {}", count - 1)
+                        },
+                    );
                     faults.add(fault, *at).label(node.span, "the list");
                 }
             }
@@ -97,7 +103,8 @@ fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faul
             // The bare name of a choice, `adam`, gets its options; anything else is replaced.
             let mut new = Node::new(*at, Kind::Null);
             put(&mut new, rest, value, faults);
-            *node = Node::new(*at, Kind::Mapping(vec![Entry { key: Key { text: key.clone(), span: *at }, value: new }]));
+            *node =
+                Node::new(*at, Kind::Mapping(vec![Entry { key: Key { text: key.clone(), span: *at }, value: new }]));
         }
     }
 }

@@ -75,7 +75,6 @@ pub(crate) struct MappingForm {
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
     pub name: String,
-    pub doc: Option<String>,
     /// What belongs to it; `None` for a bare name.
     pub payload: Option<Shape>,
 }
@@ -137,7 +136,7 @@ impl Shapes {
             return;
         }
         if let Some(value) = object.get("const").and_then(Value::as_str) {
-            let variant = Variant { name: value.to_owned(), doc: doc(schema), payload: None };
+            let variant = Variant { name: value.to_owned(), payload: None };
             shape.forms.push(Form::Choice(vec![variant]));
             return;
         }
@@ -229,21 +228,17 @@ impl Shapes {
         let mut variants = Vec::new();
         for branch in branches {
             if let Some(name) = branch.get("const").and_then(Value::as_str) {
-                variants.push(Variant { name: name.to_owned(), doc: doc(branch), payload: None });
+                variants.push(Variant { name: name.to_owned(), payload: None });
             } else if let Some(names) = branch.get("enum").and_then(Value::as_array) {
                 let names = names.iter().filter_map(Value::as_str);
-                variants.extend(names.map(|name| Variant { name: name.to_owned(), doc: None, payload: None }));
+                variants.extend(names.map(|name| Variant { name: name.to_owned(), payload: None }));
             } else {
                 let properties = branch.get("properties").and_then(Value::as_object);
                 let (name, payload) = properties
                     .filter(|properties| properties.len() == 1)
                     .and_then(|properties| properties.iter().next())
                     .unwrap_or_else(|| panic!("a branch of `oneOf` is not a choice: {branch}"));
-                variants.push(Variant {
-                    name: name.clone(),
-                    doc: doc(branch),
-                    payload: Some(self.compile(payload)),
-                });
+                variants.push(Variant { name: name.clone(), payload: Some(self.compile(payload)) });
             }
         }
         variants
@@ -293,10 +288,6 @@ fn integer_range(format: &str) -> Option<(f64, f64)> {
         "int64" | "int" => (i64::MIN as f64, i64::MAX as f64),
         _ => return None,
     })
-}
-
-fn doc(schema: &Value) -> Option<String> {
-    schema.get("description").and_then(Value::as_str).map(first_sentence)
 }
 
 /// The first sentence of a documentation text, on one line, without its full stop.

@@ -129,8 +129,8 @@ impl Builder<'_> {
             Event::Alias(id) => return self.alias(id, span),
             Event::UnresolvedAlias(name) => {
                 let known: Vec<String> = self.anchor_names();
-                let mut fault = Fault::error("yaml::unknown_anchor", format!("no anchor is called `{name}`"))
-                    .at(self.route());
+                let mut fault =
+                    Fault::error("yaml::unknown_anchor", format!("no anchor is called `{name}`")).at(self.route());
                 fault.help = Some(match nearest(&name, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `*{near}`?"),
                     None => format!("a text that starts with `*` must be quoted: `\"*{name}\"`"),
@@ -207,7 +207,8 @@ impl Builder<'_> {
                         } else {
                             "keys are plain text"
                         };
-                        let fault = Fault::error("yaml::complex_key", "a list or a mapping stands where a key is wanted");
+                        let fault =
+                            Fault::error("yaml::complex_key", "a list or a mapping stands where a key is wanted");
                         self.faults.add(fault.help(help), source.first_line(node.span));
                     }
                     *key = Some(text.map(|text| Key { text, span: node.span }));
@@ -369,7 +370,8 @@ impl Builder<'_> {
     fn syntax_error(&mut self, error: &ScanError) {
         let text = self.source.text();
         let mark = error.marker();
-        let at = mark.byte_offset().map_or_else(|| self.source.byte(mark.line(), mark.col() + 1), |at| at + self.offset);
+        let at =
+            mark.byte_offset().map_or_else(|| self.source.byte(mark.line(), mark.col() + 1), |at| at + self.offset);
         let at = at.min(text.len());
         let worded = crate::wording::syntax(error.kind(), self.source, at, self.stack.last().map(|frame| frame.start));
         let mut fault = Fault::error(worded.code, worded.message).at(self.route());
@@ -407,7 +409,8 @@ pub fn resolve(text: &str) -> Kind {
         return Kind::Text(text.to_owned());
     }
     if sign == 1 && digits.len() == text.len() {
-        let radix = [("0x", 16), ("0o", 8)].iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, *radix)));
+        let radix =
+            [("0x", 16), ("0o", 8)].iter().find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, *radix)));
         if let Some((rest, radix)) = radix {
             let clean = !rest.is_empty() && rest.chars().all(|char| char.is_digit(radix));
             let value = clean.then(|| i128::from_str_radix(rest, radix).ok()).flatten();

@@ -58,7 +58,10 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
         E::MisplacedFlowCollectionEnd => {
             worded("yaml::wrong_bracket", "this bracket closes nothing", "remove it, or quote the text it belongs to")
         }
-        E::TabNotAllowed | E::TabInBlockIndentation | E::TabInIndentation | E::TabAtBlockScalarStart
+        E::TabNotAllowed
+        | E::TabInBlockIndentation
+        | E::TabInIndentation
+        | E::TabAtBlockScalarStart
         | E::TabInPlainScalar => {
             let tab = text[..at].rfind('\t').filter(|tab| source.line_of(*tab) == source.line_of(at)).unwrap_or(at);
             let tab = if text[at..].starts_with('\t') { at } else { tab };
@@ -73,11 +76,16 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
             &format!("a text cannot start with `{character}`"),
             "put it in quotes: `\"…\"`",
         ),
-        E::MappingValueNotAllowed | E::InvalidColonPlacement | E::FlowMappingValueAdjacentCollection
+        E::MappingValueNotAllowed
+        | E::InvalidColonPlacement
+        | E::FlowMappingValueAdjacentCollection
         | E::InvalidMappingValueWhitespace => colon(source, at, worded),
         E::SimpleKeyExpected | E::InvalidSimpleKey => missing_colon(source, at, worded),
-        E::ExpectedBlockMappingKey | E::ExpectedBlockSequenceEntry | E::BlockSequenceEntryNotAllowed
-        | E::MappingKeyNotAllowed | E::InvalidIndentation => indentation(source, at, open, worded),
+        E::ExpectedBlockMappingKey
+        | E::ExpectedBlockSequenceEntry
+        | E::BlockSequenceEntryNotAllowed
+        | E::MappingKeyNotAllowed
+        | E::InvalidIndentation => indentation(source, at, open, worded),
         E::BlockEntryInFlowCollection => worded(
             "yaml::dash_in_brackets",
             "a list with `-` cannot stand inside brackets",
@@ -105,9 +113,11 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
             &format!("lists and mappings are nested deeper than {}", crate::syntax::MAX_DEPTH),
             "look for brackets that are opened and never closed",
         ),
-        E::BomInsideDocument => {
-            worded("yaml::character", "an invisible byte-order mark stands here", "delete it, or save the file as plain UTF-8")
-        }
+        E::BomInsideDocument => worded(
+            "yaml::character",
+            "an invisible byte-order mark stands here",
+            "delete it, or save the file as plain UTF-8",
+        ),
         E::MissingAnchorOrAliasName => worded(
             "yaml::quote_needed",
             "`*` and `&` begin an alias or an anchor, and its name is missing",
@@ -118,8 +128,12 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
             "this block of text does not start as it should",
             "write `|` or `>` alone on the line, and indent the text below it",
         ),
-        E::DirectiveDisallowed | E::MissingDocumentEndBeforeDirective | E::InvalidDirectiveName
-        | E::MissingDirectiveName | E::UnsupportedYamlMajorVersion | E::ExpectedDocumentStart => worded(
+        E::DirectiveDisallowed
+        | E::MissingDocumentEndBeforeDirective
+        | E::InvalidDirectiveName
+        | E::MissingDirectiveName
+        | E::UnsupportedYamlMajorVersion
+        | E::ExpectedDocumentStart => worded(
             "yaml::directive",
             "this is not the start of a pipeline",
             "a text that starts with `%` must be quoted; keys stand at the start of a line",
@@ -127,8 +141,12 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
         E::InvalidDocumentEnd => {
             worded("yaml::second_document", "something follows the end of the document", "keep one pipeline in a file")
         }
-        E::UndeclaredTagHandle | E::ExpectedTagBang | E::InvalidTagTerminator | E::UnclosedVerbatimTag
-        | E::InvalidTagEscape | E::MissingTagUri => {
+        E::UndeclaredTagHandle
+        | E::ExpectedTagBang
+        | E::InvalidTagTerminator
+        | E::UnclosedVerbatimTag
+        | E::InvalidTagEscape
+        | E::MissingTagUri => {
             worded("yaml::tag", "tags mean nothing here", "a text that starts with `!` must be quoted: `\"!…\"`")
         }
         other => {
@@ -137,7 +155,6 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
         }
     }
 }
-
 
 /// Brackets: not closed, or a comma is missing.
 fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
@@ -205,7 +222,11 @@ fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str,
         (bare && !body.contains(": ")).then(|| (start + content.len() - trimmed.len(), body))
     });
     let Some((start, body)) = suspect else {
-        return worded("yaml::missing_colon", "a `:` is missing here", "write `key: value`, with a space after the colon");
+        return worded(
+            "yaml::missing_colon",
+            "a `:` is missing here",
+            "write `key: value`, with a space after the colon",
+        );
     };
     let end = start + body.len();
     let help = match body.split_once(':') {
