@@ -1,6 +1,22 @@
 //! Carrying a plan out: the scheduler's commands become worker requests and programs, their ends become its events.
 
+mod detail;
+mod drive;
+mod ended;
+mod execute;
+mod guard;
+pub(crate) mod lines;
+mod look;
+mod offload;
 mod options;
+pub(crate) mod process;
+mod voice;
 
+pub use self::detail::Detail;
+pub use self::drive::run;
+pub(crate) use self::ended::Ended;
+pub(crate) use self::guard::Guard;
+pub(crate) use self::offload::Offload;
 pub use self::options::{End, Force, RunOptions, StageSummary, Summary};
+pub(crate) use self::voice::Voice;
 pub use crate::cancel::CancelToken;

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod cancel;
+mod command;
 mod conversation;
 pub mod dag;
 pub mod driver;
@@ -16,6 +17,7 @@ pub mod oracle;
 pub mod paths;
 pub mod pattern;
 pub mod plan;
+mod pool;
 pub mod preview;
 pub mod protocol;
 pub mod scheduler;

@@ -364,6 +364,11 @@ impl Scheduler {
         item.attempt <= item.retries && !self.cancelled && self.blocked.is_none()
     }
 
+    /// What is not taken just now.
+    pub fn free(&self) -> Slots {
+        self.free
+    }
+
     /// Number of stages that run.
     pub fn running(&self) -> usize {
         self.running

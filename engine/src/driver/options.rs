@@ -107,6 +107,13 @@ impl Summary {
     pub fn ended(&self, end: End) -> Vec<&str> {
         self.stages.iter().filter(|stage| stage.end == end).map(|stage| stage.stage.as_str()).collect()
     }
+
+    /// What is kept of it in the store. The outputs follow from the keys: their records have them.
+    pub(crate) fn kept(&self) -> serde_json::Value {
+        let mut kept = self.clone();
+        kept.stages.iter_mut().for_each(|stage| stage.outputs.clear());
+        serde_json::to_value(kept).unwrap_or_default()
+    }
 }
 
 /// Durations as seconds.

@@ -1,0 +1,147 @@
+//! Programs of the user's: `sh -c` in the pipeline's folder, in a group of their own, with a small, declared environment.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::AsyncRead;
+use tokio::process::Command;
+use tokio::time::{Instant, timeout};
+
+use crate::cancel::CancelToken;
+use crate::driver::process::{group_gone, how, signal_group, signal_help};
+use crate::driver::{Ended, Guard, Voice, lines};
+use crate::error::{Fault, Route};
+use crate::pool::{timed_out, until};
+use crate::protocol::Level;
+
+/// Variables every program gets when they are set. None of them enters a key: they say where things are, not what to do.
+const PASSED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
+/// What a program has between the request to end and the end, on a cancel or timeout.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// A program to run.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    /// For `sh -ec`.
+    pub(crate) line: &'a str,
+    /// The pipeline's folder.
+    pub(crate) root: &'a Path,
+    /// The whole environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Limit of wall time.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The environment of a program: what is passed always, what is declared, and `INPUT_<PORT>` for its inputs.
+pub(crate) fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+    declared: &[String],
+    inputs: &[(String, PathBuf)],
+) -> Vec<(OsString, OsString)> {
+    let passed = |name: &OsStr| {
+        let Some(name) = name.to_str() else { return false };
+        PASSED.contains(&name) || name.starts_with("LC_") || declared.iter().any(|declared| declared == name)
+    };
+    let mut all: Vec<(OsString, OsString)> = variables.filter(|(name, _)| passed(name)).collect();
+    all.extend(inputs.iter().map(|(port, path)| (input_variable(port).into(), path.clone().into_os_string())));
+    all
+}
+
+/// `train-data` -> `INPUT_TRAIN_DATA`.
+pub(crate) fn input_variable(port: &str) -> String {
+    let upper = port.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    "INPUT_".chars().chain(upper).collect()
+}
+
+/// Runs a program to its end; its output goes to the stage's log.
+pub(crate) async fn run(program: Program<'_>, guard: &Guard, voice: &Voice, stop: &CancelToken) -> Result<(), Ended> {
+    let deadline = program.timeout.map(|timeout| Instant::now() + timeout);
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-ec")
+        .arg(program.line)
+        .current_dir(program.root)
+        .env_clear()
+        .envs(program.environment)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| {
+        let message = format!("the shell for `{}` does not start: {error}", voice.stage());
+        Ended::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
+    })?;
+    let (Some(pid), Some(stdout), Some(stderr)) = (child.id(), child.stdout.take(), child.stderr.take()) else {
+        return Err(Ended::final_fault(Fault::error("command::shell", "the shell ended before it began")));
+    };
+    guard.watch(pid);
+    let tail = Arc::new(Mutex::new(lines::Tail::default()));
+    let mut output = tokio::spawn(listen(stdout, voice.clone(), Arc::clone(&tail)));
+    let mut errors = tokio::spawn(listen(stderr, voice.clone(), Arc::clone(&tail)));
+    let ended = tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Ended::Stopped),
+        status = child.wait() => Ok(status),
+        () = until(deadline) => Err(timed_out(program.timeout.unwrap_or_default(), voice.stage())),
+    };
+    if ended.is_err() {
+        signal_group(pid, Signal::TERM);
+        let _ = timeout(GRACE, child.wait()).await;
+    }
+    // A command is over when its shell is: what it left in the background goes with it.
+    signal_group(pid, Signal::KILL);
+    let _ = child.wait().await;
+    group_gone(pid, GRACE).await;
+    guard.forget(pid);
+    // A program in a session of its own may hold the pipes: what has come by now must do.
+    let _ = timeout(Duration::from_millis(500), async { (&mut output).await.and((&mut errors).await) }).await;
+    output.abort();
+    errors.abort();
+    let status = ended?.map_err(|error| {
+        Ended::failed(vec![Fault::error("command::failed", format!("the command's end cannot be told: {error}"))])
+    })?;
+    if status.success() {
+        return Ok(());
+    }
+    let told = tail.lock().map(|tail| tail.told()).unwrap_or_default();
+    let help = match status.code() {
+        Some(127) => "a program was not found: look at its spelling and at `PATH`",
+        Some(126) => "a program may not be executed: is it executable, is it a program?",
+        _ => signal_help(status).unwrap_or("its whole output is in the log above; nothing of it was recorded"),
+    };
+    Err(Ended::failed(vec![
+        Fault::error("command::failed", format!("the command of `{}` ended with {}{told}", voice.stage(), how(status)))
+            .help(help)
+            .at(Route::root().join("run")),
+    ]))
+}
+
+async fn listen(from: impl AsyncRead + Unpin, voice: Voice, tail: Arc<Mutex<lines::Tail>>) {
+    lines::read(from, |line| {
+        if let Ok(mut tail) = tail.lock() {
+            tail.push(line);
+        }
+        voice.log(Level::Info, line);
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_declared_is_passed() {
+        let variables =
+            [("PATH", "/bin"), ("LC_ALL", "C"), ("SECRET", "x"), ("WANTED", "y"), ("PYTHONPATH", "z"), ("LCX", "w")];
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let all = environment(variables, &["WANTED".into()], &[("raw-data.1".into(), "/store/blob".into())]);
+        let names: Vec<&str> = all.iter().filter_map(|(name, _)| name.to_str()).collect();
+        assert_eq!(names, ["PATH", "LC_ALL", "WANTED", "INPUT_RAW_DATA_1"]);
+    }
+}

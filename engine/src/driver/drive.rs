@@ -1,0 +1,539 @@
+//! The loop: carries out what the scheduler commands and tells it what came of it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use cache::{Blob, Record, Store};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::detail::absolute;
+use super::execute::{Attempt, Done, Gave, now};
+use super::look::{Hit, Looked, Run};
+use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
+use crate::cancel::CancelToken;
+use crate::error::Fault;
+use crate::event::{Event, Outcome};
+use crate::kind::Executor;
+use crate::plan::{Plan, PlannedStage, StageId};
+use crate::pool::Pool;
+use crate::protocol::Level;
+use crate::scheduler::{self, Command, Scheduler, Slots, Task};
+
+/// How often a stage runs again because what it reads is being edited.
+const CHANGES: u32 = 3;
+/// How long a cancelled run waits for what it is doing to end. Whatever is not done then ends with the process.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// After so many stages looked at without a pause, others get a turn.
+const BATCH: usize = 256;
+
+/// Carries a plan out. Events go to `events`, whoever listens; the last one is [`Event::RunFinished`].
+///
+/// A failed stage, an unmet gate and a cancel are outcomes of the summary, not errors.
+///
+/// # Errors
+/// What stops the engine itself: a target nobody has heard of, a store that cannot be written.
+pub async fn run(
+    plan: Arc<Plan>,
+    store: Arc<Store>,
+    mut options: RunOptions,
+    events: UnboundedSender<Event>,
+    cancel: CancelToken,
+) -> Result<Summary, Fault> {
+    if let Ok(root) = std::path::absolute(&options.root) {
+        options.root = root;
+    }
+    let targets = targets(&plan, &options.targets)?;
+    let total = total(&plan, &options);
+    let tasks: Vec<Task> = plan.stages.iter().map(|stage| task(stage, &options)).collect();
+    let (scheduler, commands) = Scheduler::new(&tasks, total, &targets, options.keep_going);
+    let forced = forced(&plan, &options.force, &targets)?;
+    let (notes, incoming) = unbounded_channel();
+    let started = now();
+    let run = Run {
+        made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
+        forced,
+        pool: Pool::new(options.programs.clone(), options.environment.clone(), &options.root),
+        guard: Guard::default(),
+        offload: Offload::new(std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))),
+        plan,
+        store,
+        options,
+        events,
+    };
+    let drive = Drive {
+        name: name(started),
+        started,
+        begun: Instant::now(),
+        ends: vec![None; run.plan.stages.len()],
+        changes: HashMap::new(),
+        stops: HashMap::new(),
+        warmed: false,
+        broken: None,
+        run: Arc::new(run),
+        scheduler,
+        tasks,
+        notes,
+    };
+    drive.drive(commands.into(), incoming, cancel).await
+}
+
+/// What comes back from beside the loop.
+enum Note {
+    Looked(StageId, Result<Option<Hit>, Ended>),
+    Ended { stage: StageId, took: Duration, result: Result<Gave, Ended> },
+}
+
+/// What a stage came to.
+#[derive(Debug, Clone)]
+struct EndOf {
+    end: End,
+    took: Duration,
+    open: bool,
+}
+
+struct Drive {
+    name: String,
+    started: u64,
+    begun: Instant,
+    run: Arc<Run>,
+    scheduler: Scheduler,
+    tasks: Vec<Task>,
+    notes: UnboundedSender<Note>,
+    ends: Vec<Option<EndOf>>,
+    /// How often the inputs of a stage changed under it.
+    changes: HashMap<StageId, u32>,
+    /// Running stages, and how to stop them.
+    stops: HashMap<StageId, CancelToken>,
+    warmed: bool,
+    /// What stopped the engine.
+    broken: Option<Fault>,
+}
+
+impl Drive {
+    async fn drive(
+        mut self,
+        mut commands: VecDeque<Command>,
+        mut incoming: UnboundedReceiver<Note>,
+        cancel: CancelToken,
+    ) -> Result<Summary, Fault> {
+        let plan = &self.run.plan;
+        self.send(Event::RunStarted {
+            run: self.name.clone(),
+            pipeline: plan.spec.name.clone(),
+            stages: self.wanted().map(|stage| stage.name.clone()).collect(),
+        });
+        let mut cancelled = None;
+        let mut more = Vec::new();
+        loop {
+            let mut looked_at = 0;
+            while let Some(command) = commands.pop_front() {
+                if let Some(event) = self.carry_out(command) {
+                    self.scheduler.on_event_into(event, &mut more);
+                    commands.extend(more.drain(..));
+                }
+                looked_at += 1;
+                if looked_at % BATCH == 0 {
+                    // A long row of hits must neither starve who watches nor miss a cancel.
+                    tokio::task::yield_now().await;
+                    if cancel.is_cancelled() {
+                        break;
+                    }
+                }
+            }
+            if self.scheduler.finished() {
+                break;
+            }
+            let event = tokio::select! {
+                biased;
+                () = cancel.cancelled(), if cancelled.is_none() => {
+                    cancelled = Some(tokio::time::Instant::now() + PATIENCE);
+                    scheduler::Event::Cancel
+                }
+                () = tokio::time::sleep_until(cancelled.unwrap_or_else(tokio::time::Instant::now)), if cancelled.is_some() => break,
+                Some(note) = incoming.recv() => self.on_note(note),
+            };
+            self.scheduler.on_event_into(event, &mut more);
+            commands.extend(more.drain(..));
+            if self.broken.is_some() && cancelled.is_none() {
+                // Nothing can be recorded any more: what runs, runs for nothing.
+                cancelled = Some(tokio::time::Instant::now() + PATIENCE);
+                self.scheduler.on_event_into(scheduler::Event::Cancel, &mut more);
+                commands.extend(more.drain(..));
+            }
+        }
+        self.finish(cancel.is_cancelled())
+    }
+
+    /// Carries a command out; an event where the answer is known at once.
+    fn carry_out(&mut self, command: Command) -> Option<scheduler::Event> {
+        match command {
+            Command::Resolve(id) => {
+                let stage = self.run.plan.stage(id);
+                if self.run.heavy(stage) {
+                    let (run, notes) = (Arc::clone(&self.run), self.notes.clone());
+                    self.run.offload.send(move || {
+                        let answer = Answer { stage: id, notes };
+                        answer.give(run.look(id).map(|looked| looked.hit));
+                    });
+                    return None;
+                }
+                let looked = self.run.look(id);
+                Some(self.on_looked(id, looked.map(|Looked { hit, .. }| hit)))
+            }
+            Command::Start { stage, attempt } => {
+                self.start(stage, attempt);
+                None
+            }
+            Command::Stop(stage) => {
+                if let Some(stop) = self.stops.get(&stage) {
+                    stop.cancel();
+                }
+                None
+            }
+            Command::Skip { stage, because } => {
+                self.end(stage, End::Skipped, Duration::ZERO, true);
+                if let Some(because) = because {
+                    let name = |id| self.run.plan.stage(id).name.clone();
+                    self.send(Event::StageSkipped { stage: name(stage), because: name(because) });
+                }
+                None
+            }
+        }
+    }
+
+    fn start(&mut self, id: StageId, attempt: u32) {
+        let stop = CancelToken::new();
+        self.stops.insert(id, stop.clone());
+        // More threads never change a result, so a stage that did not ask for a number gets what is idle.
+        let stage = self.run.plan.stage(id);
+        let own = self.tasks[id.0 as usize].takes.cpus;
+        let idle = if stage.resources.cpus.is_none() { self.scheduler.free().cpus } else { 0 };
+        let threads = (own + idle).max(1) as usize;
+        if stage.executor != Executor::Torch {
+            self.warm();
+        }
+        let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop };
+        let notes = self.notes.clone();
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            // A task of its own, so that a mistake in the engine is a failure of the stage and not a run that never ends.
+            let result = tokio::spawn(attempt.carry_out()).await.unwrap_or_else(|_| {
+                let fault = Fault::error("run::panic", "the engine made a mistake while it ran the stage");
+                Err(Ended::final_fault(fault.help("please report this")))
+            });
+            let _ = notes.send(Note::Ended { stage: id, took: begun.elapsed(), result });
+        });
+    }
+
+    /// While tables are prepared, libtorch can be loaded: it takes longest of all programs to start.
+    fn warm(&mut self) {
+        if std::mem::replace(&mut self.warmed, true) || self.run.options.programs.torch.is_none() {
+            return;
+        }
+        let mut torch = self.wanted().filter(|stage| stage.executor == Executor::Torch);
+        if let Some(stage) = torch.find(|stage| !self.scheduler.state(stage.id).is_final()) {
+            let (run, voice) = (Arc::clone(&self.run), Voice::new(&stage.name, &self.run.events));
+            tokio::spawn(async move { run.pool.warm(Executor::Torch, &voice).await });
+        }
+    }
+
+    fn on_note(&mut self, note: Note) -> scheduler::Event {
+        match note {
+            Note::Looked(stage, looked) => self.on_looked(stage, looked),
+            Note::Ended { stage, took, result } => {
+                self.stops.remove(&stage);
+                match result {
+                    Ok(Gave::Done(done)) => self.on_done(stage, *done),
+                    Ok(Gave::Hit(hit)) => {
+                        let open = self.on_hit(stage, *hit);
+                        scheduler::Event::Done { stage, open }
+                    }
+                    Err(ended) => self.on_ended(stage, took, ended),
+                }
+            }
+        }
+    }
+
+    fn on_looked(&mut self, stage: StageId, looked: Result<Option<Hit>, Ended>) -> scheduler::Event {
+        match looked {
+            Ok(Some(hit)) => {
+                let open = self.on_hit(stage, hit);
+                scheduler::Event::Hit { stage, open }
+            }
+            Ok(None) => scheduler::Event::Miss(stage),
+            Err(ended) => self.on_ended(stage, Duration::ZERO, ended),
+        }
+    }
+
+    /// Whether stages below may run.
+    fn on_hit(&mut self, id: StageId, hit: Hit) -> bool {
+        let stage = self.run.plan.stage(id);
+        let (summary, unmet) = Detail::headline(&hit.record.detail);
+        self.run.store.touch(&stage.name, &hit.made.key);
+        self.send(Event::StageHit {
+            stage: stage.name.clone(),
+            key: hit.made.key.to_string(),
+            outputs: digests(stage, &hit.made.outputs),
+            summary,
+        });
+        let open = unmet.is_empty();
+        if !open {
+            // A gate that is not met is said again in every run that meets it.
+            for fault in absolute(&stage.name, unmet) {
+                self.send(Event::StageLog { stage: stage.name.clone(), level: Level::Error, text: fault.message });
+            }
+        }
+        let _ = self.run.made[id.0 as usize].set(hit.made);
+        self.end(id, End::Hit, Duration::ZERO, open);
+        open
+    }
+
+    fn on_done(&mut self, id: StageId, done: Done) -> scheduler::Event {
+        let stage = self.run.plan.stage(id);
+        if let Some(before) = &done.differs {
+            self.send(Event::Warning { fault: unstable(stage, before, &done.made.outputs) });
+        }
+        let open = done.unmet.is_empty();
+        self.send(Event::StageDone {
+            stage: stage.name.clone(),
+            key: done.made.key.to_string(),
+            outputs: digests(stage, &done.made.outputs),
+            took: done.took,
+            summary: done.summary,
+            unmet: done.unmet,
+            warnings: done.warnings,
+            unchanged: done.unchanged,
+        });
+        let _ = self.run.made[id.0 as usize].set(done.made);
+        self.end(id, End::Ran, done.took, open);
+        scheduler::Event::Done { stage: id, open }
+    }
+
+    fn on_ended(&mut self, id: StageId, took: Duration, ended: Ended) -> scheduler::Event {
+        let stage = self.run.plan.stage(id);
+        let name = stage.name.clone();
+        let (faults, again) = match ended {
+            Ended::Failed { faults, again } => (faults, again),
+            Ended::Stopped => {
+                self.send(Event::StageSkipped { stage: name.clone(), because: name });
+                self.end(id, End::Skipped, took, true);
+                return scheduler::Event::Stopped(id);
+            }
+            Ended::Changed(what) => {
+                let times = self.changes.entry(id).or_default();
+                *times += 1;
+                let what = what.iter().map(|what| format!("`{what}`")).collect::<Vec<_>>().join(", ");
+                if *times < CHANGES {
+                    let text = format!("{what} changed while the stage ran; the result is not kept, it runs again");
+                    self.send(Event::StageLog { stage: name, level: Level::Warn, text });
+                    return scheduler::Event::Changed(id);
+                }
+                let message = format!("{what} changed every time `{name}` ran ({CHANGES} times)");
+                let help = "let nothing write to what a stage reads while it runs; does the stage write to it itself?";
+                (vec![Fault::error("run::inputs_keep_changing", message).help(help)], false)
+            }
+            Ended::Engine(fault) => {
+                self.broken.get_or_insert_with(|| fault.clone());
+                (vec![fault], false)
+            }
+        };
+        let retrying = again && self.broken.is_none() && self.scheduler.retries(id);
+        self.send(Event::StageFailed { stage: name.clone(), faults: absolute(&name, faults), took, retrying });
+        if !retrying {
+            self.end(id, End::Failed, took, true);
+        }
+        scheduler::Event::Failed { stage: id, again: retrying }
+    }
+
+    fn end(&mut self, id: StageId, end: End, took: Duration, open: bool) {
+        self.ends[id.0 as usize] = Some(EndOf { end, took, open });
+    }
+
+    fn send(&self, event: Event) {
+        let _ = self.run.events.send(event);
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = &PlannedStage> {
+        let wanted = |stage: &&PlannedStage| self.scheduler.state(stage.id) != scheduler::State::Unwanted;
+        self.run.plan.stages.iter().filter(wanted)
+    }
+
+    fn finish(mut self, cancelled: bool) -> Result<Summary, Fault> {
+        let count = |end: End| self.ends.iter().flatten().filter(|of| of.end == end).count();
+        let stages: Vec<StageSummary> = self.wanted().map(|stage| self.summary(stage)).collect();
+        let (hit, ran, failed) = (count(End::Hit), count(End::Ran), count(End::Failed));
+        let outcome = if self.broken.is_some() {
+            Outcome::EngineFailed
+        } else if cancelled && hit + ran + failed < stages.len() {
+            Outcome::Cancelled
+        } else if failed > 0 {
+            Outcome::Failed
+        } else if self.ends.iter().flatten().any(|of| !of.open) {
+            Outcome::GateNotMet
+        } else {
+            Outcome::Success
+        };
+        let summary = Summary {
+            run: self.name.clone(),
+            pipeline: self.run.plan.spec.name.clone(),
+            outcome,
+            started: self.started,
+            took: self.begun.elapsed(),
+            hit,
+            ran,
+            failed,
+            skipped: stages.len() - hit - ran - failed,
+            stages,
+        };
+        // A run that cannot be written down has still run; the warning says so.
+        let kept = self.run.store.run_put(&summary.run, &summary.kept()).and_then(|()| self.run.store.flush());
+        if let (Err(error), None) = (&kept, &self.broken) {
+            self.send(Event::Warning { fault: super::ended::fault(error) });
+        }
+        self.send(Event::RunFinished { outcome, hit, ran, failed, skipped: summary.skipped, took: summary.took });
+        match self.broken.take() {
+            Some(fault) => Err(fault),
+            None => Ok(summary),
+        }
+    }
+
+    fn summary(&self, stage: &PlannedStage) -> StageSummary {
+        let of = self.ends[stage.id.0 as usize].clone();
+        let of = of.unwrap_or(EndOf { end: End::Skipped, took: Duration::ZERO, open: true });
+        let made = self.run.made[stage.id.0 as usize].get();
+        StageSummary {
+            stage: stage.name.clone(),
+            end: of.end,
+            key: made.map(|made| made.key.to_string()).unwrap_or_default(),
+            outputs: made.map(|made| digests(stage, &made.outputs)).unwrap_or_default(),
+            took: of.took,
+            open: of.open,
+        }
+    }
+}
+
+/// Answers even when the work before the answer panics.
+struct Answer {
+    stage: StageId,
+    notes: UnboundedSender<Note>,
+}
+
+impl Answer {
+    fn give(self, looked: Result<Option<Hit>, Ended>) {
+        let _ = self.notes.send(Note::Looked(self.stage, looked));
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let fault = Fault::error("run::panic", "the engine made a mistake while it looked at the stage");
+        let ended = Ended::final_fault(fault.help("please report this"));
+        let _ = self.notes.send(Note::Looked(self.stage, Err(ended)));
+    }
+}
+
+fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
+    let ports = stage.outputs.iter().map(|port| port.name.clone());
+    ports.zip(outputs.iter().map(|blob| blob.digest.to_string())).collect()
+}
+
+/// The warning of a stage that gave other bytes than an earlier run of the same key.
+fn unstable(stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
+    let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
+        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob.digest);
+        (old != Some(blob.digest)).then(|| {
+            let old = old.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
+            format!("`{}` was {old} and is {} now", port.name, blob.digest.short())
+        })
+    });
+    let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());
+    let name = &stage.name;
+    Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
+        .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
+        .at(crate::error::Route::stage(name))
+}
+
+fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
+    // All faults are alike; the first one says it.
+    let unknown = plan.select(names).err().and_then(|faults| faults.into_iter().next());
+    match unknown {
+        Some(fault) => Err(fault),
+        None => Ok(names.iter().filter_map(|name| plan.find(name)).map(|stage| stage.id).collect()),
+    }
+}
+
+fn forced(plan: &Plan, force: &Force, chosen: &[StageId]) -> Result<Vec<bool>, Fault> {
+    let mut forced = vec![false; plan.stages.len()];
+    let stages = match force {
+        Force::None => return Ok(forced),
+        Force::All => return Ok(vec![true; plan.stages.len()]),
+        Force::Targets if chosen.is_empty() => return Ok(vec![true; plan.stages.len()]),
+        Force::Targets => chosen.to_vec(),
+        Force::Stages(names) => targets(plan, names)?,
+    };
+    for stage in stages {
+        forced[stage.0 as usize] = true;
+    }
+    Ok(forced)
+}
+
+/// What a stage takes while it runs.
+fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
+    let on_cuda = stage.executor == Executor::Torch
+        && options.environment.device(&stage.device).is_ok_and(|device| device.starts_with("cuda"));
+    let takes = Slots {
+        cpus: stage.resources.cpus.unwrap_or(1),
+        memory: stage.resources.memory.unwrap_or(0),
+        gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
+    };
+    Task { after: stage.after.clone(), takes, retries: stage.retries }
+}
+
+/// What there is to take.
+fn total(plan: &Plan, options: &RunOptions) -> Slots {
+    let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cpus = options.jobs.map(|jobs| jobs.max(1) as u32).or(plan.spec.resources.cpus).unwrap_or(machine as u32);
+    Slots {
+        cpus: cpus.max(1),
+        memory: plan.spec.resources.memory.or_else(machine_memory).unwrap_or(u64::MAX),
+        gpus: plan.spec.resources.gpus.unwrap_or(options.environment.cuda_devices.len() as u32),
+    }
+}
+
+/// The machine's memory in bytes (Linux).
+fn machine_memory() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.
+fn name(ms: u64) -> String {
+    // Days to a civil date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil inverted.
+    let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (seconds, milli) = (rest / 1000, rest % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.{milli:03}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn runs_are_named_after_their_start() {
+        assert!(name(0).starts_with("19700101-000000.000-"));
+        assert!(name(951_782_400_000).starts_with("20000229-000000.000-"));
+        assert!(name(1_795_459_745_123).starts_with("20261123-190905.123-"), "{}", name(1_795_459_745_123));
+    }
+}

@@ -1,0 +1,470 @@
+//! One attempt of one stage that is not a hit: lock, stage, run, check, adopt, commit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging};
+use serde_json::{Value, json};
+
+use super::detail::{absolute, with_lineage};
+use super::look::{Hit, Looked, Made, Run, workspace};
+use super::{Detail, Ended, Voice};
+use crate::artifact::{ArtifactType, Types};
+use crate::cancel::CancelToken;
+use crate::command;
+use crate::error::{Fault, Route};
+use crate::event::Event;
+use crate::kind::Executor;
+use crate::plan::{PlannedStage, StageId};
+use crate::pool::Limits;
+use crate::protocol::{Finished, InputArtifact, InputFile, Level, RunRequest};
+
+/// What an attempt gave.
+pub(crate) enum Gave {
+    /// It ran, and is recorded.
+    Done(Box<Done>),
+    /// Somebody else had made it meanwhile.
+    Hit(Box<Hit>),
+}
+
+/// A stage that ran.
+pub(crate) struct Done {
+    pub(crate) made: Made,
+    pub(crate) took: Duration,
+    pub(crate) summary: BTreeMap<String, f64>,
+    pub(crate) unmet: Vec<Fault>,
+    pub(crate) warnings: Vec<Fault>,
+    pub(crate) unchanged: bool,
+    /// The record this key had before, when it says other bytes.
+    pub(crate) differs: Option<Record>,
+}
+
+/// One attempt.
+pub(crate) struct Attempt {
+    pub(crate) run: Arc<Run>,
+    pub(crate) id: StageId,
+    pub(crate) attempt: u32,
+    pub(crate) threads: usize,
+    pub(crate) stop: CancelToken,
+}
+
+impl Attempt {
+    fn stage(&self) -> &PlannedStage {
+        self.run.plan.stage(self.id)
+    }
+
+    /// Runs `work` beside the loop; a panic in it is a failure of the stage.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Run) -> Result<T, Ended> + Send + 'static,
+    ) -> Result<T, Ended> {
+        let run = Arc::clone(&self.run);
+        self.run.offload.run(move || work(&run)).await.unwrap_or_else(|| {
+            let fault = Fault::error("run::panic", "the engine made a mistake while it handled the stage");
+            Err(Ended::final_fault(fault.help("please report this")))
+        })
+    }
+
+    /// Carries the attempt out.
+    pub(crate) async fn carry_out(self) -> Result<Gave, Ended> {
+        let (id, stage) = (self.id, self.stage());
+        let voice = Voice::new(&stage.name, &self.run.events);
+        // Looked at again: it may have waited for its slots for an hour.
+        let mut looked = self.aside(move |run| run.look(id)).await?;
+        if let Some(hit) = looked.hit.take() {
+            return Ok(Gave::Hit(Box::new(hit)));
+        }
+        let _working = self.lock(looked.key, &voice).await?;
+        // While this waited, or just before, another process may have finished the same work.
+        let forced = self.run.forced[id.0 as usize] || !stage.cache;
+        let (mut looked, reasons) = self
+            .aside(move |run| {
+                let stage = run.plan.stage(id);
+                if !forced {
+                    run.look_up(stage, &mut looked)?;
+                }
+                let reasons = if looked.hit.is_some() { Vec::new() } else { run.reasons(stage, &looked) };
+                Ok((looked, reasons))
+            })
+            .await?;
+        if let Some(hit) = looked.hit.take() {
+            return Ok(Gave::Hit(Box::new(hit)));
+        }
+        let mut paths = Vec::new();
+        for key in self.path_keys() {
+            paths.push(self.lock(key, &voice).await?);
+        }
+        voice.send(Event::StageStarted {
+            stage: stage.name.clone(),
+            key: looked.key.to_string(),
+            reasons,
+            attempt: self.attempt,
+        });
+        let begun = Instant::now();
+        let staging = self.aside(|run| Ok(run.store.staging()?)).await?;
+        let finished = match stage.executor {
+            Executor::Command => self.command(&staging, &voice).await?,
+            Executor::Data | Executor::Torch => self.worker(&staging, &looked, &voice).await?,
+        };
+        let took = begun.elapsed();
+        self.aside(move |run| run.settle(id, &looked, staging, finished, took))
+            .await
+            .map(|done| Gave::Done(Box::new(done)))
+    }
+
+    /// Takes a lock that another stage or process may hold, saying for whom it waits.
+    async fn lock(&self, key: Digest, voice: &Voice) -> Result<KeyLock, Ended> {
+        let mut pause = Duration::from_millis(5);
+        let mut said = false;
+        loop {
+            // Taking a free lock is a system call or two: not worth a thread.
+            if let Some(lock) = self.run.store.try_lock_key(&key)? {
+                return Ok(lock);
+            }
+            if !said {
+                said = true;
+                let holder = match self.run.store.lock_holder(&key) {
+                    Some(process) if process == std::process::id() => "another stage of this run".to_owned(),
+                    Some(process) => format!("process {process}"),
+                    None => "another process".to_owned(),
+                };
+                voice.log(Level::Info, format!("waits for {holder}, which does the same work"));
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Ended::Stopped),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// One lock per path in the project that the program itself writes, in an order all processes keep to: another run
+    /// with other parameters must not write there at the same time.
+    fn path_keys(&self) -> Vec<Digest> {
+        let stage = self.stage();
+        if stage.executor != Executor::Command {
+            return Vec::new();
+        }
+        let paths = stage.outputs.iter().filter_map(|port| port.path.as_ref());
+        let mut keys: Vec<Digest> = paths
+            .map(|(path, _)| {
+                let path = self.run.options.root.join(path);
+                Fold::new("pipeline workspace path v1").text("path", &path.to_string_lossy()).finish()
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    async fn worker(&self, staging: &Staging, looked: &Looked, voice: &Voice) -> Result<Finished, Ended> {
+        let stage = self.stage();
+        let device = match stage.executor {
+            Executor::Torch => self.run.options.environment.device(&stage.device).map_err(|fault| {
+                let at = Route::root().join("device");
+                Ended::final_fault(if fault.route.is_none() { fault.at(at) } else { fault })
+            })?,
+            _ => "cpu".to_owned(),
+        };
+        let (id, folder) = (self.id, staging.path().to_owned());
+        let prepared = self.aside(move |run| run.prepare(id, &folder)).await?;
+        let request = RunRequest {
+            id: 0,
+            stage: stage.name.clone(),
+            kind: stage.kind.clone(),
+            version: stage.version,
+            params: stage.params.clone(),
+            seed: stage.seed,
+            device,
+            inputs: prepared.inputs,
+            files: looked.files.iter().map(input_file).collect(),
+            outputs: prepared.outputs,
+            scratch: prepared.scratch,
+            root: self.run.options.root.clone(),
+            threads: self.threads,
+            memory: stage.resources.memory,
+        };
+        let limits = Limits { timeout: stage.timeout, memory: stage.resources.memory };
+        self.run.pool.run(stage.executor, request, limits, voice, &self.stop).await
+    }
+
+    async fn command(&self, staging: &Staging, voice: &Voice) -> Result<Finished, Ended> {
+        let stage = self.stage();
+        let Some(line) = &stage.command else {
+            let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
+            return Err(Ended::final_fault(fault.help("please report this")));
+        };
+        let (id, folder) = (self.id, staging.path().to_owned());
+        let inputs = self
+            .aside(move |run| {
+                run.restore(id)?;
+                run.clear_outputs(id)?;
+                run.input_paths(id, &folder)
+            })
+            .await?;
+        let program = command::Program {
+            line: &line.run,
+            root: &self.run.options.root,
+            environment: command::environment(std::env::vars_os(), &line.env, &inputs),
+            timeout: stage.timeout,
+        };
+        command::run(program, &self.run.guard, voice, &self.stop).await?;
+        Ok(Finished::default())
+    }
+}
+
+/// What a request needs beyond the plan.
+struct Prepared {
+    inputs: BTreeMap<String, InputArtifact>,
+    outputs: BTreeMap<String, PathBuf>,
+    scratch: PathBuf,
+}
+
+impl Run {
+    /// Makes the folders of a request and looks up its inputs.
+    fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, Ended> {
+        let stage = self.plan.stage(id);
+        self.restore(id)?;
+        let outputs_folder = staging.join("outputs");
+        let scratch = staging.join("scratch");
+        for folder in [&outputs_folder, &scratch] {
+            make_folder(folder)?;
+        }
+        let mut inputs = BTreeMap::new();
+        let paths = self.input_paths(id, staging)?;
+        for (input, (port, path)) in stage.inputs.iter().zip(paths) {
+            let above = self.plan.stage(input.from);
+            let name = &above.outputs[input.output].name;
+            let Some(made) = self.made[input.from.0 as usize].get() else { continue };
+            let types = match self.store.lookup(&made.key)? {
+                Some(record) => Detail::of(&record.detail).types,
+                None => Types::new(),
+            };
+            let planned = above.types.get(name);
+            let artifact = match (types.get(name).cloned(), planned) {
+                (Some(found), Some(planned)) => with_lineage(found, planned),
+                (Some(found), None) => found,
+                (None, Some(planned)) => planned.clone(),
+                (None, None) => ArtifactType::Other(above.outputs[input.output].kind),
+            };
+            let digest = made.outputs[input.output].digest.to_string();
+            inputs.insert(port, InputArtifact { path, artifact, digest });
+        }
+        let outputs = stage.outputs.iter().map(|port| (port.name.clone(), outputs_folder.join(&port.name))).collect();
+        Ok(Prepared { inputs, outputs, scratch })
+    }
+
+    /// Where the inputs lie: a file in the store itself, a folder as a copy in the staging folder.
+    fn input_paths(&self, id: StageId, staging: &Path) -> Result<Vec<(String, PathBuf)>, Ended> {
+        let mut paths = Vec::new();
+        for input in &self.plan.stage(id).inputs {
+            let Some(blob) = self.output(input.from, input.output) else { continue };
+            let path = if blob.tree {
+                let path = staging.join("inputs").join(&input.port);
+                self.store.materialise(&blob, &path)?;
+                path
+            } else {
+                self.store.blob_path(&blob.digest)
+            };
+            paths.push((input.port.clone(), path));
+        }
+        Ok(paths)
+    }
+
+    /// Files of the project that stages above wrote must be what those stages gave, whatever happened to them since.
+    fn restore(&self, id: StageId) -> Result<(), Ended> {
+        for edge in self.plan.stage(id).written.iter().filter(|edge| edge.exact) {
+            let above = self.plan.stage(edge.from);
+            let (Some(port), Some(blob)) =
+                (above.outputs.get(edge.output as usize), self.output(edge.from, edge.output as usize))
+            else {
+                continue;
+            };
+            self.put_back(port, &blob).map_err(|error| workspace(&error, &port.name))?;
+        }
+        Ok(())
+    }
+
+    /// Old outputs must not pass for new ones. Their folders are made.
+    fn clear_outputs(&self, id: StageId) -> Result<(), Ended> {
+        for path in self.plan.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
+            let full = self.options.root.join(&path.0);
+            let removed = match std::fs::symlink_metadata(&full) {
+                Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&full),
+                Ok(_) => std::fs::remove_file(&full),
+                Err(_) => Ok(()),
+            };
+            let made = removed.and_then(|()| full.parent().map_or(Ok(()), std::fs::create_dir_all));
+            if let Err(error) = made {
+                let message = format!("the old output `{}` cannot be removed: {error}", path.0);
+                let fault = Fault::error("command::old_output", message).at(path.1.clone());
+                return Err(Ended::final_fault(fault.help("look at its permissions and those of its folder")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a stage wrote becomes outputs and a record, if what it read is still what it was.
+    fn settle(
+        &self,
+        id: StageId,
+        looked: &Looked,
+        staging: Staging,
+        mut finished: Finished,
+        took: Duration,
+    ) -> Result<Done, Ended> {
+        let stage = self.plan.stage(id);
+        self.unchanged_inputs(stage, looked)?;
+        let blobs = match stage.executor {
+            Executor::Command => self.adopt_command(stage, staging.path())?,
+            Executor::Data | Executor::Torch => self.adopt_staged(stage, staging.path())?,
+        };
+        drop(staging);
+        for (port, blob) in stage.outputs.iter().zip(&blobs) {
+            self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
+        }
+        let outputs: Vec<(String, Blob)> =
+            stage.outputs.iter().map(|port| port.name.clone()).zip(blobs.iter().copied()).collect();
+        let last = self.store.last(&stage.name)?;
+        let unchanged = last.is_some_and(|last| last.outputs == outputs);
+        let worker = stage.executor != Executor::Command;
+        let detail = Detail {
+            types: std::mem::take(&mut finished.types),
+            summary: finished.summary.clone(),
+            unmet: finished.unmet.clone(),
+            warnings: finished.warnings.clone(),
+            took,
+            toolchain: if worker { self.options.environment.toolchain.clone() } else { BTreeMap::new() },
+        };
+        let record = Record {
+            key: looked.key,
+            label: stage.name.clone(),
+            outputs,
+            manifest: to_value(&looked.manifest)?,
+            observations: observations(finished.observations, took),
+            detail: to_value(&detail)?,
+            created: now(),
+        };
+        let differs = match self.store.commit(&record)? {
+            Committed::Differs(before) if stage.cache => Some(*before),
+            _ => None,
+        };
+        Ok(Done {
+            made: Made { key: looked.key, outputs: blobs },
+            took,
+            summary: finished.summary,
+            unmet: absolute(&stage.name, finished.unmet),
+            warnings: absolute(&stage.name, finished.warnings),
+            unchanged,
+            differs,
+        })
+    }
+
+    /// An input edited while the stage ran was perhaps read before, perhaps after: the result belongs to neither.
+    fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
+        let mut changed = Vec::new();
+        match self.describe(stage) {
+            Ok((now, _)) if now.key() == looked.key => {}
+            Ok((now, _)) => {
+                let told = crate::explain::compare(&looked.manifest, &now, &|port| port.to_owned());
+                changed.extend(told.into_iter().map(|reason| match reason {
+                    crate::explain::Reason::FileChanged { path, .. } => path,
+                    crate::explain::Reason::EnvironmentChanged { what, .. } => what,
+                    other => format!("{other:?}"),
+                }));
+            }
+            // A file that has gone meanwhile is a change; the next look says what is missing.
+            Err(Ended::Failed { faults, .. }) => changed.extend(faults.into_iter().map(|fault| fault.message)),
+            Err(ended) => return Err(ended),
+        }
+        for file in looked.files.iter().filter(|file| file.seen.is_none()) {
+            let there = self.store.file_digest(&file.found.path).is_ok_and(|now| now.digest == file.digest);
+            if !there {
+                changed.push(file.found.shown.clone());
+            }
+        }
+        if changed.is_empty() { Ok(()) } else { Err(Ended::Changed(changed)) }
+    }
+
+    fn adopt_staged(&self, stage: &PlannedStage, staging: &Path) -> Result<Vec<Blob>, Ended> {
+        let folder = staging.join("outputs");
+        let mut missing = Vec::new();
+        for port in &stage.outputs {
+            if std::fs::symlink_metadata(folder.join(&port.name)).is_err() {
+                let message = format!("`{}` is done without having written its output `{}`", stage.name, port.name);
+                missing.push(Fault::error("worker::missing_output", message).help("please report this"));
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Ended::Failed { faults: missing, again: false });
+        }
+        stage.outputs.iter().map(|port| Ok(self.store.adopt(&folder.join(&port.name))?)).collect()
+    }
+
+    /// The outputs of a program move from the project into the store; their copies are put back afterwards.
+    fn adopt_command(&self, stage: &PlannedStage, staging: &Path) -> Result<Vec<Blob>, Ended> {
+        let mut missing = Vec::new();
+        let mut places = Vec::new();
+        for port in &stage.outputs {
+            let Some((path, route)) = &port.path else { continue };
+            let full = self.options.root.join(path);
+            if std::fs::metadata(&full).is_err() {
+                let message = format!("the command of `{}` did not write `{path}`", stage.name);
+                missing.push(
+                    Fault::error("command::missing_output", message)
+                        .help("it ended well, so either the program or the path under `outs` is not what it should be")
+                        .at(route.clone()),
+                );
+            }
+            places.push(full);
+        }
+        if !missing.is_empty() {
+            return Err(Ended::failed(missing));
+        }
+        let mut blobs = Vec::new();
+        for (index, full) in places.iter().enumerate() {
+            let moved = staging.join(format!("out-{index}"));
+            match std::fs::rename(full, &moved) {
+                Ok(()) => blobs.push(self.store.adopt(&moved)?),
+                // Another file system, or a mount point: the store copies by itself.
+                Err(_) => blobs.push(self.store.adopt(full)?),
+            }
+        }
+        Ok(blobs)
+    }
+}
+
+fn input_file(file: &crate::files::Digested) -> InputFile {
+    let found = &file.found;
+    InputFile { role: found.role.clone(), path: found.path.clone(), shown: found.shown.clone() }
+}
+
+fn make_folder(path: &Path) -> Result<(), Ended> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        let message = format!("cannot make the folder `{}`: {error}", path.display());
+        Ended::Engine(Fault::error("store::io", message).help("look at the store's permissions and free space"))
+    })
+}
+
+fn to_value(value: &impl serde::Serialize) -> Result<Value, Ended> {
+    serde_json::to_value(value)
+        .map_err(|error| Ended::final_fault(Fault::error("run::record", format!("the record has no JSON: {error}"))))
+}
+
+/// What was measured, with the wall time.
+fn observations(measured: Value, took: Duration) -> Value {
+    match measured {
+        Value::Object(mut map) => {
+            map.insert("took".into(), took.as_secs_f64().into());
+            Value::Object(map)
+        }
+        Value::Null => json!({"took": took.as_secs_f64()}),
+        other => json!({"took": took.as_secs_f64(), "measured": other}),
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

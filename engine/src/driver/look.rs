@@ -1,0 +1,173 @@
+//! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
+
+use std::sync::OnceLock;
+
+use cache::{Blob, Digest, Record, Store, StoreError};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Ended, Guard, Offload, RunOptions};
+use crate::error::{Fault, Severity};
+use crate::event::Event;
+use crate::explain::{self, Reason};
+use crate::files::{self, Digested};
+use crate::key::{KeyedInput, Manifest, Resolved, describe};
+use crate::plan::{Plan, PlannedStage, StageId};
+use crate::pool::Pool;
+
+use std::sync::Arc;
+
+/// A larger file is hashed beside the loop that drives the run, not in it.
+const SMALL: u64 = 4 << 20;
+
+/// Everything the stages of one run share.
+pub(crate) struct Run {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) options: RunOptions,
+    pub(crate) events: UnboundedSender<Event>,
+    /// What each stage has given, once it has.
+    pub(crate) made: Vec<OnceLock<Made>>,
+    /// Stages that run although they are recorded.
+    pub(crate) forced: Vec<bool>,
+    pub(crate) pool: Pool,
+    pub(crate) guard: Guard,
+    pub(crate) offload: Offload,
+}
+
+/// The outputs of a stage in this run.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) key: Digest,
+    /// In the order of the stage's output ports.
+    pub(crate) outputs: Vec<Blob>,
+}
+
+/// What is known of a stage whose inputs are there.
+pub(crate) struct Looked {
+    pub(crate) key: Digest,
+    pub(crate) manifest: Manifest,
+    pub(crate) files: Vec<Digested>,
+    /// The record, when it is a hit: its outputs are in the store and, where they have a path, in the project.
+    pub(crate) hit: Option<Hit>,
+    /// Outputs the record claims and the store has lost.
+    pub(crate) lost: Vec<Reason>,
+}
+
+/// A record that may be used.
+pub(crate) struct Hit {
+    pub(crate) made: Made,
+    pub(crate) record: Record,
+}
+
+impl Run {
+    /// Finds a stage's key and its record.
+    pub(crate) fn look(&self, id: StageId) -> Result<Looked, Ended> {
+        let stage = self.plan.stage(id);
+        let (manifest, files) = self.describe(stage)?;
+        let key = manifest.key();
+        let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
+        if stage.cache && !self.forced[id.0 as usize] {
+            self.look_up(stage, &mut looked)?;
+        }
+        Ok(looked)
+    }
+
+    /// The manifest of a stage as its inputs and files are now.
+    pub(crate) fn describe(&self, stage: &PlannedStage) -> Result<(Manifest, Vec<Digested>), Ended> {
+        let output = |id: StageId, output: u32| self.output(id, output as usize).map(|blob| blob.digest);
+        let files = files::digest_all(&self.store, &self.options.root, stage, output).map_err(|faults| {
+            // A file that is not there will not come back by trying again.
+            Ended::Failed { faults, again: false }
+        })?;
+        let inputs = stage.inputs.iter().filter_map(|input| {
+            let digest = self.output(input.from, input.output)?.digest;
+            let artifact = self.plan.stage(input.from).outputs.get(input.output)?.kind;
+            Some(KeyedInput { port: input.port.clone(), artifact, digest })
+        });
+        let resolved = Resolved {
+            inputs: inputs.collect(),
+            files: files.iter().map(Digested::keyed).collect(),
+            environment: self.options.environment.of(stage),
+        };
+        Ok((describe(stage, &resolved), files))
+    }
+
+    /// Looks for a usable record of the key; also again later, when another process may have made one.
+    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Looked) -> Result<(), Ended> {
+        looked.lost.clear();
+        let Some(record) = self.store.lookup(&looked.key)? else { return Ok(()) };
+        let mut outputs = Vec::with_capacity(stage.outputs.len());
+        for port in &stage.outputs {
+            // A record of other ports is of another kind's time; it is of no use.
+            let Some((_, blob)) = record.outputs.iter().find(|(name, _)| *name == port.name) else { return Ok(()) };
+            if !self.store.check(blob)? {
+                looked.lost.push(Reason::OutputLost { port: port.name.clone(), digest: blob.digest.to_string() });
+            }
+            outputs.push(*blob);
+        }
+        if !looked.lost.is_empty() {
+            return Ok(());
+        }
+        for (port, blob) in stage.outputs.iter().zip(&outputs) {
+            if let Err(error) = self.put_back(port, blob) {
+                match error {
+                    // It was damaged between the look and the copy.
+                    StoreError::Damaged { digest } => {
+                        let lost = Reason::OutputLost { port: port.name.clone(), digest: digest.to_string() };
+                        looked.lost.push(lost);
+                        return Ok(());
+                    }
+                    error => return Err(workspace(&error, &port.name)),
+                }
+            }
+        }
+        looked.hit = Some(Hit { made: Made { key: looked.key, outputs }, record });
+        Ok(())
+    }
+
+    /// Puts the copy of an output into the project, unless it is there already.
+    pub(crate) fn put_back(&self, port: &crate::kind::OutputPort, blob: &Blob) -> Result<(), StoreError> {
+        match &port.path {
+            Some((path, _)) => self.store.materialise(blob, &self.options.root.join(path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a stage that was looked at is a miss. Never empty.
+    pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Looked) -> Vec<Reason> {
+        if !looked.lost.is_empty() {
+            return looked.lost.clone();
+        }
+        if self.forced[stage.id.0 as usize] {
+            return vec![Reason::Forced];
+        }
+        if !stage.cache {
+            return vec![Reason::Uncached];
+        }
+        let last = self.store.last(&stage.name).ok().flatten();
+        explain::miss(&self.plan, stage, last.as_ref(), &looked.manifest)
+    }
+
+    /// An output of a stage that is there.
+    pub(crate) fn output(&self, id: StageId, output: usize) -> Option<Blob> {
+        self.made[id.0 as usize].get()?.outputs.get(output).copied()
+    }
+
+    /// Whether looking at a stage may take long enough to be noticed: large or many files.
+    pub(crate) fn heavy(&self, stage: &PlannedStage) -> bool {
+        let large = |path: &str| match std::fs::metadata(self.options.root.join(path)) {
+            Ok(meta) => meta.is_dir() || meta.len() > SMALL,
+            Err(_) => false,
+        };
+        stage.files.iter().any(|file| file.glob || large(&file.path))
+            || stage.outputs.iter().any(|port| port.path.as_ref().is_some_and(|(path, _)| large(path)))
+    }
+}
+
+/// A fault of putting an output's copy into the project.
+pub(crate) fn workspace(error: &StoreError, port: &str) -> Ended {
+    let mut fault: Fault = super::ended::fault(error);
+    fault.severity = Severity::Error;
+    fault.message = format!("the copy of output `{port}` cannot be put into the project: {}", fault.message);
+    Ended::failed(vec![fault])
+}
