@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(writers.of("out").len(), 2);
         assert_eq!(writers.of(".").len(), 2);
         assert_eq!(writers.of("ou"), []);
-        assert_eq!(writers.matching(&Pattern::new("out/*/c")), [b, a]);
+        assert_eq!(writers.matching(&Pattern::new("out/*/c")), [a, b]);
         assert_eq!(writers.matching(&Pattern::new("out/a-*/*.csv")), []);
-        assert_eq!(writers.matching(&Pattern::new("**/c")), [b, a]);
+        assert_eq!(writers.matching(&Pattern::new("**/c")), [a, b]);
     }
 }

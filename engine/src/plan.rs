@@ -218,9 +218,8 @@ fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], faults: &mut Faults) -> Ve
             continue;
         };
         for (index, file) in draft.files.iter().enumerate() {
-            if draft.written.iter().any(|(written, ..)| *written as usize == index)
-                || there.contains(file.path.as_str())
-            {
+            let written = draft.written.iter().any(|(written, ..)| *written as usize == index);
+            if written || draft.own.contains(&(index as u32)) || there.contains(file.path.as_str()) {
                 continue;
             }
             match files::expand(&spec.root, kind.executor(), index as u32, file) {

@@ -28,6 +28,8 @@ pub(crate) struct Draft<'a> {
     pub written: Vec<(u32, Writer, bool)>,
     /// What must be done first; may repeat.
     pub after: Vec<u32>,
+    /// Files that the stage would write itself: reported, and not looked at again.
+    pub own: Vec<u32>,
 }
 
 /// A pipeline whose names are resolved.
@@ -115,6 +117,7 @@ fn draft<'a>(position: u32, spec: &StageSpec, registry: &'a Registry, faults: &m
         connected: Vec::new(),
         written: Vec::new(),
         after: Vec::new(),
+        own: Vec::new(),
     };
     let here = Route::stage(&spec.name);
     let Some(kind) = draft.kind else {
@@ -324,6 +327,7 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
             };
             for (writer, exact) in found {
                 if writer.stage as usize == position {
+                    draft.own.push(index as u32);
                     faults.add(
                         position as u32,
                         reads_own(spec, position, &file.path, &draft.outputs[writer.output as usize])
