@@ -1,0 +1,50 @@
+//! Small networks with weights, for tests.
+
+use std::collections::BTreeMap;
+
+use catalog::network::Network;
+use catalog::params::network::Model;
+use serde_json::Value;
+use tch::{Device, Tensor};
+
+use crate::network::{Net, tensor_specs};
+use crate::random::{Purpose, Random};
+use crate::weights::{Weights, weights_of};
+
+/// A network as a document would write it.
+pub fn network(model: Value, input: &[u64], outputs: u64) -> Network {
+    let model: Model = serde_json::from_value(model).unwrap();
+    Network::resolve(&model, input, outputs).unwrap()
+}
+
+/// Weights that look trained: running statistics are not those of a fresh network.
+pub fn weights(network: &Network, seed: u64) -> Weights {
+    let mut random = Random::new(seed, Purpose::Weights);
+    let mut weights = weights_of(&Net::fresh(network, &mut random, Device::Cpu).unwrap().state().unwrap()).unwrap();
+    for spec in tensor_specs(network) {
+        let norm = weights.contains_key(&spec.name.replace(".weight", ".running_var"));
+        let values = &mut weights.get_mut(&spec.name).unwrap().values;
+        if spec.name.ends_with("running_var") || (norm && spec.name.ends_with(".weight")) {
+            values.iter_mut().for_each(|value| *value = 0.5 + random.unit());
+        } else if spec.name.ends_with("running_mean") {
+            values.iter_mut().for_each(|value| *value = random.unit() - 0.5);
+        }
+    }
+    weights
+}
+
+/// A net of given weights.
+pub fn net(network: &Network, weights: &Weights) -> Net {
+    let tensors: BTreeMap<String, Tensor> = crate::weights::tensors_of(weights).unwrap();
+    Net::from_tensors(network, tensors, Device::Cpu).unwrap()
+}
+
+/// Rows of numbers between −2 and 2.
+pub fn rows(network: &Network, count: usize, seed: u64) -> Tensor {
+    let width: u64 = network.input.iter().product();
+    let mut values = vec![0f32; count * width as usize];
+    Random::new(seed, Purpose::Compress).fill_uniform(&mut values, 2.0);
+    let mut size = vec![count as i64];
+    size.extend(network.input.iter().map(|side| *side as i64));
+    Tensor::from_slice(&values).reshape(size)
+}
