@@ -277,7 +277,7 @@ impl Log {
     /// Reads what others have appended; whether there was anything.
     fn refresh(&self, state: &mut State) -> Result<bool, StoreError> {
         let Some((inode, size)) = self.look()? else { return Ok(false) };
-        if state.file.is_some() && state.inode == inode && state.seen == size {
+        if state.file.is_some() && state.inode == inode && state.settled(size) {
             return Ok(false);
         }
         // Held so that nobody cuts off a torn tail while it is read. Reading goes on without where the file system has no locks.
@@ -314,7 +314,7 @@ impl Log {
         }
         let Some(file) = &state.file else { return Ok(false) };
         let size = file.metadata().map_err(failed)?.len();
-        if size == state.seen {
+        if state.settled(size) {
             return Ok(false);
         }
         if size < state.end {
@@ -335,7 +335,7 @@ impl Log {
             state.index(&tail, from);
         }
         state.seen = size;
-        Ok(true)
+        Ok(state.end > from)
     }
 
     /// Runs `write` under the writer's lock, with everything others have written in sight.
@@ -450,6 +450,12 @@ impl State {
             ..Self::default()
         };
         Ok(())
+    }
+
+    /// Whether a file of this size holds nothing that has not been scanned. After a torn tail the size alone does not
+    /// tell: the next writer cuts it off and may end at the very same byte.
+    fn settled(&self, size: u64) -> bool {
+        size == self.seen && size == self.end
     }
 
     fn index(&mut self, bytes: &[u8], base: u64) {

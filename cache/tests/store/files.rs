@@ -1,1 +1,145 @@
+//! Digests of workspace files, and the collector.
 
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use cache::{Digest, DigestSet, Store};
+
+use crate::{key, noise, record, store};
+
+fn age(path: &std::path::Path) {
+    let past = SystemTime::now() - Duration::from_secs(3600) + Duration::from_nanos(7);
+    fs::File::options().append(true).open(path).unwrap().set_modified(past).unwrap();
+}
+
+#[test]
+fn content_decides_and_not_time() {
+    let (folder, store) = store();
+    let path = folder.path().join("data.csv");
+    fs::write(&path, "a,b\n1,2\n").unwrap();
+    let first = store.file_digest(&path).unwrap();
+    assert_eq!(first.digest, Digest::of(b"a,b\n1,2\n"));
+    assert_eq!(first.size, 8);
+    age(&path);
+    assert_eq!(store.file_digest(&path).unwrap().digest, first.digest);
+    assert!(store.still(&path, &first).unwrap());
+    fs::write(&path, "a,b\n1,3\n").unwrap();
+    assert_ne!(store.file_digest(&path).unwrap().digest, first.digest);
+    assert!(!store.still(&path, &first).unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(!store.still(&path, &first).unwrap());
+    assert_eq!(store.file_digest(&path).unwrap_err().code(), "store::missing");
+}
+
+#[test]
+fn an_edit_in_the_same_tick_with_equal_length_is_seen() {
+    let (folder, store) = store();
+    let path = folder.path().join("x");
+    for round in 0..200u32 {
+        let text = format!("{round:08}");
+        fs::write(&path, &text).unwrap();
+        let before = store.file_digest(&path).unwrap();
+        assert_eq!(before.digest, Digest::of(text.as_bytes()), "round {round}");
+        let other = format!("{:08}", round + 1);
+        fs::write(&path, &other).unwrap();
+        assert!(!store.still(&path, &before).unwrap(), "round {round}");
+    }
+}
+
+#[test]
+fn an_edit_whose_time_is_set_back_is_seen() {
+    let (folder, store) = store();
+    let path = folder.path().join("x");
+    fs::write(&path, "one").unwrap();
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let before = store.file_digest(&path).unwrap();
+    std::thread::sleep(Duration::from_millis(80));
+    assert_eq!(store.file_digest(&path).unwrap().digest, before.digest);
+    // Same size, same modification time, same inode: only the change time tells.
+    fs::write(&path, "two").unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+    assert_eq!(store.file_digest(&path).unwrap().digest, Digest::of(b"two"));
+    assert!(!store.still(&path, &before).unwrap());
+}
+
+#[test]
+fn the_memo_serves_another_process_and_is_believed() {
+    let (folder, store) = store();
+    let path = folder.path().join("x");
+    fs::write(&path, noise(1, 1000)).unwrap();
+    std::thread::sleep(Duration::from_millis(80));
+    let digest = store.file_digest(&path).unwrap();
+    store.flush().unwrap();
+    // Unreadable for anybody but a memo: a folder in its place would be noticed by its inode, so the bytes on disk are
+    // changed below the file system's eyes as far as that goes: nothing but the log is asked.
+    let log = store.folder().join("filehash-v1/log");
+    let before = fs::metadata(&log).unwrap().len();
+    assert!(before > 0);
+    let other = Store::open(store.folder()).unwrap();
+    assert_eq!(other.file_digest(&path).unwrap(), digest);
+    other.flush().unwrap();
+    assert_eq!(fs::metadata(&log).unwrap().len(), before, "hashed again instead of remembered");
+}
+
+#[test]
+fn a_folder_is_watched_as_a_whole() {
+    let (folder, store) = store();
+    let path = folder.path().join("data");
+    fs::create_dir_all(path.join("deep")).unwrap();
+    fs::write(path.join("deep/a"), "1").unwrap();
+    let before = store.file_digest(&path).unwrap();
+    assert!(before.tree);
+    assert!(store.still(&path, &before).unwrap());
+    fs::write(path.join("b"), "").unwrap();
+    assert!(!store.still(&path, &before).unwrap());
+}
+
+#[test]
+fn the_collector_drops_the_least_recently_used_and_keeps_pins() {
+    let (_folder, store) = store();
+    let mut blobs = Vec::new();
+    for (number, name) in ["old", "pinned", "middle", "new"].into_iter().enumerate() {
+        let blob = store.put_bytes(&noise(number as u64 + 1, 1000)).unwrap();
+        store.commit(&record(key(name), name, vec![("x".into(), blob)])).unwrap();
+        blobs.push(blob);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let orphan = store.put_bytes(b"an orphan").unwrap();
+    let pins: DigestSet = [key("pinned")].into_iter().collect();
+    let swept = store.gc(3000, &pins).unwrap();
+    assert_eq!((swept.records, swept.blobs, swept.freed, swept.kept), (1, 2, 1009, 3000));
+    assert_eq!(store.lookup(&key("old")).unwrap(), None);
+    for name in ["pinned", "middle", "new"] {
+        assert!(store.lookup(&key(name)).unwrap().is_some(), "{name}");
+    }
+    assert!(!store.check(&orphan).unwrap());
+    assert!(!store.check(&blobs[0]).unwrap());
+    assert!(blobs[1..].iter().all(|blob| store.check(blob).unwrap()));
+    // Everything but the pin.
+    let swept = store.gc(0, &pins).unwrap();
+    assert_eq!((swept.records, swept.blobs, swept.kept), (2, 2, 1000));
+    assert!(store.check(&blobs[1]).unwrap());
+}
+
+#[test]
+fn the_files_of_a_kept_folder_are_kept() {
+    let (folder, store) = store();
+    let source = folder.path().join("source");
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("a"), "one").unwrap();
+    let tree = store.adopt(&source).unwrap();
+    store.commit(&record(key("k"), "k", vec![("x".into(), tree)])).unwrap();
+    store.gc(u64::MAX, &DigestSet::default()).unwrap();
+    assert!(store.verify(&tree).unwrap());
+}
+
+#[test]
+fn nothing_is_collected_while_another_process_may_read() {
+    let (_folder, store) = store();
+    let other = Store::open(store.folder()).unwrap();
+    let orphan = store.put_bytes(b"orphan").unwrap();
+    assert_eq!(store.gc(0, &DigestSet::default()).unwrap_err().code(), "store::busy");
+    assert!(store.check(&orphan).unwrap());
+    drop(other);
+    assert_eq!(store.gc(0, &DigestSet::default()).unwrap().blobs, 1);
+}

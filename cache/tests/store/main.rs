@@ -60,7 +60,11 @@ fn a_new_store_has_its_marks() {
     let (folder, store) = store();
     let root = folder.path().join(".pipeline");
     assert_eq!(store.folder(), root);
-    assert!(fs::read_to_string(root.join("CACHEDIR.TAG")).unwrap().starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
+    assert!(
+        fs::read_to_string(root.join("CACHEDIR.TAG"))
+            .unwrap()
+            .starts_with("Signature: 8a477f597d28d172789f06886806bc55\n")
+    );
     assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
     assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "pipeline store 1\n");
 }
