@@ -42,7 +42,7 @@ impl Kind for CollectKind {
             summary: "Reads rows from files into a data set: CSV, TSV, JSON Lines, Parquet, Arrow, IDX, or a folder of \
                       images. Types are inferred from the whole content; what the file cannot say (that a number is an \
                       identifier, that a column is the target) is said under `columns`. The content of the files decides \
-                      whether the stage runs again, never their names or dates.",
+                      whether the stage runs again, never their dates or where they lie.",
             inputs: &[],
             outputs: &[("data", "dataset", "All rows, in the order of the files and of the rows inside them.")],
             example: "raw:\n  kind: collect\n  from: { csv: data/digits.csv }\n  columns:\n    label: { role: target }\n",

@@ -18,6 +18,7 @@ pub mod params;
 pub mod pattern;
 pub mod preprocess;
 pub mod question;
+pub mod reference;
 mod resolve;
 pub mod split;
 pub mod steps;

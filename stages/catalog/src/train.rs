@@ -210,7 +210,7 @@ impl TrainStage {
             }
         };
         model.task = task;
-        if target.nullable {
+        if target.nullable && task.is_some() {
             faults.push(
                 Fault::warning(
                     "train::missing_target",

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
-    /// A shell line (`sh`), run in the pipeline's folder. Inputs are at `$INPUT_<PORT>`.
+    /// A shell line (`sh`), run in the pipeline's folder. Inputs are at `$INPUT_<PORT>`, the port in capitals.
     #[schemars(length(min = 1))]
     pub run: String,
     /// Files or folders it reads. A path that another stage writes makes this stage wait for that one.
     #[serde(default)]
     pub deps: Vec<String>,
-    /// Files or folders it writes. They are stored by content and put back on a hit.
+    /// Files or folders it writes. They are stored by content and put back on a hit. Each is an output, named after its path: the
+    /// last part up to the first dot, so that `out/features.parquet` is `stage.features`.
     #[serde(default)]
     pub outs: Vec<Out>,
     /// Environment variables it may see. Their values enter the key; no others are passed on but PATH, HOME, LANG and the like.
@@ -27,7 +28,7 @@ pub struct Command {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Out {
-    /// A file or a folder.
+    /// A file, or a folder when it ends with `/`.
     Path(String),
     /// A file or a folder, and what it is.
     Described(DescribedOut),
@@ -37,7 +38,7 @@ pub enum Out {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DescribedOut {
-    /// A file or a folder.
+    /// Where it writes, relative to the pipeline's folder.
     #[schemars(length(min = 1))]
     pub path: String,
     /// What it holds.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Evaluate {
     /// What to compute. Default: everything that fits the task.
     pub metrics: Option<Vec<Metric>>,
-    /// Gates: metric to condition, `accuracy: ">= 0.97"`. A metric is named as in the output: `f1.macro`, `recall.class.7`.
+    /// Gates: metric to condition, `accuracy: ">= 0.97"`; also `>`, `<=`, `<` and `==`. A metric is named as in the output:
+    /// `f1.macro`, `recall.class.7`.
     pub require: BTreeMap<String, String>,
 }
 

@@ -48,7 +48,7 @@ impl Default for Mlp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cnn {
-    /// Channels of each block. Pooling stops when the image is smaller than 4 pixels.
+    /// Channels of each block. A block ends with 2×2 pooling while both sides have at least 4 pixels.
     #[schemars(inner(range(min = 1, max = 8192)), length(min = 1))]
     pub channels: Vec<u32>,
     /// Side of the convolution's kernel; odd, so that the image keeps its size.
@@ -100,7 +100,7 @@ pub enum Activation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
-    /// y = x Wᵀ + b on the last dimension.
+    /// y = x Wᵀ + b. An image that reaches it is flattened first.
     Linear(LinearLayer),
     /// Two-dimensional convolution (cross-correlation, as everywhere in the field).
     Conv2d(Conv2d),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// Part to share of the rows. The shares sum to 1. Every part is an output: `parts.train`.
+    /// Part to share of the rows: at least two, which sum to 1. Every part is an output: `parts.train`.
     pub ratios: BTreeMap<String, f64>,
     /// Keep the shares of this column's values equal in all parts.
     #[serde(default)]

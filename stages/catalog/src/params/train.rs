@@ -15,7 +15,8 @@ pub struct Train {
     /// The column to predict. Default: the column with the role `target`.
     #[serde(default)]
     pub target: Option<String>,
-    /// What the model sees: columns or patterns, with their encoders. Default: every other column, encoded by its type.
+    /// What the model sees: columns or patterns, with their encoders. An entry that names a column again changes its encoder;
+    /// a pattern never takes the target. Default: every other column, encoded by its type.
     #[serde(default)]
     pub features: Option<Vec<Feature>>,
     /// Default: classification when the target is text, true/false or a whole number of at most 100 values, else regression.
@@ -24,7 +25,7 @@ pub struct Train {
     /// What to train. Default: `cnn` for one image column, else `mlp`.
     #[serde(default)]
     pub model: Option<Model>,
-    /// How weights are changed. Default: AdamW.
+    /// How weights are changed.
     #[serde(default)]
     pub optimizer: Optimizer,
     /// What is minimised. Default: cross-entropy for classification, mean squared error for regression.

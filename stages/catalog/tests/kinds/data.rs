@@ -1,0 +1,396 @@
+//! `collect`, `preprocess`, `split`, `command`.
+
+use catalog::question::ExpressionType;
+use catalog::split::sizes;
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role, Types};
+use engine::error::Fault;
+use engine::route;
+use serde_json::{Value, json};
+
+use crate::scene::*;
+
+fn collect(params: Value, source: DatasetType) -> engine::kind::Inference {
+    let told = Told { source: Some(source), ..Told::default() };
+    infer_with(&*stage("collect", params), no_inputs(), &told)
+}
+
+#[test]
+fn collect_takes_columns_from_the_oracle_and_overrides_them() {
+    let told = Told { source: Some(penguins()), ..Told::default() };
+    let params = json!({
+        "from": { "csv": "penguins.csv" },
+        "columns": { "species": { "role": "target" }, "year": { "dtype": "string", "role": "id" } },
+    });
+    let found = infer_with(&*stage("collect", params), no_inputs(), &told);
+    assert_eq!(found.faults, []);
+    let dataset = found.outputs["data"].dataset().unwrap();
+    assert_eq!(dataset.rows, Some(344));
+    assert_eq!(dataset.sources, ["here"]);
+    assert_eq!(dataset.column("species").unwrap().role, Role::Target);
+    let year = dataset.column("year").unwrap();
+    assert_eq!((year.dtype, year.role), (DType::String, Role::Id));
+    assert_eq!(year.classes.as_ref().unwrap().values, ["2007", "2008", "2009"]);
+    let asked = told.asked.lock().unwrap();
+    assert_eq!(asked[0].files[0].path, "penguins.csv");
+}
+
+#[test]
+fn collect_without_an_answer_knows_only_the_source() {
+    let found = infer(&*stage("collect", json!({ "from": { "csv": "a.csv" } })), no_inputs());
+    let expected = DatasetType { sources: vec!["here".into()], ..DatasetType::default() };
+    assert_eq!(found.outputs["data"], ArtifactType::Dataset(expected));
+    assert_eq!(found.faults, []);
+}
+
+#[test]
+fn collect_faults() {
+    let csv = json!({ "csv": "penguins.csv" });
+    let cases = [
+        (
+            json!({ "from": csv, "columns": { "specis": { "role": "target" } } }),
+            "data::unknown_column",
+            "columns.specis",
+        ),
+        (
+            json!({ "from": csv, "columns": { "body_mass_g": { "dtype": "date" } } }),
+            "data::cannot_cast",
+            "columns.body_mass_g.dtype",
+        ),
+        (
+            json!({ "from": csv, "columns": { "species": { "role": "target" }, "sex": { "role": "target" } } }),
+            "collect::several_targets",
+            "columns.sex.role",
+        ),
+        (json!({ "from": { "csv": "data.parquet" } }), "collect::format", "from.csv.path"),
+        (json!({ "from": { "jsonl": ["a.jsonl", "b.csv.gz"] } }), "collect::format", "from.jsonl.path[1]"),
+    ];
+    for (params, code, route) in cases {
+        only(collect(params, penguins()).faults, code, route);
+    }
+    let empty = only(collect(json!({ "from": csv }), rows(vec![label()], 0)).faults, "data::empty", "from");
+    assert!(empty.is_error());
+}
+
+#[test]
+fn collect_parameters_that_no_schema_refuses() {
+    let cases = [
+        (json!({ "csv": { "path": "a.csv", "delimiter": "é" } }), "collect::separator", "from.csv.delimiter"),
+        (json!({ "csv": { "path": "a.csv", "quote": "\n" } }), "collect::separator", "from.csv.quote"),
+        (json!({ "csv": { "path": "a.csv", "quote": "," } }), "collect::separator", "from.csv.quote"),
+        (json!({ "parquet": { "path": [] } }), "collect::no_path", "from.parquet.path"),
+        (json!({ "csv": ["a.csv", " "] }), "collect::no_path", "from.csv.path[1]"),
+    ];
+    for (from, code, route) in cases {
+        only(faults("collect", json!({ "from": from }), no_inputs()), code, route);
+    }
+    let wrong = faults("collect", json!({ "from": 3 }), no_inputs());
+    only(wrong, "parameters::invalid", "");
+}
+
+#[test]
+fn collect_keys_content_not_paths() {
+    let key = |params: Value| stage("collect", params).keyed();
+    assert_eq!(
+        key(json!({ "from": { "csv": "a.csv" } })),
+        key(json!({ "from": { "csv": { "path": "elsewhere/b.csv", "delimiter": "," } } }))
+    );
+    assert_ne!(key(json!({ "from": { "csv": "a.csv" } })), key(json!({ "from": { "tsv": "a.csv" } })));
+    assert_ne!(
+        key(json!({ "from": { "csv": "a.csv" } })),
+        key(json!({ "from": { "csv": { "path": "a.csv", "header": false } } }))
+    );
+    assert_eq!(
+        key(json!({ "from": { "idx": { "images": "a", "labels": "b" } } })),
+        key(json!({ "from": { "idx": { "images": "c", "labels": "d" } } }))
+    );
+    assert!(!key(json!({ "from": { "images": "folder" } })).to_string().contains("folder"));
+    let files = stage("collect", json!({ "from": { "csv": ["b.csv", "part-*.csv"] } })).files();
+    let roles: Vec<(&str, bool)> = files.iter().map(|file| (file.role.as_str(), file.glob)).collect();
+    assert_eq!(roles, [("data.000000", false), ("data.000001", true)]);
+    assert_eq!(stage("collect", json!({ "from": { "idx": { "images": "a" } } })).files().len(), 1);
+}
+
+fn preprocess(steps: Value, data: DatasetType) -> engine::kind::Inference {
+    let told = Told { expression: Some(Ok(ExpressionType { dtype: DType::Bool, nullable: false })), ..Told::default() };
+    infer_with(&*stage("preprocess", json!({ "steps": steps })), dataset("data", data), &told)
+}
+
+#[test]
+fn preprocess_packs_digits() {
+    let steps = json!([
+        { "drop_duplicates": {} },
+        { "drop_missing": { "columns": ["label"] } },
+        { "pack": { "columns": "p*", "into": "image", "shape": [1, 8, 8], "divide_by": 16 } },
+    ]);
+    let found = preprocess(steps, pixels());
+    assert_eq!(found.faults, []);
+    assert_eq!(columns(&found, "data"), ["image: float32[1, 8, 8]", "label: int64"]);
+    let dataset = found.outputs["data"].dataset().unwrap();
+    assert_eq!(dataset.rows, None);
+    assert_eq!(dataset.sources, ["raw"]);
+    assert_eq!(dataset.column("label").unwrap().classes.as_ref().unwrap().count, 10);
+}
+
+#[test]
+fn preprocess_carries_every_step() {
+    let steps = json!([
+        { "rename": { "body_mass_g": "mass", "year": "body_mass_g" } },
+        { "fill_missing": { "columns": "sex", "with": "unknown" } },
+        { "fill_missing": { "with": 0 } },
+        { "cast": { "body_mass_g": "string", "mass": "float32", "b*": "float64" } },
+        { "filter": "mass > 3000" },
+        { "drop": ["island"] },
+        { "select": ["mass", "*"] },
+    ]);
+    let found = preprocess(steps, penguins());
+    assert_eq!(found.faults, []);
+    assert_eq!(
+        columns(&found, "data"),
+        ["mass: float32", "species: string", "bill_length_mm: float64", "sex: string", "body_mass_g: string"]
+    );
+    let dataset = found.outputs["data"].dataset().unwrap();
+    assert_eq!(dataset.column("sex").unwrap().classes.as_ref().unwrap().values, ["female", "male", "unknown"]);
+    assert_eq!(dataset.column("body_mass_g").unwrap().classes.as_ref().unwrap().count, 3);
+}
+
+#[test]
+fn columns_may_change_places_by_renaming() {
+    let found = preprocess(json!([{ "rename": { "species": "island", "island": "species" } }]), penguins());
+    assert_eq!(found.faults, []);
+    assert_eq!(columns(&found, "data")[..2], ["island: string", "species: string"]);
+}
+
+#[test]
+fn rows_stay_known_where_no_step_drops_any() {
+    let found = preprocess(json!([{ "drop": "year" }, { "cast": { "body_mass_g": "float32" } }]), penguins());
+    assert_eq!(found.outputs["data"].dataset().unwrap().rows, Some(344));
+}
+
+#[test]
+fn preprocess_faults() {
+    let pack = |columns: Value, into: &str, shape: Value| {
+        let mut pack = json!({ "columns": columns, "into": into });
+        if !shape.is_null() {
+            pack["shape"] = shape;
+        }
+        json!([{ "pack": pack }])
+    };
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (
+            json!([{ "drop_duplicates": { "columns": "islnd" } }]),
+            "data::unknown_column",
+            "steps[0].drop_duplicates.columns",
+        ),
+        (
+            json!([{ "drop_missing": { "columns": ["sex", "x*y"] } }]),
+            "data::no_match",
+            "steps[0].drop_missing.columns[1]",
+        ),
+        (
+            json!([{ "fill_missing": { "columns": ["body_mass_g"], "with": "heavy" } }]),
+            "data::fill_type",
+            "steps[0].fill_missing.with",
+        ),
+        (
+            json!([{ "fill_missing": { "columns": ["body_mass_g"], "with": 1.5 } }]),
+            "data::fill_type",
+            "steps[0].fill_missing.with",
+        ),
+        (json!([{ "fill_missing": { "with": true } }]), "data::nothing_to_fill", "steps[0].fill_missing.with"),
+        (json!([{ "rename": { "yaer": "y" } }]), "data::unknown_column", "steps[0].rename.yaer"),
+        (json!([{ "rename": { "year": "sex" } }]), "data::name_clash", "steps[0].rename.year"),
+        (json!([{ "rename": { "year": "" } }]), "data::column_name", "steps[0].rename.year"),
+        (json!([{ "select": ["sex", "yaer"] }]), "data::unknown_column", "steps[0].select[1]"),
+        (json!([{ "drop": "*" }]), "data::no_columns", "steps[0].drop"),
+        (json!([{ "cast": { "body_mass_g": "date" } }]), "data::cannot_cast", "steps[0].cast.body_mass_g"),
+        (json!([{ "cast": { "specie": "string" } }]), "data::unknown_column", "steps[0].cast.specie"),
+        (json!([{ "cast": { "b*": "float32", "*_g": "int8" } }]), "data::cast_twice", "steps[0].cast.b*"),
+        (json!([{ "filter": "  " }]), "data::expression", "steps[0].filter"),
+        (pack(json!(["island", "year"]), "x", Value::Null), "data::pack_type", "steps[0].pack.columns"),
+        (pack(json!(["body_mass_g", "year"]), "x", Value::Null), "data::pack_missing", "steps[0].pack.columns"),
+        (pack(json!(["year"]), "x", json!([2, 2])), "data::pack_shape", "steps[0].pack.shape"),
+        (pack(json!(["year"]), "x", json!([1, 0])), "data::pack_shape", "steps[0].pack.shape"),
+        (pack(json!(["year"]), "sex", Value::Null), "data::name_clash", "steps[0].pack.into"),
+        (pack(json!(["year"]), "", Value::Null), "data::column_name", "steps[0].pack.into"),
+        (pack(json!("yaer"), "x", Value::Null), "data::unknown_column", "steps[0].pack.columns"),
+    ];
+    for (steps, code, route) in cases {
+        only(faults("preprocess", json!({ "steps": steps }), dataset("data", penguins())), code, route);
+    }
+}
+
+#[test]
+fn all_faults_of_a_chain_are_found_at_once() {
+    let steps = json!([
+        { "drop": ["yeer"] },
+        { "rename": { "sex": "gender" } },
+        { "drop_missing": { "columns": ["sex"] } },
+        { "pack": { "columns": ["island"], "into": "x" } },
+    ]);
+    let codes: Vec<String> = preprocess(steps, penguins()).faults.into_iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, ["data::unknown_column", "data::unknown_column", "data::pack_type"]);
+}
+
+#[test]
+fn an_expression_is_judged_by_the_oracle() {
+    let judge = |answer: Result<ExpressionType, Vec<Fault>>| {
+        let told = Told { expression: Some(answer), ..Told::default() };
+        let steps = json!({ "steps": [{ "drop": "year" }, { "filter": "bdy > 3" }] });
+        let found = infer_with(&*stage("preprocess", steps), dataset("data", penguins()), &told);
+        let asked = told.asked.lock().unwrap();
+        assert_eq!(asked[0].params, json!({ "expression": "bdy > 3" }));
+        let about = asked[0].inputs["data"].dataset().unwrap().clone();
+        assert_eq!(about.columns.unwrap().len(), 5, "the question is about the columns at this step");
+        assert!(about.sources.is_empty(), "lineage would make equal questions differ");
+        found.faults
+    };
+    assert_eq!(judge(Ok(ExpressionType { dtype: DType::Bool, nullable: true })), []);
+    let number = judge(Ok(ExpressionType { dtype: DType::Int64, nullable: false }));
+    only(number, "data::filter_type", "steps[1].filter");
+    let worker = Fault::error("data::unknown_column", "there is no column `bdy`").help("x").at(route!["expression"]);
+    only(judge(Err(vec![worker])), "data::unknown_column", "steps[1].filter");
+}
+
+#[test]
+fn a_chain_over_unknown_columns_finds_nothing() {
+    let steps = json!({ "steps": [{ "drop": "a" }, { "cast": { "b": "int8" } }, { "pack": { "columns": "c*", "into": "d" } },
+        { "rename": { "e": "f" } }, { "select": "g" }, { "fill_missing": { "with": 1 } }, { "filter": "h" }] });
+    let found = infer(&*stage("preprocess", steps), dataset("data", DatasetType::default()));
+    assert_eq!(found.faults, []);
+    assert_eq!(found.outputs["data"].dataset().unwrap().columns, None);
+}
+
+#[test]
+fn split_makes_a_port_of_every_part() {
+    let params = json!({ "ratios": { "extra": 0.1, "test": 0.2, "train": 0.6, "validation": 0.1 } });
+    let stage = stage("split", params);
+    let ports: Vec<String> = stage.outputs().into_iter().map(|port| port.name).collect();
+    assert_eq!(ports, ["train", "validation", "test", "extra"]);
+    let found = infer(&*stage, dataset("data", images()));
+    assert_eq!(found.faults, []);
+    let test = found.outputs["test"].dataset().unwrap();
+    assert_eq!((test.parts[0].split.as_str(), test.parts[0].part.as_str()), ("here", "test"));
+    let total: u64 = ports.iter().map(|port| found.outputs[port].dataset().unwrap().rows.unwrap()).sum();
+    assert_eq!(total, 1797);
+}
+
+#[test]
+fn split_sizes_sum_to_the_rows() {
+    assert_eq!(sizes(10, &[0.7, 0.15, 0.15]), [7, 2, 1]);
+    assert_eq!(sizes(1797, &[0.7, 0.15, 0.15]), [1258, 270, 269]);
+    assert_eq!(sizes(3, &[0.7, 0.3]), [2, 1]);
+    assert_eq!(sizes(10, &[0.1; 10]), [1; 10]);
+    assert_eq!(sizes(0, &[0.5, 0.5]), [0, 0]);
+    for rows in [1, 7, 99, 1_000_003, u64::from(u32::MAX)] {
+        for shares in [vec![0.3, 0.3, 0.4], vec![0.01, 0.99], vec![1.0 / 3.0; 3]] {
+            assert_eq!(sizes(rows, &shares).iter().sum::<u64>(), rows);
+        }
+    }
+}
+
+#[test]
+fn split_faults() {
+    let halves = json!({ "train": 0.5, "test": 0.5 });
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (json!({ "ratios": { "train": 0.7, "test": 0.2 } }), "split::ratios", "ratios"),
+        (json!({ "ratios": { "train": 0.7, "test": 0.4 } }), "split::ratios", "ratios"),
+        (json!({ "ratios": { "train": 1.0, "test": 0.0 } }), "split::ratio", "ratios.test"),
+        (json!({ "ratios": { "train": 1.0 } }), "split::one_part", "ratios"),
+        (json!({ "ratios": { "my part": 0.5, "test": 0.5 } }), "split::part_name", "ratios.my part"),
+        (json!({ "ratios": halves, "stratify": "lable" }), "data::unknown_column", "stratify"),
+        (json!({ "ratios": halves, "stratify": "image" }), "split::stratify_type", "stratify"),
+        (json!({ "ratios": { "train": 0.9999, "test": 0.0001 } }), "split::empty_part", "ratios.test"),
+    ];
+    for (params, code, route) in cases {
+        only(faults("split", params, dataset("data", images())), code, route);
+    }
+    let few = DatasetType { rows: Some(15), ..images() };
+    let rare = faults("split", json!({ "ratios": halves, "stratify": "label" }), dataset("data", few));
+    assert!(!only(rare, "split::rare_classes", "stratify").is_error());
+}
+
+#[test]
+fn split_within_rounding_is_sound() {
+    let thirds = json!({ "ratios": { "a": 0.1, "b": 0.2, "c": 0.7 }, "stratify": "label" });
+    assert_eq!(faults("split", thirds, dataset("data", images())), []);
+}
+
+#[test]
+fn command_ports_are_named_after_files() {
+    let params = json!({
+        "run": "x",
+        "outs": ["out/features.parquet", "a/features.csv", { "path": "plots/", "kind": "file" }, ".hidden.json",
+                 { "path": "2024 é.tar.gz", "kind": "dataset" }, { "path": "m/scores.json", "kind": "metrics" }],
+    });
+    let stage = stage("command", params);
+    let ports: Vec<(String, ArtifactKind, bool)> =
+        stage.outputs().into_iter().map(|port| (port.name, port.kind, port.tree)).collect();
+    assert_eq!(
+        ports,
+        [
+            ("features".into(), ArtifactKind::File, false),
+            ("features_2".into(), ArtifactKind::File, false),
+            ("plots".into(), ArtifactKind::Directory, true),
+            ("hidden".into(), ArtifactKind::File, false),
+            ("_2024__".into(), ArtifactKind::Dataset, false),
+            ("scores".into(), ArtifactKind::Metrics, false),
+        ]
+    );
+    let found = infer(&*stage, no_inputs());
+    assert_eq!(found.faults, []);
+    assert_eq!(found.outputs["_2024__"], ArtifactType::unknown_dataset());
+}
+
+#[test]
+fn command_roles_hold_the_names_a_program_opens() {
+    let swapped = |deps: Value| -> Vec<String> {
+        stage("command", json!({ "run": "x", "deps": deps })).files().into_iter().map(|file| file.role).collect()
+    };
+    assert_eq!(swapped(json!(["./a.csv", "b//c"])), ["dep:a.csv", "dep:b/c"]);
+}
+
+#[test]
+fn command_faults() {
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (json!({ "run": " \n" }), "command::empty", "run"),
+        (json!({ "run": "x", "env": ["A", "B=1"] }), "command::env_name", "env[1]"),
+        (json!({ "run": "x", "deps": [""] }), "command::path", "deps[0]"),
+        (json!({ "run": "x", "outs": [""] }), "command::path", "outs[0]"),
+        (json!({ "run": "x", "outs": ["a", "./a"] }), "command::outs_overlap", "outs[1]"),
+        (
+            json!({ "run": "x", "outs": ["a/b", { "path": "a", "kind": "directory" }] }),
+            "command::outs_overlap",
+            "outs[1].path",
+        ),
+        (json!({ "run": "x", "deps": ["a"], "outs": ["./a"] }), "command::reads_its_output", "outs[0]"),
+        (json!({ "run": "cat $INPUT_DATA ${INPUT_DTAA}" }), "command::unknown_input", "run"),
+    ];
+    for (params, code, route) in cases {
+        only(faults("command", params, dataset("data", images())), code, route);
+    }
+    let twice: Types = datasets([("a-b", images()), ("A_b", images())]);
+    only(faults("command", json!({ "run": "x" }), twice), "command::input_name", "inputs.a-b");
+}
+
+#[test]
+fn casts_follow_the_types_of_values() {
+    use DType::{Binary, Bool, Date, Datetime, Float32, Int64, String, UInt8};
+    let castable = |from: DType, to: DType| catalog::steps::castable(&Column::new("x", from), to).is_ok();
+    for (from, to, expected) in [
+        (Int64, Float32, true),
+        (Bool, UInt8, true),
+        (String, Date, true),
+        (Date, Datetime, true),
+        (Date, Int64, false),
+        (Int64, Date, false),
+        (Binary, String, true),
+        (Binary, Int64, false),
+        (Int64, Binary, false),
+        (Datetime, String, true),
+    ] {
+        assert_eq!(castable(from, to), expected, "{from:?} to {to:?}");
+    }
+    let tensor = shaped(Column::new("x", Float32), &[2]);
+    assert!(catalog::steps::castable(&tensor, UInt8).is_ok());
+    assert!(catalog::steps::castable(&tensor, String).is_err());
+}
