@@ -115,10 +115,24 @@ pub fn digest_all(
     stage: &PlannedStage,
     output: impl Fn(StageId, u32) -> Option<Digest>,
 ) -> Result<Vec<Digested>, Vec<Fault>> {
+    digest_some(store, root, stage, output, |_| true)
+}
+
+/// [`digest_all`] for those of the stage's files (by index) that are `wanted`.
+pub(crate) fn digest_some(
+    store: &Store,
+    root: &Path,
+    stage: &PlannedStage,
+    output: impl Fn(StageId, u32) -> Option<Digest>,
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Vec<Digested>, Vec<Fault>> {
     let here = Route::stage(&stage.name);
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for (index, file) in stage.files.iter().enumerate() {
         let index = index as u32;
+        if !wanted(index) {
+            continue;
+        }
         let writer = stage.written.iter().find(|written| written.file == index && written.exact);
         if let Some(digest) = writer.and_then(|written| output(written.from, written.output)) {
             let shown = normalise(&file.path, root);

@@ -23,7 +23,7 @@ pub struct StageId(pub u32);
 
 /// A pipeline that has been proved as far as it can be.
 pub struct Plan {
-    /// What it was made from.
+    /// What it was made from. The stages' parameters have moved on: [`PlannedStage::params`] has them after defaults.
     pub spec: PipelineSpec,
     /// In topological order.
     pub stages: Vec<PlannedStage>,
@@ -115,8 +115,8 @@ pub struct PlannedInput {
 /// Proves a pipeline as far as it can be proved before anything runs, and orders it.
 ///
 /// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know; changes nothing.
-pub fn plan(spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
-    let Sealed { mut drafts, order, mut faults } = seal(&spec, registry);
+pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
+    let Sealed { mut drafts, order, mut faults } = seal(&mut spec, registry);
     devices(&spec, &mut faults);
     let sources_there = sources(&spec, &drafts, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);

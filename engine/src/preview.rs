@@ -88,7 +88,14 @@ fn look(
     });
     let inputs: Vec<KeyedInput> = inputs.collect();
     // A file above which something would run is not what it will be.
-    let found = files::digest_all(store, root, stage, |id, port| output(id, port as usize).map(|blob| blob.digest));
+    let settled = because.is_empty();
+    let found = files::digest_some(
+        store,
+        root,
+        stage,
+        |id, port| output(id, port as usize).map(|blob| blob.digest),
+        |file| settled || !stage.written.iter().any(|written| written.file == file),
+    );
     let resolved = Resolved {
         inputs,
         files: found.iter().flatten().map(files::Digested::keyed).collect(),
@@ -96,7 +103,7 @@ fn look(
     };
     let manifest = describe(stage, &resolved);
     let last = store.last(&stage.name).ok().flatten();
-    if found.is_err() && because.is_empty() {
+    if found.is_err() && settled {
         // What cannot be read now is put back, or reported, when the run comes to it.
         because = stage.written.iter().map(|written| written.from).collect();
         because.dedup();

@@ -66,8 +66,13 @@ impl Faults {
 const NEAREST_EFFORT: usize = 2_000_000;
 
 /// Resolves everything that can be resolved without looking at a file.
-pub(crate) fn seal<'a>(spec: &PipelineSpec, registry: &'a Registry) -> Sealed<'a> {
+pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Sealed<'a> {
     let mut faults = Faults::default();
+    let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(spec.stages.len());
+    for (position, stage) in spec.stages.iter_mut().enumerate() {
+        drafts.push(draft(position as u32, stage, registry, &mut faults));
+    }
+    let spec = &*spec;
     let mut names: HashMap<&str, u32> = HashMap::with_capacity(spec.stages.len());
     for (position, stage) in spec.stages.iter().enumerate() {
         if names.insert(&stage.name, position as u32).is_some() {
@@ -79,10 +84,6 @@ pub(crate) fn seal<'a>(spec: &PipelineSpec, registry: &'a Registry) -> Sealed<'a
                     .at_key(Route::stage(&stage.name)),
             );
         }
-    }
-    let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(spec.stages.len());
-    for (position, stage) in spec.stages.iter().enumerate() {
-        drafts.push(draft(position as u32, stage, registry, &mut faults));
     }
     let mut resolver = Resolver { spec, names, effort: NEAREST_EFFORT };
     for position in 0..spec.stages.len() as u32 {
@@ -107,7 +108,7 @@ pub(crate) fn seal<'a>(spec: &PipelineSpec, registry: &'a Registry) -> Sealed<'a
     Sealed { drafts, order, faults }
 }
 
-fn draft<'a>(position: u32, spec: &StageSpec, registry: &'a Registry, faults: &mut Faults) -> Draft<'a> {
+fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults: &mut Faults) -> Draft<'a> {
     let mut draft = Draft {
         kind: registry.get(&spec.kind),
         stage: None,
@@ -126,7 +127,7 @@ fn draft<'a>(position: u32, spec: &StageSpec, registry: &'a Registry, faults: &m
         faults.add(position, fault.at(here.join("kind")));
         return draft;
     };
-    match kind.stage(spec.params.clone()) {
+    match kind.stage(std::mem::take(&mut spec.params)) {
         Ok(stage) => {
             let ports: Vec<&str> = spec.inputs.iter().map(|(port, _)| port.as_str()).collect();
             draft.inputs = stage.inputs(&ports);
