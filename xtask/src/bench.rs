@@ -1,74 +1,102 @@
-//! Benchmarks, each beside its peer in one run. Ratios travel between machines, times do not.
+//! Measuring beside a peer, in one run on one machine.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::Subcommand;
 use serde_json::Value;
 
-use crate::build::{cargo, workspace};
-use crate::failure::{Failure, Result};
-use crate::{libtorch, python};
+use crate::libtorch::{self, cache_folder};
+use crate::shell::{Done, cargo, failed, failure, output, python, run, target, workspace};
+use crate::wheel::{RUNTIME, TORCH, download, script};
 
-/// What can be measured.
-#[derive(Subcommand)]
-pub enum What {
-    /// Training steps a second of a 64-128-64-10 MLP, batch 64, Adam, one thread: ours and Python PyTorch's.
+#[derive(clap::Subcommand)]
+pub enum Bench {
+    /// Training steps per second of a 64-128-64-10 MLP (batch 64, Adam, one thread) beside Python's PyTorch.
     Training {
-        /// Steps of one repeat.
-        #[arg(long, default_value_t = 3000)]
+        /// Steps per repeat.
+        #[arg(long, default_value_t = 4000)]
         steps: u32,
-        /// Repeats of each, alternating; the best counts.
+        /// Repeats, taken in turns; the fastest counts.
         #[arg(long, default_value_t = 5)]
         repeats: u32,
     },
 }
 
-/// Measures.
-///
-/// # Errors
-/// When a build, an environment or a program fails.
-pub fn run(what: &What) -> Result<()> {
+/// Runs a benchmark and prints both sides and the ratio.
+pub fn bench(what: &Bench) -> Done {
     match what {
-        What::Training { steps, repeats } => training(*steps, *repeats),
+        Bench::Training { steps, repeats } => training(*steps, *repeats),
     }
 }
 
-/// Ours and the peer take turns, so that a busy moment of the machine hits both.
-fn training(steps: u32, repeats: u32) -> Result<()> {
-    let torch = libtorch::setup(false, false)?;
-    let mut build = cargo(&torch);
-    build.args(["build", "--release", "--package", "stages-torch", "--example", "bench_training"]);
-    crate::build::run(&mut build, "the build")?;
-    let ours = crate::build::target().join("release/examples/bench_training");
-    let peer = python::environment("torch-2.13.0", &["torch==2.13.0", "numpy"])?;
-    let script = workspace().join("bench/peers/training.py");
+fn training(steps: u32, repeats: u32) -> Done {
+    let libtorch = libtorch::ready()?;
+    run(cargo(Some(&libtorch.root)).args(["build", "--release", "-p", "stages-torch", "--example", "bench_training"]))?;
+    let peer = peer()?;
     let steps = steps.to_string();
-    let (mut best_ours, mut best_peer) = (0.0_f64, 0.0_f64);
+    let measure = |command: &mut Command| -> Done<Value> {
+        // One thread on both sides, in the environment as in the programs.
+        let said = output(
+            command.args(["--steps", &steps, "--repeats", "1"]).env("OMP_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1"),
+        )?;
+        let line = said.lines().last().unwrap_or_default();
+        serde_json::from_str(line).map_err(|_| failure(format!("the benchmark said `{line}`, not JSON")))
+    };
+    let rate =
+        |value: &Value, name: &str| value[name].as_f64().ok_or_else(|| failure(format!("no `{name}` in the answer")));
+    let (mut ours, mut plain, mut fused) = (0.0f64, 0.0f64, 0.0f64);
     for repeat in 1..=repeats {
-        let ours = measure(Command::new(&ours).args(["--steps", &steps, "--repeats", "1"]))?;
-        let peer = measure(Command::new(&peer).arg(&script).args(["--steps", &steps]))?;
-        println!("repeat {repeat}: ours {ours:.0} steps/s, PyTorch {peer:.0} steps/s");
-        (best_ours, best_peer) = (best_ours.max(ours), best_peer.max(peer));
+        // In turns: what slows the machine down meets both.
+        let one = measure(&mut Command::new(target().join("release/examples/bench_training")))?;
+        let two = measure(Command::new(&peer).arg(workspace().join("bench/peers/training.py")))?;
+        let rates =
+            (rate(&one, "steps_per_second")?, rate(&two, "steps_per_second")?, rate(&two, "steps_per_second_fused")?);
+        println!("{repeat}: ours {:7.0} steps/s   PyTorch {:7.0}, fused {:7.0}", rates.0, rates.1, rates.2);
+        (ours, plain, fused) = (ours.max(rates.0), plain.max(rates.1), fused.max(rates.2));
     }
-    println!("best: ours {best_ours:.0} steps/s, PyTorch {best_peer:.0} steps/s, ratio {:.2}", best_ours / best_peer);
+    println!(
+        "best of {repeats}: ours {ours:.0} steps/s, PyTorch {TORCH} {plain:.0}: {:.2} times as fast",
+        ours / plain
+    );
+    println!("        with PyTorch's fused Adam {fused:.0}: {:.2} times as fast", ours / fused);
     Ok(())
 }
 
-fn measure(command: &mut Command) -> Result<f64> {
-    let output = command
-        .env("OMP_NUM_THREADS", "1")
-        .output()
-        .map_err(|error| Failure::io("a benchmark could not start", &error))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str::<Value>(last)
-        .ok()
-        .and_then(|value| value.get("steps_per_second")?.as_f64())
-        .filter(|_| output.status.success())
-        .ok_or_else(|| {
-            Failure::new(
-                format!("a benchmark gave no result: {text}{}", String::from_utf8_lossy(&output.stderr)),
-                "run it by hand to see more",
-            )
-        })
+/// The Python of an environment in which `import torch` works, made once.
+fn peer() -> Done<PathBuf> {
+    let cache = cache_folder()?;
+    let folder = cache.join(format!("peer-torch-{TORCH}"));
+    let python_there = folder.join("bin/python");
+    let works = |python: &Path| {
+        let check = format!("import torch; assert torch.__version__.startswith('{TORCH}')");
+        output(Command::new(python).args(["-c", &check]).env_remove("PYTHONPATH")).map(|_| ())
+    };
+    if works(&python_there).is_ok() {
+        return Ok(python_there);
+    }
+    println!("making the peer's environment in `{}`, once", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(failed("remove", &folder))?;
+    }
+    run(Command::new(python()?).args(["-m", "venv"]).arg(&folder))?;
+    // Torch and CUDA's two runtime libraries without the gigabytes they would bring, and the small pure-Python rest.
+    let wheels = cache.join("peer-wheels");
+    let torch = format!("torch=={TORCH}");
+    let paths = download(&[&torch, RUNTIME[0], RUNTIME[1]], &wheels, None, false)?;
+    let purelib = "import sysconfig; print(sysconfig.get_paths()['purelib'])";
+    let packages = output(Command::new(&python_there).args(["-c", purelib]))?;
+    let mut arguments = vec!["unpack".to_owned(), "python".to_owned(), packages.trim().to_owned()];
+    arguments.extend(paths.iter().map(|path| path.to_string_lossy().into_owned()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if !script(&arguments)?.status().map_err(failed("unpack into", &folder))?.success() {
+        return Err(failure("the wheels could not be unpacked").help("is there space left on the disk?"));
+    }
+    run(Command::new(&python_there)
+        .args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"])
+        .args(["filelock", "typing_extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools", "numpy"])
+        .env_remove("PYTHONPATH"))?;
+    works(&python_there)?;
+    fs::remove_dir_all(&wheels).map_err(failed("remove", &wheels))?;
+    Ok(python_there)
 }

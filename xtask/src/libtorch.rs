@@ -1,369 +1,221 @@
-//! libtorch 2.13 in a per-user cache, from PyTorch's own wheels.
+//! Set-up: libtorch, once, into the user's cache.
 //!
-//! The CPU build needs four of the wheel's libraries and, because `libtorch_cpu.so` of a CUDA wheel asks for them,
-//! CUDA's run-time and profiling libraries, which it finds by its own relative rpath. Everything is unpacked beside its
-//! final place and renamed there, last of all with a stamp that lists every file: an interrupted set-up is noticed
-//! and finished by the next one, whole wheels are not fetched twice.
+//! ```text
+//! ~/.cache/pipeline/
+//!   wheels/                      downloads, kept until the unpacking is done
+//!   libtorch-2.13.0-cpu/         what was unpacked; appears whole, by a rename
+//!     stamp.json                 size, time and sha256 of every file
+//!     torch/{lib,include,share}  what `LIBTORCH` names
+//!     nvidia/cu13/lib            beside it, where the libraries' own rpaths look
+//! ```
+//!
+//! The wheels of PyPI hold the same libraries as the archives of pytorch.org, and come through whatever mirror pip is set up
+//! for. A CPU build keeps only what needs no GPU: `libtorch.so` becomes a linker script for `libtorch_cpu.so`.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::failure::{Failure, Result};
-use crate::python;
+use crate::existing::{Found, Unfit, active, look};
+use crate::shell::{Done, failed, failure, output, run, workspace};
+use crate::wheel::{RUNTIME, TORCH, cuda_requirements, download, script};
 
-/// The version `tch` links.
-pub const VERSION: &str = "2.13.0";
+/// The wheels are made for Python versions, their libraries are not: any one will do.
+const WHEEL_PYTHON: &str = "3.12";
 
-/// (requirement, SHA-256 of its wheel for x86_64 Linux)
-const WHEELS: [(&str, &str); 3] = [
-    ("torch==2.13.0", "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7"),
-    ("nvidia-cuda-runtime==13.0.96", "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
-    ("nvidia-cuda-cupti==13.0.85", "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
-];
-
-/// What a CPU build keeps of `torch/lib`.
-const CPU_LIBRARIES: [&str; 4] = ["libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libtorch_global_deps.so"];
-
-/// What was installed: relative path to size and digest. Written last.
-#[derive(Serialize, Deserialize)]
-struct Stamp {
-    version: String,
-    files: BTreeMap<String, (u64, String)>,
+#[derive(clap::Args, Default)]
+pub struct Setup {
+    /// The build for CUDA (several gigabytes) instead of the one for CPUs.
+    #[arg(long)]
+    cuda: bool,
+    /// Hash every installed file again instead of comparing sizes and times.
+    #[arg(long)]
+    verify: bool,
 }
 
-/// Where this user's things are kept.
-///
-/// # Errors
-/// When there is no home folder.
-pub fn cache_folder() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    base.map(|base| base.join("pipeline"))
-        .ok_or_else(|| Failure::new("there is no home folder to keep libtorch in", "set HOME or XDG_CACHE_HOME"))
-}
-
-/// Makes sure libtorch is there, and tells cargo where. Returns the folder for `LIBTORCH`.
-///
-/// # Errors
-/// No network, no Python, a full disk, an unsupported machine: each with what to do.
-pub fn setup(cuda: bool, verify: bool) -> Result<PathBuf> {
-    let torch = match existing()? {
-        Some(torch) => torch,
-        None => install(cuda, verify)?,
+/// Finds or installs libtorch and tells cargo where it is.
+pub fn setup(options: &Setup) -> Done<Found> {
+    let found = match existing(options)? {
+        Some(found) => found,
+        None => ours(options)?,
     };
-    tell_cargo(&torch)?;
-    Ok(torch)
+    tell_cargo(&found)?;
+    Ok(found)
 }
 
-/// A libtorch named by `LIBTORCH`, or the PyTorch of the active environment.
-fn existing() -> Result<Option<PathBuf>> {
-    if let Some(folder) = std::env::var_os("LIBTORCH").map(PathBuf::from) {
-        // What set-up wrote comes back through cargo's `[env]`; it is checked like every install of ours.
-        if folder.starts_with(cache_folder()?) {
-            return Ok(None);
-        }
-        let version = version_of(&folder);
-        return match version.as_deref() {
-            Some(version) if version.starts_with(VERSION) => {
-                eprintln!("libtorch {version} at {} (LIBTORCH)", folder.display());
-                Ok(Some(folder))
+/// Finds or installs libtorch as the tasks need it that build and run.
+pub fn ready() -> Done<Found> {
+    setup(&Setup::default())
+}
+
+/// The folder for everything of ours that outlives a checkout.
+pub fn cache_folder() -> Done<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Ok(cache.ok_or_else(|| failure("neither XDG_CACHE_HOME nor HOME is set"))?.join("pipeline"))
+}
+
+fn existing(options: &Setup) -> Done<Option<Found>> {
+    let cache = cache_folder()?;
+    let told = told();
+    // Cargo sets what we have told it; then it is not the user's word.
+    let named = env::var_os("LIBTORCH").map(PathBuf::from).filter(|root| !root.as_os_str().is_empty());
+    if let Some(root) = named.filter(|root| !root.starts_with(&cache)) {
+        match look(&root) {
+            Ok(found) if options.cuda && !found.cuda => {
+                return Err(failure(format!("LIBTORCH names `{}`, which is not built for CUDA", root.display()))
+                    .help("unset LIBTORCH to have one installed, or leave out `--cuda`"));
             }
-            Some(version) => Err(Failure::new(
-                format!("LIBTORCH names version {version}, this project links {VERSION}"),
-                format!("name a libtorch {VERSION}, or unset LIBTORCH to have one installed"),
-            )),
-            None => Err(Failure::new(
-                format!("LIBTORCH is `{}`, where there is no libtorch", folder.display()),
-                "it holds `lib` and `include`; unset LIBTORCH to have one installed",
-            )),
-        };
-    }
-    for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-        let Some(environment) = std::env::var_os(variable).map(PathBuf::from) else { continue };
-        let code =
-            "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
-        let Some(found) = python::eval(&environment.join("bin/python"), code).filter(|found| !found.is_empty()) else {
-            continue;
-        };
-        let folder = PathBuf::from(found);
-        if version_of(&folder).is_some_and(|version| version.starts_with(VERSION)) {
-            eprintln!("using the PyTorch {VERSION} of the active environment, {}", folder.display());
-            return Ok(Some(folder));
+            Ok(found) => return Ok(Some(found)),
+            // What was found in an environment that is gone by now.
+            Err(_) if told.as_ref() == Some(&root) => {}
+            Err(unfit) => {
+                let why = match unfit {
+                    Unfit::Lacks(file) => format!("has no `{file}`"),
+                    Unfit::Version(version) => format!("is version {version}, not {TORCH}"),
+                };
+                return Err(failure(format!("LIBTORCH names `{}`, which {why}", root.display()))
+                    .help(format!("unset LIBTORCH to have {TORCH} installed, or name a libtorch or PyTorch {TORCH}")));
+            }
         }
     }
-    Ok(None)
+    Ok(active().filter(|found| found.cuda || !options.cuda))
 }
 
-/// The version of a libtorch or of an installed PyTorch.
-fn version_of(folder: &Path) -> Option<String> {
-    if !folder.join("lib").is_dir() || !folder.join("include").is_dir() {
-        return None;
+/// The installation in the cache, made or repaired where needed.
+fn ours(options: &Setup) -> Done<Found> {
+    if !cfg!(target_os = "linux") {
+        return Err(failure(format!("libtorch {TORCH} is installed by itself on Linux only"))
+            .help("install PyTorch 2.13 and set LIBTORCH to its `torch` folder"));
     }
-    if let Ok(version) = fs::read_to_string(folder.join("build-version")) {
-        return Some(version.trim().to_owned());
+    let cache = cache_folder()?;
+    // What was set up for CUDA serves afterwards too, without asking for it again.
+    let cuda_folder = cache.join(format!("libtorch-{TORCH}-cuda"));
+    let told_cuda = told().is_some_and(|root| root.starts_with(&cuda_folder));
+    let flavour = if options.cuda || told_cuda { "cuda" } else { "cpu" };
+    let folder = cache.join(format!("libtorch-{TORCH}-{flavour}"));
+    fs::create_dir_all(&cache).map_err(failed("create folder", &cache))?;
+    // One at a time; a second set-up waits and then finds the work done.
+    let lock = File::create(cache.join("setup.lock")).map_err(failed("write", &cache))?;
+    if lock.try_lock().is_err() {
+        eprintln!("waiting for another set-up to finish");
+        lock.lock().map_err(failed("lock", &cache))?;
     }
-    let text = fs::read_to_string(folder.join("version.py")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("__version__"))?;
-    line.split('\'').nth(1).map(str::to_owned)
-}
-
-fn install(cuda: bool, verify: bool) -> Result<PathBuf> {
-    if !(cfg!(target_os = "linux") && cfg!(target_arch = "x86_64")) {
-        return Err(Failure::new(
-            "libtorch can be installed by itself on x86_64 Linux only",
-            format!(
-                "install PyTorch {VERSION} with pip and run `LIBTORCH=/path/to/site-packages/torch cargo xtask setup`"
-            ),
-        ));
-    }
-    let base = cache_folder()?;
-    let flavour = if cuda { "cuda" } else { "cpu" };
-    let folder = base.join(format!("libtorch-{VERSION}-{flavour}"));
-    let torch = folder.join("torch");
-    match check(&folder, verify) {
-        Ok(()) => {
-            eprintln!("libtorch {VERSION} ({flavour}) is installed at {}", torch.display());
-            return Ok(torch);
-        }
-        Err(Some(what)) => eprintln!("the installed libtorch is not whole ({what}); installing it again"),
-        Err(None) => {}
-    }
-    let wheels = base.join("wheels");
-    fs::create_dir_all(&wheels)
-        .map_err(|error| Failure::io(format!("`{}` cannot be made", wheels.display()), &error))?;
-    let python = python::find()?;
-    fetch(&python, &wheels)?;
-    let partial = base.join(format!("libtorch-{VERSION}-{flavour}.partial"));
-    remove(&partial)?;
-    let mut files: Vec<PathBuf> = Vec::new();
-    for (requirement, _) in WHEELS {
-        files.push(wheel_of(&wheels, requirement)?);
-    }
-    unpack(&python, &files, &partial)?;
-    if cuda {
-        let more = partial.join(format!("torch-{VERSION}.dist-info/METADATA"));
-        let metadata =
-            fs::read_to_string(&more).map_err(|error| Failure::io("torch's metadata cannot be read", &error))?;
-        let folder = base.join("wheels-cuda");
-        unpack(&python, &fetch_cuda(&python, &cuda_requirements(&metadata), &folder)?, &partial)?;
-    } else {
-        keep_cpu(&partial.join("torch"))?;
-    }
-    trim(&partial.join("torch"))?;
-    let stamp = Stamp { version: VERSION.into(), files: listing(&partial)? };
-    let text = serde_json::to_string_pretty(&stamp).unwrap_or_default();
-    fs::write(partial.join("stamp.json"), text).map_err(|error| Failure::io("the stamp cannot be written", &error))?;
-    remove(&folder)?;
-    fs::rename(&partial, &folder).map_err(|error| Failure::io("the finished folder cannot be put in place", &error))?;
-    // The wheels have done their work: half a gigabyte.
-    remove(&wheels)?;
-    remove(&base.join("wheels-cuda"))?;
-    eprintln!("libtorch {VERSION} ({flavour}) is installed at {}", torch.display());
-    Ok(torch)
-}
-
-/// Fetches the pinned wheels; pip checks their digests and leaves whole ones alone.
-fn fetch(python: &Path, wheels: &Path) -> Result<()> {
-    let list = wheels.join("requirements.txt");
-    let text: String =
-        WHEELS.iter().map(|(requirement, digest)| format!("{requirement} --hash=sha256:{digest}\n")).collect();
-    fs::write(&list, text).map_err(|error| Failure::io(format!("`{}` cannot be written", list.display()), &error))?;
-    eprintln!("fetching libtorch {VERSION}: three wheels, 540 MB");
-    let (folder, list) = (wheels.display().to_string(), list.display().to_string());
-    // One wheel for every machine, whatever its Python: only libraries and headers are used.
-    let mut args = vec!["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--require-hashes"];
-    args.extend(["--retries", "10", "--timeout", "60", "--only-binary=:all:", "--python-version", "3.11"]);
-    args.extend(["--implementation", "cp", "--abi", "cp311", "--abi", "none"]);
-    for platform in PLATFORMS {
-        args.extend(["--platform", platform]);
-    }
-    args.extend(["--dest", &folder, "--requirement", &list]);
-    python::run(python, &args, || fetch_failed("libtorch could not be fetched"))
-}
-
-const PLATFORMS: [&str; 5] = [
-    "manylinux_2_28_x86_64",
-    "manylinux_2_27_x86_64",
-    "manylinux_2_25_x86_64",
-    "manylinux_2_17_x86_64",
-    "manylinux2014_x86_64",
-];
-
-fn fetch_failed(what: &str) -> Failure {
-    Failure::new(
-        what,
-        format!(
-            "what pip says stands above. Without a network: copy `{}` from a machine that has it, or name an existing PyTorch {VERSION} with `LIBTORCH=/path/to/site-packages/torch`. What was fetched whole is kept; run this again to go on",
-            cache_folder().map(|folder| folder.display().to_string()).unwrap_or_default()
-        ),
-    )
-}
-
-/// What torch's own metadata asks for on Linux, as far as it is libraries.
-fn cuda_requirements(metadata: &str) -> Vec<String> {
-    metadata
-        .lines()
-        .filter_map(|line| line.strip_prefix("Requires-Dist: "))
-        .filter(|line| line.starts_with("nvidia-") || line.starts_with("cuda-toolkit"))
-        .map(|line| line.split(';').next().unwrap_or(line).trim().to_owned())
-        .collect()
-}
-
-fn fetch_cuda(python: &Path, requirements: &[String], folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder)
-        .map_err(|error| Failure::io(format!("`{}` cannot be made", folder.display()), &error))?;
-    eprintln!("fetching CUDA's libraries: about 3 GB");
-    let shown = folder.display().to_string();
-    let mut args = vec!["-m", "pip", "download", "--disable-pip-version-check", "--retries", "10", "--timeout", "60"];
-    args.extend([
-        "--only-binary=:all:",
-        "--python-version",
-        "3.11",
-        "--implementation",
-        "cp",
-        "--abi",
-        "cp311",
-        "--abi",
-        "none",
-    ]);
-    for platform in PLATFORMS {
-        args.extend(["--platform", platform]);
-    }
-    args.extend(["--dest", &shown]);
-    args.extend(requirements.iter().map(String::as_str));
-    python::run(python, &args, || fetch_failed("CUDA's libraries could not be fetched"))?;
-    let entries = fs::read_dir(folder).map_err(|error| Failure::io("the wheels cannot be listed", &error))?;
-    Ok(entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "whl"))
-        .collect())
-}
-
-/// The wheel of a pinned requirement.
-fn wheel_of(wheels: &Path, requirement: &str) -> Result<PathBuf> {
-    let prefix = requirement.replace("==", "-").replace("nvidia-cuda-", "nvidia_cuda_");
-    let entries = fs::read_dir(wheels).map_err(|error| Failure::io("the wheels cannot be listed", &error))?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
-        .ok_or_else(|| Failure::new(format!("the wheel of {requirement} is not where pip put it"), "run this again"))
-}
-
-/// Unpacks wheels side by side. Python's zipfile refuses entries that leave the folder.
-fn unpack(python: &Path, wheels: &[PathBuf], folder: &Path) -> Result<()> {
-    let shown = folder.display().to_string();
-    for wheel in wheels {
-        let name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        eprintln!("unpacking {name}");
-        let path = wheel.display().to_string();
-        python::run(python, &["-m", "zipfile", "-e", &path, &shown], || {
-            // A damaged wheel must be fetched again.
-            let _ = fs::remove_file(wheel);
-            Failure::new(
-                format!("{name} cannot be unpacked"),
-                "is there room on the disk? 2 GB are needed while unpacking; then run this again",
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// Keeps what a CPU build loads, and a linker script where programs ask for `-ltorch`.
-fn keep_cpu(torch: &Path) -> Result<()> {
-    let lib = torch.join("lib");
-    let entries = fs::read_dir(&lib).map_err(|error| Failure::io("torch/lib cannot be listed", &error))?;
-    for entry in entries.flatten() {
-        if !CPU_LIBRARIES.iter().any(|kept| entry.file_name() == *kept) {
-            remove(&entry.path())?;
+    match intact(&folder) {
+        Ok(()) if !options.verify => {}
+        Ok(()) => run(script(&["verify", &folder.to_string_lossy()])?.current_dir("/")).map_err(|failure| {
+            // The next set-up makes it anew.
+            let _ = fs::remove_file(folder.join("stamp.json"));
+            failure.help("run `cargo xtask setup` to install it anew")
+        })?,
+        Err(why) => {
+            if folder.exists() {
+                eprintln!("`{}` {why}: installing it anew", folder.display());
+            }
+            install(flavour, &cache, &folder)?;
         }
     }
-    let script = "INPUT(AS_NEEDED(libtorch_cpu.so))\n";
-    fs::write(lib.join("libtorch.so"), script)
-        .map_err(|error| Failure::io("the linker script cannot be written", &error))
+    look(&folder.join("torch")).map_err(|unfit| failure(format!("`{}` is not libtorch: {unfit:?}", folder.display())))
 }
 
-/// Only libraries, headers and the version are of use; the Python code is not.
-fn trim(torch: &Path) -> Result<()> {
-    let entries = fs::read_dir(torch).map_err(|error| Failure::io("torch cannot be listed", &error))?;
-    for entry in entries.flatten() {
-        if !["lib", "include", "share", "version.py"].iter().any(|kept| entry.file_name() == *kept) {
-            remove(&entry.path())?;
+fn install(flavour: &str, cache: &Path, folder: &Path) -> Done {
+    let wheels = cache.join("wheels");
+    println!("installing libtorch {TORCH} for {flavour} into `{}`, once", folder.display());
+    let torch = format!("torch=={TORCH}");
+    let mut paths = download(&[&torch, RUNTIME[0], RUNTIME[1]], &wheels, Some(WHEEL_PYTHON), false)?;
+    if flavour == "cuda" {
+        let main =
+            paths.iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("torch-")));
+        let main = main.ok_or_else(|| failure("pip did not download torch"))?;
+        let needed = cuda_requirements(&metadata(main)?);
+        let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+        paths = download(&needed, &wheels, Some(WHEEL_PYTHON), true)?;
+    }
+    // Unpacked aside and renamed: under its name it is always whole.
+    let fresh = cache.join(format!("unpacking-{flavour}"));
+    remove(&fresh)?;
+    let mut arguments = vec!["unpack".to_owned(), flavour.to_owned(), fresh.to_string_lossy().into_owned()];
+    arguments.extend(paths.iter().map(|path| path.to_string_lossy().into_owned()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let unpacked = script(&arguments)?.status().map_err(failed("unpack into", &fresh))?;
+    if !unpacked.success() {
+        remove(&fresh)?;
+        remove(&wheels)?;
+        return Err(failure("the downloaded wheels could not be unpacked").help(format!(
+            "they were removed; is there space left on the disk of `{}`? Run this again",
+            cache.display()
+        )));
+    }
+    let old = cache.join(format!("replaced-{flavour}"));
+    remove(&old)?;
+    if folder.exists() {
+        fs::rename(folder, &old).map_err(failed("rename", folder))?;
+    }
+    fs::rename(&fresh, folder).map_err(failed("rename", &fresh))?;
+    remove(&old)?;
+    remove(&wheels)
+}
+
+/// The METADATA of a wheel.
+fn metadata(wheel: &Path) -> Done<String> {
+    let program = "import sys, zipfile; w = zipfile.ZipFile(sys.argv[1]); \
+                   print(w.read(next(n for n in w.namelist() if n.endswith('.dist-info/METADATA'))).decode())";
+    output(std::process::Command::new(crate::shell::python()?).args(["-c", program]).arg(wheel))
+}
+
+/// Whether everything the stamp names is there with the size and time it had; the error says what is not.
+fn intact(folder: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(folder.join("stamp.json")).map_err(|_| "is not finished".to_owned())?;
+    let stamp: Value = serde_json::from_str(&text).map_err(|_| "has a damaged stamp".to_owned())?;
+    let files = stamp["files"].as_object().ok_or("has a damaged stamp")?;
+    for (name, expected) in files {
+        let meta = fs::metadata(folder.join(name)).map_err(|_| format!("has lost `{name}`"))?;
+        let time = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+        let same = expected["size"].as_u64() == Some(meta.len())
+            && expected["mtime_ns"].as_i64().map(i128::from) == Some(time);
+        if !same {
+            return Err(format!("has a changed `{name}`"));
         }
     }
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io(format!("`{}` cannot be removed", path.display()), &error))
-        }
+fn remove(folder: &Path) -> Done {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", folder)(error)),
         _ => Ok(()),
     }
 }
 
-/// Every file with its size and digest.
-fn listing(folder: &Path) -> Result<BTreeMap<String, (u64, String)>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    let failed = |error| Failure::io("the installed files cannot be listed", &error);
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let size = fs::metadata(&path).map_err(failed)?.len();
-            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            files.insert(name, (size, digest(&path).map_err(failed)?));
-        }
-    }
-    Ok(files)
+fn note() -> PathBuf {
+    workspace().join(".cargo/libtorch.toml")
 }
 
-fn digest(path: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path)?;
-    Ok(hasher.finalize().to_hex().to_string())
+/// What cargo was told before.
+fn told() -> Option<PathBuf> {
+    let text = fs::read_to_string(note()).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("LIBTORCH = "))?;
+    serde_json::from_str::<String>(line).ok().map(PathBuf::from)
 }
 
-/// Whether everything the stamp lists is there: sizes always, content when asked. `Err(None)`: nothing is installed.
-fn check(folder: &Path, content: bool) -> std::result::Result<(), Option<String>> {
-    let Ok(text) = fs::read_to_string(folder.join("stamp.json")) else {
-        return Err(folder.exists().then(|| "there is no stamp".into()));
-    };
-    let stamp: Stamp = serde_json::from_str(&text).map_err(|_| Some("the stamp cannot be read".to_owned()))?;
-    if stamp.version != VERSION {
-        return Err(Some(format!("it is version {}", stamp.version)));
+/// Writes `.cargo/libtorch.toml`, which `.cargo/config.toml` includes.
+fn tell_cargo(found: &Found) -> Done {
+    // A TOML basic string and a JSON string agree on everything a path can hold.
+    let root = serde_json::to_string(&found.root.to_string_lossy()).unwrap_or_default();
+    let mut text = format!("# Written by `cargo xtask setup`.\n[env]\nLIBTORCH = {root}\n");
+    if found.root.join("build-version").exists() && found.version.split('+').next() != Some(TORCH) {
+        text.push_str("LIBTORCH_BYPASS_VERSION_CHECK = \"1\"\n");
     }
-    for (name, (size, known)) in &stamp.files {
-        let path = folder.join(name);
-        if fs::metadata(&path).map(|metadata| metadata.len()).ok() != Some(*size) {
-            return Err(Some(format!("{name} is missing or has another size")));
-        }
-        if content && digest(&path).ok().as_ref() != Some(known) {
-            return Err(Some(format!("{name} is damaged")));
-        }
-    }
-    Ok(())
-}
-
-/// Cargo passes `LIBTORCH` on to build scripts; a variable of the user's own wins over it.
-fn tell_cargo(torch: &Path) -> Result<()> {
-    let file = crate::build::workspace().join(".cargo/libtorch.toml");
-    let quoted = serde_json::to_string(&torch.display().to_string()).unwrap_or_default();
-    let text = format!("# Written by `cargo xtask setup`.\n[env]\nLIBTORCH = {quoted}\n");
-    if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+    let path = note();
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
         return Ok(());
     }
-    fs::write(&file, text).map_err(|error| Failure::io(format!("`{}` cannot be written", file.display()), &error))
+    let aside = path.with_extension("toml.new");
+    fs::write(&aside, text).map_err(failed("write", &aside))?;
+    fs::rename(&aside, &path).map_err(failed("rename", &aside))
 }
 
 #[cfg(test)]
@@ -371,34 +223,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_metadata_of_the_cuda_wheel_names_libraries_and_python_packages() {
-        let metadata = "Name: torch\nRequires-Dist: filelock\n\
-            Requires-Dist: cuda-toolkit[cublas,cudart]==13.0.3; platform_system == \"Linux\"\n\
-            Requires-Dist: cuda-bindings<14,>=13.0.3; platform_system == \"Linux\"\n\
-            Requires-Dist: nvidia-cudnn-cu13==9.20.0.48; platform_system == \"Linux\"\n\
-            Requires-Dist: triton==3.7.1; platform_system == \"Linux\"\n";
-        assert_eq!(
-            cuda_requirements(metadata),
-            ["cuda-toolkit[cublas,cudart]==13.0.3", "nvidia-cudnn-cu13==9.20.0.48"]
-        );
-    }
-
-    #[test]
-    fn a_stamp_notices_what_is_missing_cut_or_damaged() {
-        let folder = std::env::temp_dir().join(format!("pipeline-stamp-{}", std::process::id()));
+    fn a_changed_installation_is_noticed() {
+        let folder = env::temp_dir().join(format!("xtask-intact-{}", std::process::id()));
         fs::create_dir_all(folder.join("torch/lib")).unwrap();
         let file = folder.join("torch/lib/libc10.so");
-        assert!(check(&folder, false).unwrap_err().is_some(), "a folder without a stamp is half an install");
-        fs::write(&file, b"library").unwrap();
-        let stamp = Stamp { version: VERSION.into(), files: listing(&folder).unwrap() };
-        fs::write(folder.join("stamp.json"), serde_json::to_string(&stamp).unwrap()).unwrap();
-        assert!(check(&folder, true).is_ok());
-        fs::write(&file, b"LIBRARY").unwrap();
-        assert!(check(&folder, false).is_ok(), "sizes alone do not tell");
-        assert!(check(&folder, true).unwrap_err().unwrap().contains("damaged"));
-        fs::write(&file, b"lib").unwrap();
-        assert!(check(&folder, false).is_err());
+        fs::write(&file, "12345").unwrap();
+        assert_eq!(intact(&folder), Err("is not finished".to_owned()));
+        let meta = fs::metadata(&file).unwrap();
+        let time = meta.mtime() * 1_000_000_000 + meta.mtime_nsec();
+        let stamp =
+            serde_json::json!({ "files": { "torch/lib/libc10.so": { "size": 5, "mtime_ns": time, "sha256": "" } } });
+        fs::write(folder.join("stamp.json"), stamp.to_string()).unwrap();
+        assert_eq!(intact(&folder), Ok(()));
+        fs::write(&file, "1234").unwrap();
+        assert_eq!(intact(&folder), Err("has a changed `torch/lib/libc10.so`".to_owned()));
+        fs::remove_file(&file).unwrap();
+        assert_eq!(intact(&folder), Err("has lost `torch/lib/libc10.so`".to_owned()));
+        fs::write(folder.join("stamp.json"), &stamp.to_string()[..20]).unwrap();
+        assert_eq!(intact(&folder), Err("has a damaged stamp".to_owned()));
         fs::remove_dir_all(&folder).unwrap();
-        assert!(check(&folder, false).unwrap_err().is_none());
     }
 }

@@ -1,21 +1,25 @@
-//! The chores of this repository: set-up, demo, tests, installation, benchmarks.
+//! Set-up, demo, tests, installation, benchmarks: `cargo xtask <task>`.
 //!
-//! Depends on neither libtorch nor the rest of the workspace, so that it builds in seconds on a fresh machine.
+//! Depends on neither libtorch nor the rest of the workspace, so it builds in seconds on a fresh machine.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
-mod build;
-mod failure;
+mod demo;
+mod existing;
+mod install;
 mod libtorch;
-mod python;
+mod schema;
+mod shell;
+mod test;
+mod wheel;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The chores of this repository.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", about = "Set-up, demo, tests, installation, benchmarks")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -23,55 +27,54 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install libtorch 2.13 into a per-user cache (once), so that plain cargo commands work.
-    Setup {
-        /// With CUDA: about 3 GB more.
-        #[arg(long)]
-        cuda: bool,
-        /// Read every installed file again and compare digests.
-        #[arg(long)]
-        verify: bool,
-    },
-    /// Set up, build, run the digits pipeline from an empty store, and run it again.
+    /// Install libtorch once into the user's cache, or find an existing one; plain cargo works afterwards.
+    Setup(libtorch::Setup),
+    /// Build everything and run the digits pipeline from an empty store, then again.
     Demo,
-    /// Set up, build, run every test.
+    /// Set up, build, and run every test.
     Test {
-        /// Given to the test runner.
+        /// Given on to the test runner.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
+        arguments: Vec<String>,
     },
-    /// Build for speed and put the three programs on the PATH.
+    /// Build for release and put the three programs where the shell finds them.
     Install {
-        /// Where: programs go to `bin` below it. Default: cargo's own folder.
+        /// The folder whose `bin` gets the programs; default: cargo's home.
         #[arg(long)]
         root: Option<PathBuf>,
-        /// The build profile: `release` (about 20 minutes on two cores) or `dev` (minutes).
+        /// The profile they are built with.
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Write `schemas/pipeline.schema.json` and the generated parts of the documentation.
-    Schema,
-    /// Measure, beside the peer, in one run.
+    /// Write the JSON Schema of the language to `schemas/pipeline.schema.json`.
+    Schema {
+        /// Only compare; fail when it is not fresh.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure beside a peer, in one run.
     Bench {
-        /// What to measure.
         #[command(subcommand)]
-        what: bench::What,
+        what: bench::Bench,
     },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
-        Task::Setup { cuda, verify } => libtorch::setup(cuda, verify).map(|_| ()),
-        Task::Demo => build::demo(),
-        Task::Test { args } => build::test(&args),
-        Task::Install { root, profile } => build::install(root, &profile),
-        Task::Schema => build::schema(),
-        Task::Bench { what } => bench::run(&what),
+        Task::Setup(setup) => libtorch::setup(&setup).map(|found| println!("libtorch is at {}", found.root.display())),
+        Task::Demo => demo::demo(),
+        Task::Test { arguments } => test::test(&arguments),
+        Task::Install { root, profile } => install::install(root, &profile),
+        Task::Schema { check } => schema::schema(check),
+        Task::Bench { what } => bench::bench(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            eprintln!("error: {}", failure.message);
+            if let Some(help) = failure.help {
+                eprintln!("  help: {}", help.replace('\n', "\n        "));
+            }
             ExitCode::FAILURE
         }
     }
