@@ -29,9 +29,9 @@ pub struct Decision {
 impl Decision {
     /// How many numbers one cell becomes; `None` when the number of distinct values is not known.
     ///
-    /// `identity`: one for each element. `standard`: one for each element, and a scalar column that may have missing cells
-    /// has an indicator more. `one_hot`: one for each value, and one for missing cells when there may be any. A fit
-    /// may see fewer values than the type knows of (see [`Decision::exact`]).
+    /// `identity`: one for each element. `standard`: one for each element, and a scalar column with missing cells has an
+    /// indicator more. `one_hot`: one for each value, and one for missing cells when there are any. What counts is what the fit
+    /// sees, which may be less than the type knows of (see [`Decision::exact`]).
     pub fn width(&self) -> Option<u64> {
         let indicator = u64::from(self.column.nullable);
         match self.encoder {
@@ -45,7 +45,11 @@ impl Decision {
 
     /// Whether [`Decision::width`] is certain before the encoder is fitted.
     pub fn exact(&self) -> bool {
-        self.encoder != Encoder::OneHot
+        match self.encoder {
+            Encoder::OneHot => false,
+            Encoder::Standard => !(self.column.shape.is_empty() && self.column.nullable),
+            Encoder::Identity | Encoder::Auto => true,
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! [`DatasetType`](engine::artifact::DatasetType) as the stage would write it, `columns:` applied as far as the names in it exist
 //! (the caller reports those that do not); `parts` and `sources` are left empty.
 //!
-//! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters, the data set it is about as the input
-//! `data`, no files. The answer is an [`ExpressionType`].
+//! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters (`{"filter": "a > 1"}`), the data set
+//! it is about as the input `data`, no files. The answer is an [`ExpressionType`].
 
 use engine::artifact::{ArtifactType, DType, DatasetType};
 use engine::error::Fault;
@@ -17,7 +17,7 @@ use serde_json::json;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expression {
     /// SQL over the columns of the input `data`.
-    pub expression: String,
+    pub filter: String,
 }
 
 /// What an expression gives.
@@ -44,7 +44,7 @@ pub fn expression(
     let question = Question {
         kind: "preprocess".into(),
         version,
-        params: json!(Expression { expression: text.to_owned() }),
+        params: json!(Expression { filter: text.to_owned() }),
         inputs: [("data".to_owned(), ArtifactType::Dataset(asked))].into(),
         files: Vec::new(),
     };

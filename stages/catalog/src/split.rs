@@ -202,16 +202,15 @@ impl SplitStage {
             });
             return;
         };
-        let categorical = column.shape.is_empty()
-            && (column.dtype.is_integer()
-                || matches!(column.dtype, engine::artifact::DType::String | engine::artifact::DType::Bool));
+        let categorical =
+            column.shape.is_empty() && !column.dtype.is_float() && column.dtype != engine::artifact::DType::Binary;
         if !categorical {
             faults.push(
                 Fault::error(
                     "split::stratify_type",
                     format!("`{name}` is {}, which has no classes", column.type_name()),
                 )
-                .help("stratify by a column of text, integers or true/false")
+                .help("stratify by a column of classes: text, whole numbers or true/false; without `stratify` rows are divided at random")
                 .at(at),
             );
             return;

@@ -31,7 +31,7 @@ pub fn check(step: &Step, at: &Route) -> Vec<Fault> {
         Step::Rename(names) => {
             for (old, new) in names.iter().filter(|(_, new)| new.is_empty()) {
                 faults.push(
-                    Fault::error("data::column_name", format!("`{old}` would lose its name: `{new}` is empty"))
+                    Fault::error("data::empty_name", format!("`{old}` would lose its name: `{new}` is empty"))
                         .help("to remove a column, use `drop`")
                         .at(at.join("rename").join(old.as_str())),
                 );
@@ -40,7 +40,7 @@ pub fn check(step: &Step, at: &Route) -> Vec<Fault> {
         Step::Pack(pack) => {
             if pack.into.is_empty() {
                 faults.push(
-                    Fault::error("data::column_name", "the packed column has no name")
+                    Fault::error("data::empty_name", "the packed column has no name")
                         .help("name it, for example `into: image`")
                         .at(at.join("pack").join("into")),
                 );
@@ -160,8 +160,16 @@ pub fn fits(column: &Column, value: &Scalar) -> bool {
         (Scalar::Bool(_), DType::Bool) | (Scalar::Text(_), DType::String) => true,
         (Scalar::Int(_) | Scalar::Float(_), dtype) if dtype.is_float() => true,
         (Scalar::Int(value), dtype) => in_range(*value, dtype),
+        (Scalar::Text(text), DType::Date) => is_date(text),
+        (Scalar::Text(text), DType::Datetime) => text.get(..10).is_some_and(is_date),
         _ => false,
     }
+}
+
+/// Whether a text has the form `2024-02-29`; that the day exists is found when the stage runs.
+fn is_date(text: &str) -> bool {
+    let digits = |at: &[usize]| at.iter().all(|at| text.as_bytes()[*at].is_ascii_digit());
+    text.len() == 10 && digits(&[0, 1, 2, 3, 5, 6, 8, 9]) && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-'
 }
 
 fn in_range(value: i64, dtype: DType) -> bool {
@@ -227,7 +235,7 @@ fn rename(names: &BTreeMap<String, String>, dataset: &mut DatasetType, at: &Rout
         if columns.iter().filter(|column| column.name == *new).count() > 1 {
             faults.push(
                 Fault::error(
-                    "data::name_clash",
+                    "data::duplicate_column",
                     format!("`{old}` cannot become `{new}`: another column has that name"),
                 )
                 .help(format!("choose another name, or drop the other `{new}` first"))
@@ -447,7 +455,7 @@ fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
     let clash = |(position, column): (usize, &Column)| column.name == pack.into && !positions.contains(&position);
     if columns.iter().enumerate().any(clash) {
         faults.push(
-            Fault::error("data::name_clash", format!("there is a column `{}` already", pack.into))
+            Fault::error("data::duplicate_column", format!("there is a column `{}` already", pack.into))
                 .help("choose another name under `into`")
                 .at(at.join("into")),
         );

@@ -66,6 +66,8 @@ fn patterns_are_in_natural_order_and_later_entries_change_the_encoder() {
         ]
     );
     assert_eq!(decided.input(), Some(vec![6]));
+    let exact: Vec<bool> = decided.columns.iter().map(Decision::exact).collect();
+    assert_eq!(exact, [false, true, false], "whether the fit meets missing cells or all values is not known before");
 }
 
 #[test]

@@ -198,8 +198,8 @@ fn preprocess_faults() {
         ),
         (json!([{ "fill_missing": { "with": true } }]), "data::nothing_to_fill", "steps[0].fill_missing.with"),
         (json!([{ "rename": { "yaer": "y" } }]), "data::unknown_column", "steps[0].rename.yaer"),
-        (json!([{ "rename": { "year": "sex" } }]), "data::name_clash", "steps[0].rename.year"),
-        (json!([{ "rename": { "year": "" } }]), "data::column_name", "steps[0].rename.year"),
+        (json!([{ "rename": { "year": "sex" } }]), "data::duplicate_column", "steps[0].rename.year"),
+        (json!([{ "rename": { "year": "" } }]), "data::empty_name", "steps[0].rename.year"),
         (json!([{ "select": ["sex", "yaer"] }]), "data::unknown_column", "steps[0].select[1]"),
         (json!([{ "drop": "*" }]), "data::no_columns", "steps[0].drop"),
         (json!([{ "cast": { "body_mass_g": "date" } }]), "data::cannot_cast", "steps[0].cast.body_mass_g"),
@@ -210,8 +210,8 @@ fn preprocess_faults() {
         (pack(json!(["body_mass_g", "year"]), "x", Value::Null), "data::pack_missing", "steps[0].pack.columns"),
         (pack(json!(["year"]), "x", json!([2, 2])), "data::pack_shape", "steps[0].pack.shape"),
         (pack(json!(["year"]), "x", json!([1, 0])), "data::pack_shape", "steps[0].pack.shape"),
-        (pack(json!(["year"]), "sex", Value::Null), "data::name_clash", "steps[0].pack.into"),
-        (pack(json!(["year"]), "", Value::Null), "data::column_name", "steps[0].pack.into"),
+        (pack(json!(["year"]), "sex", Value::Null), "data::duplicate_column", "steps[0].pack.into"),
+        (pack(json!(["year"]), "", Value::Null), "data::empty_name", "steps[0].pack.into"),
         (pack(json!("yaer"), "x", Value::Null), "data::unknown_column", "steps[0].pack.columns"),
     ];
     for (steps, code, route) in cases {
@@ -238,7 +238,7 @@ fn an_expression_is_judged_by_the_oracle() {
         let steps = json!({ "steps": [{ "drop": "year" }, { "filter": "bdy > 3" }] });
         let found = infer_with(&*stage("preprocess", steps), dataset("data", penguins()), &told);
         let asked = told.asked.lock().unwrap();
-        assert_eq!(asked[0].params, json!({ "expression": "bdy > 3" }));
+        assert_eq!(asked[0].params, json!({ "filter": "bdy > 3" }));
         let about = asked[0].inputs["data"].dataset().unwrap().clone();
         assert_eq!(about.columns.unwrap().len(), 5, "the question is about the columns at this step");
         assert!(about.sources.is_empty(), "lineage would make equal questions differ");
@@ -390,6 +390,9 @@ fn casts_follow_the_types_of_values() {
     ] {
         assert_eq!(castable(from, to), expected, "{from:?} to {to:?}");
     }
+    let date = Column::new("x", Date);
+    let text = |text: &str| catalog::params::preprocess::Scalar::Text(text.into());
+    assert!(catalog::steps::fits(&date, &text("2024-02-29")) && !catalog::steps::fits(&date, &text("unknown")));
     let tensor = shaped(Column::new("x", Float32), &[2]);
     assert!(catalog::steps::castable(&tensor, UInt8).is_ok());
     assert!(catalog::steps::castable(&tensor, String).is_err());
