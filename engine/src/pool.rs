@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -22,11 +23,13 @@ use crate::driver::process::{bytes, group_gone, how, resident, seconds, signal_g
 use crate::driver::{Ended, Voice, lines};
 use crate::error::{Fault, Route};
 use crate::kind::Executor;
-use crate::protocol::{Finished, Hello, Level, PROTOCOL, Request, Response, RunRequest};
+use crate::protocol::{END_OF_LOG, Finished, Hello, Level, PROTOCOL, Request, Response, RunRequest};
 use crate::toolchain::{Environment, Programs};
 
 /// How long a worker may take to say hello: libtorch is large, and the disk may be cold.
 const HELLO: Duration = Duration::from_secs(120);
+/// How long the last lines of a request may take to come after its answer.
+const OVERHEARD: Duration = Duration::from_millis(300);
 /// How often a worker's memory is looked at, when it has a limit.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -52,6 +55,8 @@ struct Worker {
     /// What it writes to stderr goes to the stage it works for.
     ear: Arc<Mutex<Ear>>,
     listening: JoinHandle<()>,
+    /// The last request whose lines on stderr have all been heard.
+    logged: watch::Receiver<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +108,8 @@ impl Pool {
             () = stop.cancelled() => return Err(Ended::Stopped),
             worker = self.take(executor, voice) => worker?,
         };
-        request.id = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        request.id = id;
         worker.listen(Some(voice.clone()));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,6 +131,9 @@ impl Pool {
                 }
             }
         };
+        if end.is_ok() {
+            let _ = timeout(OVERHEARD, worker.logged.wait_for(|logged| *logged == id)).await;
+        }
         match end {
             Ok(Answer::Finished(finished)) => {
                 self.give_back(executor, worker);
@@ -199,9 +208,14 @@ impl Pool {
         };
         let ear = Arc::new(Mutex::new(Ear { voice: Some(voice.clone()), tail: lines::Tail::default() }));
         let heard = Arc::clone(&ear);
+        let (told, logged) = watch::channel(0);
         let listening = tokio::spawn(async move {
             lines::read(stderr, |line| {
                 let Ok(mut ear) = heard.lock() else { return };
+                if let Some(id) = line.strip_prefix(END_OF_LOG) {
+                    let _ = told.send(id.parse().unwrap_or_default());
+                    return;
+                }
                 ear.tail.push(line);
                 if let Some(voice) = &ear.voice {
                     voice.log(Level::Info, line);
@@ -209,7 +223,8 @@ impl Pool {
             })
             .await;
         });
-        let mut worker = Worker { program: name, pid, child, stdin, stdout: BufReader::new(stdout), ear, listening };
+        let mut worker =
+            Worker { program: name, pid, child, stdin, stdout: BufReader::new(stdout), ear, listening, logged };
         match timeout(HELLO, worker.read()).await {
             Ok(Ok(Some(Response::Hello(hello)))) => self.greet(executor, &hello, program).map(|()| worker),
             Ok(Ok(Some(_)) | Err(_)) => Err(Ended::final_fault(

@@ -17,6 +17,10 @@ use crate::kind::Question;
 /// Raised with every incompatible change of this page.
 pub const PROTOCOL: u32 = 1;
 
+/// Written to stderr before a request is answered, with the request's id behind it and a line feed: what came before
+/// it belongs to that request. (The answer itself takes another pipe and may be faster.)
+pub const END_OF_LOG: &str = "\u{1e}end of request ";
+
 /// The first line of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {

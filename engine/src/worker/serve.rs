@@ -1,7 +1,7 @@
 //! The loop: hello, requests, answers.
 
 use std::ffi::OsString;
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::channel::{Channel, Line};
 use super::panics;
 use crate::error::Fault;
 use crate::kind::Question;
-use crate::protocol::{Finished, Hello, InputFile, Request, Response, RunRequest};
+use crate::protocol::{END_OF_LOG, Finished, Hello, InputFile, Request, Response, RunRequest};
 
 /// What a worker program can do.
 pub trait Program {
@@ -92,6 +92,9 @@ fn answer_all(program: &mut dyn Program, line: &Line) -> ExitCode {
             Ok(request) => answer(program, line, request),
             Err(error) => Response::Failed { id: 0, faults: vec![unreadable(&error)] },
         };
+        if let Response::Done { id, .. } | Response::Failed { id, .. } = &response {
+            let _ = writeln!(std::io::stderr(), "{END_OF_LOG}{id}");
+        }
         line.send(&response);
         pending.fetch_sub(1, Ordering::SeqCst);
     }

@@ -1,7 +1,5 @@
 //! A pipeline's folder with a store, two kinds of stages, and runs that say what they did.
 
-#![expect(dead_code, reason = "each test binary uses its own part of the house")]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,6 +151,7 @@ pub struct Ran {
     pub events: Vec<Event>,
 }
 
+/// The scripted worker. `cargo nextest run -p engine` builds it; with `--test run` alone it stays what it was.
 pub fn worker() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().join("examples/fake_worker")
