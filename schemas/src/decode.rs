@@ -127,6 +127,9 @@ impl<'a> Decoder<'a> {
 
     /// Decodes a value. What is returned after a fault is a best effort and not to be used.
     pub fn value(&mut self, shape: &'a Shape, node: &Node, key: Option<&Key>) -> Value {
+        if matches!(node.kind, Kind::Unknown) {
+            return Value::Null;
+        }
         let forms = self.shapes.forms(shape);
         let fitting: Vec<&Form> = forms.iter().copied().filter(|form| fits(form, node)).collect();
         match fitting.as_slice() {
@@ -444,7 +447,7 @@ impl<'a> Decoder<'a> {
     fn missing_key(&mut self, form: &'a MappingForm, required: &str, node: &Node, key: Option<&Key>, owner: &str) {
         let message = format!("{} needs `{required}`", owner_phrase(owner));
         let mut fault = Fault::error("document::missing_key", message);
-        let doc = form.properties.get(required).and_then(|shape| self.doc(shape));
+        let doc = form.properties.get(required).and_then(|shape| shape.doc.clone());
         fault.help = doc.map(|doc| format!("add `{required}`: {}", lower_first(&doc)));
         let span_node = node;
         self.fault(fault, span_node, key);
@@ -462,7 +465,7 @@ impl<'a> Decoder<'a> {
                 Some(payload) if self.shapes.takes_empty(payload) => single(text, Value::Object(Map::new())),
                 Some(payload) => {
                     let message = format!("`{text}` says not enough by itself");
-                    let help = self.payload_help(text, payload);
+                    let help = format!("write `{}`", self.example(text, payload));
                     self.fault(Fault::error("document::choice_needs_value", message).help(help), node, key);
                     Value::Null
                 }
@@ -491,7 +494,7 @@ impl<'a> Decoder<'a> {
     fn chosen(&mut self, variants: &'a [Variant], entry: &Entry) -> Value {
         let text = entry.key.text.as_str();
         let Some(variant) = variants.iter().find(|variant| variant.name == text) else {
-            let message = format!("`{}` is not a choice of `{}`", shorten(text), self.name());
+            let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
             let mut fault = Fault::error("document::unknown_choice", message);
             fault.help = choices(text, variants.iter().map(|variant| variant.name.as_str()));
             self.fault_at_key(fault, entry);
@@ -508,12 +511,9 @@ impl<'a> Decoder<'a> {
             && !self.shapes.forms(payload).iter().any(|form| fits(form, &entry.value))
         {
             let help = if self.shapes.takes_empty(payload) {
-                format!(
-                    "remove the colon to take all defaults, or write the options: {}",
-                    self.payload_help(text, payload)
-                )
+                format!("remove the colon to take all defaults, or write `{}`", self.example(text, payload))
             } else {
-                self.payload_help(text, payload)
+                format!("write `{}`", self.example(text, payload))
             };
             self.fault(
                 Fault::error("document::no_value", format!("nothing stands after `{text}:`")).help(help),
@@ -581,14 +581,14 @@ impl<'a> Decoder<'a> {
     }
 
     fn unknown_choice<'n>(&mut self, text: &str, names: impl Iterator<Item = &'n str>, node: &Node, key: Option<&Key>) {
-        let message = format!("`{}` is not a choice of `{}`", shorten(text), self.name());
+        let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
         let mut fault = Fault::error("document::unknown_choice", message);
         fault.help = choices(text, names);
         self.fault(fault, node, key);
     }
 
     /// How to write a choice with what belongs to it.
-    fn payload_help(&self, name: &str, payload: &Shape) -> String {
+    fn example(&self, name: &str, payload: &Shape) -> String {
         let forms = self.shapes.forms(payload);
         let inside = forms.iter().find_map(|form| match form {
             Form::Mapping(form) if !form.properties.is_empty() => {
@@ -604,7 +604,7 @@ impl<'a> Decoder<'a> {
         });
         let simple = forms.iter().any(|form| matches!(form, Form::Text(_) | Form::Number(_)));
         let inside = if simple { "…".to_owned() } else { inside.unwrap_or_else(|| "…".to_owned()) };
-        format!("write `{name}: {inside}`")
+        format!("{name}: {inside}")
     }
 
     fn wrong_type(&mut self, shape: &Shape, forms: &[&Form], node: &Node, key: Option<&Key>) {
@@ -682,6 +682,15 @@ impl<'a> Decoder<'a> {
                 has(|form| matches!(form, Form::Text(_) | Form::Number(_) | Form::Bool))
                     .then(|| format!("write {item} without the brackets or the dash"))
             }
+            Kind::Mapping(entries) => {
+                let [entry] = entries.as_slice() else { return None };
+                let names = |form: &&Form| match form {
+                    Form::Text(form) => form.allowed.contains(&entry.key.text),
+                    Form::Choice(variants) => variants.iter().any(|variant| variant.name == entry.key.text),
+                    _ => false,
+                };
+                forms.iter().any(names).then(|| format!("it has no options: write `{}` alone", entry.key.text))
+            }
             Kind::Sequence(_) if has(|form| matches!(form, Form::Choice(_))) => {
                 Some("one choice is wanted, not several: remove the dashes".to_owned())
             }
@@ -692,12 +701,25 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn doc(&self, shape: &Shape) -> Option<String> {
-        shape.doc.clone()
+    /// What the documentation says of a value, and its default.
+    fn doc_help(&self, shape: &Shape) -> Option<String> {
+        let doc = shape.doc.as_ref().map(|doc| format!("`{}`: {}", self.list_name(), lower_first(doc)));
+        let default = match &shape.default {
+            Some(Value::String(text)) => Some(format!("`{text}`")),
+            Some(plain @ (Value::Number(_) | Value::Bool(_))) => Some(format!("`{plain}`")),
+            _ => None,
+        };
+        match (doc, default) {
+            (Some(doc), Some(default)) => Some(format!("{doc}; the default is {default}")),
+            (None, Some(default)) => Some(format!("the default is {default}")),
+            (doc, None) => doc,
+        }
     }
 
-    fn doc_help(&self, shape: &Shape) -> Option<String> {
-        self.doc(shape).map(|doc| format!("`{}`: {}", self.name(), lower_first(&doc)))
+    /// The key of the present value, without positions in lists.
+    fn list_name(&self) -> String {
+        let key = self.route.iter().rev().find(|segment| matches!(segment, Segment::Key(_)));
+        Route(key.cloned().into_iter().collect()).to_string()
     }
 
     /// What messages call the present value: its key, with the positions in lists behind it.
@@ -709,7 +731,7 @@ impl<'a> Decoder<'a> {
     /// A value in a message.
     fn found(&self, node: &Node) -> String {
         match &node.kind {
-            Kind::Null => "nothing".to_owned(),
+            Kind::Null | Kind::Unknown => "nothing".to_owned(),
             Kind::Bool(value) => format!("`{value}`"),
             Kind::Int(_) | Kind::Float(_) => format!("the number {}", self.written(node)),
             Kind::Text(text) | Kind::Untyped(text) if text.is_empty() => "an empty text".to_owned(),

@@ -17,7 +17,7 @@ pub struct Sources {
     pub(crate) sources: Vec<Source>,
     pub(crate) root: Option<Node>,
     /// Spans and labels of what the front end itself found, by fault.
-    placed: HashMap<String, (Span, Vec<(Span, String)>)>,
+    placed: HashMap<String, Placed>,
 }
 
 /// A fault with everything a person or a program wants to know about it.
@@ -38,9 +38,8 @@ pub struct Diagnostic {
 impl Sources {
     /// Takes over the texts and what was found in them.
     pub(crate) fn new(sources: Vec<Source>, root: Option<Node>, found: &[Placed]) -> Self {
-        let exact =
-            found.iter().filter_map(|placed| Some((identity(&placed.fault), (placed.span?, placed.labels.clone()))));
-        Self { sources, root, placed: exact.collect() }
+        let placed = found.iter().map(|placed| (identity(&placed.fault), placed.clone())).collect();
+        Self { sources, root, placed }
     }
 
     /// The pipeline's own text.
@@ -98,9 +97,11 @@ impl Sources {
     pub fn diagnostic(&self, fault: &Fault) -> Diagnostic {
         let mut labels: Vec<(Span, String)> = Vec::new();
         let mut span = None;
-        if let Some((exact, more)) = self.placed.get(&identity(fault)) {
-            span = Some(*exact);
-            labels.extend(more.iter().cloned());
+        let mut caption = None;
+        if let Some(placed) = self.placed.get(&identity(fault)) {
+            span = placed.span;
+            caption.clone_from(&placed.caption);
+            labels.extend(placed.labels.iter().cloned());
         } else if let Some((found, link)) = fault.route.as_ref().and_then(|route| self.place_of(route, fault.aspect)) {
             span = Some(found);
             match link {
@@ -116,7 +117,7 @@ impl Sources {
             location: elsewhere.map(ToString::to_string).or_else(|| span.map(|span| self.location(span))),
             position: span.map(|span| self.source(span).position(span.start)),
             source: span.map(|span| self.source(span).clone()),
-            labels: span.into_iter().map(|span| (span, None)).collect(),
+            labels: span.into_iter().map(|span| (span, caption.clone())).collect(),
             notes: Vec::new(),
         };
         if diagnostic.location.is_none() {

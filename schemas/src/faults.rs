@@ -11,6 +11,8 @@ pub struct Placed {
     pub fault: Fault,
     /// The caret.
     pub span: Option<Span>,
+    /// A few words below the caret.
+    pub caption: Option<String>,
     /// Other places, each with a few words.
     pub labels: Vec<(Span, String)>,
 }
@@ -24,7 +26,7 @@ pub struct Faults {
 impl Faults {
     /// Adds a fault at a span.
     pub fn add(&mut self, fault: Fault, span: Span) -> &mut Placed {
-        self.push(Placed { fault, span: Some(span), labels: Vec::new() })
+        self.push(Placed { fault, span: Some(span), caption: None, labels: Vec::new() })
     }
 
     fn push(&mut self, placed: Placed) -> &mut Placed {

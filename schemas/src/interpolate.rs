@@ -149,7 +149,7 @@ impl Pass<'_> {
                         .help("what a stage does cannot depend on a variable; its parameters can")
                         .at(Route(route.clone()));
                     self.faults.add(fault, place(node, key));
-                    node.kind = Kind::Null;
+                    node.kind = Kind::Unknown;
                 } else {
                     self.text(&text, node, route);
                 }
@@ -170,7 +170,7 @@ impl Pass<'_> {
                         let fault = Fault::error("vars::bomb", format!("`${{{inside}}}` unfolds into too much"))
                             .help("variables that hold variables multiply: use smaller ones");
                         self.faults.add(fault.at(Route(route.to_vec())), span);
-                        node.kind = Kind::Null;
+                        node.kind = Kind::Unknown;
                         return;
                     }
                     match value.kind {
@@ -185,7 +185,7 @@ impl Pass<'_> {
                     }
                     *node = value;
                 }
-                None => node.kind = Kind::Untyped(String::new()),
+                None => node.kind = Kind::Unknown,
             }
             return;
         }
@@ -213,6 +213,7 @@ impl Pass<'_> {
                             }
                         }
                         Kind::Null => {}
+                        Kind::Unknown => failed = true,
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             let what = if matches!(value.kind, Kind::Sequence(_)) { "a list" } else { "a mapping" };
                             let fault = Fault::error(
@@ -235,7 +236,7 @@ impl Pass<'_> {
             }
         }
         // After a fault the value must not cause others.
-        node.kind = if failed { Kind::Untyped(whole) } else { Kind::Text(whole) };
+        node.kind = if failed { Kind::Unknown } else { Kind::Text(whole) };
     }
 
     /// What a `${...}` stands for. `None` after a fault.

@@ -28,6 +28,8 @@ pub enum Link {
 /// What a value is.
 #[derive(Debug, Clone)]
 pub enum Kind {
+    /// A fault stands here and has been reported: nothing more is said about the value.
+    Unknown,
     /// Nothing: `null`, `~`, or no value at all.
     Null,
     /// `true` or `false`.
@@ -127,7 +129,7 @@ impl Node {
     /// The value as JSON. Numbers that JSON does not have become `null`; the decoder has reported them.
     pub fn to_json(&self) -> Value {
         match &self.kind {
-            Kind::Null => Value::Null,
+            Kind::Null | Kind::Unknown => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Int(value) => number(*value),
             Kind::Float(value) => Number::from_f64(*value).map_or(Value::Null, Value::Number),

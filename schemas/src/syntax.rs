@@ -93,7 +93,12 @@ struct Frame {
 
 enum Content {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, key: Option<Option<Key>> },
+    /// `broken` when something stood there that is no key.
+    Mapping {
+        entries: Vec<Entry>,
+        key: Option<Option<Key>>,
+        broken: bool,
+    },
 }
 
 impl Builder<'_> {
@@ -123,7 +128,12 @@ impl Builder<'_> {
                 if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema_tag("map")) {
                     self.unknown_tag(&tag.original(), span);
                 }
-                return self.open(Content::Mapping { entries: Vec::new(), key: None }, style, anchor, span);
+                return self.open(
+                    Content::Mapping { entries: Vec::new(), key: None, broken: false },
+                    style,
+                    anchor,
+                    span,
+                );
             }
             Event::SequenceEnd | Event::MappingEnd => return self.close(span),
             Event::Alias(id) => return self.alias(id, span),
@@ -136,7 +146,7 @@ impl Builder<'_> {
                     None => format!("a text that starts with `*` must be quoted: `\"*{name}\"`"),
                 });
                 self.faults.add(fault, span);
-                return self.finish(Node::new(span, Kind::Null), 0, span.end);
+                return self.finish(Node::new(span, Kind::Unknown), 0, span.end);
             }
             _ => {}
         }
@@ -162,6 +172,7 @@ impl Builder<'_> {
         let place = Span { end: end.max(frame.start.start), ..frame.start };
         let kind = match frame.content {
             Content::Sequence(items) => Kind::Sequence(items),
+            Content::Mapping { broken: true, .. } => Kind::Unknown,
             Content::Mapping { entries, .. } => Kind::Mapping(self.entries(entries)),
         };
         self.finish(Node::new(place, kind), frame.anchor, end)
@@ -191,7 +202,7 @@ impl Builder<'_> {
         frame.end = frame.end.max(end);
         match &mut frame.content {
             Content::Sequence(items) => items.push(node),
-            Content::Mapping { entries, key } => match key.take() {
+            Content::Mapping { entries, key, broken } => match key.take() {
                 Some(Some(key)) => entries.push(Entry { key, value: node }),
                 Some(None) => {}
                 None => {
@@ -201,6 +212,7 @@ impl Builder<'_> {
                         _ => Some(source.slice(node.span).trim().to_owned()),
                     };
                     if text.is_none() {
+                        *broken = true;
                         let written = source.slice(node.span);
                         let help = if written.starts_with('{') {
                             "a value that starts with `{` must be quoted: `\"{{ x }}\"`; variables are written `${vars.x}`"
@@ -223,7 +235,7 @@ impl Builder<'_> {
             let fault = Fault::error("yaml::recursive_alias", format!("`{name}` is inside the value it stands for"))
                 .help("an alias can only repeat what is finished before it");
             self.faults.add(fault, span);
-            return self.finish(Node::new(span, Kind::Null), 0, span.end);
+            return self.finish(Node::new(span, Kind::Unknown), 0, span.end);
         };
         if self.stack.len() + height > MAX_DEPTH {
             self.too_deep(span);
@@ -263,7 +275,8 @@ impl Builder<'_> {
                 let fault = Fault::error("yaml::duplicate_key", format!("`{name}` stands twice in one mapping"))
                     .help("keep one of the two")
                     .at_key(self.route().join(name.as_str()));
-                self.faults.add(fault, entry.key.span).label(first, "first here");
+                self.faults.add(fault, entry.key.span).label(first, "first here").caption =
+                    Some("again here".to_owned());
                 continue;
             }
             if large {

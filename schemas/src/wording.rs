@@ -52,7 +52,12 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
                 &format!("`{left}` is closed with `{close}`"),
                 &format!("write `{wanted}`"),
             );
-            worded.also = open_bracket(source, open, "opened here");
+            if text[at..].starts_with(*left)
+                && let Some(found) = text[at..].find(*close)
+            {
+                worded.also = Some((at, at + 1, "opened here".to_owned()));
+                (worded.start, worded.end) = (at + found, at + found + 1);
+            }
             worded
         }
         E::MisplacedFlowCollectionEnd => {
@@ -71,11 +76,18 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
                 ..worded("yaml::tab", "a tab stands where spaces are wanted", "indent with spaces: two for each level")
             }
         }
-        E::UnexpectedCharacter { character } => worded(
-            "yaml::quote_needed",
-            &format!("a text cannot start with `{character}`"),
-            "put it in quotes: `\"…\"`",
-        ),
+        E::UnexpectedCharacter { character } => {
+            let line_end = source.line_range(source.line_of(at)).1;
+            let rest = text[at..line_end].split(" #").next().unwrap_or("").trim_end().trim_end_matches([',', '}', ']']);
+            Worded {
+                end: at + rest.len().max(character.len_utf8()),
+                ..worded(
+                    "yaml::quote_needed",
+                    &format!("a text cannot start with `{character}`"),
+                    &format!("put it in quotes: `\"{}\"`", crate::decode::shorten(rest)),
+                )
+            }
+        }
         E::MappingValueNotAllowed
         | E::InvalidColonPlacement
         | E::FlowMappingValueAdjacentCollection
@@ -85,21 +97,24 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
         | E::ExpectedBlockSequenceEntry
         | E::BlockSequenceEntryNotAllowed
         | E::MappingKeyNotAllowed
-        | E::InvalidIndentation => indentation(source, at, open, worded),
+        | E::InvalidIndentation => indentation(source, at, worded),
         E::BlockEntryInFlowCollection => worded(
             "yaml::dash_in_brackets",
             "a list with `-` cannot stand inside brackets",
             "write `[a, b]` with commas, or leave the brackets out",
         ),
-        E::UnknownQuotedScalarEscape | E::InvalidQuotedScalarHexEscape => Worded {
-            end: ceil(text, (at + 2).min(text.len())),
-            start: at,
-            ..worded(
-                "yaml::escape",
-                "this escape means nothing in double quotes",
-                "use single quotes for a text with backslashes: `'C:\\data'`",
-            )
-        },
+        E::UnknownQuotedScalarEscape | E::InvalidQuotedScalarHexEscape => {
+            let start = unknown_escape(&text[at..]).map_or(at, |found| at + found);
+            Worded {
+                end: ceil(text, start + 2),
+                start,
+                ..worded(
+                    "yaml::escape",
+                    "this escape means nothing in double quotes",
+                    "use single quotes for a text with backslashes: `'C:\\data'`",
+                )
+            }
+        }
         E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => worded(
             "yaml::after_quote",
             "text goes on after the closing quote",
@@ -187,9 +202,18 @@ fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static
     worded
 }
 
-fn open_bracket(source: &Source, open: Option<Span>, note: &str) -> Option<(usize, usize, String)> {
-    let start = open?.start as usize;
-    source.text()[start..].starts_with(['[', '{']).then(|| (start, start + 1, note.to_owned()))
+/// The first backslash of a double-quoted text that begins no escape.
+fn unknown_escape(quoted: &str) -> Option<usize> {
+    let mut chars = quoted.char_indices();
+    while let Some((at, char)) = chars.next() {
+        if char == '\\' {
+            let (_, next) = chars.next()?;
+            if !"0abt\tnvfre \"/\\N_LPxuU\n".contains(next) {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 /// `: ` inside a text, or a value below a value.
@@ -204,7 +228,7 @@ fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -
             "a text with `: ` in it must be quoted: `key: \"this: that\"`",
         );
     }
-    indentation(source, at, None, worded)
+    indentation(source, at, worded)
 }
 
 /// A line without its colon.
@@ -213,14 +237,7 @@ fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str,
     let line = source.line_of(at);
     // The parser notices a line late: the one without a colon is this one or the one before.
     let candidates = (line.saturating_sub(2)..=line).rev().chain(std::iter::once(line + 1));
-    let suspect = candidates.into_iter().find_map(|line| {
-        let (start, end) = source.line_range(line);
-        let content = text.get(start..end)?;
-        let trimmed = content.trim_start().trim_start_matches("- ");
-        let body = trimmed.split(" #").next().unwrap_or("").trim_end();
-        let bare = !body.is_empty() && !body.starts_with(['#', '"', '\'', '[', '{', '|', '>']) && !body.ends_with(':');
-        (bare && !body.contains(": ")).then(|| (start + content.len() - trimmed.len(), body))
-    });
+    let suspect = candidates.into_iter().find_map(|line| bare(source, line));
     let Some((start, body)) = suspect else {
         return worded(
             "yaml::missing_colon",
@@ -239,44 +256,79 @@ fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str,
     Worded { start, end, help: Some(help), ..worded("yaml::missing_colon", "this line is not `key: value`", "") }
 }
 
-/// A line that stands too far left or right.
-fn indentation(
-    source: &Source,
-    at: usize,
-    open: Option<Span>,
-    worded: impl Fn(&'static str, &str, &str) -> Worded,
-) -> Worded {
+/// The content of a line that has no `key:`, and where it starts.
+fn bare(source: &Source, line: usize) -> Option<(usize, &str)> {
+    let (start, end) = source.line_range(line);
+    let content = source.text().get(start..end)?;
+    let trimmed = content.trim_start();
+    let body = trimmed.split(" #").next().unwrap_or("").trim_end();
+    let marks = ['#', '"', '\'', '[', '{', '|', '>', '-', ']', '}'];
+    let bare = !body.is_empty() && !body.starts_with(marks) && !body.ends_with([':', ',']);
+    (bare && !body.contains(": ")).then(|| (start + content.len() - trimmed.len(), body))
+}
+
+/// A line that stands too far left or right, or the line above it lacks its colon.
+fn indentation(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
     let text = source.text();
     let line = source.line_of(at);
     let (from, to) = source.line_range(line);
     let content = &text[from..to];
     let indent = content.len() - content.trim_start().len();
     let trimmed = content.trim();
-    if !trimmed.contains(':') && !trimmed.starts_with('-') && !trimmed.is_empty() {
+    let no_colon = !trimmed.contains(':') && !trimmed.starts_with('-') && !trimmed.is_empty();
+    if no_colon || above(source, line).is_some_and(|above| bare(source, above).is_some()) {
         return missing_colon(source, at, &worded);
     }
     let mut result = worded(
         "yaml::indentation",
-        &format!("this line is indented by {indent} and fits neither the line above nor what it belongs to"),
+        &format!("this line is indented by {indent}, which fits no line above"),
         "keys of one mapping, and dashes of one list, start in the same column",
     );
     result.start = from + indent;
     result.end = to.max(from + indent);
-    if let Some(open) = open {
-        let column = source.position(open.start).column - 1;
-        let first = source.first_line(open_line(source, open));
-        if column != indent && source.line_of(first.start as usize) != line {
-            let note = format!("what it stands in starts here, indented by {column}");
-            result.also = Some((first.start as usize, first.end as usize, note));
-        }
+    let levels = levels(source, line);
+    let deeper = levels.iter().rev().find(|(level, _)| *level > indent);
+    let shallower = levels.iter().find(|(level, _)| *level < indent);
+    let like = |found: &(usize, String)| format!("by {}, like `{}`", found.0, found.1);
+    let choices: Vec<String> = deeper.into_iter().chain(shallower).map(like).collect();
+    if !choices.is_empty() {
+        result.help = Some(format!("indent it {}", choices.join(", or ")));
     }
     result
 }
 
-/// From the start of a collection to the end of its first line.
-fn open_line(source: &Source, open: Span) -> Span {
-    let (_, end) = source.line_range(source.line_of(open.start as usize));
-    Span { end: (end as u32).max(open.start), ..open }
+/// The line above that is not blank and not a comment.
+fn above(source: &Source, line: usize) -> Option<usize> {
+    (0..line).rev().find(|line| {
+        let (from, to) = source.line_range(*line);
+        let content = source.text()[from..to].trim();
+        !content.is_empty() && !content.starts_with('#')
+    })
+}
+
+/// The columns in which something starts above a line, innermost first, each with its first word.
+fn levels(source: &Source, line: usize) -> Vec<(usize, String)> {
+    let mut levels: Vec<(usize, String)> = Vec::new();
+    let mut smallest = usize::MAX;
+    for line in (0..line).rev().take(10_000) {
+        let (from, to) = source.line_range(line);
+        let content = &source.text()[from..to];
+        let trimmed = content.trim_start();
+        let indent = content.len() - trimmed.len();
+        if trimmed.is_empty() || trimmed.starts_with('#') || indent >= smallest {
+            continue;
+        }
+        let word = |text: &str| text.split([' ', ':']).next().unwrap_or("").to_owned();
+        match trimmed.strip_prefix("- ") {
+            Some(item) => levels.extend([(indent + 2, word(item)), (indent, "-".to_owned())]),
+            None => levels.push((indent, word(trimmed))),
+        }
+        smallest = indent;
+        if indent == 0 {
+            break;
+        }
+    }
+    levels
 }
 
 /// The word at a byte, or the rest of the line when there is none.

@@ -27,7 +27,7 @@ pub(crate) fn plain(node: &Node) -> serde_yaml::Value {
             let pairs = entries.iter().map(|entry| (entry.key.text.clone().into(), plain(&entry.value)));
             serde_yaml::Value::Mapping(pairs.collect())
         }
-        Kind::Null => serde_yaml::Value::Null,
+        Kind::Null | Kind::Unknown => serde_yaml::Value::Null,
         Kind::Bool(value) => (*value).into(),
         Kind::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
             (Ok(value), _) => value.into(),
