@@ -57,6 +57,9 @@ pub struct StageSpec {
     pub cache: Option<bool>,
     /// `tags:`.
     pub tags: Vec<String>,
+    /// The front end has found and reported a fault in it: it is planned as far as its name, inputs and `needs` go, so
+    /// that the faults of the others are found in the same pass. Such a pipeline never runs.
+    pub faulty: bool,
 }
 
 /// A reference with where it stands.

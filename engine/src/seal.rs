@@ -120,6 +120,9 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
         after: Vec::new(),
         own: Vec::new(),
     };
+    if spec.faulty {
+        return draft;
+    }
     let here = Route::stage(&spec.name);
     let Some(kind) = draft.kind else {
         let mut fault = Fault::error("graph::unknown_kind", format!("there is no kind `{}`", spec.kind));

@@ -12,6 +12,8 @@ use engine::error::{Fault, Place};
 use engine::graph::PipelineSpec;
 use engine::kind::Registry;
 
+#[cfg(test)]
+mod agreement;
 mod decode;
 pub mod diagnostic;
 mod document;
@@ -98,8 +100,28 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
         around: Vec::new(),
     };
     let spec = lower::lower(&mut decoder, &language, registry, &root);
-    let spec = spec.filter(|_| !faults.any_error());
-    finish(sources, Some(root), faults, spec)
+    let root_folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
+    let spec = spec.map(|spec| PipelineSpec { root: root_folder, ..spec });
+    if !faults.any_error() {
+        return finish(sources, Some(root), faults, spec);
+    }
+    // All faults in one pass: what is sound of the pipeline is planned, and what the planner finds is told, too.
+    let mut loaded = finish(sources, Some(root), faults, None);
+    if let Some(spec) = spec {
+        loaded.add(engine::plan::plan(spec, registry, &engine::kind::Silent).faults);
+    }
+    loaded
+}
+
+impl Loaded {
+    /// Adds faults and keeps all in the order of the text.
+    fn add(&mut self, faults: Vec<Fault>) {
+        self.faults.extend(faults);
+        let place = |fault: &Fault| self.sources.diagnostic(fault).position;
+        let mut placed: Vec<_> = self.faults.drain(..).map(|fault| (place(&fault), fault)).collect();
+        placed.sort_by_key(|(position, _)| *position);
+        self.faults = placed.into_iter().map(|(_, fault)| fault).collect();
+    }
 }
 
 fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option<PipelineSpec>) -> Loaded {

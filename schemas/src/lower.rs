@@ -6,11 +6,11 @@ use engine::kind::Registry;
 use serde_json::{Map, Value};
 
 use crate::decode::{Decoder, shorten};
-use crate::document::{self, duration, is_name, memory};
+use crate::document::{self, Format, duration, is_name, memory};
 use crate::language::Language;
 use crate::node::{Entry, Kind, Node};
 
-/// Decodes a whole document. The result is meant to be used only when no fault is an error.
+/// Decodes a whole document. Stages with faults are marked; a specification that has any never runs.
 pub(crate) fn lower<'a>(
     decoder: &mut Decoder<'a>,
     language: &'a Language,
@@ -43,7 +43,7 @@ pub(crate) fn lower<'a>(
         spec.name = head.pipeline;
         spec.description = head.description;
         spec.seed = head.seed.unwrap_or(0);
-        spec.device = head.device.unwrap_or_else(|| "auto".to_owned());
+        spec.device = head.device.filter(|device| Format::Device.accepts(device)).unwrap_or_else(|| "auto".to_owned());
         spec.vars = head.vars;
         spec.resources = resources(head.resources);
     }
@@ -55,7 +55,10 @@ pub(crate) fn lower<'a>(
         Kind::Mapping(entries) => {
             for entry in entries {
                 decoder.route.push(entry.key.text.clone().into());
-                spec.stages.push(stage(decoder, language, registry, entry));
+                let before = decoder.faults.len();
+                let mut stage = stage(decoder, language, registry, entry);
+                stage.faulty = decoder.faults.len() > before || entry.value.has_fault();
+                spec.stages.push(stage);
                 decoder.route.pop();
             }
         }
@@ -183,7 +186,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     spec.params = Value::Object(params);
     let route = Route::stage(&spec.name).join("inputs");
     for input in node.get("inputs").map(Node::entries).unwrap_or_default() {
-        let Some(text) = input.value.text() else { continue };
+        let Some(text) = input.value.text().filter(|text| Format::Reference.accepts(text)) else { continue };
         let (stage, port) = text.split_once('.').map_or((text, None), |(stage, port)| (stage, Some(port)));
         let reference = Reference { stage: stage.to_owned(), port: port.map(str::to_owned) };
         let route = route.join(input.key.text.as_str());
@@ -193,7 +196,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     spec.needs = common.needs.0;
     spec.description = common.description;
     spec.seed = common.seed;
-    spec.device = common.device;
+    spec.device = common.device.filter(|device| Format::Device.accepts(device));
     spec.resources = resources(common.resources);
     spec.timeout = common.timeout.as_deref().and_then(duration);
     spec.retries = common.retries.unwrap_or(0);

@@ -98,6 +98,16 @@ impl Node {
         }
     }
 
+    /// Whether a fault has been reported in this tree.
+    pub fn has_fault(&self) -> bool {
+        match &self.kind {
+            Kind::Unknown => true,
+            Kind::Sequence(items) => items.iter().any(Node::has_fault),
+            Kind::Mapping(entries) => entries.iter().any(|entry| entry.value.has_fault()),
+            _ => false,
+        }
+    }
+
     /// Nodes in this tree, and its height. Recursion is bounded by the parser's limit of depth.
     pub fn size(&self) -> (usize, usize) {
         fn below<'a>(children: impl Iterator<Item = &'a Node>) -> (usize, usize) {

@@ -233,7 +233,6 @@ fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -
 
 /// A line without its colon.
 fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
-    let text = source.text();
     let line = source.line_of(at);
     // The parser notices a line late: the one without a colon is this one or the one before.
     let candidates = (line.saturating_sub(2)..=line).rev().chain(std::iter::once(line + 1));

@@ -1,0 +1,177 @@
+//! The samples: every valid one loads, plans and fits the JSON Schema; every invalid one says what its snapshot says.
+//!
+//! `UPDATE_SAMPLES=1` writes the snapshots. A sample may begin with lines `# set: path=value` and `# env: X=value`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use engine::artifact::{DType, DatasetType};
+use engine::error::Fault;
+use engine::kind::{Executor, Oracle, Question};
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use schemas::{LoadOptions, Loaded};
+use serde_json::{Value, json};
+
+/// Knows the columns of the samples' data: beside `x.csv` lies `x.csv.type.json`.
+struct Columns(PathBuf);
+
+impl Oracle for Columns {
+    fn ask(&self, _: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+        if question.kind == "preprocess" {
+            return Ok(Some(json!({ "dtype": DType::Bool, "nullable": false })));
+        }
+        let Some(file) = question.files.first() else { return Ok(None) };
+        let path = self.0.join(format!("{}.type.json", file.path));
+        let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
+        let dataset: DatasetType = serde_json::from_str(&text).expect("a dataset's type");
+        Ok(Some(json!(dataset)))
+    }
+}
+
+fn samples(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder of samples");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    paths
+}
+
+/// What the first lines of a sample ask for.
+fn options(text: &str) -> LoadOptions {
+    let directive = |name: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned()).collect()
+    };
+    let environment: BTreeMap<String, String> = directive("# env:")
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    LoadOptions { set: directive("# set:"), environment: Some(environment) }
+}
+
+/// Loads and plans.
+fn prove(path: &Path) -> Loaded {
+    let registry = catalog::registry();
+    let bytes = std::fs::read(path).expect("a sample");
+    let mut loaded = schemas::load(path, &options(&String::from_utf8_lossy(&bytes)), &registry);
+    if let Some(spec) = &loaded.spec {
+        let columns = Columns(spec.root.clone());
+        loaded.faults.extend(engine::plan::plan(spec.clone(), &registry, &columns).faults);
+    }
+    loaded
+}
+
+fn shown(loaded: &Loaded) -> String {
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100).with_context_lines(1);
+    let mut out = String::new();
+    for fault in &loaded.faults {
+        let diagnostic = loaded.sources.diagnostic(fault);
+        handler.render_report(&mut out, &diagnostic).expect("a report");
+        out.push('\n');
+    }
+    out.trim_start().lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[test]
+fn valid_samples_have_no_fault() {
+    let samples = samples("samples/valid");
+    assert!(samples.len() >= 8, "{}", samples.len());
+    for path in samples {
+        let loaded = prove(&path);
+        assert!(loaded.faults.is_empty(), "{}\n{}", path.display(), shown(&loaded));
+        assert!(loaded.spec.is_some());
+    }
+}
+
+#[test]
+fn invalid_samples_say_what_is_wrong() {
+    let update = std::env::var_os("UPDATE_SAMPLES").is_some();
+    let samples = samples("samples/invalid");
+    assert!(samples.len() >= 60, "{}", samples.len());
+    let mut differing = Vec::new();
+    for path in samples {
+        let loaded = prove(&path);
+        let now = shown(&loaded);
+        let snapshot = path.with_extension("txt");
+        let errors = loaded.faults.iter().filter(|fault| fault.is_error()).count();
+        assert!(errors > 0, "{} has no error:\n{now}", path.display());
+        for fault in &loaded.faults {
+            let diagnostic = loaded.sources.diagnostic(fault);
+            assert!(fault.help.is_some(), "{}: `{}` has no help", path.display(), fault.message);
+            assert!(diagnostic.location.is_some(), "{}: `{}` has no place", path.display(), fault.message);
+            assert_eq!(diagnostic.json()["code"], json!(fault.code));
+        }
+        if update {
+            std::fs::write(&snapshot, &now).expect("a snapshot");
+        } else if std::fs::read_to_string(&snapshot).ok().as_ref() != Some(&now) {
+            differing.push(format!("{}\n{now}", snapshot.display()));
+        }
+    }
+    assert!(differing.is_empty(), "look at these, then UPDATE_SAMPLES=1:\n{}", differing.join("\n"));
+}
+
+#[test]
+fn every_snapshot_has_its_sample() {
+    for entry in std::fs::read_dir("samples/invalid").expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            assert!(path.with_extension("yaml").exists(), "{} is left over", path.display());
+        }
+    }
+}
+
+/// Codes that need a file system or a size that no sample has; other tests meet them.
+const WITHOUT_SAMPLE: &[&str] = &[
+    "source::missing",
+    "source::permission",
+    "source::unreadable",
+    "source::folder",
+    "source::too_large",
+    "yaml::too_large",
+];
+
+#[test]
+fn every_code_of_the_language_has_a_sample() {
+    let snapshots: String = samples("samples/invalid")
+        .iter()
+        .map(|path| std::fs::read_to_string(path.with_extension("txt")).unwrap_or_default())
+        .collect();
+    let mut codes = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir("src").expect("the sources") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source");
+        for area in ["yaml", "document", "vars", "set", "source"] {
+            for (at, _) in text.match_indices(&format!("\"{area}::")) {
+                codes.extend(text[at + 1..].split('"').next().map(str::to_owned));
+            }
+        }
+    }
+    assert!(codes.len() > 40, "{codes:?}");
+    let missing: Vec<_> = codes
+        .iter()
+        .filter(|code| !WITHOUT_SAMPLE.contains(&code.as_str()))
+        .filter(|code| !snapshots.lines().any(|line| line == code.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "no sample shows {missing:?}");
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let registry = catalog::registry();
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = |path: &Path| {
+        let loaded = schemas::load(path, &LoadOptions::default(), &registry);
+        assert!(loaded.spec.is_none());
+        let line = loaded.sources.diagnostic(&loaded.faults[0]).line();
+        assert!(line.starts_with(&path.display().to_string()), "{line}");
+        loaded.faults[0].code.clone()
+    };
+    assert_eq!(code(&folder.path().join("nothing.yaml")), "source::missing");
+    assert_eq!(code(folder.path()), "source::folder");
+    let large = folder.path().join("large.yaml");
+    std::fs::File::create(&large).and_then(|file| file.set_len(100 << 20)).expect("a sparse file");
+    assert_eq!(code(&large), "source::too_large");
+    let many = folder.path().join("many.yaml");
+    std::fs::write(&many, format!("a: [{}]", "1,".repeat(5_000_000))).expect("a file");
+    assert_eq!(code(&many).as_str(), "yaml::too_large");
+}
