@@ -135,6 +135,22 @@ impl Layer8 {
     }
 }
 
+impl Quantized {
+    /// The layer of a name.
+    ///
+    /// # Errors
+    /// `model::damaged` when it is not there.
+    pub fn layer(&self, name: &str) -> Outcome<&Layer8> {
+        self.layers.get(name).ok_or_else(|| damaged(&format!("there is no `{name}.weight`")))
+    }
+}
+
+/// The fault for a quantised model whose parts do not fit.
+pub fn damaged(what: &str) -> Fault {
+    Fault::error("model::damaged", format!("the quantised model does not fit its layers: {what}"))
+        .help("it is damaged or was made by another version; run the `compress` stage again")
+}
+
 /// How many calibration rows to use for a network: as many as there are, up to [`ROWS`] and what memory allows.
 pub fn calibration_rows(network: &Network, available: usize) -> usize {
     let widest = network.walk().iter().map(|node| node.output.iter().product::<u64>()).max().unwrap_or(1).max(1);

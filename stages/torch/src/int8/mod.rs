@@ -3,3 +3,4 @@
 pub mod kernel;
 pub mod program;
 pub mod runtime;
+pub mod store;

@@ -11,13 +11,12 @@
 use catalog::network::{Node, Op};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
-use engine::error::Fault;
 
 use super::kernel::{Finish, Instructions, Packed, ROWS, quantized, real, round};
 use super::program::{Program, Step, activate};
 use crate::fault::Outcome;
 use crate::fold::affine;
-use crate::quantize::{Point, Quantized};
+use crate::quantize::{Point, Quantized, damaged};
 use crate::weights::Weights;
 
 /// Rows taken through all layers together: few enough that what lies between two layers stays in the cache.
@@ -257,11 +256,6 @@ impl Runtime {
     }
 }
 
-fn damaged(what: &str) -> Fault {
-    Fault::error("model::damaged", format!("the quantised model does not fit its layers: {what}"))
-        .help("run the `compress` stage again")
-}
-
 // --- compiling ------------------------------------------------------------------------------------------------------
 
 struct Compiler<'a> {
@@ -328,7 +322,7 @@ impl Compiler<'_> {
 
     fn product(&self, step: &Step, window: Window) -> Outcome<Work> {
         let name = &step.node.name;
-        let layer = self.quantized.layers.get(name).ok_or_else(|| damaged(&format!("there is no `{name}.weight`")))?;
+        let layer = self.quantized.layer(name)?;
         let outputs = Image::new(&step.node.output).channels;
         let inputs = Image::new(&step.node.input).channels;
         let area = window.height * window.width;

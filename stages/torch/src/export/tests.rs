@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use catalog::network::Network;
+use catalog::params::compress::Int8;
+use engine::artifact::{Classes, Column, ModelType, Task};
+use engine::protocol::InputArtifact;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::bundle::{Description, FORMAT, Training};
+use crate::encode::{Encoders, Fitted, FittedEncoder, Target};
+use crate::fold::fold;
+use crate::int8::store;
+use crate::quantize::quantize;
+use crate::sample;
+use crate::weights::{tensors_of, weights_of};
+
+fn fitted(name: &str, dtype: DType, shape: &[u64], encoder: FittedEncoder) -> Fitted {
+    Fitted { column: Column { shape: shape.to_vec(), ..Column::new(name, dtype) }, encoder }
+}
+
+fn standard(mean: f64, deviation: f64, indicator: bool) -> FittedEncoder {
+    FittedEncoder::Standard { mean: vec![mean], deviation: vec![deviation], indicator }
+}
+
+fn one_hot(values: &[&str], indicator: bool) -> FittedEncoder {
+    FittedEncoder::OneHot { values: values.iter().map(|value| (*value).to_owned()).collect(), indicator }
+}
+
+/// Columns of every sort.
+fn mixed() -> Encoders {
+    Encoders {
+        columns: vec![
+            fitted("bill length (mm)", DType::Float64, &[], standard(43.9, 5.4, true)),
+            fitted("year", DType::Int64, &[], standard(2008.0, 0.8, false)),
+            fitted("island", DType::String, &[], one_hot(&["Biscoe", "Dream", "Torgersen"], false)),
+            fitted("sex", DType::String, &[], one_hot(&["female", "male"], true)),
+            fitted("alive", DType::Bool, &[], one_hot(&["false", "true"], false)),
+            fitted("ringed", DType::Bool, &[], one_hot(&["false", "true"], true)),
+            fitted("weight", DType::Float32, &[], FittedEncoder::Identity),
+            fitted("legs", DType::UInt8, &[], one_hot(&["1", "2"], true)),
+            fitted("seen", DType::Date, &[], one_hot(&["2007-11-11", "2008-01-02"], false)),
+            fitted("hatched", DType::Date, &[], standard(13_800.0, 100.0, false)),
+            fitted("rings", DType::Float32, &[2, 3], standard(1.0, 0.5, false)),
+            fitted("label", DType::Bool, &[], FittedEncoder::Identity),
+        ],
+    }
+}
+
+fn image(shape: [u64; 3]) -> Encoders {
+    let mean = (0..shape[0]).map(|channel| 7.0 + channel as f64).collect();
+    let deviation = (0..shape[0]).map(|channel| 5.0 + channel as f64).collect();
+    let encoder = FittedEncoder::Standard { mean, deviation, indicator: false };
+    Encoders { columns: vec![fitted("image", DType::Float32, &shape, encoder)] }
+}
+
+fn classes(dtype: DType, values: &[&str]) -> Target {
+    let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+    let known = Classes { count: values.len() as u64, values: values.clone() };
+    Target { column: Column { classes: Some(known), ..Column::new("target", dtype) }, scale: Scale::Classes(values) }
+}
+
+fn number() -> Target {
+    Target { column: Column::new("price", DType::Float64), scale: Scale::Number { mean: 3900.0, deviation: 4000.0 } }
+}
+
+fn bundle(model: Value, encoders: Encoders, target: Target, int8: Option<Int8>) -> Bundle {
+    let network: Network = sample::network(model, &encoders.shape(), target.outputs());
+    let weights = sample::weights(&network, 1);
+    let task = if target.classes().is_empty() { Task::Regression } else { Task::Classification };
+    let mut description = Description {
+        format: FORMAT,
+        task,
+        target,
+        encoders,
+        network: network.clone(),
+        training: Training { params: serde_json::from_value(json!({})).unwrap(), seed: 1, epochs: 1 },
+        quantisation: None,
+    };
+    let mut tensors = tensors_of(&weights).unwrap();
+    if let Some(mode) = int8 {
+        let folded = fold(&network, &weights_of(&tensors).unwrap()).unwrap();
+        let quantized = quantize(&folded, &sample::rows(&network, 200, 3), mode).unwrap();
+        let (whole, value) = store::tensors(&quantized).unwrap();
+        (tensors, description.network, description.quantisation) = (whole, quantized.network, Some(value));
+    }
+    Bundle { description, tensors }
+}
+
+fn request(folder: &Path, format: &str) -> RunRequest {
+    let model = InputArtifact {
+        path: folder.join("model"),
+        artifact: ArtifactType::Model(ModelType::default()),
+        digest: String::new(),
+    };
+    RunRequest {
+        id: 1,
+        stage: "artifact".into(),
+        kind: "export".into(),
+        version: 1,
+        params: json!({ "format": format, "to": "out/model" }),
+        seed: 0,
+        device: "cpu".into(),
+        inputs: BTreeMap::from([("model".to_owned(), model)]),
+        files: Vec::new(),
+        outputs: BTreeMap::from([("file".to_owned(), folder.join("file"))]),
+        scratch: folder.to_owned(),
+        root: folder.to_owned(),
+        threads: 1,
+        memory: None,
+    }
+}
+
+fn export(bundle: &Bundle, format: &str) -> Result<(TempDir, PathBuf, Finished), Vec<Fault>> {
+    let folder = tempfile::tempdir().unwrap();
+    bundle.write(&folder.path().join("model")).unwrap();
+    let finished = run(&request(folder.path(), format), &Channel::silent())?;
+    let file = folder.path().join("file");
+    Ok((folder, file, finished))
+}
+
+fn every_layer() -> Value {
+    json!({ "layers": [
+        { "conv2d": { "channels": 6, "bias": false } }, { "batch_norm": {} }, "relu",
+        { "residual": [{ "conv2d": { "channels": 3, "kernel": 1 } }, "gelu", { "conv2d": { "channels": 6 } }] }, "silu",
+        { "max_pool2d": { "size": 3, "stride": 2 } }, { "batch_norm": {} },
+        { "avg_pool2d": { "size": 2, "stride": 1 } }, { "conv2d": { "channels": 4, "stride": 2 } }, "tanh",
+        "global_avg_pool", { "linear": { "units": 9 } }, "sigmoid"
+    ]})
+}
+
+fn bundles(int8: Option<Int8>) -> Vec<(&'static str, Bundle)> {
+    let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    let digits: Vec<&str> = digits.iter().map(String::as_str).collect();
+    let mlp = json!({ "mlp": { "hidden": [16, 8], "batch_norm": true } });
+    vec![
+        (
+            "digits",
+            bundle(json!({ "cnn": { "channels": [8, 16] } }), image([1, 8, 8]), classes(DType::Int64, &digits), int8),
+        ),
+        ("penguins", bundle(mlp.clone(), mixed(), classes(DType::String, &["Adelie", "Chinstrap", "Gentoo"]), int8)),
+        ("price", bundle(mlp, mixed(), number(), int8)),
+        ("layers", bundle(every_layer(), image([3, 9, 9]), classes(DType::Bool, &["false", "true"]), int8)),
+    ]
+}
+
+#[test]
+fn exact_models_agree_with_an_independent_runtime() {
+    for (name, bundle) in bundles(None) {
+        let (_folder, _, finished) = export(&bundle, "onnx").unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
+        let difference = finished.observations["largest_difference"].as_f64().unwrap();
+        assert!(difference < EXACT, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn rounded_models_agree_and_their_files_are_small() {
+    for mode in [Int8::Static, Int8::Dynamic] {
+        for (name, bundle) in bundles(Some(mode)) {
+            export(&bundle, "onnx").unwrap_or_else(|faults| panic!("{name} {mode:?}: {faults:?}"));
+        }
+    }
+    let wide = |int8| {
+        let model = json!({ "mlp": { "hidden": [256, 256] } });
+        let (_folder, file, _) = export(&bundle(model, image([1, 8, 8]), number(), int8), "onnx").unwrap();
+        std::fs::metadata(file).unwrap().len()
+    };
+    assert!(wide(Some(Int8::Static)) * 3 < wide(None));
+}
+
+#[test]
+fn the_same_model_gives_the_same_bytes() {
+    let bytes = || {
+        let (_folder, file, _) = export(&bundles(Some(Int8::Static)).swap_remove(1).1, "onnx").unwrap();
+        std::fs::read(file).unwrap()
+    };
+    assert_eq!(bytes(), bytes());
+}
+
+#[test]
+fn a_file_that_answers_otherwise_is_refused() {
+    let (_, good) = bundles(None).swap_remove(2);
+    let (_, mut other) = bundles(None).swap_remove(2);
+    let weight = other.tensors["0.weight"].f_mul_scalar(1.01).unwrap();
+    other.tensors.insert("0.weight".to_owned(), weight);
+    let model = store::model(&other).unwrap();
+    let Model::Real(folded) = &model else { panic!("real weights") };
+    let description = &good.description;
+    let file = write(&Source::Real(folded), &description.encoders, &description.target, Extent::Numbers).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = check::made_up(&description.encoders, 20, 0, &folder.path().join("rows")).unwrap();
+    let encoded = description.encoders.encode(&data).unwrap();
+    let model = store::model(&good).unwrap();
+    let ours = outputs(&good, &model, encoded.tensor()).unwrap();
+    let fault = compare(&good, &model, &file.encode_to_vec(), &data, &ours).unwrap_err();
+    assert_eq!(fault.code, "export::mismatch");
+    assert!(fault.message.contains("of 20 rows differ"), "{}", fault.message);
+}
+
+#[test]
+fn the_bundle_itself_is_the_safetensors_export() {
+    let (_, bundle) = bundles(Some(Int8::Static)).swap_remove(0);
+    let (folder, file, finished) = export(&bundle, "safetensors").unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(folder.path().join("model")).unwrap());
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!(finished.summary["bytes"], bytes.len() as f64);
+    let archive = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(archive.tensor("0.weight").unwrap().dtype(), safetensors::Dtype::I8);
+}
+
+#[test]
+fn a_damaged_model_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model"), b"no model").unwrap();
+    let faults = run(&request(folder.path(), "onnx"), &Channel::silent()).unwrap_err();
+    assert_eq!(faults[0].code, "model::damaged");
+}

@@ -1,0 +1,110 @@
+//! A quantised network inside a bundle: `<layer>.weight` int8, `<layer>.scale` and `<layer>.bias` float32, and the
+//! rounding points as JSON in the description.
+
+use std::collections::BTreeMap;
+
+use catalog::network::Network;
+use catalog::params::compress::Int8;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+use crate::bundle::Bundle;
+use crate::fault::{During, Outcome};
+use crate::fold::Folded;
+use crate::quantize::{Layer8, Point, Quantized, damaged};
+use crate::raw;
+use crate::weights::{array_of, tensors_of, weights_of};
+
+/// What the bundle's description says under `quantisation`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quantisation {
+    /// Always 8.
+    pub bits: u32,
+    /// How values between layers are rounded.
+    pub mode: Int8,
+    /// `[scale, zero]` of every rounding point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<Point>,
+}
+
+/// A model as something that can be run.
+#[derive(Debug)]
+pub enum Model {
+    /// Real weights, folded for prediction.
+    Real(Folded),
+    /// 8-bit weights.
+    Whole(Quantized),
+}
+
+/// The tensors and the description of a quantised network.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn tensors(quantized: &Quantized) -> Outcome<(BTreeMap<String, Tensor>, Value)> {
+    let mut tensors = tensors_of(&quantized.norms)?;
+    for (name, layer) in &quantized.layers {
+        let shape: Vec<i64> = layer.shape.iter().map(|side| *side as i64).collect();
+        let weight = Tensor::f_from_slice(&layer.weight)
+            .and_then(|weight| weight.f_reshape(&shape))
+            .during(|| format!("storing `{name}`"))?;
+        tensors.insert(format!("{name}.weight"), weight);
+        for (part, values) in [("scale", &layer.scale), ("bias", &layer.bias)] {
+            let tensor = Tensor::f_from_slice(values).during(|| format!("storing `{name}`"))?;
+            tensors.insert(format!("{name}.{part}"), tensor);
+        }
+    }
+    let quantisation = Quantisation { bits: 8, mode: quantized.mode, points: quantized.points.clone() };
+    let value = serde_json::to_value(&quantisation).map_err(|error| damaged(&error.to_string()))?;
+    Ok((tensors, value))
+}
+
+/// The model of a bundle, ready for prediction.
+///
+/// # Errors
+/// `model::damaged` when tensors do not fit the layers.
+pub fn model(bundle: &Bundle) -> Outcome<Model> {
+    let network = &bundle.description.network;
+    match &bundle.description.quantisation {
+        None => Ok(Model::Real(crate::fold::fold(network, &weights_of(&bundle.tensors)?)?)),
+        Some(value) => Ok(Model::Whole(quantized(network, value, &bundle.tensors)?)),
+    }
+}
+
+fn quantized(network: &Network, value: &Value, tensors: &BTreeMap<String, Tensor>) -> Outcome<Quantized> {
+    let Quantisation { bits, mode, points } =
+        serde_json::from_value(value.clone()).map_err(|error| damaged(&error.to_string()))?;
+    if bits != 8 {
+        return Err(damaged(&format!("it has {bits} bits")));
+    }
+    if points.iter().any(|point| !point.scale.is_finite() || point.scale <= 0.0) {
+        return Err(damaged("a step of no size"));
+    }
+    let mut layers = BTreeMap::new();
+    let mut norms = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let Some((layer, part)) = name.rsplit_once('.') else { return Err(damaged(&format!("a tensor `{name}`"))) };
+        if !tensors.contains_key(&format!("{layer}.scale")) {
+            norms.insert(name.clone(), array_of(tensor)?);
+        } else if part == "weight" {
+            if tensor.kind() != Kind::Int8 {
+                return Err(damaged(&format!("`{name}` is {:?}", tensor.kind())));
+            }
+            let array = |part: &str| -> Outcome<Vec<f32>> {
+                let tensor =
+                    tensors.get(&format!("{layer}.{part}")).ok_or_else(|| damaged(&format!("no `{layer}.{part}`")))?;
+                Ok(array_of(tensor)?.values)
+            };
+            layers.insert(
+                layer.to_owned(),
+                Layer8 {
+                    shape: tensor.size().iter().map(|side| *side as usize).collect(),
+                    weight: raw::bytes(tensor).iter().map(|byte| byte.cast_signed()).collect(),
+                    scale: array("scale")?,
+                    bias: array("bias")?,
+                },
+            );
+        }
+    }
+    Ok(Quantized { network: network.clone(), mode, layers, norms, points })
+}

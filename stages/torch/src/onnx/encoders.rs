@@ -1,0 +1,162 @@
+//! Fitted encoders as ONNX nodes: from raw columns to the tensor the network reads.
+//!
+//! One input for each raw column, `[rows, 1]` for a scalar: numbers and dates (days or seconds since 1970) as float64 with
+//! NaN for a missing cell, text as strings with the empty string for a missing cell, true/false as bool (as text where
+//! cells may be missing), tensors as float32 `[rows, shape...]`.
+
+use engine::artifact::DType;
+
+use super::graph::{Attribute, Graph};
+use super::messages::DataType;
+use crate::encode::{Encoders, Fitted, FittedEncoder};
+
+/// How a column enters the graph.
+pub fn input_type(fitted: &Fitted) -> DataType {
+    if !fitted.column.shape.is_empty() {
+        return DataType::Float;
+    }
+    match (&fitted.column.dtype, &fitted.encoder) {
+        (DType::String | DType::Binary, _) => DataType::String,
+        // A date is one-hot encoded by its text.
+        (DType::Date | DType::Datetime, FittedEncoder::OneHot { .. }) => DataType::String,
+        (DType::Bool, FittedEncoder::OneHot { indicator: false, .. }) => DataType::Bool,
+        (DType::Bool, FittedEncoder::OneHot { .. }) => DataType::String,
+        _ => DataType::Double,
+    }
+}
+
+/// Whether the graph of these encoders computes on text, which few runtimes can.
+pub fn uses_text(encoders: &Encoders) -> bool {
+    encoders.columns.iter().any(|fitted| input_type(fitted) == DataType::String)
+}
+
+/// Declares an input for each column and encodes them; gives the name of the encoded rows.
+pub fn encode(graph: &mut Graph, encoders: &Encoders) -> String {
+    let inputs: Vec<String> = encoders
+        .columns
+        .iter()
+        .map(|fitted| {
+            let shape = if fitted.column.shape.is_empty() { vec![1] } else { fitted.column.shape.clone() };
+            graph.input(&fitted.column.name, input_type(fitted), &shape)
+        })
+        .collect();
+    let image = encoders.shape().len() == 3;
+    let mut parts = Vec::new();
+    for (fitted, input) in encoders.columns.iter().zip(&inputs) {
+        let encoded = match &fitted.encoder {
+            _ if !fitted.column.shape.is_empty() => tensor(graph, fitted, input, image),
+            FittedEncoder::OneHot { values, indicator } => one_hot(graph, fitted, input, values, *indicator),
+            FittedEncoder::Identity => {
+                let input = number(graph, fitted, input);
+                let missing = missing(graph, &input);
+                fill(graph, &missing, &input)
+            }
+            FittedEncoder::Standard { mean, deviation, indicator } => {
+                let input = number(graph, fitted, input);
+                let missing = missing(graph, &input);
+                let mean = graph.doubles("mean", &[1, 1], mean);
+                let deviation = graph.doubles("deviation", &[1, 1], deviation);
+                let centred = graph.node("Sub", &[&input, &mean], &[]);
+                let scaled = graph.node("Div", &[&centred, &deviation], &[]);
+                let filled = fill(graph, &missing, &scaled);
+                if *indicator {
+                    let flag = graph.cast(&missing, DataType::Float);
+                    graph.node("Concat", &[&filled, &flag], &[("axis", Attribute::Int(1))])
+                } else {
+                    filled
+                }
+            }
+        };
+        parts.push(encoded);
+    }
+    if let [one] = parts.as_slice() {
+        return one.clone();
+    }
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    graph.node("Concat", &parts, &[("axis", Attribute::Int(1))])
+}
+
+/// True and false become 1 and 0 (only `identity` and `standard` meet them here).
+fn number(graph: &mut Graph, fitted: &Fitted, input: &str) -> String {
+    if input_type(fitted) == DataType::Double { input.to_owned() } else { graph.cast(input, DataType::Double) }
+}
+
+/// Which cells of a float64 column are NaN. Asked in float32: not every runtime has the question for float64.
+fn missing(graph: &mut Graph, input: &str) -> String {
+    let narrow = graph.cast(input, DataType::Float);
+    graph.node("IsNaN", &[&narrow], &[])
+}
+
+/// 0 where missing, as float32.
+fn fill(graph: &mut Graph, missing: &str, values: &str) -> String {
+    let zero = graph.doubles("zero", &[1, 1], &[0.0]);
+    let filled = graph.node("Where", &[missing, &zero, values], &[]);
+    graph.cast(&filled, DataType::Float)
+}
+
+fn tensor(graph: &mut Graph, fitted: &Fitted, input: &str, image: bool) -> String {
+    let mut value = input.to_owned();
+    if let FittedEncoder::Standard { mean, deviation, .. } = &fitted.encoder {
+        // One for a channel, for everything, or for an element: always the first side after the rows.
+        let mut dims = vec![1usize; fitted.column.shape.len() + 1];
+        if mean.len() > 1 {
+            dims[1] = mean.len();
+        }
+        let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
+        let mean = graph.floats("mean", &dims, &narrow(mean));
+        let deviation = graph.floats("deviation", &dims, &narrow(deviation));
+        value = graph.node("Sub", &[&value, &mean], &[]);
+        value = graph.node("Div", &[&value, &deviation], &[]);
+    }
+    if !image && fitted.column.shape.len() > 1 {
+        value = graph.node("Flatten", &[&value], &[("axis", Attribute::Int(1))]);
+    }
+    value
+}
+
+fn one_hot(graph: &mut Graph, fitted: &Fitted, input: &str, values: &[String], indicator: bool) -> String {
+    let dims = [1, values.len()];
+    let dtype = input_type(fitted);
+    let mut parts = Vec::new();
+    if !values.is_empty() {
+        let equal = match dtype {
+            // Equal on truth values is in no runtime's way, but a vocabulary of two is simpler by number.
+            DataType::Bool | DataType::Double => {
+                let number = |value: &String| match value.as_str() {
+                    "true" => 1.0,
+                    "false" => 0.0,
+                    text => text.parse::<f64>().unwrap_or(f64::NAN),
+                };
+                let values = graph.doubles("values", &dims, &values.iter().map(number).collect::<Vec<f64>>());
+                let input = self::number(graph, fitted, input);
+                graph.node("Equal", &[&input, &values], &[])
+            }
+            _ => {
+                let values = graph.texts("values", &dims, values);
+                graph.node("Equal", &[input, &values], &[])
+            }
+        };
+        parts.push(graph.cast(&equal, DataType::Float));
+    }
+    if indicator {
+        let missing = if dtype == DataType::String {
+            let empty = graph.texts("empty", &[1, 1], &[String::new()]);
+            graph.node("Equal", &[input, &empty], &[])
+        } else {
+            let input = self::number(graph, fitted, input);
+            self::missing(graph, &input)
+        };
+        parts.push(graph.cast(&missing, DataType::Float));
+    }
+    match parts.as_slice() {
+        [one] => one.clone(),
+        [values, flag] => graph.node("Concat", &[values, flag], &[("axis", Attribute::Int(1))]),
+        // A column that was empty in training has no values and no indicator: nothing is encoded, and `Fitted::width` is 0.
+        _ => {
+            let empty = graph.doubles("values", &[1, 0], &[]);
+            let input = self::number(graph, fitted, input);
+            let none = graph.node("Mul", &[&input, &empty], &[]);
+            graph.cast(&none, DataType::Float)
+        }
+    }
+}
