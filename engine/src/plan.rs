@@ -116,6 +116,11 @@ pub struct PlannedInput {
 ///
 /// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know; changes nothing.
 pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
+    // Everything below sees one spelling of every path.
+    let root = if spec.root.as_os_str().is_empty() { Path::new(".") } else { spec.root.as_path() };
+    if let Ok(absolute) = std::path::absolute(root) {
+        spec.root = absolute;
+    }
     let Sealed { mut drafts, order, mut faults } = seal(&mut spec, registry);
     devices(&spec, &mut faults);
     let sources_there = sources(&spec, &drafts, &mut faults);
@@ -352,7 +357,7 @@ impl Plan {
         paths.iter().map(|path| self.root().join(path)).collect()
     }
 
-    /// The folder relative paths start from.
+    /// The folder relative paths start from; absolute.
     pub fn root(&self) -> &Path {
         &self.spec.root
     }

@@ -125,7 +125,10 @@ fn look(
         return preview(State::Unknown { because }, None, changed, last);
     }
     let key = manifest.key();
-    match store.lookup(&key).ok().flatten() {
+    // A record of other ports is of another kind's time.
+    let whole =
+        |record: &Record| stage.outputs.iter().all(|port| record.outputs.iter().any(|(name, _)| *name == port.name));
+    match store.lookup(&key).ok().flatten().filter(whole) {
         None => {
             let reasons = explain::miss(plan, stage, last.as_ref(), &manifest);
             preview(State::Miss { reasons }, Some(key), Vec::new(), last)

@@ -65,7 +65,13 @@ pub struct Loaded {
 /// Reads a pipeline from a file. Messages show the path as it is given.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
     match read(path) {
-        Ok(text) => load_text(&path.display().to_string(), &text, options, registry),
+        Ok(text) => {
+            let mut loaded = load_text(&path.display().to_string(), &text, options, registry);
+            if let Some(spec) = &mut loaded.spec {
+                spec.root = path.parent().unwrap_or(Path::new("")).to_owned();
+            }
+            loaded
+        }
         Err(fault) => Loaded { faults: vec![*fault], ..Loaded::default() },
     }
 }
