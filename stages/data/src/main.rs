@@ -1,1 +1,7 @@
-fn main() {}
+//! `pipeline-data`: the worker that reads and transforms tables.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engine::worker::serve(&mut stages_data::program::Data)
+}

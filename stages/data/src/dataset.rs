@@ -1,0 +1,438 @@
+//! A data set on disk: one Arrow IPC file, written so that it can be mapped and used without a copy.
+//!
+//! Uncompressed, every buffer aligned to 64 bytes, one record batch up to 2^20 rows and batches of exactly 2^20 rows (the
+//! last may be shorter) beyond. The schema's metadata has one entry, `pipeline`: the [`DatasetType`] as JSON.
+//! The bytes follow from the logical content alone: what lies under a missing cell is zero, spare bits are zero, text is
+//! packed without gaps. `docs/dataset.md` is the format's page for other readers.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, RecordBatch, StringArray,
+    make_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::ipc::{Block, MetadataVersion, convert::fb_to_schema, root_as_footer};
+use engine::artifact::{Column, DType, DatasetType};
+use engine::error::Fault;
+
+use crate::classes::classes;
+use crate::fault::{Outcome, kernel, place, unreadable, unwritable};
+use crate::threads;
+
+/// Rows of a full record batch.
+pub const BATCH_ROWS: usize = 1 << 20;
+/// The metadata entry that holds the [`DatasetType`].
+pub const METADATA: &str = "pipeline";
+
+/// Rows in memory (or mapped), with what is known of their columns.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Names, types, shapes, roles. `nullable` and `classes` are as of when the table was read; [`write`] finds them anew.
+    pub columns: Vec<Column>,
+    /// The rows, cut anywhere. Their schema is [`schema`] of the columns.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Table {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// One column's arrays, a piece for each batch.
+    pub fn pieces(&self, column: usize) -> Vec<ArrayRef> {
+        self.batches.iter().map(|batch| batch.column(column).clone()).collect()
+    }
+}
+
+/// The Arrow type of a column's cells.
+pub fn arrow_type(column: &Column) -> DataType {
+    let element = match column.dtype {
+        DType::Bool => DataType::Boolean,
+        DType::Int8 => DataType::Int8,
+        DType::Int16 => DataType::Int16,
+        DType::Int32 => DataType::Int32,
+        DType::Int64 => DataType::Int64,
+        DType::UInt8 => DataType::UInt8,
+        DType::UInt16 => DataType::UInt16,
+        DType::UInt32 => DataType::UInt32,
+        DType::UInt64 => DataType::UInt64,
+        DType::Float32 => DataType::Float32,
+        DType::Float64 => DataType::Float64,
+        DType::String => DataType::Utf8,
+        DType::Date => DataType::Date32,
+        DType::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DType::Binary => DataType::Binary,
+    };
+    if column.shape.is_empty() {
+        return element;
+    }
+    let size = column.shape.iter().product::<u64>();
+    DataType::FixedSizeList(item(element), i32::try_from(size).unwrap_or(i32::MAX))
+}
+
+/// The field of a tensor's elements.
+pub fn item(element: DataType) -> Arc<Field> {
+    Arc::new(Field::new("item", element, false))
+}
+
+/// The schema of a [`Table`]'s batches: every column may have missing cells.
+pub fn schema(columns: &[Column]) -> SchemaRef {
+    Arc::new(Schema::new(
+        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), true)).collect::<Vec<_>>(),
+    ))
+}
+
+/// A batch of a table with these columns.
+///
+/// # Errors
+/// When arrays do not have the types or lengths of the columns: a mistake in the program.
+pub fn batch(columns: &[Column], arrays: Vec<ArrayRef>) -> Outcome<RecordBatch> {
+    RecordBatch::try_new(schema(columns), arrays).map_err(|error| kernel("building a batch", &error))
+}
+
+/// Writes a table and says what it truly is (missing cells, classes and rows are found here).
+///
+/// # Errors
+/// A disk that is full or read-only; text of more than 2 GiB in one column of one batch.
+pub fn write(table: &Table, path: &Path, threads: usize) -> Outcome<DatasetType> {
+    let rows = table.rows();
+    let starts: Vec<usize> = (0..rows).step_by(BATCH_ROWS).collect();
+    let packed: Vec<Outcome<(Column, Vec<ArrayRef>)>> = threads::map(table.columns.len(), threads, |index| {
+        let pieces = table.pieces(index);
+        let mut column = table.columns[index].clone();
+        let arrays = starts
+            .iter()
+            .map(|start| packed(&pieces, *start, BATCH_ROWS.min(rows - start), &column.name))
+            .collect::<Outcome<Vec<ArrayRef>>>()?;
+        column.nullable = arrays.iter().any(|array| array.null_count() > 0);
+        column.classes = if column.shape.is_empty() { classes(&arrays) } else { None };
+        Ok((column, arrays))
+    });
+    let mut columns = Vec::with_capacity(packed.len());
+    let mut arrays = Vec::with_capacity(packed.len());
+    for outcome in packed {
+        let (column, pieces) = outcome?;
+        columns.push(column);
+        arrays.push(pieces);
+    }
+    let dataset = DatasetType { columns: Some(columns), rows: Some(rows as u64), ..DatasetType::default() };
+    let schema = stored_schema(&dataset);
+    let file = File::create(path).map_err(|error| vec![unwritable(&error)])?;
+    let options =
+        IpcWriteOptions::try_new(64, false, MetadataVersion::V5).map_err(|error| kernel("writing", &error))?;
+    let out = BufWriter::with_capacity(1 << 20, file);
+    let mut writer =
+        FileWriter::try_new_with_options(out, &schema, options).map_err(|error| vec![write_fault(error)])?;
+    for position in 0..starts.len() {
+        let columns = arrays.iter().map(|pieces| pieces[position].clone()).collect();
+        let batch =
+            RecordBatch::try_new(schema.clone(), columns).map_err(|error| kernel("building a batch", &error))?;
+        writer.write(&batch).map_err(|error| vec![write_fault(error)])?;
+    }
+    writer.finish().map_err(|error| vec![write_fault(error)])?;
+    let mut out = writer.into_inner().map_err(|error| vec![write_fault(error)])?;
+    out.flush().map_err(|error| vec![unwritable(&error)])?;
+    Ok(dataset)
+}
+
+fn write_fault(error: arrow::error::ArrowError) -> Fault {
+    match error {
+        arrow::error::ArrowError::IoError(_, error) => unwritable(&error),
+        other => unwritable(&std::io::Error::other(other.to_string())),
+    }
+}
+
+/// The schema as stored: true nullability, and the metadata entry.
+fn stored_schema(dataset: &DatasetType) -> SchemaRef {
+    let columns = dataset.columns.as_deref().unwrap_or_default();
+    let fields: Vec<Field> =
+        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), column.nullable)).collect();
+    let json = serde_json::to_string(dataset).unwrap_or_default();
+    Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA.to_owned(), json)])))
+}
+
+/// Rows `start .. start + count` of a column given in pieces, as one canonical array.
+fn packed(pieces: &[ArrayRef], start: usize, count: usize, name: &str) -> Outcome<ArrayRef> {
+    let mut parts: Vec<ArrayRef> = Vec::new();
+    let mut offset = 0;
+    for piece in pieces {
+        let from = start.max(offset);
+        let to = (start + count).min(offset + piece.len());
+        if from < to {
+            parts.push(piece.slice(from - offset, to - from));
+        }
+        offset += piece.len();
+    }
+    let refs: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref() as &dyn Array).collect();
+    let bytes: usize = parts.iter().map(text_bytes).sum();
+    if bytes > i32::MAX as usize {
+        return Err(vec![
+            Fault::error("data::too_large", format!("column `{name}` has more than 2 GiB of text in {count} rows"))
+                .help("drop or shorten the column, or collect fewer rows"),
+        ]);
+    }
+    let whole = concat(&refs).map_err(|error| kernel("putting rows together", &error))?;
+    Ok(canonical(whole))
+}
+
+fn text_bytes(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value_offsets().last().copied().unwrap_or_default() as usize,
+        DataType::Binary => array.as_binary::<i32>().value_offsets().last().copied().unwrap_or_default() as usize,
+        _ => 0,
+    }
+}
+
+/// The one array of this content: no validity without missing cells, zeros under missing cells and in spare bits, no slack.
+fn canonical(array: ArrayRef) -> ArrayRef {
+    let nulls =
+        array.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| NullBuffer::new(tidy(nulls.inner(), None)));
+    match array.data_type() {
+        DataType::Boolean => {
+            let values = tidy(array.as_boolean().values(), nulls.as_ref());
+            Arc::new(BooleanArray::new(values, nulls))
+        }
+        DataType::Utf8 => {
+            let text = array.as_string::<i32>();
+            let offsets = text.value_offsets();
+            let hidden = nulls.as_ref().is_some_and(|nulls| {
+                (0..array.len()).any(|row| nulls.is_null(row) && offsets[row] != offsets[row + 1])
+            });
+            if hidden || offsets.first() != Some(&0) {
+                Arc::new(text.iter().collect::<StringArray>())
+            } else {
+                Arc::new(StringArray::new(text.offsets().clone(), text.values().clone(), nulls))
+            }
+        }
+        DataType::Binary => {
+            let bytes = array.as_binary::<i32>();
+            Arc::new(bytes.iter().collect::<BinaryArray>())
+        }
+        DataType::FixedSizeList(field, size) => {
+            let list = array.as_fixed_size_list();
+            let size_in_rows = *size as usize;
+            let values = list.values().slice(list.value_offset(0) as usize, array.len() * size_in_rows);
+            Arc::new(FixedSizeListArray::new(field.clone(), *size, canonical(values), nulls))
+        }
+        _ => {
+            let data = array.to_data();
+            let Some(width) = data.data_type().primitive_width() else { return array };
+            let bytes = &data.buffers()[0].as_slice()[data.offset() * width..(data.offset() + data.len()) * width];
+            let buffer = match &nulls {
+                None if data.offset() == 0 => data.buffers()[0].slice_with_length(0, bytes.len()),
+                None => Buffer::from_slice_ref(bytes),
+                Some(nulls) => {
+                    let mut zeroed = MutableBuffer::from_len_zeroed(bytes.len());
+                    let out = zeroed.as_slice_mut();
+                    out.copy_from_slice(bytes);
+                    for row in 0..data.len() {
+                        if nulls.is_null(row) {
+                            out[row * width..(row + 1) * width].fill(0);
+                        }
+                    }
+                    zeroed.into()
+                }
+            };
+            let built =
+                ArrayData::builder(data.data_type().clone()).len(data.len()).add_buffer(buffer).nulls(nulls).build();
+            built.map_or(array, make_array)
+        }
+    }
+}
+
+/// Bits from offset 0, false where a cell is missing, spare bits zero.
+fn tidy(bits: &BooleanBuffer, nulls: Option<&NullBuffer>) -> BooleanBuffer {
+    let shown = match nulls {
+        Some(nulls) => bits & nulls.inner(),
+        None => bits.clone(),
+    };
+    BooleanBuffer::collect_bool(shown.len(), |index| shown.value(index))
+}
+
+/// Maps a data set. Nothing is copied: arrays point into the mapping and keep it alive.
+///
+/// # Errors
+/// `data::damaged_dataset` for anything that is not such a file.
+pub fn open(path: &Path) -> Outcome<Table> {
+    let shown = path.display().to_string();
+    let damaged = |why: String| {
+        vec![
+            Fault::error("data::damaged_dataset", format!("`{shown}` is not a data set of this program: {why}"))
+                .help("run `pipeline verify`; a damaged result is made again by the next `pipeline run`")
+                .place(place(&shown, None, None)),
+        ]
+    };
+    let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;
+    let buffer = map(&file).map_err(|error| vec![unreadable(&shown, &error)])?;
+    let (schema, batches) = decode(&buffer).map_err(damaged)?;
+    let json = schema.metadata().get(METADATA).ok_or_else(|| damaged("the `pipeline` entry is missing".into()))?;
+    let dataset: DatasetType = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+    let columns = dataset.columns.ok_or_else(|| damaged("it does not say what its columns are".into()))?;
+    let loose = self::schema(&columns);
+    let batches = batches
+        .into_iter()
+        .map(|batch| RecordBatch::try_new(loose.clone(), batch.columns().to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| damaged(error.to_string()))?;
+    Ok(Table { columns, batches })
+}
+
+/// The schema and batches of an uncompressed Arrow IPC file, pointing into `buffer`.
+fn decode(buffer: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let tail = buffer.len().checked_sub(10).ok_or("it is too short")?;
+    let mut trailer = [0; 10];
+    trailer.copy_from_slice(&buffer[tail..]);
+    let length = read_footer_length(trailer).map_err(|error| text(&error))?;
+    let start = tail.checked_sub(length).ok_or("its footer is longer than the file")?;
+    let footer = root_as_footer(&buffer[start..tail]).map_err(|error| text(&error))?;
+    let schema = Arc::new(fb_to_schema(footer.schema().ok_or("it has no schema")?));
+    let decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
+    let mut batches = Vec::new();
+    for block in footer.recordBatches().iter().flatten() {
+        let slice = block_bytes(buffer, block).ok_or("a batch lies outside the file")?;
+        batches.extend(decoder.read_record_batch(block, &slice).map_err(|error| text(&error))?);
+    }
+    Ok((schema, batches))
+}
+
+fn block_bytes(buffer: &Buffer, block: &Block) -> Option<Buffer> {
+    let offset = usize::try_from(block.offset()).ok()?;
+    let length =
+        usize::try_from(block.metaDataLength()).ok()?.checked_add(usize::try_from(block.bodyLength()).ok()?)?;
+    (offset.checked_add(length)? <= buffer.len()).then(|| buffer.slice_with_length(offset, length))
+}
+
+#[expect(unsafe_code, reason = "a memory map is the zero-copy path between stages")]
+fn map(file: &File) -> std::io::Result<Buffer> {
+    if file.metadata()?.len() == 0 {
+        return Ok(Buffer::from(&[] as &[u8]));
+    }
+    // SAFETY: blobs of the store are read-only and replaced by rename, never written in place; a person who truncates one
+    // by hand gets a dead worker, which costs one attempt of one stage.
+    let map = unsafe { memmap2::Mmap::map(file)? };
+    Ok(Buffer::from(bytes::Bytes::from_owner(map)))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Date32Array, Float32Array, Int64Array, TimestampMicrosecondArray, UInt8Array};
+
+    use super::*;
+
+    fn sample() -> Table {
+        let mut image = Column::new("image", DType::UInt8);
+        image.shape = vec![1, 2, 2];
+        let columns = vec![
+            Column::new("id", DType::Int64),
+            Column::new("name", DType::String),
+            Column::new("flag", DType::Bool),
+            image,
+            Column::new("day", DType::Date),
+            Column::new("at", DType::Datetime),
+            Column::new("weight", DType::Float32),
+        ];
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])),
+            Arc::new(StringArray::from(vec![Some("a"), Some(""), None])),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+            Arc::new(FixedSizeListArray::new(
+                item(DataType::UInt8),
+                4,
+                Arc::new(UInt8Array::from_iter_values(0..12)),
+                None,
+            )),
+            Arc::new(Date32Array::from(vec![0, 1, 2])),
+            Arc::new(TimestampMicrosecondArray::from(vec![0, 1, 2])),
+            Arc::new(Float32Array::from(vec![0.5, 1.5, -0.0])),
+        ];
+        let batch = batch(&columns, arrays).unwrap();
+        Table { columns, batches: vec![batch] }
+    }
+
+    fn bytes(table: &Table, threads: usize) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        write(table, &path, threads).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_mapped_and_aligned() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let table = sample();
+        let dataset = write(&table, &path, 2).unwrap();
+        assert_eq!(dataset.rows, Some(3));
+        assert!(dataset.column("id").unwrap().nullable && !dataset.column("day").unwrap().nullable);
+        let back = open(&path).unwrap();
+        assert_eq!(back.columns, dataset.columns.unwrap());
+        assert_eq!(back.batches, table.batches);
+        let tensor = back.batches[0].column(3).as_fixed_size_list().values().to_data();
+        assert_eq!(tensor.buffers()[0].as_ptr() as usize % 64, 0, "tensors are mapped where they can be used in place");
+    }
+
+    #[test]
+    fn bytes_follow_from_content_alone() {
+        let table = sample();
+        let expected = bytes(&table, 1);
+        assert_eq!(bytes(&table, 5), expected, "threads");
+        let cut = Table {
+            columns: table.columns.clone(),
+            batches: vec![table.batches[0].slice(0, 1), table.batches[0].slice(1, 2)],
+        };
+        assert_eq!(bytes(&cut, 1), expected, "cut elsewhere");
+        let mut hidden = table.clone();
+        let mut arrays = hidden.batches[0].columns().to_vec();
+        arrays[0] = Arc::new(Int64Array::new(vec![1, 77, 3].into(), Some(vec![true, false, true].into())));
+        arrays[1] = Arc::new(StringArray::new(
+            arrow::buffer::OffsetBuffer::new(vec![0, 1, 1, 4].into()),
+            Buffer::from(b"axyz"),
+            Some(vec![true, true, false].into()),
+        ));
+        arrays[2] = Arc::new(BooleanArray::new(vec![true, false, true].into(), Some(vec![true, true, false].into())));
+        hidden.batches = vec![batch(&hidden.columns, arrays).unwrap()];
+        assert_eq!(bytes(&hidden, 1), expected, "what lies under a missing cell is not content");
+    }
+
+    #[test]
+    fn long_tables_are_cut_at_two_to_the_twenty() {
+        let columns = vec![Column::new("n", DType::Int64)];
+        let rows = BATCH_ROWS + 3;
+        let array: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let table = Table { batches: vec![batch(&columns, vec![array]).unwrap()], columns };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        write(&table, &path, 2).unwrap();
+        let back = open(&path).unwrap();
+        assert_eq!(back.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [BATCH_ROWS, 3]);
+        assert_eq!(back.columns[0].classes, None);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let whole = bytes(&sample(), 1);
+        for (what, bytes) in [
+            ("empty", Vec::new()),
+            ("short", whole[..7].to_vec()),
+            ("cut", whole[..whole.len() - 40].to_vec()),
+            ("foreign", b"PAR1 and so on and so forth PAR1".to_vec()),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let faults = open(&path).unwrap_err();
+            assert_eq!(faults[0].code, "data::damaged_dataset", "{what}: {faults:?}");
+        }
+    }
+}

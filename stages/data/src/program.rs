@@ -1,0 +1,171 @@
+//! The program: requests and questions to the functions that answer them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use catalog::params::collect::Collect;
+use catalog::params::preprocess::{Preprocess, Step};
+use catalog::params::split::Split;
+use engine::artifact::{ArtifactType, Column, DatasetType, Part};
+use engine::error::Fault;
+use engine::kind::Question;
+use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
+use engine::worker::{Channel, Program};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::collect::{collect, infer};
+use crate::dataset::{Table, open, write};
+use crate::fault::Outcome;
+use crate::preprocess::{condition, preprocess};
+use crate::show::{Show, show};
+use crate::source::bytes::Limits;
+use crate::split::split;
+
+/// `pipeline-data`.
+#[derive(Debug, Default)]
+pub struct Data;
+
+impl Program for Data {
+    fn hello(&self) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            program: "pipeline-data".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            toolchain: BTreeMap::from([
+                ("arrow".to_owned(), "59".to_owned()),
+                ("datafusion".to_owned(), datafusion::DATAFUSION_VERSION.to_owned()),
+            ]),
+            cuda_devices: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
+        let limits = Limits { threads: request.threads.max(1), ..Limits::default() };
+        match request.kind.as_str() {
+            "collect" => {
+                let params: Collect = typed(&request.params)?;
+                let table = collect(&params, &request.files, &limits, channel)?;
+                let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
+                finish(request, vec![("data".into(), table, from)], Vec::new())
+            }
+            "preprocess" => {
+                let params: Preprocess = typed(&request.params)?;
+                let (table, from) = input(request, "data")?;
+                let table = preprocess(&params, table, channel)?;
+                finish(request, vec![("data".into(), table, from)], Vec::new())
+            }
+            "split" => {
+                let params: Split = typed(&request.params)?;
+                let (table, from) = input(request, "data")?;
+                let (parts, warnings) = split(&params, request.seed, &table)?;
+                let parts = parts
+                    .into_iter()
+                    .map(|(name, table)| {
+                        channel.info(format!("{name}: {} rows", table.rows()));
+                        let mut from = from.clone();
+                        from.parts.push(Part { split: request.stage.clone(), part: name.clone() });
+                        (name, table, from)
+                    })
+                    .collect();
+                finish(request, parts, warnings)
+            }
+            other => Err(vec![stranger(other)]),
+        }
+    }
+
+    fn infer(&mut self, _root: &Path, question: &Question, files: &[InputFile]) -> Outcome<Value> {
+        match question.kind.as_str() {
+            "collect" => {
+                let params: Collect = typed(&question.params)?;
+                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                let limits = Limits { threads, ..Limits::default() };
+                answer(&infer(&params, files, &limits)?)
+            }
+            "preprocess" => {
+                let columns = columns(question);
+                if let Some(text) = question.params.get("filter").and_then(Value::as_str) {
+                    let dtype = condition(text, &columns).map_err(|fault| vec![fault])?;
+                    return Ok(json!({ "dtype": dtype }));
+                }
+                steps(&typed(&question.params)?, &columns)
+            }
+            "show" => show(&typed::<Show>(&question.params)?),
+            other => Err(vec![stranger(other)]),
+        }
+    }
+}
+
+/// What the steps make of the columns, as far as no rows are needed to know.
+fn steps(params: &Preprocess, columns: &[Column]) -> Outcome<Value> {
+    let batches = Vec::new();
+    let table = Table { columns: columns.to_vec(), batches };
+    let mut checked = Preprocess { steps: Vec::new() };
+    let mut dtype = Value::Null;
+    for (index, step) in params.steps.iter().enumerate() {
+        if let Step::Filter(text) = step {
+            let now = crate::preprocess::columns_after(&checked, table.clone())?;
+            let found =
+                condition(text, &now).map_err(|fault| vec![fault.at(engine::route!["steps", index, "filter"])])?;
+            dtype = json!(found);
+        }
+        checked.steps.push(step.clone());
+    }
+    let columns = crate::preprocess::columns_after(&checked, table)?;
+    Ok(json!({ "dtype": dtype, "columns": columns }))
+}
+
+fn columns(question: &Question) -> Vec<Column> {
+    let dataset = question.inputs.values().find_map(ArtifactType::dataset);
+    dataset.and_then(|dataset| dataset.columns.clone()).unwrap_or_default()
+}
+
+/// Writes the outputs and says what they are.
+fn finish(request: &RunRequest, made: Vec<(String, Table, DatasetType)>, warnings: Vec<Fault>) -> Outcome<Finished> {
+    let mut finished = Finished { warnings, observations: json!({}), ..Finished::default() };
+    for (port, table, from) in made {
+        let Some(path) = request.outputs.get(&port) else {
+            let text = format!("the request has no path for the output `{port}`");
+            return Err(vec![
+                Fault::error("worker::bad_request", text).help("`pipeline` and `pipeline-data` must be of one version"),
+            ]);
+        };
+        let mut dataset = write(&table, path, request.threads.max(1))?;
+        dataset.parts = from.parts;
+        dataset.sources = from.sources;
+        let rows = if request.outputs.len() == 1 { "rows".to_owned() } else { format!("{port}.rows") };
+        finished.summary.insert(rows, table.rows() as f64);
+        finished.types.insert(port, ArtifactType::Dataset(dataset));
+    }
+    Ok(finished)
+}
+
+/// A port's rows, and where they come from.
+fn input(request: &RunRequest, port: &str) -> Outcome<(Table, DatasetType)> {
+    let Some(input) = request.inputs.get(port) else {
+        let text = format!("the input `{port}` is not connected");
+        return Err(vec![
+            Fault::error("worker::bad_request", text).help("`pipeline` and `pipeline-data` must be of one version"),
+        ]);
+    };
+    let from = input.artifact.dataset().cloned().unwrap_or_default();
+    Ok((open(&input.path)?, from))
+}
+
+fn typed<T: DeserializeOwned>(params: &Value) -> Outcome<T> {
+    serde_json::from_value(params.clone()).map_err(|error| {
+        vec![
+            Fault::error("worker::bad_request", format!("the parameters do not fit: {error}"))
+                .help("`pipeline` and `pipeline-data` must be of one version"),
+        ]
+    })
+}
+
+fn answer<T: serde::Serialize>(value: &T) -> Outcome<Value> {
+    serde_json::to_value(value).map_err(|error| vec![Fault::error("worker::bad_answer", error.to_string())])
+}
+
+fn stranger(kind: &str) -> Fault {
+    Fault::error("worker::unknown_kind", format!("`pipeline-data` does not know the kind `{kind}`"))
+        .help("`pipeline` and `pipeline-data` must be of one version")
+}

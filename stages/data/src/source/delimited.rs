@@ -1,0 +1,512 @@
+//! CSV and TSV: text in, columns out, types inferred over all rows.
+//!
+//! The file is read in blocks that are cut between records and parsed by several threads. The first block tells what the columns
+//! look like; every block is read on that guess, and remembers the form of each cell that did not fit. When all blocks
+//! are done the forms decide; only columns whose guess was wrong are read a second time. The result does not depend on
+//! the blocks or on the number of threads.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, mpsc};
+
+use arrow::array::{Array, ArrayRef, new_null_array};
+use engine::artifact::{Column, DType};
+use engine::error::{Fault, nearest};
+use engine::protocol::{InputFile, Progress};
+use engine::worker::Channel;
+use memchr::{memchr, memchr_iter};
+
+use super::bytes::{Limits, Stream};
+use super::header::{self, Header};
+use super::scan::{Broken, Dialect, End, Scanner, whole_records};
+use super::sink::{Missing, Sink, Target};
+use crate::cell::{Seen, expected};
+use crate::dataset::{Table, arrow_type, batch};
+use crate::fault::{Faults, Outcome, empty, place};
+
+/// Bytes read at a time.
+const BLOCK: usize = 1 << 20;
+/// A record may not be longer than this.
+const RECORD: usize = 1 << 28;
+/// So much of the first block is looked at to guess types.
+const PROBE: usize = 1 << 16;
+
+/// How the text is written.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Between fields.
+    pub delimiter: u8,
+    /// Around fields.
+    pub quote: u8,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// Cells that mean missing, besides the empty one.
+    pub missing: Vec<String>,
+}
+
+/// What was read.
+pub struct Read {
+    /// The rows.
+    pub table: Table,
+    /// Whether it is all of them.
+    pub complete: bool,
+}
+
+/// Reads files one after the other into one table. `stated` holds types that are known better than they can be inferred.
+///
+/// # Errors
+/// Everything that is wrong with rows and cells, each with file, line and column (the field's number), up to
+/// [`crate::fault::SHOWN`] a file.
+pub fn read(
+    files: &[InputFile],
+    options: &Options,
+    stated: &BTreeMap<String, DType>,
+    limits: &Limits,
+    channel: &Channel,
+) -> Outcome<Read> {
+    let dialect = Dialect::new(options.delimiter, options.quote);
+    let missing = Missing::new(&options.missing);
+    let job = Job { options, dialect: &dialect, missing: &missing, limits, channel };
+    let Some(first) = files.first() else { return Err(vec![empty("the source", "no file matches")]) };
+    let (names, probed) = job.probe(first)?;
+    let mut seen = probed;
+    let mut targets: Vec<Target> = names
+        .iter()
+        .zip(&seen)
+        .map(|(name, seen)| match stated.get(name) {
+            Some(dtype) => Target::Stated(*dtype),
+            None => Target::Guess(seen.form(), Seen::TEXT.within(*seen)),
+        })
+        .collect();
+    let (mut pieces, complete) = job.pass(files, &names, &targets)?;
+    for piece in &pieces {
+        for (all, misfits) in seen.iter_mut().zip(&piece.seen) {
+            *all = all.with(*misfits);
+        }
+    }
+    let mut again = vec![Target::Skip; targets.len()];
+    for (column, target) in targets.iter_mut().enumerate() {
+        if let Target::Guess(form, _) = target
+            && seen[column].form() != *form
+        {
+            *target = Target::Guess(seen[column].form(), true);
+            again[column] = *target;
+        }
+    }
+    if again.iter().any(|target| *target != Target::Skip) {
+        let (second, _) = job.pass(files, &names, &again)?;
+        let same = second.len() == pieces.len()
+            && second
+                .iter()
+                .zip(&pieces)
+                .all(|(new, old)| new.rows == old.rows && new.seen.iter().all(|seen| seen.is_empty()));
+        if !same {
+            return Err(vec![
+                Fault::error("data::changed", format!("`{}` changed while it was read", first.shown))
+                    .help("run again when nothing writes to it"),
+            ]);
+        }
+        for (piece, mut new) in pieces.iter_mut().zip(second) {
+            for column in 0..again.len() {
+                if let Some(array) = new.arrays[column].take() {
+                    piece.arrays[column] = Some(array);
+                }
+            }
+        }
+    }
+    let mut columns: Vec<Column> = Vec::with_capacity(names.len());
+    for (name, target) in names.iter().zip(&targets) {
+        let dtype = match target {
+            Target::Guess(form, _) => form.dtype(),
+            Target::Stated(dtype) => *dtype,
+            Target::Skip | Target::Probe => DType::String,
+        };
+        columns.push(Column::new(name, dtype));
+    }
+    let mut batches = Vec::with_capacity(pieces.len());
+    for piece in pieces.into_iter().filter(|piece| piece.rows > 0) {
+        let arrays = piece
+            .arrays
+            .into_iter()
+            .zip(&columns)
+            .map(|(array, column)| array.unwrap_or_else(|| new_null_array(&arrow_type(column), piece.rows)))
+            .collect();
+        batches.push(batch(&columns, arrays)?);
+    }
+    if batches.is_empty() {
+        let why = if options.header { "there is a header and nothing below it" } else { "there is nothing in it" };
+        return Err(vec![empty(&first.shown, why)]);
+    }
+    Ok(Read { table: Table { columns, batches }, complete })
+}
+
+/// One block, parsed.
+struct Piece {
+    rows: usize,
+    /// Line breaks in it, also those inside quotes.
+    lines: u64,
+    arrays: Vec<Option<ArrayRef>>,
+    seen: Vec<Seen>,
+    /// Places count lines from the block's first, which is 0.
+    faults: Faults,
+    /// Whether what comes after it cannot be trusted to be cut between records.
+    broken: bool,
+}
+
+struct Job<'a> {
+    options: &'a Options,
+    dialect: &'a Dialect,
+    missing: &'a Missing,
+    limits: &'a Limits,
+    channel: &'a Channel,
+}
+
+impl Job<'_> {
+    /// The first file's columns and what its first cells look like.
+    fn probe(&self, file: &InputFile) -> Outcome<(Vec<String>, Vec<Seen>)> {
+        let mut stream = Stream::open(file, self.limits)?;
+        let (head, header, _) = self.head(&mut stream)?;
+        let body = &head[header.end..];
+        let mut cut = whole_records(&body[..body.len().min(PROBE)], self.dialect.quote);
+        if cut == 0 {
+            cut = body.len().min(PROBE);
+        }
+        let targets = vec![Target::Probe; header.names.len()];
+        let fields: Vec<usize> = (0..header.names.len()).collect();
+        let piece = self.parse(&body[..cut], &file.shown, &header.names, &fields, &targets);
+        Ok((header.names, piece.seen))
+    }
+
+    /// The first block of a file, its header, and whether the block is all of it.
+    fn head(&self, stream: &mut Stream) -> Outcome<(Vec<u8>, Header, bool)> {
+        let mut head = Vec::new();
+        loop {
+            let start = head.len();
+            head.resize(start + BLOCK.max(start), 0);
+            let count = stream.fill(&mut head[start..])?;
+            head.truncate(start + count);
+            let all = count < BLOCK.max(start);
+            if head.iter().all(|byte| byte.is_ascii_whitespace()) || head == b"\xef\xbb\xbf" {
+                if all {
+                    return Err(vec![empty(&stream.shown, "there is nothing in it")]);
+                }
+                continue;
+            }
+            if all || whole_records(&head, self.dialect.quote) > 0 || head.len() > RECORD {
+                if memchr(b'\n', &head).is_none()
+                    && let Some(at) = memchr(b'\r', &head[..head.len() - 1])
+                {
+                    return Err(vec![broken_fault(Broken::LoneReturn(at), &head, &stream.shown, self.dialect)]);
+                }
+                let header = header::read(&head, self.dialect, self.options, &stream.shown)?;
+                return Ok((head, header, all));
+            }
+        }
+    }
+
+    /// Reads all files with these targets, the pieces in order, and whether the end was reached.
+    fn pass(&self, files: &[InputFile], names: &[String], targets: &[Target]) -> Outcome<(Vec<Piece>, bool)> {
+        let mut pieces = Vec::new();
+        let mut complete = true;
+        let mut faults = Vec::new();
+        for file in files {
+            match self.file(file, names, targets, files[0].shown.as_str()) {
+                Ok((more, all)) => {
+                    pieces.extend(more);
+                    complete &= all;
+                }
+                Err(more) => faults.extend(more),
+            }
+            if self.limits.head.is_some() && !complete {
+                break;
+            }
+        }
+        if faults.is_empty() { Ok((pieces, complete)) } else { Err(faults) }
+    }
+
+    fn file(&self, file: &InputFile, names: &[String], targets: &[Target], first: &str) -> Outcome<(Vec<Piece>, bool)> {
+        let mut stream = Stream::open(file, self.limits)?;
+        let (head, header, mut all) = self.head(&mut stream)?;
+        let fields = fields(&header, names, &file.shown, first, self.options.header)?;
+        let header_lines = memchr_iter(b'\n', &head[..header.end]).count() as u64;
+        let shown = file.shown.as_str();
+        let mut complete = true;
+        let parsed: Mutex<BTreeMap<usize, Piece>> = Mutex::default();
+        let threads = self.limits.threads.max(1);
+        let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>, usize)>(threads);
+        let receiver = Mutex::new(receiver);
+        std::thread::scope(|scope| -> Outcome<()> {
+            let sender = sender;
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let next = receiver.lock().map(|receiver| receiver.recv());
+                        let Ok(Ok((index, text, start))) = next else { break };
+                        let piece = self.parse(&text[start..], shown, names, &fields, targets);
+                        if let Ok(mut parsed) = parsed.lock() {
+                            parsed.insert(index, piece);
+                        }
+                    }
+                });
+            }
+            let mut text = head;
+            let mut start = header.end;
+            let mut total = text.len() as u64;
+            for index in 0.. {
+                if self.limits.head.is_some_and(|head| total >= head) && !all {
+                    complete = false;
+                    all = true;
+                    let end = start + whole_records(&text[start..], self.dialect.quote);
+                    text.truncate(end.max(start));
+                }
+                let end = if all { text.len() } else { start + whole_records(&text[start..], self.dialect.quote) };
+                if end == start && !all {
+                    // Not one whole record: read on, twice as much each time.
+                    if text.len() > RECORD {
+                        let line = header_lines + 1;
+                        return Err(vec![
+                            Fault::error("data::malformed_row", format!("`{shown}` has a record of more than 256 MiB"))
+                                .help("look for a quote that is never closed")
+                                .place(place(shown, Some(line), None)),
+                        ]);
+                    }
+                }
+                let rest = text[end..].to_vec();
+                let mut next = rest;
+                if end > start {
+                    text.truncate(end);
+                    if sender.send((index, text, start)).is_err() {
+                        break;
+                    }
+                }
+                if all {
+                    break;
+                }
+                let kept = next.len();
+                let room = BLOCK.max(kept);
+                next.resize(kept + room, 0);
+                let count = stream.fill(&mut next[kept..])?;
+                next.truncate(kept + count);
+                total += count as u64;
+                all = count < room;
+                text = next;
+                start = 0;
+                self.channel.progress(Progress {
+                    done: stream.position(),
+                    total: Some(stream.size),
+                    unit: "byte".into(),
+                    message: shown.to_owned(),
+                    rate: None,
+                });
+            }
+            Ok(())
+        })?;
+        let mut faults = Faults::default();
+        let mut pieces = Vec::new();
+        let mut line = header_lines + 1;
+        for (_, mut piece) in parsed.into_inner().unwrap_or_default() {
+            let lines = piece.lines;
+            let broken = piece.broken;
+            let mut own = std::mem::take(&mut piece.faults);
+            own.shift(line);
+            faults.extend(own);
+            if broken {
+                break;
+            }
+            pieces.push(piece);
+            line += lines;
+        }
+        faults.or((pieces, complete))
+    }
+
+    /// Parses whole records. `fields[i]` is the column that the record's field `i` belongs to.
+    fn parse(&self, text: &[u8], shown: &str, names: &[String], fields: &[usize], targets: &[Target]) -> Piece {
+        let lines = memchr_iter(b'\n', text).count() as u64;
+        let mut faults = Faults::default();
+        let mut broken = false;
+        let mut rows = 0;
+        let guess = text.len() / (fields.len() * 4).max(1);
+        let mut sinks: Vec<Sink> = targets.iter().map(|target| Sink::new(*target, guess)).collect();
+        if let Err(error) = std::str::from_utf8(text) {
+            let at = error.valid_up_to();
+            let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1);
+            let column = String::from_utf8_lossy(&text[start..at]).chars().count() as u64 + 1;
+            let fault = encoding_fault(shown, "it is not UTF-8", line_of(text, at) - 1, Some(column));
+            faults.add(|| fault);
+            broken = true;
+        } else {
+            let mut scanner = Scanner::new(text, self.dialect);
+            'records: while !scanner.done() {
+                if fields.len() > 1 && scanner.skip_blank() {
+                    continue;
+                }
+                let start = scanner.position();
+                let mut count = 0;
+                loop {
+                    let field = match scanner.field() {
+                        Ok(field) => field,
+                        Err(error) => {
+                            faults.add(|| lines_from_zero(broken_fault(error, text, shown, self.dialect)));
+                            broken = true;
+                            break 'records;
+                        }
+                    };
+                    let end = field.end;
+                    if let Some(column) = fields.get(count)
+                        && sinks[*column].push(field.text, field.quoted, self.missing).is_err()
+                    {
+                        let found = String::from_utf8_lossy(field.text).into_owned();
+                        faults.add(|| {
+                            let line = line_of(text, start) - 1;
+                            cell_fault(&found, &names[*column], targets[*column], shown, line, count as u64 + 1)
+                        });
+                    }
+                    count += 1;
+                    if end == End::Record {
+                        break;
+                    }
+                }
+                if count != fields.len() {
+                    faults.add(|| {
+                        ragged_fault(count, fields.len(), shown, line_of(text, start) - 1, self.options.header)
+                    });
+                }
+                rows += 1;
+            }
+        }
+        let seen = sinks.iter().map(Sink::seen).collect();
+        let mut arrays = Vec::with_capacity(sinks.len());
+        if faults.is_empty() {
+            for sink in sinks {
+                match sink.finish() {
+                    Ok(array) => arrays.push(array.filter(|array| array.len() == rows)),
+                    Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),
+                }
+            }
+        }
+        Piece { rows, lines, arrays, seen, faults, broken }
+    }
+}
+
+/// Which column each field of a file belongs to: files may order their columns differently, but must have the same.
+fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bool) -> Outcome<Vec<usize>> {
+    let mut faults = Vec::new();
+    let mut fields = Vec::with_capacity(header.names.len());
+    if !named && header.names.len() != names.len() {
+        let text = format!("`{shown}` has {} columns, `{first}` has {}", header.names.len(), names.len());
+        faults.push(
+            Fault::error("data::columns_differ", text)
+                .help("files that are collected together need the same columns")
+                .place(place(shown, Some(1), None)),
+        );
+    }
+    for (index, name) in header.names.iter().enumerate() {
+        match names.iter().position(|other| other == name) {
+            Some(column) => fields.push(column),
+            None if named => {
+                let near = nearest(name, names.iter().map(String::as_str));
+                let help = near.map_or_else(
+                    || "files that are collected together need the same columns".to_owned(),
+                    |near| format!("did they mean `{near}`, as in `{first}`?"),
+                );
+                faults.push(
+                    Fault::error(
+                        "data::columns_differ",
+                        format!("`{shown}` has a column `{name}` that `{first}` has not"),
+                    )
+                    .help(help)
+                    .place(place(shown, Some(1), Some(index as u64 + 1))),
+                );
+            }
+            None => {}
+        }
+    }
+    for name in names.iter().filter(|name| named && !header.names.contains(name)) {
+        faults.push(
+            Fault::error("data::columns_differ", format!("`{shown}` has no column `{name}`, which `{first}` has"))
+                .help("files that are collected together need the same columns")
+                .place(place(shown, Some(1), None)),
+        );
+    }
+    if faults.is_empty() { Ok(fields) } else { Err(faults) }
+}
+
+/// The line, from 1, that holds an offset.
+pub fn line_of(text: &[u8], offset: usize) -> u64 {
+    memchr_iter(b'\n', &text[..offset]).count() as u64 + 1
+}
+
+/// Text that is not UTF-8.
+pub fn encoding_fault(shown: &str, why: &str, line: u64, column: Option<u64>) -> Fault {
+    Fault::error("data::encoding", format!("`{shown}` cannot be read as text: {why}"))
+        .help("save it as UTF-8, for example `iconv -f latin1 -t utf-8 old.csv > new.csv`")
+        .place(place(shown, Some(line), column))
+}
+
+/// A broken structure, with the line counted from the start of `text`.
+pub fn broken_fault(broken: Broken, text: &[u8], shown: &str, dialect: &Dialect) -> Fault {
+    let at = broken.offset();
+    let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1);
+    let column = String::from_utf8_lossy(&text[start..at]).chars().count() as u64 + 1;
+    let quote = char::from(dialect.quote);
+    let (message, help) = match broken {
+        Broken::StrayQuote(_) => (
+            format!("a quote `{quote}` stands inside a cell that is not quoted"),
+            format!("put the whole cell in quotes and double the quotes inside it, or choose another `quote:` than `{quote}`"),
+        ),
+        Broken::AfterQuote(at, open) => (
+            format!("expected a delimiter or the end of the line after the quoted cell that starts {}", since(text, at, open)),
+            "double the quotes inside a quoted cell; or the cell's closing quote is missing".to_owned(),
+        ),
+        Broken::Unclosed(_) => (
+            format!("the quote `{quote}` that opens here is never closed"),
+            "close the cell with a quote, or double the quotes that are part of the text".to_owned(),
+        ),
+        Broken::LoneReturn(_) => (
+            "a carriage return stands here without a line feed".to_owned(),
+            "end lines with a line feed, for example `tr '\\r' '\\n' < old.csv > new.csv`; quote cells that hold line breaks"
+                .to_owned(),
+        ),
+    };
+    Fault::error("data::malformed_row", message).help(help).place(place(shown, Some(line_of(text, at)), Some(column)))
+}
+
+fn since(text: &[u8], at: usize, open: usize) -> String {
+    match line_of(text, at) - line_of(text, open) {
+        0 => "on this line".to_owned(),
+        1 => "one line above".to_owned(),
+        lines => format!("{lines} lines above"),
+    }
+}
+
+/// In a block, lines count from 0: [`Faults::shift`] adds the line the block starts on.
+fn lines_from_zero(mut fault: Fault) -> Fault {
+    if let Some(place) = &mut fault.place {
+        place.line = place.line.map(|line| line - 1);
+    }
+    fault
+}
+
+fn ragged_fault(count: usize, expected: usize, shown: &str, line: u64, header: bool) -> Fault {
+    let than = if header { "the header" } else { "the first row" };
+    let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
+    Fault::error("data::malformed_row", format!("this row has {}, {than} has {}", cells(count), cells(expected)))
+        .help("check the row for a missing or an additional delimiter; cells that hold one must be quoted")
+        .place(place(shown, Some(line), Some(count.min(expected) as u64 + u64::from(count > expected))))
+}
+
+fn cell_fault(found: &str, name: &str, target: Target, shown: &str, line: u64, column: u64) -> Fault {
+    let dtype = match target {
+        Target::Stated(dtype) => dtype,
+        _ => DType::String,
+    };
+    let mut short: String = found.chars().take(40).collect();
+    if short.len() < found.len() {
+        short.push('…');
+    }
+    Fault::error(
+        "data::cell",
+        format!("`{short}` in column `{name}` is not {}: expected {}", dtype.name(), expected(dtype)),
+    )
+    .help("correct the cell, list it under `missing:`, or give the column another `dtype:`")
+    .place(place(shown, Some(line), Some(column)))
+}

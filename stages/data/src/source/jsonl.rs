@@ -1,0 +1,326 @@
+//! JSON Lines: one object a line, keys are columns in the order in which they first appear.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use engine::artifact::{Column, DType};
+use engine::error::Fault;
+use engine::protocol::{InputFile, Progress};
+use engine::worker::Channel;
+use memchr::{memchr, memrchr};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::bytes::{Limits, Stream};
+use super::sink::{Missing, Sink, Target};
+use crate::cell::{Seen, date, datetime, expected};
+use crate::dataset::{Table, arrow_type, batch};
+use crate::fault::{Faults, Outcome, empty, place};
+
+/// Bytes read at a time.
+const BLOCK: usize = 1 << 20;
+
+/// One scalar of a line.
+#[derive(Debug, Clone, PartialEq)]
+enum Scalar {
+    Missing,
+    Bool(bool),
+    Int(i64),
+    /// Beyond 63 bits.
+    Large(u64),
+    Float(f64),
+    Text(String),
+    Nested(&'static str),
+}
+
+/// A column while lines are read: cells of rows it was not there for are missing.
+struct Cells {
+    name: String,
+    seen: Seen,
+    cells: Vec<Scalar>,
+    /// The line it first appeared on.
+    first: u64,
+}
+
+/// Reads one file; `true` when it was read to its end.
+///
+/// # Errors
+/// Lines that are no objects, nested values, keys that are there twice: each with file, line and column (the character).
+pub fn read(
+    file: &InputFile,
+    stated: &BTreeMap<String, DType>,
+    limits: &Limits,
+    channel: &Channel,
+) -> Outcome<(Table, bool)> {
+    let mut stream = Stream::open(file, limits)?;
+    let shown = file.shown.as_str();
+    let mut reader =
+        Rows { columns: Vec::new(), index: HashMap::new(), rows: 0, lines: Vec::new(), faults: Faults::default() };
+    let mut line = 0;
+    let mut text: Vec<u8> = Vec::new();
+    let mut total = 0;
+    let mut complete = true;
+    loop {
+        let kept = text.len();
+        let room = BLOCK.max(kept);
+        text.resize(kept + room, 0);
+        let count = stream.fill(&mut text[kept..])?;
+        text.truncate(kept + count);
+        if total == 0 && text.starts_with(b"\xef\xbb\xbf") {
+            text.drain(..3);
+        }
+        total += count as u64;
+        let mut all = count < room;
+        if !all && limits.head.is_some_and(|head| total >= head) {
+            complete = false;
+            all = true;
+            let end = memrchr(b'\n', &text).map_or(0, |at| at + 1);
+            text.truncate(end);
+        }
+        let end = if all { text.len() } else { memrchr(b'\n', &text).map_or(0, |at| at + 1) };
+        let mut rest = &text[..end];
+        while !rest.is_empty() {
+            let (one, after) = match memchr(b'\n', rest) {
+                Some(at) => (&rest[..at], &rest[at + 1..]),
+                None => (rest, &rest[rest.len()..]),
+            };
+            line += 1;
+            if !one.iter().all(u8::is_ascii_whitespace) {
+                reader.line(one, line, shown);
+            }
+            rest = after;
+        }
+        text.drain(..end);
+        channel.progress(Progress {
+            done: stream.position(),
+            total: Some(stream.size),
+            unit: "byte".into(),
+            message: shown.to_owned(),
+            rate: None,
+        });
+        if all {
+            break;
+        }
+    }
+    reader.finish(stated, shown).map(|table| (table, complete))
+}
+
+struct Rows {
+    columns: Vec<Cells>,
+    index: HashMap<String, usize>,
+    rows: usize,
+    lines: Vec<u64>,
+    faults: Faults,
+}
+
+impl Rows {
+    fn line(&mut self, text: &[u8], line: u64, shown: &str) {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let row = deserializer.deserialize_any(Object).and_then(|row| deserializer.end().map(|()| row));
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                let why = error.to_string();
+                let why = why.split(" at line ").next().unwrap_or_default().to_owned();
+                self.faults.add(|| {
+                    Fault::error("data::malformed_row", format!("this line is not a JSON object: {why}"))
+                        .help("every line holds one object, such as `{\"a\": 1, \"b\": \"x\"}`, without line breaks in it")
+                        .place(place(shown, Some(line), Some(error.column().max(1) as u64)))
+                });
+                return;
+            }
+        };
+        for (key, value) in row {
+            if let Scalar::Nested(what) = value {
+                self.faults.add(|| {
+                    Fault::error("data::nested", format!("`{key}` holds {what}; a column holds one value a row"))
+                        .help("flatten it where the file is written (`a.b`, `a.0`), or write it as text")
+                        .place(place(shown, Some(line), None))
+                });
+                continue;
+            }
+            let column = match self.index.get(&key) {
+                Some(column) => *column,
+                None => {
+                    let name = key.clone();
+                    self.index.insert(name.clone(), self.columns.len());
+                    self.columns.push(Cells { name, seen: Seen::default(), cells: Vec::new(), first: line });
+                    self.columns.len() - 1
+                }
+            };
+            let column = &mut self.columns[column];
+            if column.cells.len() > self.rows {
+                self.faults.add(|| {
+                    Fault::error("data::duplicate_column", format!("the key `{key}` is there twice in this line"))
+                        .help("give every value its own key")
+                        .place(place(shown, Some(line), None))
+                });
+                continue;
+            }
+            column.cells.resize(self.rows, Scalar::Missing);
+            column.seen = column.seen.with(seen(&value));
+            column.cells.push(value);
+        }
+        self.rows += 1;
+        self.lines.push(line);
+    }
+
+    fn finish(self, stated: &BTreeMap<String, DType>, shown: &str) -> Outcome<Table> {
+        let Self { columns: mut read, rows, lines, mut faults, .. } = self;
+        if faults.is_empty() && rows == 0 {
+            return Err(vec![empty(shown, "there is no object in it")]);
+        }
+        if faults.is_empty() && read.is_empty() {
+            return Err(vec![empty(shown, "its objects have no keys")]);
+        }
+        let missing = Missing::new(&[]);
+        let mut columns = Vec::with_capacity(read.len());
+        let mut arrays = Vec::with_capacity(read.len());
+        for column in &mut read {
+            column.cells.resize(rows, Scalar::Missing);
+            if column.name.trim().is_empty() {
+                let line = column.first;
+                faults.add(|| {
+                    Fault::error("data::empty_name", "a key is empty".to_owned())
+                        .help("name it where the file is written")
+                        .place(place(shown, Some(line), None))
+                });
+            }
+            let target = match stated.get(&column.name) {
+                Some(dtype) => Target::Stated(*dtype),
+                // Texts that look like numbers are texts: JSON says which is which.
+                None => Target::Guess(column.seen.form(), true),
+            };
+            let dtype = match target {
+                Target::Stated(dtype) => dtype,
+                _ => column.seen.form().dtype(),
+            };
+            let mut sink = Sink::new(target, rows);
+            for (row, cell) in column.cells.iter().enumerate() {
+                let text: Cow<'_, str> = match cell {
+                    Scalar::Missing | Scalar::Nested(_) => "".into(),
+                    Scalar::Bool(value) => value.to_string().into(),
+                    Scalar::Int(value) => value.to_string().into(),
+                    Scalar::Large(value) => value.to_string().into(),
+                    Scalar::Float(value) => value.to_string().into(),
+                    Scalar::Text(text) => text.as_str().into(),
+                };
+                if sink.push(text.as_bytes(), matches!(cell, Scalar::Text(_)), &missing).is_err() {
+                    faults.add(|| {
+                        let text = format!(
+                            "`{text}` in column `{}` is not {}: expected {}",
+                            column.name,
+                            dtype.name(),
+                            expected(dtype)
+                        );
+                        Fault::error("data::cell", text)
+                            .help("correct the value, or give the column another `dtype:`")
+                            .place(place(shown, Some(lines[row]), None))
+                    });
+                }
+            }
+            let made = Column::new(&column.name, dtype);
+            match sink.finish() {
+                Ok(array) => {
+                    arrays.push(array.unwrap_or_else(|| arrow::array::new_null_array(&arrow_type(&made), rows)));
+                }
+                Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),
+            }
+            columns.push(made);
+        }
+        if !faults.is_empty() {
+            return Err(faults.into_vec());
+        }
+        let batches = vec![batch(&columns, arrays)?];
+        Ok(Table { columns, batches })
+    }
+}
+
+/// The form of a value. Texts are only ever texts, dates or times; a mixture of types is text.
+fn seen(value: &Scalar) -> Seen {
+    match value {
+        Scalar::Missing | Scalar::Nested(_) => Seen::default(),
+        Scalar::Bool(_) => Seen::BOOL,
+        Scalar::Int(_) => Seen::INT,
+        Scalar::Large(_) => Seen::WIDE,
+        Scalar::Float(_) => Seen::FLOAT,
+        Scalar::Text(text) => match datetime(text.as_bytes()) {
+            _ if date(text.as_bytes()).is_some() => Seen::DATE,
+            Some((_, false)) => Seen::LOCAL,
+            Some((_, true)) => Seen::ZONED,
+            None => Seen::TEXT,
+        },
+    }
+}
+
+/// An object of scalars, keys in order.
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Vec<(String, Scalar)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut row = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            row.push((key, map.next_value_seed(One)?));
+        }
+        Ok(row)
+    }
+}
+
+/// One value.
+struct One;
+
+impl<'de> serde::de::DeserializeSeed<'de> for One {
+    type Value = Scalar;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for One {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Missing)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Int(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        Ok(i64::try_from(value).map_or(Scalar::Large(value), Scalar::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(value.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested("an object"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested("an array"))
+    }
+}

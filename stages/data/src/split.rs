@@ -1,0 +1,386 @@
+//! `split`: rows at random into parts, under the seed.
+//!
+//! Shares are as exact as whole rows allow: the method of largest remainders for the parts, and with `stratify` for every class in
+//! turn, where what rounding has given or taken so far decides between remainders. Inside a part, rows keep their order.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
+use catalog::params::split::Split;
+use engine::error::Fault;
+use engine::route;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::dataset::Table;
+use crate::fault::{Outcome, kernel};
+use crate::pattern;
+
+/// The rows of each part, by name, and what is worth a warning.
+pub type Parts = (Vec<(String, Table)>, Vec<Fault>);
+
+/// Train, validation, test, then all others by name.
+pub fn order(params: &Split) -> Vec<String> {
+    let rank = |name: &str| ["train", "validation", "test"].iter().position(|known| *known == name).unwrap_or(3);
+    let mut names: Vec<String> = params.ratios.keys().cloned().collect();
+    names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    names
+}
+
+/// Divides a table. No row is lost, none is in two parts.
+///
+/// # Errors
+/// Ratios that are no shares, a part without rows, a column to stratify by that has too many values.
+pub fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
+    let names = order(params);
+    let shares: Vec<f64> = names.iter().map(|name| params.ratios[name]).collect();
+    let sum: f64 = shares.iter().sum();
+    if shares.is_empty() || shares.iter().any(|share| !share.is_finite() || *share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
+        return Err(vec![
+            Fault::error("split::ratios", format!("the ratios sum to {sum}, not to 1, or one of them is not above 0"))
+                .help("for example `{ train: 0.7, validation: 0.15, test: 0.15 }`")
+                .at(route!["ratios"]),
+        ]);
+    }
+    let rows = table.rows();
+    let mut warnings = Vec::new();
+    let assigned = match &params.stratify {
+        None => random(rows, &shares, seed),
+        Some(column) => {
+            let classes = classes(table, column)?;
+            let assigned = stratified(rows, &classes, &shares, seed);
+            for (class, members) in &classes {
+                let short: Vec<String> = (0..names.len())
+                    .filter(|part| members.iter().all(|row| assigned[*row] != *part))
+                    .map(|part| format!("`{}`", names[part]))
+                    .collect();
+                if !short.is_empty() {
+                    let text = format!(
+                        "`{class}` in column `{column}` has {} rows, so none of them {} in {}",
+                        members.len(),
+                        if members.len() == 1 { "is" } else { "are" },
+                        short.join(" and ")
+                    );
+                    warnings.push(
+                        Fault::warning("split::rare_class", text)
+                            .help("collect more of it, or merge or drop the class")
+                            .at(route!["stratify"]),
+                    );
+                }
+            }
+            assigned
+        }
+    };
+    let mut counts = vec![0usize; names.len()];
+    for part in &assigned {
+        counts[*part] += 1;
+    }
+    let empty: Vec<Fault> = (0..names.len())
+        .filter(|part| counts[*part] == 0)
+        .map(|part| {
+            Fault::error(
+                "split::empty_part",
+                format!("part `{}` gets none of the {rows} rows: its share is {}", names[part], shares[part]),
+            )
+            .help("give it a larger share, or collect more rows")
+            .at(route!["ratios", names[part].as_str()])
+        })
+        .collect();
+    if !empty.is_empty() {
+        return Err(empty);
+    }
+    let parts = names
+        .into_iter()
+        .enumerate()
+        .map(|(part, name)| Ok((name, pick(table, &assigned, part)?)))
+        .collect::<Outcome<Vec<_>>>()?;
+    Ok((parts, warnings))
+}
+
+/// The rows assigned to a part, in order.
+fn pick(table: &Table, assigned: &[usize], part: usize) -> Outcome<Table> {
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut start = 0;
+    for rows in &table.batches {
+        let here = &assigned[start..start + rows.num_rows()];
+        let chosen: UInt64Array =
+            (0..here.len()).filter(|row| here[*row] == part).map(|row| Some(row as u64)).collect();
+        batches.push(take_record_batch(rows, &chosen).map_err(|error| kernel("dividing rows", &error))?);
+        start += rows.num_rows();
+    }
+    batches.retain(|batch| batch.num_rows() > 0);
+    Ok(Table { columns: table.columns.clone(), batches })
+}
+
+/// The rows of each value, sorted by value; missing cells are a class of their own.
+fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
+    let at = route!["stratify"];
+    let Some(index) = table.columns.iter().position(|column| column.name == name) else {
+        return Err(vec![pattern::unknown(&table.columns, name, &at)]);
+    };
+    let column = &table.columns[index];
+    let help =
+        "stratify by a column of classes: text, whole numbers or bools; without `stratify` rows are divided at random";
+    if !column.shape.is_empty() || column.dtype.is_float() {
+        let text = format!("column `{name}` is {}, which has no classes", column.type_name());
+        return Err(vec![Fault::error("split::not_classes", text).help(help).at(at)]);
+    }
+    let mut members: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    let mut start = 0;
+    for piece in table.pieces(index) {
+        let text: ArrayRef = crate::convert::convert(&piece, engine::artifact::DType::String).map_err(|_| {
+            vec![
+                Fault::error("split::not_classes", format!("column `{name}` has no classes")).help(help).at(at.clone()),
+            ]
+        })?;
+        for (row, value) in text.as_string::<i32>().iter().enumerate() {
+            let key = (value.is_none(), value.unwrap_or("missing").to_owned());
+            members.entry(key).or_default().push(start + row);
+        }
+        start += piece.len();
+    }
+    let rows = table.rows();
+    if members.len() > 1 && members.len() * 2 > rows {
+        let text =
+            format!("column `{name}` has {} values in {rows} rows: too many to keep their shares", members.len());
+        return Err(vec![Fault::error("split::too_many_classes", text).help(help).at(at)]);
+    }
+    Ok(members.into_iter().map(|((_, value), rows)| (value, rows)).collect())
+}
+
+/// The part of each row.
+fn random(rows: usize, shares: &[f64], seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    let mut chance = Chance::new(seed);
+    chance.shuffle(&mut order);
+    let counts = seats(rows, shares, &mut vec![0.0; shares.len()]);
+    deal(rows, &[(order, counts)])
+}
+
+fn stratified(rows: usize, classes: &[(String, Vec<usize>)], shares: &[f64], seed: u64) -> Vec<usize> {
+    let mut chance = Chance::new(seed);
+    let mut owed = vec![0.0; shares.len()];
+    let mut dealt = Vec::with_capacity(classes.len());
+    for (_, members) in classes {
+        let mut order = members.clone();
+        chance.shuffle(&mut order);
+        let mut counts = seats(order.len(), shares, &mut owed);
+        everywhere(&mut counts, &mut owed);
+        dealt.push((order, counts));
+    }
+    deal(rows, &dealt)
+}
+
+fn deal(rows: usize, dealt: &[(Vec<usize>, Vec<usize>)]) -> Vec<usize> {
+    let mut assigned = vec![0; rows];
+    for (order, counts) in dealt {
+        let mut rest = order.iter();
+        for (part, count) in counts.iter().enumerate() {
+            for row in rest.by_ref().take(*count) {
+                assigned[*row] = part;
+            }
+        }
+    }
+    assigned
+}
+
+/// Whole numbers that sum to `rows`, near the shares: rounded down, then one more for the largest remainders, counting what
+/// earlier roundings owe each part.
+fn seats(rows: usize, shares: &[f64], owed: &mut [f64]) -> Vec<usize> {
+    let quotas: Vec<f64> = shares.iter().map(|share| share * rows as f64).collect();
+    // A share such as 0.7 of 10 rows is 7, not 6.999999999999999.
+    let mut counts: Vec<usize> = quotas.iter().map(|quota| (quota + 1e-9).floor() as usize).collect();
+    let left = rows.saturating_sub(counts.iter().sum());
+    let mut ranked: Vec<usize> = (0..shares.len()).collect();
+    let claim: Vec<f64> = (0..shares.len()).map(|part| quotas[part] - counts[part] as f64 + owed[part]).collect();
+    ranked.sort_by(|a, b| claim[*b].total_cmp(&claim[*a]).then(a.cmp(b)));
+    for part in ranked.iter().cycle().take(left) {
+        counts[*part] += 1;
+    }
+    for part in 0..shares.len() {
+        owed[part] += quotas[part] - counts[part] as f64;
+    }
+    counts
+}
+
+/// Every part gets a row of a class that has enough of them; a class of fewer rows goes to the first parts (training first).
+fn everywhere(counts: &mut [usize], owed: &mut [f64]) {
+    let rows: usize = counts.iter().sum();
+    for part in 0..counts.len().min(rows) {
+        if counts[part] > 0 {
+            continue;
+        }
+        // From the part that has most; from the last of them, so that training keeps its rows.
+        let from = (0..counts.len()).max_by_key(|other| (counts[*other], *other)).unwrap_or(part);
+        let from = if rows < counts.len() {
+            (0..counts.len()).rev().find(|other| counts[*other] > 0).unwrap_or(from)
+        } else {
+            from
+        };
+        counts[from] -= 1;
+        owed[from] += 1.0;
+        counts[part] += 1;
+        owed[part] -= 1.0;
+    }
+}
+
+/// Random numbers that stay the same across versions of any crate: the ChaCha stream by its definition, and our own shuffle.
+struct Chance(ChaCha12Rng);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        let mut key = *b"pipeline split 1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        key[24..].copy_from_slice(&seed.to_le_bytes());
+        Self(ChaCha12Rng::from_seed(key))
+    }
+
+    /// A whole number below `bound`, all equally likely (D. Lemire, Fast random integer generation in an interval, 2019).
+    fn below(&mut self, bound: u64) -> u64 {
+        loop {
+            let product = u128::from(self.0.next_u64()) * u128::from(bound);
+            if product as u64 >= bound.wrapping_neg() % bound {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// Fisher and Yates, from the end.
+    fn shuffle(&mut self, rows: &mut [usize]) {
+        for last in (1..rows.len()).rev() {
+            let other = self.below(last as u64 + 1) as usize;
+            rows.swap(last, other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+    use engine::artifact::{Column, DType};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dataset::batch;
+
+    fn table(classes: &[usize]) -> Table {
+        let columns = vec![Column::new("row", DType::Int64), Column::new("class", DType::String)];
+        let labels: Vec<String> = classes
+            .iter()
+            .enumerate()
+            .flat_map(|(class, count)| std::iter::repeat_n(format!("c{class}"), *count))
+            .collect();
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..labels.len() as i64));
+        let labels: ArrayRef = Arc::new(StringArray::from_iter_values(&labels));
+        let whole = batch(&columns, vec![ids, labels]).unwrap();
+        let cut = whole.num_rows() / 3;
+        let batches = vec![whole.slice(0, cut), whole.slice(cut, whole.num_rows() - cut)];
+        Table { columns, batches }
+    }
+
+    fn params(ratios: &[(&str, f64)], stratify: Option<&str>) -> Split {
+        Split {
+            ratios: ratios.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect(),
+            stratify: stratify.map(str::to_owned),
+        }
+    }
+
+    const USUAL: &[(&str, f64)] = &[("test", 0.15), ("train", 0.7), ("validation", 0.15)];
+
+    fn rows(table: &Table) -> Vec<i64> {
+        table.pieces(0).iter().flat_map(|piece| piece.as_primitive::<Int64Type>().values().to_vec()).collect()
+    }
+
+    fn count(table: &Table, class: &str) -> usize {
+        table
+            .pieces(1)
+            .iter()
+            .map(|piece| piece.as_string::<i32>().iter().flatten().filter(|c| *c == class).count())
+            .sum()
+    }
+
+    #[test]
+    fn parts_come_in_the_usual_order_with_exact_shares() {
+        let (parts, _) = split(&params(USUAL, None), 7, &table(&[1000])).unwrap();
+        let sizes: Vec<(&str, usize)> = parts.iter().map(|(name, table)| (name.as_str(), table.rows())).collect();
+        assert_eq!(sizes, [("train", 700), ("validation", 150), ("test", 150)]);
+    }
+
+    #[test]
+    fn the_stream_is_pinned() {
+        let (parts, _) = split(&params(&[("train", 0.5), ("test", 0.5)], None), 7, &table(&[12])).unwrap();
+        assert_eq!(rows(&parts[0].1), PINNED);
+        let (other, _) = split(&params(&[("train", 0.5), ("test", 0.5)], None), 8, &table(&[12])).unwrap();
+        assert_ne!(rows(&other[0].1), rows(&parts[0].1));
+    }
+
+    /// A change here changes every split ever made: bump the kind's version with it.
+    const PINNED: [i64; 6] = [0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn classes_keep_their_shares_and_rare_ones_are_everywhere() {
+        let (parts, warnings) = split(&params(USUAL, Some("class")), 3, &table(&[700, 200, 97, 3])).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let of = |class: &str| parts.iter().map(|(_, table)| count(table, class)).collect::<Vec<_>>();
+        assert_eq!(of("c0"), [490, 105, 105]);
+        assert_eq!(of("c1"), [140, 30, 30]);
+        assert_eq!(of("c3"), [1, 1, 1]);
+        assert_eq!(of("c2").iter().sum::<usize>(), 97);
+        let (parts, warnings) = split(&params(USUAL, Some("class")), 3, &table(&[40, 40, 1])).unwrap();
+        assert_eq!(count(&parts[0].1, "c2"), 1, "a class of one row is trained on");
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].message.contains("`validation` and `test`"), "{}", warnings[0].message);
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_said() {
+        let code = |outcome: Outcome<Parts>| outcome.map(|_| ()).unwrap_err()[0].code.clone();
+        assert_eq!(code(split(&params(USUAL, None), 1, &table(&[2]))), "split::empty_part");
+        assert_eq!(code(split(&params(&[("train", 0.7), ("test", 0.7)], None), 1, &table(&[9]))), "split::ratios");
+        assert_eq!(code(split(&params(&[("train", 1.5), ("test", -0.5)], None), 1, &table(&[9]))), "split::ratios");
+        assert_eq!(code(split(&params(USUAL, Some("klass")), 1, &table(&[9]))), "data::unknown_column");
+        assert_eq!(code(split(&params(USUAL, Some("row")), 1, &table(&[9]))), "split::too_many_classes");
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_lost_or_doubled(
+            classes in proptest::collection::vec(1usize..40, 1..6),
+            train in 0.2..0.8f64,
+            seed in any::<u64>(),
+            stratify in any::<bool>(),
+        ) {
+            let table = table(&classes);
+            let ratios = [("train", train), ("test", (1.0 - train) / 2.0), ("other", 1.0 - train - (1.0 - train) / 2.0)];
+            let stratified = stratify && classes.len() * 2 <= table.rows();
+            let outcome = split(&params(&ratios, stratified.then_some("class")), seed, &table);
+            let Ok((parts, _)) = outcome else {
+                prop_assert!(table.rows() < 40, "only small tables have empty parts");
+                return Ok(());
+            };
+            let mut all = Vec::new();
+            for (_, part) in &parts {
+                let rows = rows(part);
+                prop_assert!(rows.is_sorted(), "order inside a part is the order of the table");
+                all.extend(rows);
+            }
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..table.rows() as i64).collect::<Vec<_>>());
+            for (part, (name, rows)) in parts.iter().enumerate() {
+                let share = ratios.iter().find(|(other, _)| other == name).unwrap().1;
+                let slack = if stratified { classes.len() as f64 + 1.0 } else { 1.0 };
+                prop_assert!((rows.rows() as f64 - share * table.rows() as f64).abs() <= slack, "{name} {part}");
+            }
+            if stratified {
+                for (class, size) in classes.iter().enumerate().filter(|(_, size)| **size >= 3) {
+                    for (name, part) in &parts {
+                        prop_assert!(count(part, &format!("c{class}")) > 0, "class {class} of {size} rows is not in {name}");
+                    }
+                }
+            }
+        }
+    }
+}

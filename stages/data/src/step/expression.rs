@@ -1,0 +1,262 @@
+//! SQL conditions over the columns of a table: parsed, checked and evaluated by DataFusion, one row at a time.
+//!
+//! Only what is a function of the row is allowed: no aggregates, no windows, no other tables, nothing that depends on the clock
+//! or on chance. Names are taken as written (`Sale_Price` is not `sale_price`); names with other characters
+//! go in double quotes.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{cast, prep_null_mask_filter};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, SchemaError};
+use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use engine::artifact::Column;
+use engine::error::{Fault, nearest, suggest};
+
+use crate::dataset::schema;
+use crate::source::normal::scalar;
+
+/// An expression that is true or false and fits its columns.
+pub struct Condition(Arc<dyn PhysicalExpr>);
+
+impl Condition {
+    /// Parses and types a condition.
+    ///
+    /// # Errors
+    /// What is wrong, with the character it is at where that is known.
+    pub fn new(text: &str, columns: &[Column]) -> Result<Self, Fault> {
+        let mut config = SessionConfig::new();
+        config.options_mut().sql_parser.enable_ident_normalization = false;
+        let context = SessionContext::new_with_config(config);
+        let wrong = |error| explain(text, columns, &error);
+        let df_schema = DFSchema::try_from(schema(columns)).map_err(wrong)?;
+        let expr = context.parse_sql_expr(text, &df_schema).map_err(wrong)?;
+        check(text, &expr)?;
+        let physical = context.create_physical_expr(expr, &df_schema).map_err(wrong)?;
+        match physical.data_type(df_schema.as_arrow()).map_err(wrong)? {
+            DataType::Boolean | DataType::Null => Ok(Self(physical)),
+            other => {
+                let name = scalar(&other).map_or_else(|| other.to_string(), |dtype| dtype.name().to_owned());
+                Err(Fault::error("preprocess::not_a_condition", format!("`{text}` is {name}, not true or false"))
+                    .help("compare it with something: `body_mass_g > 3000`, `sex = 'male'`, `x IS NOT NULL`"))
+            }
+        }
+    }
+
+    /// Which rows it is true for; rows for which it is unknown are not.
+    ///
+    /// # Errors
+    /// What only the values tell: a division by zero, a number that does not fit.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, String> {
+        let value = self.0.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        let array = value.map_err(|error| first_line(&error))?;
+        let array = cast(&array, &DataType::Boolean).map_err(|error| error.to_string())?;
+        let array = array.as_boolean();
+        Ok(if array.nulls().is_some() { prep_null_mask_filter(array) } else { array.clone() })
+    }
+}
+
+/// Refuses what is not a function of the row.
+fn check(text: &str, expr: &Expr) -> Result<(), Fault> {
+    let mut found = None;
+    let _ = expr.apply(|node| {
+        let problem = match node {
+            Expr::AggregateFunction(call) => Some(("is over many rows", call.func.name().to_owned())),
+            Expr::WindowFunction(call) => Some(("is over many rows", call.fun.name().to_owned())),
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => {
+                Some(("reads another table", "select".to_owned()))
+            }
+            Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                Some(("depends on the clock or on chance", call.func.name().to_owned()))
+            }
+            Expr::Placeholder(placeholder) => Some(("has no value", placeholder.id.clone())),
+            Expr::ScalarVariable(_, names) => Some(("has no value", names.join("."))),
+            _ => None,
+        };
+        Ok(match problem {
+            Some(problem) => {
+                found = Some(problem);
+                TreeNodeRecursion::Stop
+            }
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    let Some((why, what)) = found else { return Ok(()) };
+    let at =
+        find(&text.to_lowercase(), &what.to_lowercase()).map_or_else(String::new, |at| format!(" (character {at})"));
+    Err(Fault::error("preprocess::not_row_wise", format!("`{what}`{at} {why}"))
+        .help("an expression may use the columns of one row, constants, and functions of them"))
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    let text = error.find_root().to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// A fault of DataFusion's in our words.
+fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
+    match error.find_root() {
+        DataFusionError::SchemaError(error, _) => match error.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => {
+                let name = match &field.relation {
+                    Some(relation) => format!("{relation}.{}", field.name),
+                    None => field.name.clone(),
+                };
+                unknown(text, &name, columns)
+            }
+            other => misfit(text, &other.to_string()),
+        },
+        DataFusionError::SQL(error, _) => {
+            let message = error.to_string();
+            let message = message.trim_start_matches("sql parser error: ");
+            let (what, place) = message.split_once(" at Line: ").unwrap_or((message, ""));
+            let at = place.split_once("Column: ").and_then(|(line, column)| {
+                let line: usize = line.trim_end_matches([',', ' ']).parse().ok()?;
+                let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+                let before: usize = text.lines().take(line.checked_sub(1)?).map(|line| line.chars().count() + 1).sum();
+                Some(format!(" at character {}", before + digits.parse::<usize>().ok()?))
+            });
+            let at = at.unwrap_or_default();
+            Fault::error("preprocess::bad_expression", format!("the expression cannot be read{at}: {}", lower_first(what)))
+                .help("write an SQL condition: `body_mass_g > 3000 AND sex IS NOT NULL`; names with spaces or dots go in double quotes")
+        }
+        other => misfit(text, &other.to_string()),
+    }
+}
+
+fn unknown(text: &str, name: &str, columns: &[Column]) -> Fault {
+    let names = || columns.iter().map(|column| column.name.as_str());
+    let at = find(text, name).map_or_else(String::new, |at| format!(", at character {at}"));
+    let fault = Fault::error("data::unknown_column", format!("there is no column `{name}`{at}"));
+    // What stands in double quotes and is no column was probably meant to be text.
+    if text.contains(&format!("\"{name}\"")) && nearest(name, names()).is_none() {
+        return fault.help(format!("text goes in single quotes: `'{name}'`; double quotes are for column names"));
+    }
+    match suggest(name, names()) {
+        Some(help) => fault.help(help),
+        None => fault,
+    }
+}
+
+fn misfit(text: &str, message: &str) -> Fault {
+    let line = message.lines().next().unwrap_or_default();
+    let line = ["Error during planning: ", "This feature is not implemented: ", "Schema error: "]
+        .iter()
+        .fold(line, |line, prefix| line.trim_start_matches(prefix));
+    Fault::error("preprocess::bad_expression", format!("`{text}` does not fit the columns: {}", lower_first(line)))
+        .help("compare numbers with numbers and text with text in single quotes; `CAST(x AS DOUBLE)` converts")
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) if !text.starts_with("SQL") => first.to_lowercase().chain(characters).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+/// The character (from 1) at which a word stands.
+fn find(text: &str, word: &str) -> Option<usize> {
+    let part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word)
+        .find(|(at, _)| !part(text[..*at].chars().next_back()) && !part(text[at + word.len()..].chars().next()))
+        .map(|(at, _)| text[..at].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, Int64Array, StringArray};
+    use engine::artifact::DType;
+
+    use super::*;
+    use crate::dataset::batch;
+
+    fn columns() -> Vec<Column> {
+        vec![
+            Column::new("Body_Mass", DType::Float64),
+            Column::new("sex", DType::String),
+            Column::new("year of.birth", DType::Int64),
+        ]
+    }
+
+    fn rows() -> RecordBatch {
+        batch(
+            &columns(),
+            vec![
+                Arc::new(Float64Array::from(vec![Some(1.5), None, Some(3.5)])),
+                Arc::new(StringArray::from(vec![Some("m"), Some("f"), None])),
+                Arc::new(Int64Array::from(vec![2007, 2008, 2009])),
+            ],
+        )
+        .unwrap()
+    }
+
+    fn kept(text: &str) -> Vec<bool> {
+        let condition = Condition::new(text, &columns()).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+        condition.evaluate(&rows()).unwrap().iter().map(Option::unwrap).collect()
+    }
+
+    #[test]
+    fn conditions_are_true_or_not() {
+        assert_eq!(kept("Body_Mass > 1"), [true, false, true]);
+        assert_eq!(kept("Body_Mass > 1 AND sex IS NOT NULL"), [true, false, false]);
+        assert_eq!(kept("\"year of.birth\" >= 2008 OR sex = 'm'"), [true, true, true]);
+        assert_eq!(kept("upper(sex) IN ('M', 'X')"), [true, false, false]);
+        assert_eq!(kept("sex LIKE 'm%'"), [true, false, false]);
+        assert_eq!(kept("abs(Body_Mass - 2) < 1"), [true, false, false]);
+        assert_eq!(kept("CASE WHEN sex = 'm' THEN false ELSE true END"), [false, true, true]);
+        assert_eq!(kept("NULL"), [false, false, false]);
+        assert_eq!(kept("true"), [true, true, true]);
+    }
+
+    fn fault(text: &str) -> Fault {
+        match Condition::new(text, &columns()) {
+            Ok(_) => panic!("`{text}` was accepted"),
+            Err(fault) => fault,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let unknown = fault("sex = 'm' AND body_mass > 3");
+        assert_eq!(unknown.code, "data::unknown_column");
+        assert_eq!(unknown.message, "there is no column `body_mass`, at character 15");
+        assert_eq!(unknown.help.as_deref(), Some("did you mean `Body_Mass`?"));
+        let unknown = fault("sex = \"male\"");
+        assert_eq!(
+            unknown.help.as_deref(),
+            Some("text goes in single quotes: `'male'`; double quotes are for column names")
+        );
+        let syntax = fault("Body_Mass > > 3");
+        assert_eq!(syntax.code, "preprocess::bad_expression");
+        assert!(syntax.message.contains("at character 13"), "{}", syntax.message);
+        for text in ["", "sex =", "Body_Mass > 3)", "sex = 'm", "SELECT 1", "sex = 'm'; DROP TABLE x"] {
+            assert_eq!(fault(text).code, "preprocess::bad_expression", "{text}");
+        }
+        assert_eq!(fault("Body_Mass + 1").code, "preprocess::not_a_condition");
+        for text in [
+            "Body_Mass > (SELECT 1)",
+            "sum(Body_Mass) > 1",
+            "now() > '2013-01-01'",
+            "random() < 0.5",
+            "EXISTS (SELECT 1)",
+        ] {
+            let fault = fault(text);
+            assert!(
+                ["preprocess::not_row_wise", "preprocess::bad_expression"].contains(&fault.code.as_str()),
+                "{text}: {fault:?}"
+            );
+            assert!(fault.help.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_division_by_zero_is_said() {
+        let condition = Condition::new("1 / (\"year of.birth\" - 2008) > 0", &columns()).unwrap();
+        assert!(condition.evaluate(&rows()).unwrap_err().to_lowercase().contains("divide by zero"));
+    }
+}

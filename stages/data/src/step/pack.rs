@@ -1,0 +1,150 @@
+//! `pack`: numeric columns become one tensor column.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use catalog::params::preprocess::Pack;
+use engine::artifact::{Column, DType};
+use engine::error::{Fault, Route};
+
+use super::fill::missing;
+use crate::dataset::{Table, batch, item};
+use crate::fault::{Faults, Outcome, kernel};
+use crate::pattern;
+
+/// Replaces the columns by one of 32-bit floats, where the first of them stood. Tensor columns may be among them (all their
+/// elements are taken). Without `shape` there is one dimension, or the tensor's own shape when it is the only column.
+///
+/// # Errors
+/// Columns that are no numbers, cells that are missing (row and column), a shape of another size, a name that is taken.
+pub fn pack(table: &Table, options: &Pack, route: &Route) -> Outcome<Table> {
+    let taken = pattern::resolve(&table.columns, &options.columns.0, true, &route.join("columns"))?;
+    let size: u64 = taken.iter().map(|index| elements(&table.columns[*index])).sum();
+    let shape: Vec<u64> = match (&options.shape, taken.as_slice()) {
+        (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
+        (None, [one]) if !table.columns[*one].shape.is_empty() => table.columns[*one].shape.clone(),
+        (None, _) => vec![size],
+    };
+    check(table, options, &taken, size, &shape, route)?;
+    let place = taken.iter().copied().min().unwrap_or_default();
+    let mut packed = Column::new(&options.into, DType::Float32);
+    packed.shape = shape;
+    let kept = |index: &usize| *index == place || !taken.contains(index);
+    let columns: Vec<Column> = (0..table.columns.len())
+        .filter(kept)
+        .map(|index| if index == place { packed.clone() } else { table.columns[index].clone() })
+        .collect();
+    let mut faults = Faults::default();
+    let mut batches = Vec::with_capacity(table.batches.len());
+    let mut before = 0;
+    for rows in &table.batches {
+        for index in &taken {
+            let gone = missing(rows.column(*index));
+            for row in gone.set_indices() {
+                let (row, name) = (before + row + 1, &table.columns[*index].name);
+                faults.add(|| {
+                    Fault::error("preprocess::missing_cell", format!("row {row} of column `{name}` is missing"))
+                        .help("`drop_missing` or `fill_missing` before packing: a tensor has no missing elements")
+                        .at(route.join("columns"))
+                });
+            }
+        }
+        before += rows.num_rows();
+        if !faults.is_empty() {
+            continue;
+        }
+        let sources: Vec<&ArrayRef> = taken.iter().map(|index| rows.column(*index)).collect();
+        let tensor = tensor(&sources, rows.num_rows(), size as usize, options.divide_by)?;
+        let arrays = (0..table.columns.len())
+            .filter(kept)
+            .map(|index| if index == place { tensor.clone() } else { rows.column(index).clone() })
+            .collect();
+        batches.push(batch(&columns, arrays)?);
+    }
+    faults.or(Table { columns, batches })
+}
+
+/// Elements of one cell; 1 for a scalar.
+fn elements(column: &Column) -> u64 {
+    column.shape.iter().product()
+}
+
+fn check(table: &Table, options: &Pack, taken: &[usize], size: u64, shape: &[u64], route: &Route) -> Outcome<()> {
+    let mut faults = Faults::default();
+    for column in taken.iter().map(|index| &table.columns[*index]) {
+        if !column.dtype.is_numeric() && column.dtype != DType::Bool {
+            let text = format!("column `{}` is {}, not a number", column.name, column.type_name());
+            faults.add(|| {
+                Fault::error("preprocess::not_numeric", text)
+                    .help("leave it out of the pattern, or `cast` it before")
+                    .at(route.join("columns"))
+            });
+        }
+    }
+    let holds = shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side)).unwrap_or(u64::MAX);
+    if holds != size {
+        let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
+        let text = format!("{size} values do not fill the shape [{}], which holds {holds}", sides.join(", "));
+        faults.add(|| {
+            Fault::error("preprocess::shape", text)
+                .help("the product of the shape is the number of packed columns; check the pattern")
+                .at(route.join("shape"))
+        });
+    }
+    if table.columns.iter().enumerate().any(|(index, column)| column.name == options.into && !taken.contains(&index)) {
+        faults.add(|| {
+            Fault::error("data::duplicate_column", format!("there is a column `{}` already", options.into))
+                .help("choose another name, or drop or rename that column before")
+                .at(route.join("into"))
+        });
+    }
+    faults.or(())
+}
+
+/// The elements of all columns, row after row.
+fn tensor(sources: &[&ArrayRef], rows: usize, size: usize, divide_by: f64) -> Outcome<ArrayRef> {
+    if size.checked_mul(rows).is_none_or(|all| all > i32::MAX as usize) {
+        let text = format!("{rows} rows of {size} values do not fit into one tensor column");
+        return Err(vec![Fault::error("data::too_large", text).help("pack fewer columns, or collect fewer rows")]);
+    }
+    let mut values = vec![0f32; size * rows];
+    let mut offset = 0;
+    for array in sources {
+        let floats = floats(array)?;
+        let each = floats.len() / rows.max(1);
+        if divide_by == 1.0 {
+            for (row, cell) in floats.chunks_exact(each.max(1)).enumerate() {
+                for (element, value) in cell.iter().enumerate() {
+                    values[row * size + offset + element] = *value as f32;
+                }
+            }
+        } else {
+            for (row, cell) in floats.chunks_exact(each.max(1)).enumerate() {
+                for (element, value) in cell.iter().enumerate() {
+                    values[row * size + offset + element] = (value / divide_by) as f32;
+                }
+            }
+        }
+        offset += each;
+    }
+    let values = Arc::new(Float32Array::from(values));
+    Ok(Arc::new(FixedSizeListArray::new(item(DataType::Float32), size as i32, values, None)))
+}
+
+/// All elements, row by row, as 64-bit floats.
+fn floats(array: &ArrayRef) -> Outcome<Vec<f64>> {
+    let flat = match array.data_type() {
+        DataType::FixedSizeList(_, size) => {
+            let list = array.as_fixed_size_list();
+            list.values().slice(list.value_offset(0) as usize, list.len() * *size as usize)
+        }
+        _ => array.clone(),
+    };
+    if flat.data_type() == &DataType::Float32 {
+        return Ok(flat.as_primitive::<Float32Type>().values().iter().map(|value| f64::from(*value)).collect());
+    }
+    let floats = cast(&flat, &DataType::Float64).map_err(|error| kernel("packing numbers", &error))?;
+    Ok(floats.as_primitive::<Float64Type>().values().to_vec())
+}
