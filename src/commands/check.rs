@@ -1,0 +1,39 @@
+//! `pipeline check`: every fault of the pipeline, without running it.
+
+use serde_json::json;
+
+use super::INVALID;
+use crate::cli::{Check, FileArgs};
+use crate::project::{Failure, Project, render_all};
+use crate::report::quantity::count;
+use crate::report::terminal::{self, Styles};
+
+/// Proves the pipeline.
+///
+/// # Errors
+/// When there is no pipeline, or no store to remember answers in.
+pub fn execute(args: &Check) -> Result<u8, Failure> {
+    let file = args.file.file.clone().or_else(|| args.path.clone());
+    let project = Project::find(&FileArgs { file, set: args.file.set.clone() })?;
+    let checked = project.prove(&args.file.set)?;
+    let code = if checked.proved.is_some() { 0 } else { INVALID };
+    if args.json {
+        let faults: Vec<_> = checked.faults.iter().map(|fault| checked.sources.diagnostic(fault).json()).collect();
+        terminal::out(&format!("{:#}\n", json!({ "valid": code == 0, "faults": faults })));
+        return Ok(code);
+    }
+    if args.short {
+        for fault in &checked.faults {
+            terminal::out(&checked.sources.diagnostic(fault).line());
+        }
+        return Ok(code);
+    }
+    if !checked.faults.is_empty() {
+        terminal::err(&render_all(&checked.faults, &checked.sources));
+    }
+    if let Some(proved) = checked.proved {
+        let stages = count(proved.plan.stages.len() as u64);
+        terminal::err(&format!("{} `{}` is valid: {stages} stages", Styles::good().apply_to("✓"), proved.plan.spec.name));
+    }
+    Ok(code)
+}

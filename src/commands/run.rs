@@ -1,0 +1,146 @@
+//! `pipeline run`: what is not done yet, in parallel.
+
+use std::sync::Arc;
+
+use engine::driver::{self, CancelToken, Force, RunOptions, Summary};
+use engine::error::Fault;
+use engine::plan::Plan;
+
+use super::{ENGINE_FAILED, INVALID};
+use crate::cli::{Run, RunArgs};
+use crate::project::{Failure, Project, Proved, render};
+use crate::report::json::JsonLines;
+use crate::report::plain::{Lines, Plain, Reporter, Volume};
+use crate::report::progress::Bars;
+use crate::report::terminal;
+
+/// Runs.
+///
+/// # Errors
+/// An invalid pipeline, an unknown stage, a store that cannot be used.
+pub fn execute(args: &Run) -> Result<u8, Failure> {
+    let mut names = args.run.stages.clone();
+    let project = Project::find_with(&args.run.file, &mut names)?;
+    let proved = project.proved(&args.run.file.set)?;
+    let options = options(&args.run, &proved, names)?;
+    let mut reporter = reporter(&args.run, &proved);
+    for warning in &proved.warnings {
+        reporter.event(&engine::event::Event::Warning { fault: warning.clone() });
+    }
+    let cancel = CancelToken::new();
+    let summary = runtime()?.block_on(async {
+        tokio::spawn(cancel_on_signal(cancel.clone()));
+        drive(&proved, options, &mut *reporter, cancel).await
+    })?;
+    Ok(summary.outcome.exit_code())
+}
+
+/// One thread drives: the work is done by other processes, and hashing has its own threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        let fault = Fault::error("engine::no_runtime", format!("the run cannot start: {}", error.kind()))
+            .help("the system is out of threads or file handles; close some programs and try again");
+        Failure::fault(&fault, ENGINE_FAILED)
+    })
+}
+
+/// Every name is a stage's.
+///
+/// # Errors
+/// The first one that is not, with the nearest that is.
+pub fn check_names<'a>(plan: &Plan, names: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+    let mut names = names;
+    match names.find(|name| plan.find(name).is_none()) {
+        Some(name) => Err(unknown_stage(plan, name)),
+        None => Ok(()),
+    }
+}
+
+/// No stage has this name; the nearest one does.
+pub fn unknown_stage(plan: &Plan, name: &str) -> Failure {
+    let mut fault = Fault::error("cli::unknown_stage", format!("no stage is called `{name}`"));
+    fault.help = engine::error::suggest(name, plan.stages.iter().map(|stage| stage.name.as_str()));
+    Failure::fault(&fault, INVALID)
+}
+
+/// What was asked for, checked against the plan.
+///
+/// # Errors
+/// An unknown stage.
+pub fn options(args: &RunArgs, proved: &Proved, targets: Vec<String>) -> Result<RunOptions, Failure> {
+    let forced: Vec<String> = args.force.iter().filter(|name| !name.is_empty()).cloned().collect();
+    check_names(&proved.plan, targets.iter().chain(&forced))?;
+    let force = if args.force.is_empty() {
+        Force::None
+    } else if forced.is_empty() {
+        Force::Targets
+    } else {
+        Force::Stages(forced)
+    };
+    Ok(RunOptions {
+        root: proved.root.clone(),
+        targets,
+        force,
+        keep_going: args.keep_going,
+        jobs: args.jobs.map(|jobs| jobs as usize),
+        programs: proved.programs.clone(),
+        environment: proved.environment.clone(),
+    })
+}
+
+/// The reporter that fits the terminal and the options.
+pub fn reporter(args: &RunArgs, proved: &Proved) -> Box<dyn Reporter> {
+    if args.json {
+        return Box::new(JsonLines);
+    }
+    let volume = match (args.quiet, args.verbose) {
+        (true, _) => Volume::Quiet,
+        (_, true) => Volume::Verbose,
+        _ => Volume::Normal,
+    };
+    let sources = Arc::clone(&proved.sources);
+    let lines = Lines::new(volume, Box::new(move |fault| render(fault, &sources)));
+    if terminal::is_interactive() && volume != Volume::Quiet { Box::new(Bars::new(lines)) } else { Box::new(Plain::new(lines)) }
+}
+
+/// Runs the plan and shows what happens.
+pub async fn drive(
+    proved: &Proved,
+    options: RunOptions,
+    reporter: &mut dyn Reporter,
+    cancel: CancelToken,
+) -> Result<Summary, Failure> {
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let run = driver::run(Arc::clone(&proved.plan), Arc::clone(&proved.store), options, sender, cancel);
+    let mut run = std::pin::pin!(run);
+    let ended = loop {
+        tokio::select! {
+            Some(event) = events.recv() => reporter.event(&event),
+            ended = &mut run => break ended,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        reporter.event(&event);
+    }
+    reporter.close();
+    ended.map_err(|fault| Failure { text: render(&fault, &proved.sources), exit_code: ENGINE_FAILED })
+}
+
+/// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second at once.
+pub async fn cancel_on_signal(cancel: CancelToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if cancel.is_cancelled() {
+            std::process::exit(130);
+        }
+        cancel.cancel();
+    }
+}

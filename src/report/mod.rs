@@ -1,0 +1,9 @@
+//! Engine events and diagnostics on a terminal, in a log, or as JSON lines.
+
+pub mod chart;
+pub mod json;
+pub mod plain;
+pub mod progress;
+pub mod quantity;
+pub mod result;
+pub mod terminal;

@@ -1,0 +1,43 @@
+//! Every example runs, and is as good as it says.
+
+use crate::house::House;
+
+#[test]
+fn digits_reach_their_bars_in_full() {
+    let house = House::example("digits");
+    let ran = house.run();
+    assert!(ran.number("verdict", "accuracy") >= 0.97, "one seed; the mean over seeds is `cargo xtask bench digits`");
+    let report: serde_json::Value = serde_json::from_str(&house.say(&["show", "small.report", "--json"]).out).expect("JSON");
+    let bytes = |side: &str| report[side]["bytes"].as_f64().expect("bytes");
+    assert!(bytes("before") / bytes("after") >= 10.0, "{report:#}");
+    let accuracy = |side: &str| report[side]["metrics"]["accuracy"].as_f64().expect("accuracy");
+    assert!(accuracy("before") - accuracy("after") <= 0.01, "{report:#}");
+    assert!(report["control"].is_object(), "the honest control is in the report: {report:#}");
+    assert!(report["observations"]["latency_us"].is_object(), "latency is observed: {report:#}");
+    assert!(house.path().join("out/digits.onnx").is_file());
+    house.run().nothing_ran();
+}
+
+#[test]
+fn penguins_learn_their_species() {
+    let house = House::example("penguins");
+    let ran = house.run();
+    assert!(ran.number("verdict", "accuracy") >= 0.95);
+    house.run().nothing_ran();
+}
+
+#[test]
+fn the_templates_run_at_once() {
+    for template in ["penguins", "command"] {
+        let house = House::empty();
+        let made = house.say(&["init", "new", "--template", template]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        let mut command = house.command(&["run"]);
+        command.current_dir(house.path().join("new"));
+        let ran = crate::house::said(command);
+        assert_eq!(ran.code, 0, "{template}: {}", ran.err);
+        let again = house.say(&["init", "new", "--template", template]);
+        assert_eq!(again.code, 2, "files in the way are not overwritten");
+        assert!(again.err.contains("init::in_the_way") && again.err.contains("--force"), "{}", again.err);
+    }
+}

@@ -1,0 +1,116 @@
+//! Killed workers, killed engines, Ctrl-C: one failed stage or a clean end, and the next run is right.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::house::{House, children, signal};
+
+/// Trains for long enough to be interrupted.
+const LONG: &str = "
+pipeline: long
+device: cpu
+stages:
+  raw:
+    kind: collect
+    from: { csv: data.csv }
+  model:
+    kind: train
+    inputs: { train: raw }
+    target: y
+    model: { mlp: { hidden: [64] } }
+    epochs: 100000
+    batch_size: 8
+  aside:
+    kind: command
+    needs: [raw]
+    run: sleep 1 && echo done > aside.txt
+    outs: [aside.txt]
+";
+
+fn long() -> House {
+    let house = House::of(LONG);
+    let rows: String = (0..200).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 2)).collect();
+    house.write("data.csv", format!("a,b,y\n{rows}"));
+    house
+}
+
+/// Waits until the training worker is at work.
+fn worker(engine: &Child) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(id) = children(engine.id(), "pipeline-torch").first() {
+            // Loaded and training, not merely started: its processor time has grown past loading libtorch.
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let ticks: u64 = stat.rsplit_once(')').map_or(0, |(_, tail)| {
+                tail.split_whitespace().nth(11).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+            });
+            if ticks > 100 {
+                return *id;
+            }
+        }
+        assert!(Instant::now() < deadline, "the worker never started training");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits for the program's end.
+fn end(mut engine: Child) -> (i32, String) {
+    let output_of = |engine: &mut Child| {
+        use std::io::Read;
+        let mut text = String::new();
+        if let Some(stderr) = &mut engine.stderr {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        text
+    };
+    let text = output_of(&mut engine);
+    (engine.wait().expect("an end").code().unwrap_or(-1), text)
+}
+
+#[test]
+fn a_killed_worker_is_one_failed_stage_with_a_clear_message() {
+    let house = long();
+    let engine = house.start(&["run", "--keep-going"]);
+    signal(worker(&engine), "KILL");
+    let (code, err) = end(engine);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("worker::") && err.contains("model"), "{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    assert_eq!(house.read("aside.txt"), "done\n", "what does not depend on it went on");
+}
+
+#[test]
+fn ctrl_c_ends_everything_and_leaves_nothing_behind() {
+    let house = long();
+    let engine = house.start(&["run"]);
+    let id = worker(&engine);
+    let started = Instant::now();
+    signal(engine.id(), "INT");
+    let (code, err) = end(engine);
+    // Not a measurement: a bound that only a hang exceeds.
+    assert!(started.elapsed() < Duration::from_secs(20), "{err}");
+    assert_eq!(code, 130, "{err}");
+    assert!(!std::path::Path::new(&format!("/proc/{id}")).exists(), "the worker is gone");
+    let left: Vec<_> = std::fs::read_dir(house.path().join(".pipeline/tmp")).map_or(Vec::new(), |entries| entries.flatten().collect());
+    assert!(left.is_empty(), "{left:?}");
+    house.edit("pipeline.yaml", "epochs: 100000", "epochs: 1");
+    let again = house.run();
+    again.hit(["raw"]);
+}
+
+#[test]
+fn a_killed_engine_takes_its_workers_along_and_the_next_run_is_right() {
+    let house = long();
+    let mut engine = house.start(&["run"]);
+    let id = worker(&engine);
+    engine.kill().expect("killed");
+    engine.wait().expect("gone");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::path::Path::new(&format!("/proc/{id}")).exists() {
+        assert!(Instant::now() < deadline, "the worker outlives its engine");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    house.edit("pipeline.yaml", "epochs: 100000", "epochs: 1");
+    house.run();
+    house.run().nothing_ran().hit(["raw", "model", "aside"]);
+}

@@ -1,0 +1,9 @@
+//! The real programs, from the outside: what re-ran, what came out, what a person reads.
+
+mod bad_input;
+mod commands;
+mod examples;
+mod house;
+mod interruption;
+mod reruns;
+mod watching;

@@ -1,0 +1,116 @@
+//! `pipeline watch` reruns what changed, and a newer change cancels the run in flight.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::house::{House, signal};
+
+struct Watching {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Watching {
+    fn start(house: &House) -> Self {
+        let mut child = house.start(&["watch", "--json"]);
+        let stdout = child.stdout.take().expect("stdout");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Ok(value) = serde_json::from_str(&line)
+                    && sender.send(value).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The events up to and with the next one that fits.
+    fn until(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        loop {
+            let event = self.lines.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("after {seen:#?}"));
+            let found = fits(&event);
+            seen.push(event);
+            if found {
+                return seen;
+            }
+        }
+    }
+
+    fn finish(&self) -> Vec<String> {
+        let seen = self.until(|event| event["event"] == "run_finished");
+        seen.iter()
+            .filter(|event| event["event"] == "stage_done")
+            .map(|event| event["stage"].as_str().expect("a stage").to_owned())
+            .collect()
+    }
+
+    fn stop(mut self) {
+        signal(self.child.id(), "INT");
+        assert_eq!(self.child.wait().expect("an end").code(), Some(130));
+    }
+}
+
+const TWO: &str = "
+pipeline: two
+stages:
+  first: { kind: command, run: tr a-z A-Z < in.txt > first.txt, deps: [in.txt], outs: [first.txt] }
+  second: { kind: command, run: wc -c < first.txt > second.txt, deps: [first.txt], outs: [second.txt] }
+";
+
+#[test]
+fn an_edit_reruns_what_it_changes() {
+    let house = House::of(TWO);
+    house.write("in.txt", "abc");
+    let watching = Watching::start(&house);
+    assert_eq!(watching.finish(), ["first", "second"]);
+    // As editors do: a new file renamed over the old one.
+    house.write("in.txt.new", "xyz");
+    std::fs::rename(house.path().join("in.txt.new"), house.path().join("in.txt")).expect("renamed");
+    assert_eq!(watching.finish(), ["first", "second"]);
+    assert_eq!(house.read("first.txt"), "XYZ");
+    house.edit("pipeline.yaml", "wc -c", "wc -m");
+    assert_eq!(watching.finish(), ["second"]);
+    watching.stop();
+}
+
+#[test]
+fn a_broken_edit_is_told_and_the_next_one_goes_on() {
+    let house = House::of(TWO);
+    house.write("in.txt", "abc");
+    let watching = Watching::start(&house);
+    watching.finish();
+    house.edit("pipeline.yaml", "kind: command", "kind: comand");
+    std::thread::sleep(Duration::from_millis(700));
+    house.edit("pipeline.yaml", "kind: comand", "kind: command");
+    house.write("in.txt", "abcd");
+    assert!(watching.finish().contains(&"first".to_owned()) || watching.finish().contains(&"first".to_owned()));
+    watching.stop();
+}
+
+#[test]
+fn a_newer_change_cancels_the_run_in_flight() {
+    let house = House::of(
+        "
+pipeline: slow
+stages:
+  slow: { kind: command, run: sleep $(cat in.txt) && cp in.txt out.txt, deps: [in.txt], outs: [out.txt] }
+",
+    );
+    house.write("in.txt", "1000");
+    let watching = Watching::start(&house);
+    watching.until(|event| event["event"] == "stage_started");
+    house.write("in.txt", "0");
+    let cancelled = watching.until(|event| event["event"] == "run_finished");
+    assert_eq!(cancelled.last().expect("events")["outcome"], "cancelled");
+    assert_eq!(watching.finish(), ["slow"]);
+    assert_eq!(house.read("out.txt"), "0");
+    watching.stop();
+}
