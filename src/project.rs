@@ -6,15 +6,15 @@ use std::sync::Arc;
 use cache::{Store, StoreError};
 use engine::error::Fault;
 use engine::kind::Registry;
-use miette::{GraphicalReportHandler, GraphicalTheme};
 use engine::oracle::WorkerOracle;
 use engine::plan::Plan;
 use engine::toolchain::{Environment, Programs};
+use miette::{GraphicalReportHandler, GraphicalTheme};
 use schemas::{LoadOptions, Loaded, Sources};
 
 use crate::cli::FileArgs;
-use crate::report::terminal;
 use crate::commands::{ENGINE_FAILED, INVALID};
+use crate::report::terminal;
 
 /// Why the program ends early, in words, with its exit code.
 #[derive(Debug)]
@@ -142,9 +142,7 @@ impl Project {
         let planned = engine::plan::plan(spec, &self.registry, &oracle);
         faults.extend(planned.faults);
         faults.extend(oracle.faults());
-        let wants_torch = |plan: &Plan| {
-            plan.stages.iter().any(|stage| stage.executor == engine::kind::Executor::Torch)
-        };
+        let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.executor == engine::kind::Executor::Torch);
         let proved = match planned.plan {
             Some(plan) if !faults.iter().any(Fault::is_error) => {
                 let environment = if wants_torch(&plan) {
@@ -193,7 +191,8 @@ pub struct Checked {
 
 /// A fault as people read it: code, message, place with a caret, help.
 pub fn render(fault: &Fault, sources: &Sources) -> String {
-    let theme = if console::colors_enabled_stderr() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme =
+        if console::colors_enabled_stderr() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(terminal::width().min(120))
         .with_context_lines(1)

@@ -33,7 +33,11 @@ pub fn execute(args: &Check) -> Result<u8, Failure> {
     }
     if let Some(proved) = checked.proved {
         let stages = count(proved.plan.stages.len() as u64);
-        terminal::err(&format!("{} `{}` is valid: {stages} stages", Styles::good().apply_to("✓"), proved.plan.spec.name));
+        terminal::err(&format!(
+            "{} `{}` is valid: {stages} stages",
+            Styles::good().apply_to("✓"),
+            proved.plan.spec.name
+        ));
     }
     Ok(code)
 }

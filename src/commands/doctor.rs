@@ -31,11 +31,7 @@ pub fn execute(args: &Doctor) -> Result<u8, Failure> {
     let mut findings = vec![Finding {
         what: "pipeline",
         health: Health::Good,
-        found: format!(
-            "{} at {}",
-            env!("CARGO_PKG_VERSION"),
-            std::env::current_exe().unwrap_or_default().display()
-        ),
+        found: format!("{} at {}", env!("CARGO_PKG_VERSION"), std::env::current_exe().unwrap_or_default().display()),
         help: None,
     }];
     let programs = find_programs();
@@ -160,8 +156,7 @@ fn store(root: &Path) -> Finding {
 }
 
 fn watches() -> Option<Finding> {
-    let limit: u64 =
-        std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?.trim().parse().ok()?;
+    let limit: u64 = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?.trim().parse().ok()?;
     let low = limit < 8192;
     Some(Finding {
         what: "file watching",

@@ -13,7 +13,11 @@ use crate::report::terminal;
 /// A size that cannot be read, a store that cannot be used.
 pub fn execute(args: &Gc) -> Result<u8, Failure> {
     let keep = parse_bytes(&args.keep).ok_or_else(|| {
-        Failure::user("cli::size", format!("`{}` is not a size", args.keep), "write a number and a unit: `20GiB`, `500MB`")
+        Failure::user(
+            "cli::size",
+            format!("`{}` is not a size", args.keep),
+            "write a number and a unit: `20GiB`, `500MB`",
+        )
     })?;
     let project = Project::find(&args.file)?;
     let swept = project.store()?.gc(keep, &DigestSet::default())?;

@@ -81,7 +81,8 @@ fn mermaid(plan: &Plan, states: &[State]) -> String {
     }
     for stage in &plan.stages {
         for (from, label) in edges(plan, stage) {
-            let label = if label.is_empty() { String::new() } else { format!("|\"{}\"|", label.replace('"', "#quot;")) };
+            let label =
+                if label.is_empty() { String::new() } else { format!("|\"{}\"|", label.replace('"', "#quot;")) };
             let _ = writeln!(text, "  s{from} -->{label} s{}", stage.id.0);
         }
     }

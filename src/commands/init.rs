@@ -20,12 +20,10 @@ const DIGITS: &[File] = &[
     File { path: "pipeline.yaml", bytes: include_bytes!("../../pipelines/digits/pipeline.yaml") },
     File { path: "data/digits.csv", bytes: include_bytes!("../../pipelines/digits/data/digits.csv") },
 ];
-const COMMAND: &[File] =
-    &[File { path: "pipeline.yaml", bytes: include_bytes!("../templates/command/pipeline.yaml") }];
+const COMMAND: &[File] = &[File { path: "pipeline.yaml", bytes: include_bytes!("../templates/command/pipeline.yaml") }];
 const IGNORE: File = File { path: ".gitignore", bytes: b".pipeline/\nout/\n" };
 /// Beside the pipeline, so that editors complete it without this program's sources.
-const SCHEMA: File =
-    File { path: "pipeline.schema.json", bytes: include_bytes!("../../schemas/pipeline.schema.json") };
+const SCHEMA: File = File { path: "pipeline.schema.json", bytes: include_bytes!("../../schemas/pipeline.schema.json") };
 
 /// Writes a template.
 ///

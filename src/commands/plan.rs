@@ -97,9 +97,7 @@ pub fn preview_json(plan: &Plan, preview: &StagePreview) -> Value {
         _ => json!([]),
     };
     let waits = match &preview.state {
-        State::Unknown { because } => {
-            because.iter().map(|id| plan.stages[id.0 as usize].name.clone()).collect()
-        }
+        State::Unknown { because } => because.iter().map(|id| plan.stages[id.0 as usize].name.clone()).collect(),
         _ => Vec::new(),
     };
     json!({

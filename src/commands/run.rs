@@ -100,7 +100,11 @@ pub fn reporter(args: &RunArgs, proved: &Proved) -> Box<dyn Reporter> {
     };
     let sources = Arc::clone(&proved.sources);
     let lines = Lines::new(volume, Box::new(move |fault| render(fault, &sources)));
-    if terminal::is_interactive() && volume != Volume::Quiet { Box::new(Bars::new(lines)) } else { Box::new(Plain::new(lines)) }
+    if terminal::is_interactive() && volume != Volume::Quiet {
+        Box::new(Bars::new(lines))
+    } else {
+        Box::new(Plain::new(lines))
+    }
 }
 
 /// Runs the plan and shows what happens.

@@ -39,6 +39,10 @@ pub fn execute(args: &Runs) -> Result<u8, Failure> {
         terminal::err("nothing ran here yet");
         return Ok(0);
     }
-    terminal::out(&result::table(&["run", "outcome", "ran", "reused", "failed", "not run", "took"], rows, &[2, 3, 4, 5, 6]));
+    terminal::out(&result::table(
+        &["run", "outcome", "ran", "reused", "failed", "not run", "took"],
+        rows,
+        &[2, 3, 4, 5, 6],
+    ));
     Ok(0)
 }

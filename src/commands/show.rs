@@ -91,7 +91,9 @@ fn one(project: &Project, proved: &Proved, found: &mut Found, args: &Show) -> Re
                 Ok(value) => terminal::out(&result::json_result(&value, &found.observations)),
                 Err(_) => match std::str::from_utf8(&content) {
                     Ok(text) if content.len() <= 1 << 20 => terminal::out(text),
-                    _ => terminal::out(&format!("{}.{}: {size}; `pipeline get` copies it out", found.stage, found.port)),
+                    _ => {
+                        terminal::out(&format!("{}.{}: {size}; `pipeline get` copies it out", found.stage, found.port))
+                    }
                 },
             }
             Ok(())
@@ -248,7 +250,13 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     let mut shown = 0;
     for (index, name) in names.iter().enumerate() {
         let widest = name.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        let widest = head.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(widest);
+        let widest = head
+            .iter()
+            .filter_map(|row| row.get(index))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(widest);
         used += widest.min(40) + 2;
         if used > room && index > 0 {
             break;
@@ -256,7 +264,11 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
         shown = index + 1;
     }
     let cut = |cell: &String| {
-        if cell.chars().count() > 40 { format!("{}…", cell.chars().take(39).collect::<String>()) } else { cell.clone() }
+        if cell.chars().count() > 40 {
+            format!("{}…", cell.chars().take(39).collect::<String>())
+        } else {
+            cell.clone()
+        }
     };
     let lines = head.iter().map(|row| row.iter().take(shown).map(cut).collect::<Vec<_>>());
     let heads: Vec<&str> = names.iter().take(shown).map(String::as_str).collect();

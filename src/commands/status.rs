@@ -31,7 +31,11 @@ pub fn execute(args: &Status) -> Result<u8, Failure> {
             state(&preview.state).to_owned(),
             preview.took.map_or_else(|| "-".into(), duration),
             preview.bytes.map_or_else(|| "-".into(), bytes),
-            preview.record.as_ref().map(|record| plain::headline(&Detail::of(&record.detail).summary)).unwrap_or_default(),
+            preview
+                .record
+                .as_ref()
+                .map(|record| plain::headline(&Detail::of(&record.detail).summary))
+                .unwrap_or_default(),
         ]
     });
     terminal::out(&result::table(&["stage", "kind", "state", "took", "size", ""], rows, &[3, 4]));

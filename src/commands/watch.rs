@@ -73,7 +73,9 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
                 if !args.run.json {
                     let count = files.len();
                     let noun = if count == 1 { "file" } else { "files" };
-                    terminal::err(&Styles::dim().apply_to(format!("watching {count} {noun} (Ctrl-C ends)")).to_string());
+                    terminal::err(
+                        &Styles::dim().apply_to(format!("watching {count} {noun} (Ctrl-C ends)")).to_string(),
+                    );
                 }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(130),
@@ -130,7 +132,9 @@ async fn change(
             }
         }
         let mut changed = Vec::new();
-        for file in files.iter().filter(|file| touched.iter().any(|path| path.starts_with(file) || file.starts_with(path))) {
+        for file in
+            files.iter().filter(|file| touched.iter().any(|path| path.starts_with(file) || file.starts_with(path)))
+        {
             let now = digest(store, file);
             if known.get(file) != Some(&now) {
                 known.insert(file.clone(), now);

@@ -78,7 +78,9 @@ fn explain(plan: &Plan, preview: &StagePreview, depth: usize, text: &mut String)
     let name = Styles::name().apply_to(&stage.name);
     match &preview.state {
         State::Hit if depth == 0 => {
-            text.push_str(&format!("{indent}{name} is up to date: same kind, parameters, inputs, files and environment\n"));
+            text.push_str(&format!(
+                "{indent}{name} is up to date: same kind, parameters, inputs, files and environment\n"
+            ));
         }
         State::Hit => {
             // Up to date now, yet it gave other bytes since the stage below last ran.

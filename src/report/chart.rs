@@ -36,7 +36,9 @@ pub fn draw(curves: &[Curve], width: usize, height: usize, style: impl Fn(usize,
             .iter()
             .filter(|(x, y)| x.is_finite() && y.is_finite())
             .map(|(x, y)| {
-                let place = |value: f64, start: f64, span: f64, dots: usize| ((value - start) / span * dots as f64).round() as usize;
+                let place = |value: f64, start: f64, span: f64, dots: usize| {
+                    ((value - start) / span * dots as f64).round() as usize
+                };
                 (place(*x, x0, span_x, dots_x), place(*y, y0, span_y, dots_y))
             })
             .collect();
@@ -59,7 +61,13 @@ pub fn draw(curves: &[Curve], width: usize, height: usize, style: impl Fn(usize,
     let margin = top.chars().count().max(bottom.chars().count());
     let mut text = String::new();
     for row in 0..height {
-        let label = if row == 0 { top.as_str() } else if row + 1 == height { bottom.as_str() } else { "" };
+        let label = if row == 0 {
+            top.as_str()
+        } else if row + 1 == height {
+            bottom.as_str()
+        } else {
+            ""
+        };
         let _ = write!(text, "{label:>margin$} ┤");
         for (bits, owner) in &cells[row * width..(row + 1) * width] {
             if *bits == 0 {
@@ -87,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_falling_line_goes_from_the_upper_left_to_the_lower_right() {
-        let curve = Curve { name: "loss".into(), points: (0..=10).map(|x| (f64::from(x), f64::from(10 - x))).collect() };
+        let curve =
+            Curve { name: "loss".into(), points: (0..=10).map(|x| (f64::from(x), f64::from(10 - x))).collect() };
         let text = draw(&[curve], 10, 4, |_, cell| cell.to_owned());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 6, "{text}");

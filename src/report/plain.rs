@@ -90,7 +90,8 @@ impl Lines {
             }
             Event::StageDone { stage, took, summary, unmet, warnings, unchanged, .. } => {
                 if self.volume > Volume::Quiet {
-                    let mark = if unmet.is_empty() { Styles::good().apply_to("✓") } else { Styles::bad().apply_to("✗") };
+                    let mark =
+                        if unmet.is_empty() { Styles::good().apply_to("✓") } else { Styles::bad().apply_to("✗") };
                     let same = if *unchanged { "  same bytes as before".to_owned() } else { String::new() };
                     lines.push(
                         format!(
@@ -148,7 +149,11 @@ impl Lines {
         if hits.is_empty() || self.volume == Volume::Quiet {
             return;
         }
-        lines.push(format!("{} {}", Styles::dim().apply_to("="), Styles::dim().apply_to(format!("up to date: {}", some(&hits)))));
+        lines.push(format!(
+            "{} {}",
+            Styles::dim().apply_to("="),
+            Styles::dim().apply_to(format!("up to date: {}", some(&hits)))
+        ));
     }
 }
 

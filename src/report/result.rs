@@ -11,7 +11,11 @@ use super::quantity::{bytes, count, number};
 use super::terminal;
 
 /// A table without frames but for a line under the head.
-pub fn table<R: IntoIterator<Item = String>>(head: &[&str], rows: impl IntoIterator<Item = R>, right: &[usize]) -> String {
+pub fn table<R: IntoIterator<Item = String>>(
+    head: &[&str],
+    rows: impl IntoIterator<Item = R>,
+    right: &[usize],
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(terminal::width().clamp(60, 240)).unwrap_or(100));
@@ -108,9 +112,11 @@ fn metrics_table(metrics: &Map<String, Value>) -> String {
         head.extend(&families);
         let rows = classes.iter().map(|class| {
             let mut row = vec![(*class).to_owned()];
-            row.extend(families.iter().map(|family| {
-                metrics.get(&format!("{family}.class.{class}")).map_or_else(|| "-".into(), show)
-            }));
+            row.extend(
+                families
+                    .iter()
+                    .map(|family| metrics.get(&format!("{family}.class.{class}")).map_or_else(|| "-".into(), show)),
+            );
             row
         });
         let right: Vec<usize> = (1..=families.len()).collect();
@@ -211,7 +217,8 @@ fn compression(report: &Value, observations: &Value) -> String {
     let present: Vec<&str> = sides.into_iter().filter(|side| report.get(side).is_some_and(Value::is_object)).collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (field, form) in [("bytes", bytes as fn(u64) -> String), ("parameters", count), ("operations", count)] {
-        let values: Vec<Option<u64>> = present.iter().map(|side| report[*side].get(field).and_then(Value::as_u64)).collect();
+        let values: Vec<Option<u64>> =
+            present.iter().map(|side| report[*side].get(field).and_then(Value::as_u64)).collect();
         if values.iter().any(Option::is_some) {
             let mut row = vec![field.to_owned()];
             row.extend(values.iter().map(|value| value.map_or("-".into(), form)));

@@ -7,7 +7,8 @@ fn digits_reach_their_bars_in_full() {
     let house = House::example("digits");
     let ran = house.run();
     assert!(ran.number("verdict", "accuracy") >= 0.97, "one seed; the mean over seeds is `cargo xtask bench digits`");
-    let report: serde_json::Value = serde_json::from_str(&house.say(&["show", "small.report", "--json"]).out).expect("JSON");
+    let report: serde_json::Value =
+        serde_json::from_str(&house.say(&["show", "small.report", "--json"]).out).expect("JSON");
     let bytes = |side: &str| report[side]["bytes"].as_f64().expect("bytes");
     assert!(bytes("before") / bytes("after") >= 10.0, "{report:#}");
     let accuracy = |side: &str| report[side]["metrics"]["accuracy"].as_f64().expect("accuracy");

@@ -30,10 +30,7 @@ fn the_learning_rate_reruns_the_model_and_what_is_below() {
     let house = digits();
     house.run();
     house.edit("pipeline.yaml", "lr: 0.003", "lr: 0.002");
-    house
-        .run()
-        .ran(["model", "verdict", "small", "small_verdict", "artifact"])
-        .hit(["raw", "clean", "parts"]);
+    house.run().ran(["model", "verdict", "small", "small_verdict", "artifact"]).hit(["raw", "clean", "parts"]);
     house.edit("pipeline.yaml", "lr: 0.002", "lr: 3e-3");
     house.run().nothing_ran().hit(ALL);
 }
@@ -44,7 +41,8 @@ fn comments_order_defaults_and_spelling_rerun_nothing() {
     house.run();
     let text = house.read("pipeline.yaml");
     let text = text.replace("stages:\n", "# a comment\nstages:\n");
-    let text = text.replace("    kind: split\n    inputs: { data: clean }\n", "    inputs: { data: clean }\n    kind: split\n");
+    let text = text
+        .replace("    kind: split\n    inputs: { data: clean }\n", "    inputs: { data: clean }\n    kind: split\n");
     let text = text.replace("lr: 0.003", "weight_decay: 0.01, lr: 3.0e-3");
     let text = text.replace("schedule: one_cycle", "schedule: { one_cycle: {} }");
     house.write("pipeline.yaml", text);
@@ -56,10 +54,7 @@ fn another_seed_reruns_what_draws_at_random() {
     let house = digits();
     house.run();
     house.edit("pipeline.yaml", "seed: 7", "seed: 8");
-    house
-        .run()
-        .ran(["parts", "model", "verdict", "small", "small_verdict", "artifact"])
-        .hit(["raw", "clean"]);
+    house.run().ran(["parts", "model", "verdict", "small", "small_verdict", "artifact"]).hit(["raw", "clean"]);
 }
 
 #[test]
@@ -97,10 +92,7 @@ fn a_row_that_cleaning_removes_anyway_stops_there() {
     house.write("data/digits.csv", format!("{data}{}", row("1")));
     house.run();
     house.write("data/digits.csv", format!("{data}{}", row("2")));
-    house
-        .run()
-        .ran(["raw", "clean"])
-        .hit(["parts", "model", "verdict", "small", "small_verdict", "artifact"]);
+    house.run().ran(["raw", "clean"]).hit(["parts", "model", "verdict", "small", "small_verdict", "artifact"]);
 }
 
 #[test]
