@@ -68,6 +68,16 @@ pub fn output(path: &str) -> Result<String, Fault> {
     Ok(normal)
 }
 
+/// Whether a normalised path is the store, lies in it, or is a folder that holds it: reading that would be
+/// reading what every run changes.
+pub fn meets_store(path: &str, root: &Path) -> bool {
+    path == "."
+        || path == ".pipeline"
+        || path.starts_with(".pipeline/")
+        || path.split('/').all(|part| part == "..")
+        || (path.starts_with('/') && root.starts_with(path))
+}
+
 /// Compares names as people sort them: runs of digits by their value, everything else by character.
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
@@ -214,6 +224,25 @@ mod tests {
             ("a/..", "."),
         ] {
             assert_eq!(normalise(written, root), normal, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_store_is_not_read() {
+        let root = Path::new("/home/project");
+        for (path, expected) in [
+            (".", true),
+            ("..", true),
+            ("../..", true),
+            ("/home", true),
+            ("/", true),
+            (".pipeline/blobs-v1", true),
+            ("../other", false),
+            ("/home/other", false),
+            ("data", false),
+            (".pipelines", false),
+        ] {
+            assert_eq!(meets_store(path, root), expected, "{path}");
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Draft<'a> {
     pub written: Vec<(u32, Writer, bool)>,
     /// What must be done first; may repeat.
     pub after: Vec<u32>,
-    /// Files that the stage would write itself: reported, and not looked at again.
+    /// Files that may not be read (those it writes itself, the store): reported, and not looked at again.
     pub own: Vec<u32>,
 }
 
@@ -324,6 +324,14 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
     for (position, draft) in drafts.iter_mut().enumerate() {
         for (index, file) in draft.files.iter().enumerate() {
             let normal = normalise(&file.path, &spec.root);
+            if !file.glob && paths::meets_store(&normal, &spec.root) {
+                let name = &spec.stages[position].name;
+                let message = format!("`{name}` reads `{}`, and with it the store, which every run changes", file.path);
+                let fault = Fault::error("path::reserved", message).help("name the files and folders it needs");
+                faults.add(position as u32, fault.at(Route::stage(name).concat(&file.route)));
+                draft.own.push(index as u32);
+                continue;
+            }
             let found: Vec<(Writer, bool)> = if file.glob {
                 writers.matching(&Pattern::new(&normal)).into_iter().map(|writer| (writer, false)).collect()
             } else {

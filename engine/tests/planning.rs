@@ -171,6 +171,7 @@ fn outputs_stay_inside_and_out_of_each_others_way() {
             shell("three", &[], &["out", "out3", "./out3"]),
             shell("four", &["out4"], &["out4/x"]),
             shell("five", &["out5"], &["out5"]),
+            shell("six", &["./", "data/../..", ".pipeline/runs-v1"], &[]),
         ],
     );
     insta::assert_snapshot!(told(&planned).join("\n"));
