@@ -17,6 +17,8 @@ use crate::quantize::quantize;
 use crate::sample;
 use crate::weights::{tensors_of, weights_of};
 
+mod witness;
+
 fn fitted(name: &str, dtype: DType, shape: &[u64], encoder: FittedEncoder) -> Fitted {
     Fitted { column: Column { shape: shape.to_vec(), ..Column::new(name, dtype) }, encoder }
 }
