@@ -52,7 +52,7 @@ fn on_every_valid_sample() {
 fn on_the_corners_of_scalars() {
     let text = r#"
 plain: [yes, no, on, off, y, n, true, False, ~, null, Null, 1, -1, 0, 007, 1_000, 1.5, -2.5e-3, 1e3, .5, "", 'x''y', "a\tb"]
-words: [1 2, a b, a:b, "1", '1', 12:30:00, 2024-01-01, -, +1, 1.2.3]
+words: [1 2, a b, a:b, "1", '1', 12:30:00, 2024-01-01, +1, 1.2.3]
 block: |
   one
     two
@@ -67,6 +67,15 @@ nested: { a: [1, { b: 2 }], "c d": e }
 : value
 "#;
     assert_eq!(ours(text).expect("a tree"), theirs(text));
+}
+
+#[test]
+fn too_many_values_are_refused() {
+    let source = Source::new("x", format!("a: [{}]", "1,".repeat(60_000)));
+    let mut faults = Faults::default();
+    assert!(syntax::parse(SourceId(0), &source, 0, &mut faults).is_none());
+    let found = faults.finish(&[source]);
+    assert_eq!(found.iter().map(|placed| placed.fault.code.as_str()).collect::<Vec<_>>(), ["yaml::too_large"]);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use engine::error::{Fault, Route, Segment, suggest};
 
-use crate::decode::{place, shorten};
+use crate::decode::place;
 use crate::faults::Faults;
 use crate::node::{Entry, Key, Kind, Link, Node};
+use crate::phrases::shorten;
 use crate::source::{Source, Span};
 use crate::syntax::{FREE_COPIES, MAX_DEPTH};
 
@@ -42,7 +43,7 @@ pub(crate) fn interpolate(
     }
     let written = sources.iter().map(|source| source.text().len()).sum::<usize>();
     let mut pass =
-        Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written };
+        Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written, burst: false };
     for key in &order {
         pass.resolve(&key.text);
     }
@@ -96,6 +97,8 @@ struct Pass<'a> {
     path: Vec<String>,
     copies: usize,
     allowed: usize,
+    /// Whether that was exceeded: then one fault has been told, and nothing more is copied.
+    burst: bool,
 }
 
 /// One piece of a text.
@@ -166,7 +169,12 @@ impl Pass<'_> {
                 Some(mut value) => {
                     let (count, height) = value.size();
                     self.copies += count;
+                    if self.burst {
+                        node.kind = Kind::Unknown;
+                        return;
+                    }
                     if route.len() + height > MAX_DEPTH || self.copies > self.allowed {
+                        self.burst = true;
                         let fault = Fault::error("vars::bomb", format!("`${{{inside}}}` unfolds into too much"))
                             .help("variables that hold variables multiply: use smaller ones");
                         self.faults.add(fault.at(Route(route.to_vec())), span);

@@ -14,6 +14,8 @@ use engine::kind::Registry;
 
 #[cfg(test)]
 mod agreement;
+mod advice;
+mod choice;
 mod decode;
 pub mod diagnostic;
 mod document;
@@ -24,6 +26,7 @@ mod language;
 mod lower;
 pub mod node;
 mod overrides;
+mod phrases;
 mod shape;
 pub mod source;
 mod syntax;

@@ -1,14 +1,17 @@
 //! A tree -> [`PipelineSpec`]: the pipeline's own keys and every stage decoded under its kind's schema.
 
+use std::borrow::Cow;
+
 use engine::error::{Fault, Route, suggest};
 use engine::graph::{PipelineSpec, Reference, ReferenceSpec, Resources, StageSpec};
 use engine::kind::Registry;
 use serde_json::{Map, Value};
 
-use crate::decode::{Decoder, shorten};
+use crate::decode::Decoder;
 use crate::document::{self, Format, duration, is_name, memory};
 use crate::language::Language;
 use crate::node::{Entry, Kind, Node};
+use crate::phrases::{list, shorten};
 
 /// Decodes a whole document. Stages with faults are marked; a specification that has any never runs.
 pub(crate) fn lower<'a>(
@@ -85,11 +88,14 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
     let name = entry.key.text.as_str();
     let node = &entry.value;
     let mut spec = StageSpec { name: name.to_owned(), params: Value::Object(Map::new()), ..StageSpec::default() };
-    if !is_name(name) {
+    if !is_name(name) && !name.contains("${") {
         let fault = Fault::error("document::stage_name", format!("`{}` cannot be the name of a stage", shorten(name)))
             .help("a name is a letter, then letters, digits, `_` and `-`");
         let fault = fault.at_key(decoder.here());
         decoder.faults.add(fault, entry.key.span);
+    }
+    if matches!(node.kind, Kind::Unknown) {
+        return spec;
     }
     if !matches!(node.kind, Kind::Mapping(_)) {
         let fault = Fault::error(
@@ -103,7 +109,7 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
     let kinds = || language.kinds.keys().copied();
     let kind = node.get("kind").and_then(Node::text);
     let form = kind.and_then(|kind| language.kinds.get(kind));
-    let mut node = node.clone();
+    let mut node = Cow::Borrowed(node);
     let form = match (kind, form) {
         (Some(kind), Some(form)) => {
             spec.kind = kind.to_owned();
@@ -123,7 +129,7 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
             } else if node.entry("kind").is_none_or(|kind| matches!(kind.value.kind, Kind::Null)) {
                 missing_kind(decoder, &node, entry, kinds());
             }
-            if let Kind::Mapping(entries) = &mut node.kind {
+            if let Kind::Mapping(entries) = &mut node.to_mut().kind {
                 entries.retain(|entry| language.stage.properties.contains_key(&entry.key.text));
                 if !entries.iter().any(|entry| entry.key.text == "kind" && !matches!(entry.value.kind, Kind::Null)) {
                     entries.retain(|entry| entry.key.text != "kind");
@@ -157,23 +163,27 @@ fn missing_kind<'n>(decoder: &mut Decoder<'_>, node: &Node, entry: &Entry, kinds
             _ => None,
         }
     });
-    let help = hint.unwrap_or_else(|| format!("add `kind:` and one of {}", crate::decode::list(known.into_iter())));
+    let help = hint.unwrap_or_else(|| format!("add `kind:` and one of {}", list(known.into_iter())));
     let fault = Fault::error("document::missing_key", format!("the stage `{name}` needs `kind`")).help(help);
     decoder.fault(fault.at(decoder.here()), node, Some(&entry.key));
 }
 
 /// `inputs: raw` instead of `inputs: { data: raw }`.
-fn one_input(decoder: &mut Decoder<'_>, registry: &Registry, kind: &str, node: &mut Node) {
-    let Some(entry) = node.entry("inputs").filter(|entry| entry.value.text().is_some()) else { return };
+fn one_input(decoder: &mut Decoder<'_>, registry: &Registry, kind: &str, node: &mut Cow<'_, Node>) {
+    let reference = |value: &Node| match &value.kind {
+        Kind::Sequence(items) => items.first().and_then(Node::text).map(str::to_owned),
+        _ => value.text().map(str::to_owned),
+    };
+    let found = node.entry("inputs").and_then(|entry| Some((entry, reference(&entry.value)?)));
+    let Some((entry, text)) = found else { return };
     let ports = registry.get(kind).map(|kind| kind.about().inputs).unwrap_or_default();
     let port = ports.first().map_or("data", |port| port.0);
-    let text = entry.value.text().unwrap_or_default();
     let fault = Fault::error("document::wrong_type", "`inputs` must say which port each input goes to")
-        .help(format!("write `inputs: {{ {port}: {} }}`", shorten(text)));
+        .help(format!("write `inputs: {{ {port}: {} }}`", shorten(&text)));
     decoder.route.push("inputs".into());
     decoder.fault(fault, &entry.value, Some(&entry.key));
     decoder.route.pop();
-    if let Kind::Mapping(entries) = &mut node.kind {
+    if let Kind::Mapping(entries) = &mut node.to_mut().kind {
         entries.retain(|entry| entry.key.text != "inputs");
     }
 }

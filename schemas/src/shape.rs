@@ -49,6 +49,7 @@ pub(crate) struct TextForm {
     pub min: Option<usize>,
     pub max: Option<usize>,
     pub format: Option<Format>,
+    pub examples: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -181,7 +182,9 @@ impl Shapes {
                     format.is_some() || !object.contains_key("pattern"),
                     "`pattern` without `x-format` is not known to the decoder"
                 );
-                Form::Text(TextForm { allowed, min: count("minLength"), max: count("maxLength"), format })
+                let examples = object.get("examples").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let examples = examples.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                Form::Text(TextForm { allowed, min: count("minLength"), max: count("maxLength"), format, examples })
             }
             "array" => {
                 let (first, items) = match (object.get("items"), object.get("prefixItems")) {

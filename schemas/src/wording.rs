@@ -84,7 +84,7 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
                 ..worded(
                     "yaml::quote_needed",
                     &format!("a text cannot start with `{character}`"),
-                    &format!("put it in quotes: `\"{}\"`", crate::decode::shorten(rest)),
+                    &format!("put it in quotes: `\"{}\"`", crate::phrases::shorten(rest)),
                 )
             }
         }
@@ -219,9 +219,7 @@ fn unknown_escape(quoted: &str) -> Option<usize> {
 /// `: ` inside a text, or a value below a value.
 fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
     let (from, to) = source.line_range(source.line_of(at));
-    let line = &source.text()[from..to];
-    let colons = line.match_indices(": ").count() + usize::from(line.trim_end().ends_with(':'));
-    if colons >= 2 {
+    if source.text()[from..at.clamp(from, to)].contains(": ") {
         return worded(
             "yaml::colon_in_text",
             "a second `:` on this line",
@@ -249,7 +247,7 @@ fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str,
         Some((key, value)) if !key.is_empty() => format!("a space must follow the colon: `{key}: {value}`"),
         _ => match body.split_once(' ') {
             Some((key, value)) => format!("write `{key}: {value}`"),
-            None => format!("write `{body}:` and a value"),
+            None => format!("write `{body}:`, then its value"),
         },
     };
     Worded { start, end, help: Some(help), ..worded("yaml::missing_colon", "this line is not `key: value`", "") }

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
     /// What to compute. Default: everything that fits the task.
+    #[schemars(extend("uniqueItems" = true))]
     pub metrics: Option<Vec<Metric>>,
     /// Gates: metric to condition, `accuracy: ">= 0.97"`; also `>`, `<=`, `<` and `==`. A metric is named as in the output:
     /// `f1.macro`, `recall.class.7`.
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1, "examples": [">= 0.97"] }))]
     pub require: BTreeMap<String, String>,
 }
 

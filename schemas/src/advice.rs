@@ -1,0 +1,279 @@
+//! What to write instead: the help lines of the decoder.
+
+use engine::error::{nearest, suggest};
+use serde_json::Value;
+
+use crate::decode::Decoder;
+use crate::document::Format;
+use crate::node::{Entry, Kind, Node};
+use crate::phrases::{lower_first, owner_phrase, shorten};
+use crate::shape::{Form, MappingForm, Shape};
+use crate::syntax;
+
+/// What other tools call things.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("learning_rate", "lr"),
+    ("learning-rate", "lr"),
+    ("learningrate", "lr"),
+    ("rate", "lr"),
+    ("l2", "weight_decay"),
+    ("decay", "weight_decay"),
+    ("epsilon", "eps"),
+    ("dropout_rate", "dropout"),
+    ("batchsize", "batch_size"),
+    ("batch", "batch_size"),
+    ("n_epochs", "epochs"),
+    ("num_epochs", "epochs"),
+    ("max_epochs", "epochs"),
+    ("iterations", "epochs"),
+    ("optimiser", "optimizer"),
+    ("scheduler", "schedule"),
+    ("lr_scheduler", "schedule"),
+    ("criterion", "loss"),
+    ("clip", "gradient_clip"),
+    ("grad_clip", "gradient_clip"),
+    ("label", "target"),
+    ("y", "target"),
+    ("output", "target"),
+    ("hidden_sizes", "hidden"),
+    ("hidden_layers", "hidden"),
+    ("hidden_size", "hidden"),
+    ("filters", "channels"),
+    ("kernel_size", "kernel"),
+    ("out_features", "units"),
+    ("out_channels", "channels"),
+    ("type", "kind"),
+    ("uses", "kind"),
+    ("depends_on", "needs"),
+    ("after", "needs"),
+    ("requires", "needs"),
+    ("input", "inputs"),
+    ("in", "inputs"),
+    ("with", "inputs"),
+    ("cmd", "run"),
+    ("script", "run"),
+    ("command", "run"),
+    ("dependencies", "deps"),
+    ("outputs", "outs"),
+    ("file", "path"),
+    ("files", "path"),
+    ("sep", "delimiter"),
+    ("separator", "delimiter"),
+    ("na_values", "missing"),
+    ("source", "from"),
+    ("cols", "columns"),
+    ("column", "columns"),
+    ("as", "into"),
+    ("name", "pipeline"),
+    ("variables", "vars"),
+    ("jobs", "stages"),
+    ("tasks", "stages"),
+    ("steps", "stages"),
+    ("random_state", "seed"),
+    ("random_seed", "seed"),
+    ("test_size", "ratios"),
+    ("sizes", "ratios"),
+    ("proportions", "ratios"),
+    ("output_path", "to"),
+    ("path", "to"),
+];
+
+impl<'a> Decoder<'a> {
+    /// The help for an unknown key: the nearest one, the one other tools call so, or the place where it is known.
+    pub(crate) fn where_key_belongs(&self, form: &'a MappingForm, node: &Node, entry: &Entry) -> Option<String> {
+        let name = entry.key.text.as_str();
+        let known = || form.properties.keys().map(String::as_str);
+        if let Some(near) = nearest(name, known()) {
+            let twice = if node.entry(near).is_some() { ", which is already there" } else { "" };
+            return Some(format!("did you mean `{near}`{twice}?"));
+        }
+        let lower = name.to_lowercase();
+        let meant = SYNONYMS.iter().filter(|(other, _)| *other == lower).map(|(_, ours)| *ours);
+        for ours in meant.clone() {
+            if form.properties.contains_key(ours) {
+                return Some(format!("it is called `{ours}` here"));
+            }
+        }
+        // Written too deep: a mapping around this one knows it.
+        for (around, owner) in self.around.iter().rev().skip(1) {
+            if around.properties.contains_key(name) {
+                return Some(format!("`{name}` is a key of {}: move it out, to the left", owner_phrase(owner)));
+            }
+        }
+        // Written too high: something below this mapping knows it.
+        for wanted in std::iter::once(name).chain(meant) {
+            if let Some(path) = self.below(form, node, wanted) {
+                let place = path.iter().map(String::as_str).collect::<Vec<_>>().join(": { ");
+                let open = path.len();
+                return Some(format!(
+                    "it belongs further in: `{place}: {{ {wanted}: … {}`",
+                    "}".repeat(open).replace("}}", "} }")
+                ));
+            }
+        }
+        suggest(name, known())
+    }
+
+    /// The way down to a mapping that knows a key, through what the document says or the defaults.
+    pub(crate) fn below(&self, form: &'a MappingForm, node: &Node, wanted: &str) -> Option<Vec<String>> {
+        for (property, shape) in &form.properties {
+            for inner in self.shapes.forms(shape) {
+                match inner {
+                    Form::Mapping(inner) if inner.properties.contains_key(wanted) => {
+                        return Some(vec![property.clone()]);
+                    }
+                    Form::Choice(variants) => {
+                        let written = node.get(property);
+                        let chosen = written.and_then(|value| {
+                            value.text().map(str::to_owned).or_else(|| Some(value.entries().first()?.key.text.clone()))
+                        });
+                        let default =
+                            shape.default.as_ref().and_then(Value::as_object).and_then(|one| one.keys().next());
+                        let chosen = chosen.as_ref().or(default);
+                        let variant =
+                            variants.iter().find(|variant| chosen.is_none_or(|chosen| *chosen == variant.name));
+                        let payload = variant.and_then(|variant| variant.payload.as_ref());
+                        let mapping = payload.and_then(|payload| self.shapes.mapping_of(payload));
+                        if let (Some(variant), Some(mapping)) = (variant, mapping)
+                            && mapping.properties.contains_key(wanted)
+                        {
+                            return Some(vec![property.clone(), variant.name.clone()]);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// How to write a choice with what belongs to it.
+    pub(crate) fn example(&self, name: &str, payload: &Shape) -> String {
+        let forms = self.shapes.forms(payload);
+        let inside = forms.iter().find_map(|form| match form {
+            Form::Mapping(form) if !form.properties.is_empty() => {
+                let mut keys: Vec<&str> = form.required.iter().map(String::as_str).collect();
+                if keys.is_empty() {
+                    keys.extend(form.properties.keys().next().map(String::as_str));
+                }
+                Some(format!("{{ {} }}", keys.iter().map(|key| format!("{key}: …")).collect::<Vec<_>>().join(", ")))
+            }
+            Form::List(_) => Some("[…]".to_owned()),
+            Form::Mapping(_) => Some("{ … }".to_owned()),
+            _ => None,
+        });
+        let simple = forms.iter().any(|form| matches!(form, Form::Text(_) | Form::Number(_)));
+        let inside = if simple { "…".to_owned() } else { inside.unwrap_or_else(|| "…".to_owned()) };
+        format!("{name}: {inside}")
+    }
+
+    /// What to write instead of a value of the wrong type.
+    pub(crate) fn type_help(&self, forms: &[&Form], node: &Node) -> Option<String> {
+        let has = |wanted: fn(&Form) -> bool| forms.iter().any(|form| wanted(form));
+        let written = self.written(node);
+        let bare = written.trim_matches('`').to_owned();
+        match &node.kind {
+            Kind::Int(_) | Kind::Float(_) if examples(forms).next().is_some() => {
+                let written: Vec<String> = examples(forms).map(|example| format!("`{example}`")).collect();
+                Some(format!("write it like {}", written.join(" or ")))
+            }
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)
+                if has(|form| matches!(form, Form::Text(form) if form.format.is_none() && form.allowed.is_empty())) =>
+            {
+                Some(format!("put it in quotes: `\"{bare}\"`"))
+            }
+            Kind::Int(_) | Kind::Float(_)
+                if has(
+                    |form| matches!(form, Form::Text(form) if form.format == Some(Format::Duration)),
+                ) =>
+            {
+                Some(format!("add a unit: `{bare}s`, `{bare}m`, `{bare}h`"))
+            }
+            Kind::Int(_) | Kind::Float(_)
+                if has(
+                    |form| matches!(form, Form::Text(form) if form.format == Some(Format::Memory)),
+                ) =>
+            {
+                Some(format!("add a unit: `{bare}MiB`, `{bare}GiB`"))
+            }
+            Kind::Text(text) | Kind::Untyped(text) => {
+                let text = text.trim();
+                if has(|form| matches!(form, Form::Number(_))) {
+                    let cleaned: String = text.chars().filter(|char| !"_, '".contains(*char)).collect();
+                    if matches!(syntax::resolve(text), Kind::Int(_) | Kind::Float(_)) {
+                        return Some(format!("remove the quotes: `{text}`"));
+                    }
+                    let cleaned = cleaned.trim_start_matches('0');
+                    if matches!(syntax::resolve(cleaned), Kind::Int(_) | Kind::Float(_)) {
+                        return Some(format!("write `{cleaned}`"));
+                    }
+                    if let Some(percent) = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()) {
+                        return Some(format!("write `{}`", percent / 100.0));
+                    }
+                }
+                if has(|form| matches!(form, Form::Bool)) {
+                    return match text.to_lowercase().as_str() {
+                        "yes" | "on" | "y" | "1" | "true" => Some("write `true`".to_owned()),
+                        "no" | "off" | "n" | "0" | "false" => Some("write `false`".to_owned()),
+                        _ => None,
+                    };
+                }
+                if has(|form| matches!(form, Form::List(_))) {
+                    return Some(format!("write a list: `[{}]`", shorten(text)));
+                }
+                None
+            }
+            Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::List(_))) => {
+                Some(format!("write a list: `[{bare}]`"))
+            }
+            Kind::Sequence(items) if items.len() == 1 && has(|form| matches!(form, Form::Choice(_))) => {
+                Some("one choice is wanted, not a list: remove the dash or the brackets".to_owned())
+            }
+            Kind::Sequence(items) if items.len() == 1 && !has(|form| matches!(form, Form::Mapping(_))) => {
+                let item = self.written(&items[0]);
+                has(|form| matches!(form, Form::Text(_) | Form::Number(_) | Form::Bool))
+                    .then(|| format!("write {item} without the brackets or the dash"))
+            }
+            Kind::Mapping(entries) => {
+                let [entry] = entries.as_slice() else { return None };
+                let names = |form: &&Form| match form {
+                    Form::Text(form) => form.allowed.contains(&entry.key.text),
+                    Form::Choice(variants) => variants.iter().any(|variant| variant.name == entry.key.text),
+                    _ => false,
+                };
+                forms.iter().any(names).then(|| format!("it has no options: write `{}` alone", entry.key.text))
+            }
+            Kind::Sequence(_) if has(|form| matches!(form, Form::Choice(_))) => {
+                Some("one choice is wanted, not several: remove the dashes or the brackets".to_owned())
+            }
+            Kind::Sequence(_) if has(|form| matches!(form, Form::Mapping(_))) => {
+                Some("write `name: value` lines, without dashes".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// What the documentation says of a value, and its default.
+    pub(crate) fn doc_help(&self, shape: &Shape) -> Option<String> {
+        let doc = shape.doc.as_ref().map(|doc| format!("`{}`: {}", self.list_name(), lower_first(doc)));
+        let default = match &shape.default {
+            Some(Value::String(text)) => Some(format!("`{text}`")),
+            Some(plain @ (Value::Number(_) | Value::Bool(_))) => Some(format!("`{plain}`")),
+            _ => None,
+        };
+        match (doc, default) {
+            (Some(doc), Some(default)) => Some(format!("{doc}; the default is {default}")),
+            (None, Some(default)) => Some(format!("the default is {default}")),
+            (doc, None) => doc,
+        }
+    }
+}
+
+/// How the schema says that a text is written.
+fn examples<'f>(forms: &'f [&'f Form]) -> impl Iterator<Item = &'f str> {
+    forms.iter().flat_map(|form| match form {
+        Form::Text(form) if form.format.is_none() => form.examples.as_slice(),
+        _ => &[],
+    })
+    .map(String::as_str)
+}
