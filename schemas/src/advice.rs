@@ -183,16 +183,12 @@ impl<'a> Decoder<'a> {
                 Some(format!("put it in quotes: `\"{bare}\"`"))
             }
             Kind::Int(_) | Kind::Float(_)
-                if has(
-                    |form| matches!(form, Form::Text(form) if form.format == Some(Format::Duration)),
-                ) =>
+                if has(|form| matches!(form, Form::Text(form) if form.format == Some(Format::Duration))) =>
             {
                 Some(format!("add a unit: `{bare}s`, `{bare}m`, `{bare}h`"))
             }
             Kind::Int(_) | Kind::Float(_)
-                if has(
-                    |form| matches!(form, Form::Text(form) if form.format == Some(Format::Memory)),
-                ) =>
+                if has(|form| matches!(form, Form::Text(form) if form.format == Some(Format::Memory))) =>
             {
                 Some(format!("add a unit: `{bare}MiB`, `{bare}GiB`"))
             }
@@ -271,9 +267,11 @@ impl<'a> Decoder<'a> {
 
 /// How the schema says that a text is written.
 fn examples<'f>(forms: &'f [&'f Form]) -> impl Iterator<Item = &'f str> {
-    forms.iter().flat_map(|form| match form {
-        Form::Text(form) if form.format.is_none() => form.examples.as_slice(),
-        _ => &[],
-    })
-    .map(String::as_str)
+    forms
+        .iter()
+        .flat_map(|form| match form {
+            Form::Text(form) if form.format.is_none() => form.examples.as_slice(),
+            _ => &[],
+        })
+        .map(String::as_str)
 }

@@ -136,7 +136,13 @@ impl<'a> Decoder<'a> {
         self.fault(Fault::error("document::unknown_choice", message).help(help), node, key);
     }
 
-    pub(crate) fn unknown_choice<'n>(&mut self, text: &str, names: impl Iterator<Item = &'n str>, node: &Node, key: Option<&Key>) {
+    pub(crate) fn unknown_choice<'n>(
+        &mut self,
+        text: &str,
+        names: impl Iterator<Item = &'n str>,
+        node: &Node,
+        key: Option<&Key>,
+    ) {
         let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
         let mut fault = Fault::error("document::unknown_choice", message);
         fault.help = choices(text, names);

@@ -42,8 +42,16 @@ pub(crate) fn interpolate(
         kind => other = kind,
     }
     let written = sources.iter().map(|source| source.text().len()).sum::<usize>();
-    let mut pass =
-        Pass { sources, environment, faults, variables, path: Vec::new(), copies: 0, allowed: FREE_COPIES + written, burst: false };
+    let mut pass = Pass {
+        sources,
+        environment,
+        faults,
+        variables,
+        path: Vec::new(),
+        copies: 0,
+        allowed: FREE_COPIES + written,
+        burst: false,
+    };
     for key in &order {
         pass.resolve(&key.text);
     }

@@ -12,9 +12,9 @@ use engine::error::{Fault, Place};
 use engine::graph::PipelineSpec;
 use engine::kind::Registry;
 
+mod advice;
 #[cfg(test)]
 mod agreement;
-mod advice;
 mod choice;
 mod decode;
 pub mod diagnostic;
