@@ -174,7 +174,7 @@ impl<'a> Decoder<'a> {
         let bare = written.trim_matches('`').to_owned();
         match &node.kind {
             Kind::Int(_) | Kind::Float(_) if examples(forms).next().is_some() => {
-                let written: Vec<String> = examples(forms).map(|example| format!("`{example}`")).collect();
+                let written: Vec<String> = examples(forms).map(|example| format!("`\"{example}\"`")).collect();
                 Some(format!("write it like {}", written.join(" or ")))
             }
             Kind::Int(_) | Kind::Float(_) | Kind::Bool(_)
