@@ -1,15 +1,17 @@
 //! Reads the data sets of the store: one Arrow IPC file, mapped, tensors over the map without a copy.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit, UInt64Type};
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
-use arrow::ipc::root_as_footer;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::ipc::{MetadataVersion, root_as_footer};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::{Fault, suggest};
@@ -45,11 +47,14 @@ impl Dataset {
     /// # Errors
     /// `data::damaged_dataset` for anything that is not a whole data set of ours.
     pub fn open(path: &Path, name: &str) -> Outcome<Self> {
-        let damaged = |what: &str| {
-            Fault::error("data::damaged_dataset", format!("the data set at `{name}` cannot be read: {what}"))
-                .help("it is damaged or was not made by `pipeline`; run the stage that makes it again")
-        };
-        let buffer = raw::map(path).map_err(|error| damaged(&error.to_string()))?;
+        let buffer = raw::map(path).map_err(|error| damaged(name, &error.to_string()))?;
+        // Arrow's reader checks values, but it panics on some wrong lengths and types in the metadata.
+        std::panic::catch_unwind(AssertUnwindSafe(|| Self::decode(buffer, name)))
+            .unwrap_or_else(|_| Err(damaged(name, "a length or a type in it is wrong")))
+    }
+
+    fn decode(buffer: Buffer, name: &str) -> Outcome<Self> {
+        let damaged = |what: &str| damaged(name, what);
         if buffer.len() < TRAILER + 8 || !buffer.starts_with(b"ARROW1") {
             return Err(damaged("not an Arrow file"));
         }
@@ -278,6 +283,11 @@ impl Dataset {
     }
 }
 
+fn damaged(name: &str, what: &str) -> Fault {
+    Fault::error("data::damaged_dataset", format!("the data set at `{name}` cannot be read: {what}"))
+        .help("it is damaged or was not made by `pipeline`; run the stage that makes it again")
+}
+
 /// The fault for a data set without rows.
 pub fn empty(name: &str) -> Fault {
     Fault::error("data::empty", format!("the data set at `{name}` has no rows"))
@@ -294,4 +304,48 @@ pub fn number_text(value: f64) -> String {
 fn aligned(bytes: &[u8]) -> Buffer {
     // Arrow's own allocations are aligned to 64 bytes or more.
     Buffer::from_slice_ref(bytes)
+}
+
+/// Rows of one record batch, as everywhere in the store.
+const BATCH_ROWS: usize = 1 << 20;
+
+/// Writes a data set: Arrow IPC, uncompressed, aligned to 64 bytes, its type in the schema's metadata.
+///
+/// # Errors
+/// What Arrow or the operating system says.
+pub fn write(path: &Path, columns: &[(Column, ArrayRef)]) -> Outcome<DatasetType> {
+    let rows = columns.first().map_or(0, |(_, array)| array.len());
+    let description = DatasetType {
+        columns: Some(columns.iter().map(|(column, _)| column.clone()).collect()),
+        rows: Some(rows as u64),
+        ..DatasetType::default()
+    };
+    let mut bytes = Vec::new();
+    let mut fill = || -> Result<(), arrow::error::ArrowError> {
+        let json = serde_json::to_string(&description)
+            .map_err(|error| arrow::error::ArrowError::ExternalError(Box::new(error)))?;
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|(column, array)| Field::new(&column.name, array.data_type().clone(), column.nullable))
+            .collect();
+        let metadata = std::collections::HashMap::from([("pipeline".to_owned(), json)]);
+        let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+        let arrays = columns.iter().map(|(_, array)| array.clone()).collect();
+        let batch = RecordBatch::try_new(schema.clone(), arrays)?;
+        let options = IpcWriteOptions::try_new(64, false, MetadataVersion::V5)?;
+        let mut writer = FileWriter::try_new_with_options(&mut bytes, &schema, options)?;
+        let mut start = 0;
+        loop {
+            let length = BATCH_ROWS.min(rows - start);
+            writer.write(&batch.slice(start, length))?;
+            start += length;
+            if start >= rows {
+                break;
+            }
+        }
+        writer.finish()
+    };
+    fill().map_err(|error| Fault::error("data::write", format!("a data set cannot be written: {error}")))?;
+    crate::bundle::write_file(path, &bytes)?;
+    Ok(description)
 }

@@ -4,22 +4,32 @@ pub mod bundle;
 pub mod chain;
 pub mod dataset;
 pub mod encode;
+pub mod evaluate;
 pub mod export;
 pub mod fault;
 pub mod fold;
 pub mod int8;
 pub mod loader;
 pub mod loss;
+pub mod metrics;
 pub mod network;
 pub mod onnx;
 pub mod optim;
+pub mod predict;
+pub mod program;
 pub mod prune;
 pub mod quantize;
 pub mod random;
 pub mod raw;
-#[cfg(test)]
-mod sample;
 pub mod schedule;
 pub mod sweep;
+pub mod train;
 pub mod trainer;
 pub mod weights;
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod stage_tests;
