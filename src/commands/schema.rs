@@ -8,6 +8,6 @@ use crate::report::terminal;
 /// # Errors
 /// Never; the signature is every verb's.
 pub fn execute() -> Result<u8, Failure> {
-    terminal::out(&schemas::json_schema_text(&catalog::registry()));
+    terminal::out(&schemas::json_schema::json_schema_text(&catalog::registry()));
     Ok(0)
 }
