@@ -17,7 +17,7 @@ use crate::command;
 use crate::error::{Fault, Route};
 use crate::event::Event;
 use crate::kind::Executor;
-use crate::plan::{PlannedStage, StageId};
+use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::pool::Limits;
 use crate::protocol::{Finished, InputArtifact, InputFile, Level, RunRequest};
 
@@ -76,7 +76,10 @@ impl Attempt {
         if let Some(hit) = looked.hit.take() {
             return Ok(Gave::Hit(Box::new(hit)));
         }
-        let _working = self.lock(looked.key, &voice).await?;
+        let mut _working = Vec::new();
+        for key in self.locks(looked.key) {
+            _working.push(self.lock(key, &voice).await?);
+        }
         // While this waited, or just before, another process may have finished the same work.
         let forced = self.run.forced[id.0 as usize] || !stage.cache;
         let (mut looked, reasons) = self
@@ -92,10 +95,6 @@ impl Attempt {
         if let Some(hit) = looked.hit.take() {
             return Ok(Gave::Hit(Box::new(hit)));
         }
-        let mut paths = Vec::new();
-        for key in self.path_keys() {
-            paths.push(self.lock(key, &voice).await?);
-        }
         voice.send(Event::StageStarted {
             stage: stage.name.clone(),
             key: looked.key.to_string(),
@@ -103,10 +102,9 @@ impl Attempt {
             attempt: self.attempt,
         });
         let begun = Instant::now();
-        let staging = self.aside(|run| Ok(run.store.staging()?)).await?;
-        let finished = match stage.executor {
-            Executor::Command => self.command(&staging, &voice).await?,
-            Executor::Data | Executor::Torch => self.worker(&staging, &looked, &voice).await?,
+        let (staging, finished) = match stage.executor {
+            Executor::Command => self.command(&voice).await?,
+            Executor::Data | Executor::Torch => self.worker(&looked, &voice).await?,
         };
         let took = begun.elapsed();
         self.aside(move |run| run.settle(id, &looked, staging, finished, took))
@@ -130,7 +128,7 @@ impl Attempt {
                     Some(process) => format!("process {process}"),
                     None => "another process".to_owned(),
                 };
-                voice.log(Level::Info, format!("waits for {holder}, which does the same work"));
+                voice.log(Level::Info, format!("waits for {holder}, which works on the same"));
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Ended::Stopped),
@@ -139,15 +137,14 @@ impl Attempt {
         }
     }
 
-    /// One lock per path in the project that the program itself writes, in an order all processes keep to: another run
-    /// with other parameters must not write there at the same time.
-    fn path_keys(&self) -> Vec<Digest> {
+    /// What nobody else may do meanwhile. For a worker: the same work. For a program, which writes into the project itself:
+    /// anything that writes the same paths, so that a run with other parameters never mixes with this one; one lock per
+    /// path, in an order all processes keep to.
+    fn locks(&self, key: Digest) -> Vec<Digest> {
         let stage = self.stage();
-        if stage.executor != Executor::Command {
-            return Vec::new();
-        }
         let paths = stage.outputs.iter().filter_map(|port| port.path.as_ref());
         let mut keys: Vec<Digest> = paths
+            .filter(|_| stage.executor == Executor::Command)
             .map(|(path, _)| {
                 let path = self.run.options.root.join(path);
                 Fold::new("pipeline workspace path v1").text("path", &path.to_string_lossy()).finish()
@@ -155,10 +152,10 @@ impl Attempt {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        keys
+        if keys.is_empty() { vec![key] } else { keys }
     }
 
-    async fn worker(&self, staging: &Staging, looked: &Looked, voice: &Voice) -> Result<Finished, Ended> {
+    async fn worker(&self, looked: &Looked, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
         let stage = self.stage();
         let device = match stage.executor {
             Executor::Torch => self.run.options.environment.device(&stage.device).map_err(|fault| {
@@ -167,8 +164,14 @@ impl Attempt {
             })?,
             _ => "cpu".to_owned(),
         };
-        let (id, folder) = (self.id, staging.path().to_owned());
-        let prepared = self.aside(move |run| run.prepare(id, &folder)).await?;
+        let id = self.id;
+        let (staging, prepared) = self
+            .aside(move |run| {
+                let staging = run.store.staging()?;
+                let prepared = run.prepare(id, staging.path())?;
+                Ok((staging, prepared))
+            })
+            .await?;
         let request = RunRequest {
             id: 0,
             stage: stage.name.clone(),
@@ -186,21 +189,27 @@ impl Attempt {
             memory: stage.resources.memory,
         };
         let limits = Limits { timeout: stage.timeout, memory: stage.resources.memory };
-        self.run.pool.run(stage.executor, request, limits, voice, &self.stop).await
+        let finished = self.run.pool.run(stage.executor, request, limits, voice, &self.stop).await?;
+        Ok((Some(staging), finished))
     }
 
-    async fn command(&self, staging: &Staging, voice: &Voice) -> Result<Finished, Ended> {
+    async fn command(&self, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
         let stage = self.stage();
         let Some(line) = &stage.command else {
             let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
             return Err(Ended::final_fault(fault.help("please report this")));
         };
-        let (id, folder) = (self.id, staging.path().to_owned());
-        let inputs = self
+        let id = self.id;
+        let (staging, inputs) = self
             .aside(move |run| {
                 run.restore(id)?;
                 run.clear_outputs(id)?;
-                run.input_paths(id, &folder)
+                // A file in the store can be read where it is; a folder needs a place.
+                let folders = |input: &PlannedInput| run.output(input.from, input.output).is_some_and(|blob| blob.tree);
+                let needed = run.plan.stage(id).inputs.iter().any(folders);
+                let staging = if needed { Some(run.store.staging()?) } else { None };
+                let inputs = run.input_paths(id, staging.as_ref().map(Staging::path))?;
+                Ok((staging, inputs))
             })
             .await?;
         let program = command::Program {
@@ -210,7 +219,7 @@ impl Attempt {
             timeout: stage.timeout,
         };
         command::run(program, &self.run.guard, voice, &self.stop).await?;
-        Ok(Finished::default())
+        Ok((staging, Finished::default()))
     }
 }
 
@@ -232,7 +241,7 @@ impl Run {
             make_folder(folder)?;
         }
         let mut inputs = BTreeMap::new();
-        let paths = self.input_paths(id, staging)?;
+        let paths = self.input_paths(id, Some(staging))?;
         for (input, (port, path)) in stage.inputs.iter().zip(paths) {
             let above = self.plan.stage(input.from);
             let name = &above.outputs[input.output].name;
@@ -256,16 +265,17 @@ impl Run {
     }
 
     /// Where the inputs lie: a file in the store itself, a folder as a copy in the staging folder.
-    fn input_paths(&self, id: StageId, staging: &Path) -> Result<Vec<(String, PathBuf)>, Ended> {
+    fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<Vec<(String, PathBuf)>, Ended> {
         let mut paths = Vec::new();
         for input in &self.plan.stage(id).inputs {
             let Some(blob) = self.output(input.from, input.output) else { continue };
-            let path = if blob.tree {
-                let path = staging.join("inputs").join(&input.port);
-                self.store.materialise(&blob, &path)?;
-                path
-            } else {
-                self.store.blob_path(&blob.digest)
+            let path = match staging {
+                Some(staging) if blob.tree => {
+                    let path = staging.join("inputs").join(&input.port);
+                    self.store.materialise(&blob, &path)?;
+                    path
+                }
+                _ => self.store.blob_path(&blob.digest),
             };
             paths.push((input.port.clone(), path));
         }
@@ -310,15 +320,15 @@ impl Run {
         &self,
         id: StageId,
         looked: &Looked,
-        staging: Staging,
+        staging: Option<Staging>,
         mut finished: Finished,
         took: Duration,
     ) -> Result<Done, Ended> {
         let stage = self.plan.stage(id);
         self.unchanged_inputs(stage, looked)?;
-        let blobs = match stage.executor {
-            Executor::Command => self.adopt_command(stage, staging.path())?,
-            Executor::Data | Executor::Torch => self.adopt_staged(stage, staging.path())?,
+        let blobs = match &staging {
+            Some(staging) if stage.executor != Executor::Command => self.adopt_staged(stage, staging.path())?,
+            _ => self.adopt_command(stage)?,
         };
         drop(staging);
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
@@ -403,7 +413,7 @@ impl Run {
     }
 
     /// The outputs of a program move from the project into the store; their copies are put back afterwards.
-    fn adopt_command(&self, stage: &PlannedStage, staging: &Path) -> Result<Vec<Blob>, Ended> {
+    fn adopt_command(&self, stage: &PlannedStage) -> Result<Vec<Blob>, Ended> {
         let mut missing = Vec::new();
         let mut places = Vec::new();
         for port in &stage.outputs {
@@ -422,16 +432,7 @@ impl Run {
         if !missing.is_empty() {
             return Err(Ended::failed(missing));
         }
-        let mut blobs = Vec::new();
-        for (index, full) in places.iter().enumerate() {
-            let moved = staging.join(format!("out-{index}"));
-            match std::fs::rename(full, &moved) {
-                Ok(()) => blobs.push(self.store.adopt(&moved)?),
-                // Another file system, or a mount point: the store copies by itself.
-                Err(_) => blobs.push(self.store.adopt(full)?),
-            }
-        }
-        Ok(blobs)
+        places.iter().map(|full| Ok(self.store.adopt(full)?)).collect()
     }
 }
 
