@@ -51,7 +51,7 @@ impl Kind for EvaluateKind {
                 ("metrics", "metrics", "The numbers and the confusion matrix."),
                 ("predictions", "dataset", "The rows with what the model says of each."),
             ],
-            example: "verdict:\n  kind: evaluate\n  inputs: { model: model, data: parts.test }\n  metrics: [accuracy, f1, confusion_matrix]\n  require: { accuracy: \">= 0.97\", recall.class.7: \"> 0.9\" }\n",
+            example: "verdict:\n  kind: evaluate\n  inputs: { model: model, data: parts.test }\n  metrics: [accuracy, recall, confusion_matrix]\n  require: { accuracy: \">= 0.97\", recall.class.7: \"> 0.9\" }\n",
         }
     }
 

@@ -160,6 +160,7 @@ pub fn fits(column: &Column, value: &Scalar) -> bool {
         (Scalar::Bool(_), DType::Bool) | (Scalar::Text(_), DType::String) => true,
         (Scalar::Int(_) | Scalar::Float(_), dtype) if dtype.is_float() => true,
         (Scalar::Int(value), dtype) => in_range(*value, dtype),
+        (Scalar::Float(value), dtype) => value.fract() == 0.0 && in_range(*value as i64, dtype),
         (Scalar::Text(text), DType::Date) => is_date(text),
         (Scalar::Text(text), DType::Datetime) => text.get(..10).is_some_and(is_date),
         _ => false,
@@ -407,7 +408,7 @@ fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
     let unfit: Vec<&Column> = positions
         .iter()
         .map(|at| &columns[*at])
-        .filter(|column| !column.shape.is_empty() || !(column.dtype.is_numeric() || column.dtype == DType::Bool))
+        .filter(|column| !(column.dtype.is_numeric() || column.dtype == DType::Bool))
         .collect();
     if let Some(first) = unfit.first() {
         let more = if unfit.len() > 1 { format!(" (and {} more columns)", unfit.len() - 1) } else { String::new() };
@@ -437,18 +438,20 @@ fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
             .at(at.join("columns")),
         );
     }
-    let count = positions.len() as u64;
-    let shape: Vec<u64> = match &pack.shape {
-        Some(shape) => shape.iter().map(|side| u64::from(*side)).collect(),
-        None => vec![count],
+    // A tensor column gives all its elements.
+    let count = positions.iter().fold(0u64, |sum, at| sum.saturating_add(product(&columns[*at].shape)));
+    let shape: Vec<u64> = match (&pack.shape, positions.as_slice()) {
+        (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
+        (None, [one]) if !columns[*one].shape.is_empty() => columns[*one].shape.clone(),
+        (None, _) => vec![count],
     };
     if product(&shape) != count {
         faults.push(
             Fault::error(
                 "data::pack_shape",
-                format!("{count} columns do not fill the shape {}, which holds {}", shown(&shape), product(&shape)),
+                format!("{count} values do not fill the shape {}, which holds {}", shown(&shape), product(&shape)),
             )
-            .help("the product of the sides is the number of columns")
+            .help("the product of the sides is the number of packed columns; check the pattern")
             .at(at.join("shape")),
         );
     }

@@ -38,7 +38,8 @@ pub enum Step {
     Cast(BTreeMap<String, DType>),
     /// Keeps the rows for which an SQL expression is true: `body_mass_g > 3000 AND sex IS NOT NULL`.
     Filter(String),
-    /// Packs numeric columns into one tensor column of 32-bit floats.
+    /// Packs numeric columns into one tensor column of 32-bit floats. Tensor columns give all their elements, so that an image
+    /// can be scaled, too.
     Pack(Pack),
 }
 
@@ -85,7 +86,7 @@ pub struct Pack {
     pub columns: OneOrMany<String>,
     /// The new column's name.
     pub into: String,
-    /// Shape of one cell; its product is the number of columns. Default: one dimension.
+    /// Shape of one cell; its product is the number of columns. Default: one dimension, or the shape of a single tensor column.
     #[serde(default)]
     pub shape: Option<Vec<u32>>,
     /// Every value is divided by this.

@@ -154,6 +154,14 @@ fn preprocess_carries_every_step() {
 }
 
 #[test]
+fn a_tensor_is_packed_with_all_its_elements() {
+    let scaled = json!([{ "pack": { "columns": "image", "into": "image", "divide_by": 255 } }]);
+    assert_eq!(columns(&preprocess(scaled, images()), "data"), ["image: float32[1, 8, 8]", "label: int64"]);
+    let flat = json!([{ "pack": { "columns": ["image", "label"], "into": "all" } }]);
+    assert_eq!(columns(&preprocess(flat, images()), "data"), ["all: float32[65]"]);
+}
+
+#[test]
 fn columns_may_change_places_by_renaming() {
     let found = preprocess(json!([{ "rename": { "species": "island", "island": "species" } }]), penguins());
     assert_eq!(found.faults, []);
