@@ -12,12 +12,11 @@ use tch::{Device, Tensor};
 use crate::bundle::{Bundle, write_file};
 use crate::encode::Scale;
 use crate::fault::Outcome;
-use crate::int8::runtime::Runtime;
 use crate::int8::store::{Model, model};
-use crate::network::Pass;
 use crate::onnx::check;
 use crate::onnx::writer::{Extent, Source, write};
-use crate::raw;
+use crate::predict::{self, Predictions};
+use crate::program::{decode, input, output};
 
 /// Rows the file is checked with, fewer for networks that compute much.
 const ROWS: u64 = 100;
@@ -35,16 +34,9 @@ const AGREEMENT: f64 = 0.99;
 /// # Errors
 /// `model::damaged`, `export::mismatch`, and what the operating system refuses.
 pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
-    let params: Export = serde_json::from_value(request.params.clone())
-        .map_err(|error| vec![Fault::error("export::params", format!("the parameters cannot be read: {error}"))])?;
-    let input = request
-        .inputs
-        .get("model")
-        .ok_or_else(|| vec![Fault::error("export::params", "there is no model at the input `model`")])?;
-    let output = request
-        .outputs
-        .get("file")
-        .ok_or_else(|| vec![Fault::error("export::params", "there is no path for the output `file`")])?;
+    let params: Export = decode(request)?;
+    let input = input(request, "model")?;
+    let output = output(request, "file")?;
     let bundle = Bundle::read(&input.path, "model").map_err(|fault| vec![fault])?;
     let mut finished = Finished {
         types: [("file".to_owned(), ArtifactType::Other(ArtifactKind::File))].into(),
@@ -96,39 +88,46 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     let data =
         check::made_up(&description.encoders, rows, 0, &scratch.join("rows.arrow")).map_err(|fault| vec![fault])?;
     let encoded = description.encoders.encode(&data)?;
-    let ours = outputs(bundle, &model, encoded.tensor()).map_err(|fault| vec![fault])?;
+    let ours = answers(bundle, encoded.tensor()).map_err(|fault| vec![fault])?;
     let difference = compare(bundle, &model, &checked, &data, &ours).map_err(|fault| vec![fault])?;
     channel.info(format!("{rows} rows in another runtime: largest difference {difference:.1e}"));
     Ok((whole, difference))
 }
 
-fn compare(bundle: &Bundle, model: &Model, file: &[u8], data: &crate::dataset::Dataset, ours: &[f32]) -> Outcome<f64> {
+fn compare(
+    bundle: &Bundle,
+    model: &Model,
+    file: &[u8],
+    data: &crate::dataset::Dataset,
+    ours: &Predictions,
+) -> Outcome<f64> {
     let description = &bundle.description;
     let inputs = check::inputs(&description.encoders, data)?;
     let whole = matches!(model, Model::Whole(_));
-    let width = ours.len() / data.rows().max(1);
-    match &description.target.scale {
-        Scale::Number { mean, deviation } => {
-            let theirs = check::run(file, inputs, &["prediction"])?.remove("prediction").unwrap_or_default();
-            let ours: Vec<f64> = ours.iter().map(|value| f64::from(*value)).collect();
-            let theirs: Vec<f64> = theirs.iter().map(|value| (value - mean) / deviation).collect();
-            let near =
-                |(left, right): (&[f64], &[f64])| furthest(left, right) <= if whole { 5.0 * ROUNDED } else { EXACT };
-            verdict(&ours, &theirs, 1, near)
-        }
-        Scale::Classes(_) => {
-            let theirs = check::run(file, inputs, &["probabilities"])?.remove("probabilities").unwrap_or_default();
-            let ours: Vec<f64> = ours.chunks_exact(width).flat_map(softmax).collect();
-            let near = |(left, right): (&[f64], &[f64])| {
-                if whole {
-                    furthest(left, right) <= ROUNDED || best(left) == best(right)
-                } else {
-                    furthest(left, right) <= EXACT
-                }
+    match ours {
+        Predictions::Numbers(ours) => {
+            let Scale::Number { deviation, .. } = &description.target.scale else {
+                return Err(Fault::error("export::mismatch", "a number was predicted for classes"));
             };
-            verdict(&ours, &theirs, width, near)
+            let theirs = check::run(file, inputs, &["prediction"])?.remove("prediction").unwrap_or_default();
+            let scaled = |values: &[f64]| values.iter().map(|value| value / deviation).collect::<Vec<f64>>();
+            let limit = if whole { 5.0 * ROUNDED } else { EXACT };
+            verdict(&scaled(ours), &scaled(&theirs), 1, |(left, right)| furthest(left, right) <= limit)
+        }
+        Predictions::Classes { probabilities, classes, .. } => {
+            let theirs = check::run(file, inputs, &["probabilities"])?.remove("probabilities").unwrap_or_default();
+            verdict(probabilities, &theirs, *classes, |(left, right)| {
+                let difference = furthest(left, right);
+                if whole { difference <= ROUNDED || best(left) == best(right) } else { difference <= EXACT }
+            })
         }
     }
+}
+
+/// What our own runtime says of encoded rows.
+fn answers(bundle: &Bundle, rows: &Tensor) -> Outcome<Predictions> {
+    let predictor = predict::predictor(bundle, Device::Cpu)?;
+    Ok(predict::read(&predict::all(predictor.as_ref(), rows)?, &bundle.description.target))
 }
 
 /// The largest difference, when enough rows are near.
@@ -158,25 +157,6 @@ fn furthest(left: &[f64], right: &[f64]) -> f64 {
 
 fn best(values: &[f64]) -> Option<usize> {
     (0..values.len()).max_by(|left, right| values[*left].total_cmp(&values[*right]).then(right.cmp(left)))
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
-/// What our own runtime gives: `[rows, outputs]`, logits or standardised numbers.
-fn outputs(bundle: &Bundle, model: &Model, rows: &Tensor) -> Outcome<Vec<f32>> {
-    match model {
-        Model::Whole(quantized) => Ok(Runtime::new(quantized)?.forward(raw::floats(rows))),
-        Model::Real(_) => {
-            let _guard = tch::no_grad_guard();
-            let outputs = bundle.net(Device::Cpu)?.forward(rows, &mut Pass::Eval)?;
-            crate::weights::array_of(&outputs).map(|array| array.values)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod chain;
+pub mod compress;
 pub mod dataset;
 pub mod encode;
 pub mod evaluate;
@@ -9,6 +10,7 @@ pub mod export;
 pub mod fault;
 pub mod fold;
 pub mod int8;
+pub mod latency;
 pub mod loader;
 pub mod loss;
 pub mod metrics;

@@ -1,11 +1,11 @@
 //! From encoded rows to what a model says of them, whatever its runtime.
 
-use engine::error::Fault;
 use tch::{Device, Kind, Tensor};
 
 use crate::bundle::Bundle;
 use crate::encode::{Scale, Target};
 use crate::fault::{During, Outcome};
+use crate::int8::store;
 use crate::network::{Net, Pass};
 use crate::raw;
 
@@ -36,10 +36,11 @@ impl Predictor for Net {
 /// # Errors
 /// When the bundle's tensors do not fit its network.
 pub fn predictor(bundle: &Bundle, device: Device) -> Outcome<Box<dyn Predictor>> {
-    if bundle.description.quantisation.is_some() {
-        return Err(Fault::error("model::quantised", "the model is quantised in a form this program cannot run"));
+    match &bundle.description.quantisation {
+        // Whole numbers are for the processor, wherever the rest of the stage computes.
+        Some(_) => Ok(Box::new(store::Whole::new(&store::quantized(bundle)?)?)),
+        None => Ok(Box::new(bundle.net(device)?)),
     }
-    Ok(Box::new(bundle.net(device)?))
 }
 
 /// Outputs of any number of rows, in batches: `[n, k]`, float32, contiguous, on the CPU.

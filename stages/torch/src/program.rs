@@ -10,7 +10,7 @@ use engine::worker::{Channel, Program};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{evaluate, export, raw, train};
+use crate::{compress, evaluate, export, raw, train};
 
 /// The libtorch this program was built for.
 pub const LIBTORCH: (u8, u8, u8) = (2, 13, 0);
@@ -141,6 +141,7 @@ impl Program for Torch {
         match request.kind.as_str() {
             "train" => train::run(request, device, channel),
             "evaluate" => evaluate::run(request, device, channel),
+            "compress" => compress::run(request, device, channel),
             "export" => export::run(request, channel),
             other => {
                 Err(one(Fault::error("worker::unknown_kind", format!("`pipeline-torch` does not carry out `{other}`"))

@@ -195,7 +195,7 @@ fn a_file_that_answers_otherwise_is_refused() {
     let data = check::made_up(&description.encoders, 20, 0, &folder.path().join("rows")).unwrap();
     let encoded = description.encoders.encode(&data).unwrap();
     let model = store::model(&good).unwrap();
-    let ours = outputs(&good, &model, encoded.tensor()).unwrap();
+    let ours = answers(&good, encoded.tensor()).unwrap();
     let fault = compare(&good, &model, &file.encode_to_vec(), &data, &ours).unwrap_err();
     assert_eq!(fault.code, "export::mismatch");
     assert!(fault.message.contains("of 20 rows differ"), "{}", fault.message);

@@ -1,9 +1,9 @@
 //! A quantised network inside a bundle: `<layer>.weight` int8, `<layer>.scale` and `<layer>.bias` float32, and the
 //! rounding points as JSON in the description.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use catalog::network::Network;
 use catalog::params::compress::Int8;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,8 @@ use tch::{Kind, Tensor};
 use crate::bundle::Bundle;
 use crate::fault::{During, Outcome};
 use crate::fold::Folded;
+use crate::int8::runtime::Runtime;
+use crate::predict::Predictor;
 use crate::quantize::{Layer8, Point, Quantized, damaged};
 use crate::raw;
 use crate::weights::{array_of, tensors_of, weights_of};
@@ -64,14 +66,19 @@ pub fn tensors(quantized: &Quantized) -> Outcome<(BTreeMap<String, Tensor>, Valu
 /// # Errors
 /// `model::damaged` when tensors do not fit the layers.
 pub fn model(bundle: &Bundle) -> Outcome<Model> {
-    let network = &bundle.description.network;
-    match &bundle.description.quantisation {
-        None => Ok(Model::Real(crate::fold::fold(network, &weights_of(&bundle.tensors)?)?)),
-        Some(value) => Ok(Model::Whole(quantized(network, value, &bundle.tensors)?)),
+    if bundle.description.quantisation.is_some() {
+        return Ok(Model::Whole(quantized(bundle)?));
     }
+    Ok(Model::Real(crate::fold::fold(&bundle.description.network, &weights_of(&bundle.tensors)?)?))
 }
 
-fn quantized(network: &Network, value: &Value, tensors: &BTreeMap<String, Tensor>) -> Outcome<Quantized> {
+/// The quantised network of a bundle.
+///
+/// # Errors
+/// `model::damaged` when it is none, or its tensors do not fit.
+pub fn quantized(bundle: &Bundle) -> Outcome<Quantized> {
+    let Bundle { description, tensors } = bundle;
+    let value = description.quantisation.as_ref().ok_or_else(|| damaged("it is not quantised"))?;
     let Quantisation { bits, mode, points } =
         serde_json::from_value(value.clone()).map_err(|error| damaged(&error.to_string()))?;
     if bits != 8 {
@@ -106,5 +113,30 @@ fn quantized(network: &Network, value: &Value, tensors: &BTreeMap<String, Tensor
             );
         }
     }
-    Ok(Quantized { network: network.clone(), mode, layers, norms, points })
+    Ok(Quantized { network: description.network.clone(), mode, layers, norms, points })
+}
+
+/// The 8-bit runtime as a predictor.
+#[derive(Debug)]
+pub struct Whole(RefCell<Runtime>);
+
+impl Whole {
+    /// Packs a network for this machine.
+    ///
+    /// # Errors
+    /// `model::damaged` when tensors or points do not fit the layers.
+    pub fn new(quantized: &Quantized) -> Outcome<Self> {
+        Ok(Self(RefCell::new(Runtime::new(quantized)?)))
+    }
+}
+
+impl Predictor for Whole {
+    fn outputs(&self, rows: &Tensor) -> Outcome<Tensor> {
+        let mut runtime = self.0.borrow_mut();
+        let what = || "running the quantised model".to_owned();
+        let contiguous = if rows.is_contiguous() { None } else { Some(rows.f_contiguous().during(what)?) };
+        let outputs = runtime.forward(raw::floats(contiguous.as_ref().unwrap_or(rows)));
+        let width = runtime.outputs() as i64;
+        Tensor::f_from_slice(&outputs).and_then(|outputs| outputs.f_reshape([-1, width])).during(what)
+    }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::dataset::Dataset;
 use crate::onnx::encoders::input_type;
 use crate::onnx::messages::DataType;
+use crate::raw;
 
 const PACKAGES: [&str; 2] = ["onnx==1.23.2", "onnxruntime==1.32.0"];
 
@@ -55,17 +56,14 @@ fn column(fitted: &crate::encode::Fitted, data: &Dataset) -> Value {
 fn case(bundle: &Bundle, folder: &Path) -> Value {
     let description = &bundle.description;
     let data = check::made_up(&description.encoders, 100, 1, &folder.join("rows.arrow")).unwrap();
-    let model = store::model(bundle).unwrap();
-    let ours = outputs(bundle, &model, description.encoders.encode(&data).unwrap().tensor()).unwrap();
+    let ours = answers(bundle, description.encoders.encode(&data).unwrap().tensor()).unwrap();
     let inputs: serde_json::Map<String, Value> =
         description.encoders.columns.iter().map(|fitted| (fitted.column.name.clone(), column(fitted, &data))).collect();
     let rounded = description.quantisation.is_some();
-    let (output, unit, expected) = match &description.target.scale {
-        Scale::Number { mean, deviation } => {
-            let numbers: Vec<f64> = ours.iter().map(|value| f64::from(*value) * deviation + mean).collect();
-            ("prediction", *deviation, numbers)
-        }
-        Scale::Classes(classes) => ("probabilities", 1.0, ours.chunks_exact(classes.len()).flat_map(softmax).collect()),
+    let (output, unit, expected) = match (ours, &description.target.scale) {
+        (Predictions::Numbers(numbers), Scale::Number { deviation, .. }) => ("prediction", *deviation, numbers),
+        (Predictions::Classes { probabilities, .. }, _) => ("probabilities", 1.0, probabilities),
+        (Predictions::Numbers(numbers), Scale::Classes(_)) => ("prediction", 1.0, numbers),
     };
     let classes: Vec<String> = description
         .target
