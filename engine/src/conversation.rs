@@ -23,6 +23,7 @@ pub(crate) struct Conversation {
     requests: Sender<Vec<u8>>,
     lines: Receiver<Vec<u8>>,
     last_words: Arc<Mutex<Vec<u8>>>,
+    listener: thread::JoinHandle<()>,
 }
 
 impl Conversation {
@@ -62,7 +63,7 @@ impl Conversation {
         });
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&last_words);
-        thread::spawn(move || {
+        let listener = thread::spawn(move || {
             let mut buffer = [0; 1024];
             while let Ok(count @ 1..) = stderr.read(&mut buffer) {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +72,7 @@ impl Conversation {
                 kept.drain(..surplus);
             }
         });
-        Ok(Self { name, child: Mutex::new(child), requests, lines, last_words })
+        Ok(Self { name, child: Mutex::new(child), requests, lines, last_words, listener })
     }
 
     /// The first line of a worker.
@@ -112,13 +113,14 @@ impl Conversation {
     }
 
     fn crashed(&self) -> Fault {
-        // Its pipes are closed; it is gone or about to be.
+        // Its output is closed: it is gone or about to be. A child of its own may keep stderr open, so neither the
+        // end of the process nor that of its last words is waited for without a limit.
         let mut status = None;
-        for _ in 0..50 {
+        for _ in 0..200 {
             let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
             status = child.try_wait().ok().flatten();
             drop(child);
-            if status.is_some() {
+            if status.is_some() && self.listener.is_finished() {
                 break;
             }
             thread::sleep(Duration::from_millis(10));

@@ -56,13 +56,14 @@ impl Route {
 
     /// The mapping of one stage: `stages.<name>`.
     pub fn stage(name: &str) -> Self {
-        Self::root().join("stages").join(name)
+        Self(vec![Segment::Key("stages".to_owned()), Segment::Key(name.to_owned())])
     }
 
     /// This route, one step further.
     #[must_use]
     pub fn join(&self, segment: impl Into<Segment>) -> Self {
-        let mut segments = self.0.clone();
+        let mut segments = Vec::with_capacity(self.0.len() + 1);
+        segments.extend_from_slice(&self.0);
         segments.push(segment.into());
         Self(segments)
     }

@@ -133,12 +133,12 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
         ids[*position as usize] = StageId(id as u32);
     }
     let mut types: Vec<Types> = types.into_iter().map(Option::unwrap_or_default).collect();
-    let stages = order.iter().enumerate().filter_map(|(id, position)| {
+    let mut stages = Vec::with_capacity(order.len());
+    for (id, position) in order.iter().enumerate() {
         let at = *position as usize;
         let types = std::mem::take(&mut types[at]);
-        settle(&spec, *position, StageId(id as u32), &mut drafts[at], types, &ids)
-    });
-    let stages = stages.collect();
+        stages.extend(settle(&spec, *position, StageId(id as u32), &mut drafts[at], types, &ids));
+    }
     Planned { plan: Some(Plan { spec, stages }), faults: faults.in_document_order() }
 }
 
@@ -267,10 +267,9 @@ fn infer(
         let oracle = if sources_there[at] { oracle } else { &Silent };
         let context = InferContext { stage: &wanted.name, connected: &connected, inputs: &inputs, oracle };
         let inference = stage.infer(&context);
-        let here = Route::stage(&wanted.name);
         let failed = inference.faults.iter().any(Fault::is_error);
         for fault in inference.faults {
-            faults.add(*position, fault.under(&here));
+            faults.add(*position, fault.under(&Route::stage(&wanted.name)));
         }
         if !failed {
             types[at] = Some(inference.outputs);

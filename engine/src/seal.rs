@@ -123,11 +123,10 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
     if spec.faulty {
         return draft;
     }
-    let here = Route::stage(&spec.name);
     let Some(kind) = draft.kind else {
         let mut fault = Fault::error("graph::unknown_kind", format!("there is no kind `{}`", spec.kind));
         fault.help = suggest(&spec.kind, registry.names());
-        faults.add(position, fault.at(here.join("kind")));
+        faults.add(position, fault.at(Route::stage(&spec.name).join("kind")));
         return draft;
     };
     match kind.stage(std::mem::take(&mut spec.params)) {
@@ -139,6 +138,7 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
             draft.stage = Some(stage);
         }
         Err(found) => {
+            let here = Route::stage(&spec.name);
             for fault in found {
                 faults.add(position, fault.under(&here));
             }
@@ -305,7 +305,6 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
     let mut writers = Writers::default();
     for (position, draft) in drafts.iter().enumerate() {
         let name = &spec.stages[position].name;
-        let here = Route::stage(name);
         for (output, port) in draft.outputs.iter().enumerate() {
             let Some((path, route)) = &port.path else { continue };
             let fault = match paths::output(path) {
@@ -318,7 +317,7 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
                     }
                 }
             };
-            faults.add(position as u32, fault.at(here.concat(route)));
+            faults.add(position as u32, fault.at(Route::stage(name).concat(route)));
         }
     }
     for (position, draft) in drafts.iter_mut().enumerate() {
