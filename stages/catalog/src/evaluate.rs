@@ -1,6 +1,6 @@
 //! `evaluate`: a model judged on rows it has not seen.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetLineage, DatasetType, ModelType, Task};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task};
 use engine::error::{Fault, nearest};
 use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
 use engine::route;
@@ -196,7 +196,7 @@ impl Stage for EvaluateStage {
         }
         let metrics = self.0.metrics.clone().or_else(|| model.task.map(fitting)).unwrap_or_default();
         let numbers = metrics.into_iter().flat_map(Metric::numbers).collect();
-        let predictions = DatasetType { columns: None, ..data.clone() };
+        let predictions = DatasetType { columns: predicted(model, data), ..data.clone() };
         let outputs = [
             ("metrics".to_owned(), ArtifactType::Metrics(numbers)),
             ("predictions".to_owned(), ArtifactType::Dataset(predictions)),
@@ -239,6 +239,32 @@ impl EvaluateStage {
             }
         }
     }
+}
+
+/// More classes than this have no column of probabilities each.
+pub const MOST_PROBABILITIES: usize = 256;
+
+/// The columns of `predictions`: those of the data, `<target>.prediction`, and for classes `<target>.probability` (of the
+/// predicted one) and `<target>.probability.<class>`. `None` when they are not all known.
+fn predicted(model: &ModelType, data: &DatasetType) -> Option<Vec<Column>> {
+    let mut columns = data.columns.clone()?;
+    let target = model.target.as_ref()?;
+    let name = &target.name;
+    let mut add = |name: String, dtype: DType| {
+        columns.push(Column { role: Role::Ignore, ..Column::new(name, dtype) });
+    };
+    match model.task? {
+        Task::Regression => add(format!("{name}.prediction"), DType::Float64),
+        Task::Classification => {
+            let classes = target.classes.as_ref().filter(|classes| !classes.values.is_empty())?;
+            add(format!("{name}.prediction"), target.dtype);
+            add(format!("{name}.probability"), DType::Float64);
+            let each = classes.values.iter().filter(|_| classes.values.len() <= MOST_PROBABILITIES);
+            each.for_each(|class| add(format!("{name}.probability.{class}"), DType::Float64));
+        }
+    }
+    let unique: std::collections::BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    (unique.len() == columns.len()).then_some(columns)
 }
 
 /// What of the columns a model reads (and of its target, where it is needed) a data set at `port` does not have.

@@ -170,6 +170,9 @@ fn evaluate_names_its_numbers() {
         assert_eq!(found.faults, []);
         let predictions = found.outputs["predictions"].dataset().unwrap().clone();
         assert_eq!(predictions.parts[0].part, "test");
+        let names = predictions.columns.unwrap();
+        assert_eq!(names[2].name, "label.prediction");
+        assert_eq!((names[4].name.as_str(), names.len()), ("label.probability.0", 14));
         match found.outputs["metrics"].clone() {
             ArtifactType::Metrics(names) => names,
             other => panic!("{other:?}"),
