@@ -1,6 +1,6 @@
 //! What the engine costs beyond the work: a layered plan of `command` stages, run from nothing, and run again.
 //!
-//! `cargo run --release -p engine --example measure_run -- 10000`
+//! `cargo run --release -p engine --example measure_run -- STAGES [TIMES AGAIN]`
 
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +107,9 @@ fn main() {
     let root = folder.path();
     std::fs::write(root.join("in.txt"), "in").expect("a file");
     let mut lines = Vec::new();
-    for what in ["from nothing", "again", "and again"] {
+    let again: usize = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(2);
+    for number in 0..=again {
+        let what = if number == 0 { "from nothing" } else { "again" };
         let begun = Instant::now();
         let plan = plan(root, count);
         let planned = begun.elapsed();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
@@ -22,6 +22,10 @@ use crate::protocol::Level;
 const PASSED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
 /// What a program has between the request to end and the end, on a cancel or timeout.
 const GRACE: Duration = Duration::from_millis(300);
+
+/// Before the program's own text: it begins when it is told to, and never when the engine is gone by then. So nothing runs that
+/// the [`Guard`] does not know of. On the line of the text, so that the shell's messages count lines as the document does.
+const PRELUDE: &str = "read -r go || exit 125; unset go; exec </dev/null; ";
 
 /// A program to run.
 #[derive(Debug)]
@@ -63,12 +67,12 @@ pub(crate) async fn run(program: Program<'_>, guard: &Guard, voice: &Voice, stop
     let mut command = Command::new("/bin/sh");
     command
         .arg("-ec")
-        .arg(program.line)
+        .arg(format!("{PRELUDE}{}", program.line))
         .current_dir(program.root)
         .env_clear()
         .envs(program.environment)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -76,10 +80,15 @@ pub(crate) async fn run(program: Program<'_>, guard: &Guard, voice: &Voice, stop
         let message = format!("the shell for `{}` does not start: {error}", voice.stage());
         Ended::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
     })?;
-    let (Some(pid), Some(stdout), Some(stderr)) = (child.id(), child.stdout.take(), child.stderr.take()) else {
+    let (Some(pid), Some(mut stdin), Some(stdout), Some(stderr)) =
+        (child.id(), child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
         return Err(Ended::final_fault(Fault::error("command::shell", "the shell ended before it began")));
     };
     guard.watch(pid);
+    // A shell that cannot read it has ended, and says so itself.
+    let _ = stdin.write_all(b"go\n").await;
+    drop(stdin);
     let tail = Arc::new(Mutex::new(lines::Tail::default()));
     let mut output = tokio::spawn(listen(stdout, voice.clone(), Arc::clone(&tail)));
     let mut errors = tokio::spawn(listen(stderr, voice.clone(), Arc::clone(&tail)));

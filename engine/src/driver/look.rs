@@ -159,7 +159,9 @@ impl Run {
             Ok(meta) => meta.is_dir() || meta.len() > SMALL,
             Err(_) => false,
         };
-        stage.files.iter().any(|file| file.glob || large(&file.path))
+        // What another stage has written is known by that stage's output.
+        let known = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
+        stage.files.iter().enumerate().any(|(index, file)| file.glob || !known(index) && large(&file.path))
             || stage.outputs.iter().any(|port| port.path.as_ref().is_some_and(|(path, _)| large(path)))
     }
 }
