@@ -16,7 +16,7 @@ use crate::error::Fault;
 use crate::event::{Event, Outcome};
 use crate::kind::Executor;
 use crate::plan::{Plan, PlannedStage, StageId};
-use crate::pool::Pool;
+use crate::pool::{Pool, until};
 use crate::protocol::Level;
 use crate::scheduler::{self, Command, Scheduler, Slots, Task};
 
@@ -69,6 +69,7 @@ pub async fn run(
         changes: HashMap::new(),
         stops: HashMap::new(),
         warmed: false,
+        ending: None,
         broken: None,
         run: Arc::new(run),
         scheduler,
@@ -106,6 +107,8 @@ struct Drive {
     /// Running stages, and how to stop them.
     stops: HashMap<StageId, CancelToken>,
     warmed: bool,
+    /// Until when a cancelled run waits for what it is doing.
+    ending: Option<tokio::time::Instant>,
     /// What stopped the engine.
     broken: Option<Fault>,
 }
@@ -123,51 +126,57 @@ impl Drive {
             pipeline: plan.spec.name.clone(),
             stages: self.wanted().map(|stage| stage.name.clone()).collect(),
         });
-        let mut cancelled = None;
         let mut more = Vec::new();
         loop {
             let mut looked_at = 0;
             while let Some(command) = commands.pop_front() {
                 if let Some(event) = self.carry_out(command) {
                     self.scheduler.on_event_into(event, &mut more);
-                    commands.extend(more.drain(..));
                 }
                 looked_at += 1;
-                if looked_at % BATCH == 0 {
+                if looked_at % BATCH == 1 {
                     // A long row of hits must neither starve who watches nor miss a cancel.
                     tokio::task::yield_now().await;
                     if cancel.is_cancelled() {
-                        break;
+                        self.cancel(&mut more);
                     }
                 }
+                commands.extend(more.drain(..));
             }
             if self.scheduler.finished() {
                 break;
             }
-            let event = tokio::select! {
+            tokio::select! {
                 biased;
-                () = cancel.cancelled(), if cancelled.is_none() => {
-                    cancelled = Some(tokio::time::Instant::now() + PATIENCE);
-                    scheduler::Event::Cancel
+                () = cancel.cancelled(), if self.ending.is_none() => self.cancel(&mut more),
+                () = until(self.ending), if self.ending.is_some() => break,
+                Some(note) = incoming.recv() => {
+                    let event = self.on_note(note);
+                    self.scheduler.on_event_into(event, &mut more);
                 }
-                () = tokio::time::sleep_until(cancelled.unwrap_or_else(tokio::time::Instant::now)), if cancelled.is_some() => break,
-                Some(note) = incoming.recv() => self.on_note(note),
-            };
-            self.scheduler.on_event_into(event, &mut more);
-            commands.extend(more.drain(..));
-            if self.broken.is_some() && cancelled.is_none() {
-                // Nothing can be recorded any more: what runs, runs for nothing.
-                cancelled = Some(tokio::time::Instant::now() + PATIENCE);
-                self.scheduler.on_event_into(scheduler::Event::Cancel, &mut more);
-                commands.extend(more.drain(..));
             }
+            if self.broken.is_some() {
+                // Nothing can be recorded any more: what runs, runs for nothing.
+                self.cancel(&mut more);
+            }
+            commands.extend(more.drain(..));
         }
         self.finish(cancel.is_cancelled())
+    }
+
+    /// Lets nothing new begin and ends what runs.
+    fn cancel(&mut self, commands: &mut Vec<Command>) {
+        if self.ending.is_none() {
+            self.ending = Some(tokio::time::Instant::now() + PATIENCE);
+            self.scheduler.on_event_into(scheduler::Event::Cancel, commands);
+        }
     }
 
     /// Carries a command out; an event where the answer is known at once.
     fn carry_out(&mut self, command: Command) -> Option<scheduler::Event> {
         match command {
+            // After a cancel nothing is looked for any more; what would run is skipped.
+            Command::Resolve(id) if self.ending.is_some() => Some(scheduler::Event::Miss(id)),
             Command::Resolve(id) => {
                 let stage = self.run.plan.stage(id);
                 if self.run.heavy(stage) {
@@ -180,6 +189,9 @@ impl Drive {
                 }
                 let looked = self.run.look(id);
                 Some(self.on_looked(id, looked.map(|Looked { hit, .. }| hit)))
+            }
+            Command::Start { stage, .. } if self.ending.is_some() => {
+                Some(self.on_ended(stage, Duration::ZERO, Ended::Stopped))
             }
             Command::Start { stage, attempt } => {
                 self.start(stage, attempt);
