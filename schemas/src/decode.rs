@@ -70,6 +70,12 @@ impl<'a> Decoder<'a> {
                 self.wrong_type(shape, &forms, node, key);
                 Value::Null
             }
+            [Form::Null] if node.span.is_empty() => {
+                let message = format!("`{}` has no value: it is as if it were not there", self.name());
+                let fault = Fault::warning("document::no_value", message).help("give it a value, or remove the key");
+                self.fault(fault, node, key);
+                Value::Null
+            }
             [form] => self.form(form, shape, node, key),
             several => {
                 let mut best: Option<(Faults, Value)> = None;

@@ -21,6 +21,7 @@ pub struct Placed {
 #[derive(Debug, Default)]
 pub struct Faults {
     found: Vec<Placed>,
+    errors: usize,
 }
 
 impl Faults {
@@ -31,12 +32,14 @@ impl Faults {
 
     fn push(&mut self, placed: Placed) -> &mut Placed {
         let at = self.found.len();
+        self.errors += usize::from(placed.fault.is_error());
         self.found.push(placed);
         &mut self.found[at]
     }
 
     /// Takes over what another pass found.
     pub fn extend(&mut self, other: Faults) {
+        self.errors += other.errors;
         self.found.extend(other.found);
     }
 
@@ -45,9 +48,14 @@ impl Faults {
         self.found.len()
     }
 
+    /// How many of them are errors.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Whether an error is among them.
     pub fn any_error(&self) -> bool {
-        self.found.iter().any(|placed| placed.fault.is_error())
+        self.errors > 0
     }
 
     /// All of them in the order of the text, with file, line and column filled in. The same fault at the same place

@@ -16,7 +16,7 @@ const VARIABLE: &str = "^\\$\\{[^{}]*\\}$";
 
 /// The schema of every file the language accepts under a registry.
 pub fn json_schema(registry: &Registry) -> Value {
-    let raw = RawSchemas::new(registry);
+    let raw = RawSchemas::new(registry, |_| true);
     let shapes = Shapes::new(&raw.definitions);
     let editor = |schema: &Value| {
         let mut schema = schema.clone();
@@ -31,7 +31,9 @@ pub fn json_schema(registry: &Registry) -> Value {
     for (name, (schema, summary)) in &raw.kinds {
         let mut closed = editor(schema);
         closed["type"] = json!("object");
-        closed.as_object_mut().map(|object| object.remove("pattern"));
+        for extra in ["pattern", "patternErrorMessage"] {
+            closed.as_object_mut().map(|object| object.remove(extra));
+        }
         let mut properties = stage["properties"].clone();
         merge(&mut properties, closed.get("properties"));
         properties["kind"] = json!({ "const": name, "description": summary });
@@ -56,6 +58,7 @@ pub fn json_schema(registry: &Registry) -> Value {
         required.extend(closed.get("required").and_then(Value::as_array).cloned().unwrap_or_default());
         closed["required"] = Value::Array(required);
         closed["additionalProperties"] = json!(false);
+        closed["title"] = json!(name);
         definitions.insert(format!("stage.{name}"), closed);
         branches.push(json!({
             "if": { "required": ["kind"], "properties": { "kind": { "const": name } } },
@@ -70,7 +73,7 @@ pub fn json_schema(registry: &Registry) -> Value {
         json!({ "description": "One stage.", "type": "object", "required": ["kind"], "properties": properties, "allOf": branches }),
     );
     let mut pipeline = editor(&raw.pipeline);
-    for extra in ["definitions", "pattern", "$schema"] {
+    for extra in ["definitions", "pattern", "patternErrorMessage", "$schema"] {
         pipeline.as_object_mut().map(|object| object.remove(extra));
     }
     pipeline["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -107,7 +110,8 @@ fn for_editors(schema: &mut Value, shapes: &Shapes) {
     object.remove("$schema");
     object.remove("definitions");
     object.remove("title");
-    if object.get("default") == Some(&Value::Null) {
+    // An object as a default is offered by editors as a snippet nobody wants.
+    if matches!(object.get("default"), Some(Value::Null | Value::Object(_))) {
         object.remove("default");
     }
     if object.get("additionalProperties") == Some(&Value::Bool(true)) {
@@ -132,6 +136,10 @@ fn for_editors(schema: &mut Value, shapes: &Shapes) {
             }
             ("oneOf", Value::Array(branches)) => {
                 for branch in branches {
+                    let name = branch.get("properties").and_then(Value::as_object).and_then(|one| one.keys().next());
+                    if let Some(title) = name.map(|name| json!(format!("{name}: …"))) {
+                        branch["title"] = title;
+                    }
                     // The branch itself stays what it is; what belongs to the name is adapted.
                     if let Some(Value::Object(properties)) = branch.get_mut("properties") {
                         properties.values_mut().for_each(|payload| for_editors(payload, shapes));
@@ -177,10 +185,13 @@ fn allow_variable(object: &mut Map<String, Value>) {
     }
     if !types.iter().any(|name| name == "string") {
         // Keywords of numbers, lists and mappings say nothing about text, and `pattern` says nothing about them.
+        let wanted = types.iter().map(|name| in_words(name)).collect::<Vec<_>>().join(" or ");
         let mut types: Vec<Value> = types.into_iter().map(Value::String).collect();
         types.push(json!("string"));
         object.insert("type".to_owned(), Value::Array(types));
         object.insert("pattern".to_owned(), json!(VARIABLE));
+        // Shown by editors in place of the pattern.
+        object.insert("patternErrorMessage".to_owned(), json!(format!("expected {wanted}")));
         return;
     }
     if let Some(Value::String(pattern)) = object.get_mut("pattern") {
@@ -195,6 +206,17 @@ fn allow_variable(object: &mut Map<String, Value>) {
             }
         }
         object.insert("anyOf".to_owned(), json!([strict, { "type": "string", "pattern": VARIABLE }]));
+    }
+}
+
+fn in_words(type_name: &str) -> &'static str {
+    match type_name {
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        "array" => "a list",
+        "object" => "a mapping",
+        _ => "nothing",
     }
 }
 

@@ -31,14 +31,14 @@ pub(crate) struct RawSchemas {
 }
 
 impl RawSchemas {
-    /// Asks every kind of the registry.
-    pub fn new(registry: &Registry) -> Self {
+    /// Asks the kinds of the registry that are wanted.
+    pub fn new(registry: &Registry, wanted: impl Fn(&str) -> bool) -> Self {
         let settings = SchemaSettings::draft07().for_deserialize();
         let mut generator = settings.into_generator();
         let pipeline = generator.root_schema_for::<Pipeline>().to_value();
         let stage = generator.root_schema_for::<Stage>().to_value();
         let mut kinds = BTreeMap::new();
-        for kind in registry.iter() {
+        for kind in registry.iter().filter(|kind| wanted(kind.name())) {
             let schema = kind.schema(&mut generator).to_value();
             kinds.insert(kind.name(), (schema, kind.about().summary.to_owned()));
         }
@@ -69,13 +69,13 @@ pub(crate) struct Language {
 }
 
 impl Language {
-    /// Compiles the language of a registry.
+    /// Compiles the language of a registry, as far as it is wanted: kinds that a document does not name are left out.
     ///
     /// # Panics
     /// When a kind's parameters are not a closed mapping, or share a key with those every stage has: mistakes in the
     /// kind.
-    pub fn new(registry: &Registry) -> Self {
-        let raw = RawSchemas::new(registry);
+    pub fn new(registry: &Registry, wanted: impl Fn(&str) -> bool) -> Self {
+        let raw = RawSchemas::new(registry, wanted);
         let shapes = Shapes::new(&raw.definitions);
         let pipeline = closed(&shapes.compile(&raw.pipeline), "pipeline");
         let stage = closed(&shapes.compile(&raw.stage), "stage");

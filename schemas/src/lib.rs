@@ -5,7 +5,7 @@
 //! `lower` makes the specification. [`Sources`] remembers where everything stood and turns the route of any later
 //! fault into a line and a caret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use engine::error::{Fault, Place};
@@ -34,7 +34,7 @@ mod wording;
 pub mod write;
 
 pub use diagnostic::{Diagnostic, Sources};
-pub use json_schema::json_schema;
+pub use json_schema::{json_schema, json_schema_text};
 
 use decode::Decoder;
 use faults::Faults;
@@ -81,7 +81,6 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
 
 /// Reads a pipeline from a text. `name` is what messages call it.
 pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Registry) -> Loaded {
-    let language = Language::new(registry);
     let mut sources = vec![Source::new(name, text)];
     sources.extend(options.set.iter().map(|set| Source::new("--set", set.as_str())));
     let mut faults = Faults::default();
@@ -101,6 +100,7 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
     let given = |name: &str| options.environment.as_ref().and_then(|all| all.get(name).cloned());
     let environment: &dyn Fn(&str) -> Option<String> = if options.environment.is_some() { &given } else { &process };
     interpolate::interpolate(&mut root, &sources, environment, &mut faults);
+    let language = Language::new(registry, names_kind(&root));
     let mut decoder = Decoder {
         shapes: &language.shapes,
         sources: &sources,
@@ -131,6 +131,14 @@ impl Loaded {
         placed.sort_by_key(|(position, _)| *position);
         self.faults = placed.into_iter().map(|(_, fault)| fault).collect();
     }
+}
+
+/// Whether a document names a kind.
+fn names_kind(root: &Node) -> impl Fn(&str) -> bool {
+    let stages = root.get("stages").map(Node::entries).unwrap_or_default();
+    let kinds = stages.iter().filter_map(|stage| stage.value.get("kind")?.text().map(str::to_owned));
+    let kinds: BTreeSet<String> = kinds.collect();
+    move |kind| kinds.contains(kind)
 }
 
 fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option<PipelineSpec>) -> Loaded {

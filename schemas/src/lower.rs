@@ -58,9 +58,9 @@ pub(crate) fn lower<'a>(
         Kind::Mapping(entries) => {
             for entry in entries {
                 decoder.route.push(entry.key.text.clone().into());
-                let before = decoder.faults.len();
+                let before = decoder.faults.errors();
                 let mut stage = stage(decoder, language, registry, entry);
-                stage.faulty = decoder.faults.len() > before || entry.value.has_fault();
+                stage.faulty = decoder.faults.errors() > before || entry.value.has_fault();
                 spec.stages.push(stage);
                 decoder.route.pop();
             }
@@ -106,7 +106,7 @@ fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Regis
         decoder.fault(fault, node, Some(&entry.key));
         return spec;
     }
-    let kinds = || language.kinds.keys().copied();
+    let kinds = || registry.names();
     let kind = node.get("kind").and_then(Node::text);
     let form = kind.and_then(|kind| language.kinds.get(kind));
     let mut node = Cow::Borrowed(node);
