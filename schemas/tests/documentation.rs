@@ -34,7 +34,7 @@ fn dedented(text: &str) -> String {
 /// A whole document around a piece: stages, steps of a `preprocess`, or parameters of a `train`.
 fn whole(piece: &str) -> String {
     let piece = dedented(piece);
-    if piece.starts_with("pipeline:") {
+    if piece.lines().any(|line| line.starts_with("pipeline:")) {
         return piece;
     }
     let stages = if piece.starts_with("stages:") {
