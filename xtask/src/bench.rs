@@ -1,14 +1,14 @@
 //! Measuring beside a peer, in one run on one machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::libtorch::{self, cache_folder};
 use crate::shell::{Done, cargo, failed, failure, output, python, run, target, workspace};
-use crate::wheel::{RUNTIME, TORCH, download, script};
+use crate::wheel::TORCH;
 
 #[derive(clap::Subcommand)]
 pub enum Bench {
@@ -63,16 +63,16 @@ fn training(steps: u32, repeats: u32) -> Done {
     Ok(())
 }
 
-/// The Python of an environment in which `import torch` works, made once.
+/// The Python of an environment with PyTorch as its users install it, made once.
+///
+/// This fetches several gigabytes: Python's `import torch` loads the CUDA libraries of its wheel even where there is no GPU.
 fn peer() -> Done<PathBuf> {
     let cache = cache_folder()?;
     let folder = cache.join(format!("peer-torch-{TORCH}"));
     let python_there = folder.join("bin/python");
-    let works = |python: &Path| {
-        let check = format!("import torch; assert torch.__version__.startswith('{TORCH}')");
-        output(Command::new(python).args(["-c", &check]).env_remove("PYTHONPATH")).map(|_| ())
-    };
-    if works(&python_there).is_ok() {
+    let check = format!("import torch; assert torch.__version__.startswith('{TORCH}')");
+    let works = || output(Command::new(&python_there).args(["-c", &check]).env_remove("PYTHONPATH")).map(|_| ());
+    if works().is_ok() {
         return Ok(python_there);
     }
     println!("making the peer's environment in `{}`, once", folder.display());
@@ -80,23 +80,11 @@ fn peer() -> Done<PathBuf> {
         fs::remove_dir_all(&folder).map_err(failed("remove", &folder))?;
     }
     run(Command::new(python()?).args(["-m", "venv"]).arg(&folder))?;
-    // Torch and CUDA's two runtime libraries without the gigabytes they would bring, and the small pure-Python rest.
-    let wheels = cache.join("peer-wheels");
     let torch = format!("torch=={TORCH}");
-    let paths = download(&[&torch, RUNTIME[0], RUNTIME[1]], &wheels, None, false)?;
-    let purelib = "import sysconfig; print(sysconfig.get_paths()['purelib'])";
-    let packages = output(Command::new(&python_there).args(["-c", purelib]))?;
-    let mut arguments = vec!["unpack".to_owned(), "python".to_owned(), packages.trim().to_owned()];
-    arguments.extend(paths.iter().map(|path| path.to_string_lossy().into_owned()));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if !script(&arguments)?.status().map_err(failed("unpack into", &folder))?.success() {
-        return Err(failure("the wheels could not be unpacked").help("is there space left on the disk?"));
-    }
     run(Command::new(&python_there)
-        .args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"])
-        .args(["filelock", "typing_extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools", "numpy"])
-        .env_remove("PYTHONPATH"))?;
-    works(&python_there)?;
-    fs::remove_dir_all(&wheels).map_err(failed("remove", &wheels))?;
+        .args(["-m", "pip", "install", "--disable-pip-version-check", &torch, "numpy"])
+        .env_remove("PYTHONPATH"))
+    .map_err(|failure| failure.help("the peer's environment needs the network and about 6 GB of disk"))?;
+    works()?;
     Ok(python_there)
 }

@@ -23,9 +23,6 @@ use crate::existing::{Found, Unfit, active, look};
 use crate::shell::{Done, failed, failure, output, run, workspace};
 use crate::wheel::{RUNTIME, TORCH, cuda_requirements, download, script};
 
-/// The wheels are made for Python versions, their libraries are not: any one will do.
-const WHEEL_PYTHON: &str = "3.12";
-
 #[derive(clap::Args, Default)]
 pub struct Setup {
     /// The build for CUDA (several gigabytes) instead of the one for CPUs.
@@ -125,14 +122,14 @@ fn install(flavour: &str, cache: &Path, folder: &Path) -> Done {
     let wheels = cache.join("wheels");
     println!("installing libtorch {TORCH} for {flavour} into `{}`, once", folder.display());
     let torch = format!("torch=={TORCH}");
-    let mut paths = download(&[&torch, RUNTIME[0], RUNTIME[1]], &wheels, Some(WHEEL_PYTHON), false)?;
+    let mut paths = download(&[&torch, RUNTIME[0], RUNTIME[1]], &wheels, false)?;
     if flavour == "cuda" {
         let main =
             paths.iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("torch-")));
         let main = main.ok_or_else(|| failure("pip did not download torch"))?;
         let needed = cuda_requirements(&metadata(main)?);
         let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
-        paths = download(&needed, &wheels, Some(WHEEL_PYTHON), true)?;
+        paths = download(&needed, &wheels, true)?;
     }
     // Unpacked aside and renamed: under its name it is always whole.
     let fresh = cache.join(format!("unpacking-{flavour}"));

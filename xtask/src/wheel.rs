@@ -12,6 +12,9 @@ pub const TORCH: &str = "2.13.0";
 /// Libraries of its own `libtorch_cpu.so` needs, even where there is no GPU.
 pub const RUNTIME: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 
+/// The wheels are made for Python versions, the libraries in them are not: any one will do.
+const PYTHON: &str = "3.12";
+
 /// The sha256 of wheels as first downloaded; others are checked by pip against what the index says.
 const PINS: [(&str, &str); 3] = [
     (
@@ -37,9 +40,8 @@ pub fn script(arguments: &[&str]) -> Done<Command> {
 
 /// Downloads requirements into a folder, without what they depend on unless `resolve`; gives the wheels' paths.
 ///
-/// What is there already and whole is not downloaded again. `python` is the version of Python the wheels are for, or
-/// this machine's own.
-pub fn download(requirements: &[&str], folder: &Path, version: Option<&str>, resolve: bool) -> Done<Vec<PathBuf>> {
+/// What is there already and whole is not downloaded again.
+pub fn download(requirements: &[&str], folder: &Path, resolve: bool) -> Done<Vec<PathBuf>> {
     fs::create_dir_all(folder).map_err(failed("create folder", folder))?;
     if !resolve && let Some(wheels) = requirements.iter().map(|one| there(one, folder)).collect::<Option<Vec<_>>>() {
         // Nothing to ask the network for.
@@ -53,13 +55,11 @@ pub fn download(requirements: &[&str], folder: &Path, version: Option<&str>, res
     for attempt in 1.. {
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--retries", "3", "--timeout", "30"]);
-        if let Some(version) = version {
-            let platform = format!("manylinux_2_28_{}", std::env::consts::ARCH);
-            pip.args(["--only-binary=:all:", "--python-version", version, "--platform", &platform]);
-            // Wheels made for older systems fit as well.
-            for older in ["manylinux_2_27", "manylinux_2_25", "manylinux_2_17", "manylinux2014"] {
-                pip.args(["--platform", &format!("{older}_{}", std::env::consts::ARCH)]);
-            }
+        let platform = |name: &str| format!("{name}_{}", std::env::consts::ARCH);
+        pip.args(["--only-binary=:all:", "--python-version", PYTHON]);
+        // Wheels made for older systems fit as well.
+        for name in ["manylinux_2_28", "manylinux_2_27", "manylinux_2_25", "manylinux_2_17", "manylinux2014"] {
+            pip.args(["--platform", &platform(name)]);
         }
         if !resolve {
             pip.arg("--no-deps");
@@ -90,7 +90,7 @@ pub fn download(requirements: &[&str], folder: &Path, version: Option<&str>, res
 fn offline(requirements: &[&str], folder: &Path) -> Failure {
     failure(format!("cannot download {}", requirements.join(", "))).help(format!(
         "is the network there, and does `pip download` work? Without a network: put these wheels into\n{}\n(from a machine \
-         that has one: `pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_{} {}`), \
+         that has one: `pip download --no-deps --only-binary=:all: --python-version {PYTHON} --platform manylinux_2_28_{} {}`), \
          or set LIBTORCH to a libtorch or PyTorch {TORCH} that is already here, and run this again",
         folder.display(),
         std::env::consts::ARCH,

@@ -2,7 +2,7 @@
 
     wheels.py hash FILE                       prints the sha256
     wheels.py unpack FLAVOUR FOLDER WHEEL...  unpacks into FOLDER, checking each file against the wheel's RECORD, and
-                                              writes FOLDER/stamp.json; FLAVOUR is cpu, cuda or python
+                                              writes FOLDER/stamp.json; FLAVOUR is cpu or cuda
     wheels.py verify FOLDER                   hashes everything again and compares with the stamp
 """
 
@@ -22,8 +22,6 @@ LINKER_SCRIPT = b"INPUT(AS_NEEDED(libtorch_cpu.so))\n"
 def wanted(flavour, name):
     if name.endswith("/"):
         return False
-    if flavour == "python":
-        return True
     parts = name.split("/")
     if parts[0] == "torch":
         if name == "torch/version.py" or parts[1] in ("include", "share"):
