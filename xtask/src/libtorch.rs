@@ -132,8 +132,13 @@ fn install(flavour: &str, cache: &Path, folder: &Path) -> Done {
         paths = download(&needed, &wheels, true)?;
     }
     // Unpacked aside and renamed: under its name it is always whole.
-    let fresh = cache.join(format!("unpacking-{flavour}"));
-    remove(&fresh)?;
+    for left in fs::read_dir(cache).map_err(failed("read", cache))?.flatten() {
+        if left.file_name().to_string_lossy().starts_with("unpacking-") {
+            // A set-up that was killed has left it; its Python may be about to notice.
+            let _ = remove(&left.path());
+        }
+    }
+    let fresh = cache.join(format!("unpacking-{flavour}-{}", std::process::id()));
     let mut arguments = vec!["unpack".to_owned(), flavour.to_owned(), fresh.to_string_lossy().into_owned()];
     arguments.extend(paths.iter().map(|path| path.to_string_lossy().into_owned()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -55,12 +55,12 @@ pub fn download(requirements: &[&str], folder: &Path, resolve: bool) -> Done<Vec
     for attempt in 1.. {
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--retries", "3", "--timeout", "30"]);
-        let platform = |name: &str| format!("{name}_{}", std::env::consts::ARCH);
         pip.args(["--only-binary=:all:", "--python-version", PYTHON]);
-        // Wheels made for older systems fit as well.
-        for name in ["manylinux_2_28", "manylinux_2_27", "manylinux_2_25", "manylinux_2_17", "manylinux2014"] {
-            pip.args(["--platform", &platform(name)]);
+        // Named one by one: pip takes no wheel for an older system unless told.
+        for glibc in (17..=28).rev() {
+            pip.args(["--platform", &format!("manylinux_2_{glibc}_{}", std::env::consts::ARCH)]);
         }
+        pip.args(["--platform", &format!("manylinux2014_{}", std::env::consts::ARCH)]);
         if !resolve {
             pip.arg("--no-deps");
         }

@@ -47,9 +47,11 @@ def records(wheel):
 class Progress:
     def __init__(self, what, total):
         self.what, self.total, self.done, self.shown = what, max(total, 1), 0, -1
-        self.live = sys.stderr.isatty()
+        self.live, self.parent = sys.stderr.isatty(), os.getppid()
 
     def add(self, count):
+        if os.getppid() != self.parent:
+            sys.exit("whoever asked for this is gone")
         self.done += count
         percent = self.done * 100 // self.total
         if percent != self.shown and (self.live or percent % 25 == 0):
