@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalog::params::collect::{Collect, ColumnOptions, Delimited, Source};
+use catalog::pattern::{natural, unknown};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::{Fault, Route};
 use engine::protocol::InputFile;
@@ -15,7 +16,7 @@ use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, empty, place};
 use crate::source::bytes::Limits;
 use crate::source::{delimited, idx, images, ipc, jsonl, parquet, unify};
-use crate::{natural, pattern, threads};
+use crate::threads;
 
 /// Sources up to this size are read whole to infer types; of larger ones, [`HEAD`] bytes.
 pub const WHOLE: u64 = 64 << 20;
@@ -42,6 +43,13 @@ pub fn collect(params: &Collect, files: &[InputFile], limits: &Limits, channel: 
 /// # Errors
 /// As [`collect`], as far as was read.
 pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<DatasetType> {
+    // Names that are not there are for the caller to report: it knows them, too.
+    let stated = |table: Table| {
+        let there = |name: &String| table.columns.iter().any(|column| column.name == *name);
+        let options = params.columns.iter().filter(|(name, _)| there(name));
+        let options = options.map(|(name, options)| (name.clone(), options.clone())).collect();
+        stated(table, &options, files)
+    };
     let known = match &params.from {
         Source::Idx(_) => {
             let (images, labels) = idx_files(files)?;
@@ -52,7 +60,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     };
     if let Some((columns, rows)) = known {
         let none = Table { columns, batches: Vec::new() };
-        let columns = stated(none, &params.columns, files)?.columns;
+        let columns = stated(none)?.columns;
         return Ok(DatasetType { columns: Some(columns), rows: Some(rows), ..DatasetType::default() });
     }
     let size: u64 =
@@ -61,7 +69,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     let large = size > if packed { WHOLE / 8 } else { WHOLE };
     let limits = Limits { head: large.then_some(HEAD), ..*limits };
     let (table, total) = read(params, files, &limits, &Channel::silent())?;
-    let table = stated(table, &params.columns, files)?;
+    let table = stated(table)?;
     let whole = total == Some(table.rows() as u64);
     if whole && table.rows() == 0 {
         return Err(vec![empty(&one(files)?.shown, "it holds columns and no rows")]);
@@ -120,7 +128,7 @@ fn counted(table: Table) -> (Table, Option<u64>) {
 fn natural_order(files: &[InputFile]) -> Vec<InputFile> {
     let mut ordered = files.to_vec();
     for run in ordered.chunk_by_mut(|a, b| a.role == b.role) {
-        run.sort_by(|a, b| natural::compare(&a.shown, &b.shown));
+        run.sort_by(|a, b| natural(&a.shown, &b.shown));
     }
     ordered
 }
@@ -200,10 +208,8 @@ fn stated(mut table: Table, options: &BTreeMap<String, ColumnOptions>, files: &[
     let mut faults = Faults::default();
     for (name, option) in options {
         let Some(index) = table.columns.iter().position(|column| column.name == *name) else {
-            let route = route!["columns", name.as_str()];
-            let mut fault = pattern::unknown(&table.columns, name, &route);
-            fault.aspect = engine::error::Aspect::Key;
-            faults.add(|| fault);
+            let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            faults.add(|| unknown(name, &names).at_key(route!["columns", name.as_str()]));
             continue;
         };
         if let Some(role) = option.role {

@@ -10,8 +10,6 @@ pub mod collect;
 pub mod convert;
 pub mod dataset;
 pub mod fault;
-pub mod natural;
-pub mod pattern;
 pub mod preprocess;
 pub mod program;
 pub mod show;

@@ -4,6 +4,8 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use catalog::params::preprocess::{FillMissing, Preprocess, SomeColumns, Step};
+use catalog::params::shape::OneOrMany;
+use catalog::pattern::{Matched, find, select, unknown};
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 use engine::protocol::Progress;
@@ -14,7 +16,6 @@ use crate::collect::refused;
 use crate::convert::convert;
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Faults, Outcome, kernel};
-use crate::pattern;
 use crate::step::duplicates::drop_duplicates;
 use crate::step::expression::Condition;
 use crate::step::{fill, pack};
@@ -88,11 +89,11 @@ fn apply(step: &Step, table: Table, route: &Route) -> Outcome<Table> {
         Step::FillMissing(options) => fill_missing(table, options, route),
         Step::Rename(names) => rename(table, names, route),
         Step::Select(patterns) => {
-            let kept = pattern::resolve(&table.columns, &patterns.0, false, route)?;
+            let kept = resolve(&table, patterns, route)?;
             project(&table, &kept)
         }
         Step::Drop(patterns) => {
-            let gone = pattern::resolve(&table.columns, &patterns.0, false, route)?;
+            let gone = resolve(&table, patterns, route)?;
             let kept: Vec<usize> = (0..table.columns.len()).filter(|index| !gone.contains(index)).collect();
             if kept.is_empty() {
                 return Err(vec![
@@ -109,7 +110,7 @@ fn apply(step: &Step, table: Table, route: &Route) -> Outcome<Table> {
             filter(table, |rows| {
                 condition.evaluate(rows).map_err(|error| {
                     vec![
-                        Fault::error("preprocess::bad_value", format!("`{text}` has no value for some row: {error}"))
+                        Fault::error("data::expression_value", format!("`{text}` has no value for some row: {error}"))
                             .help("exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`")
                             .at(route.clone()),
                     ]
@@ -120,10 +121,18 @@ fn apply(step: &Step, table: Table, route: &Route) -> Outcome<Table> {
     }
 }
 
+fn names(table: &Table) -> Vec<&str> {
+    table.columns.iter().map(|column| column.name.as_str()).collect()
+}
+
+fn resolve(table: &Table, patterns: &OneOrMany<String>, route: &Route) -> Outcome<Vec<usize>> {
+    select(patterns, &names(table), route)
+}
+
 /// The columns named, or all.
 fn some(table: &Table, options: &SomeColumns, route: &Route) -> Outcome<Vec<usize>> {
     match &options.columns {
-        Some(patterns) => pattern::resolve(&table.columns, &patterns.0, false, &route.join("columns")),
+        Some(patterns) => resolve(table, patterns, &route.join("columns")),
         None => Ok((0..table.columns.len()).collect()),
     }
 }
@@ -150,7 +159,7 @@ fn project(table: &Table, kept: &[usize]) -> Outcome<Table> {
 
 fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<Table> {
     let chosen = match &options.columns {
-        Some(patterns) => Some(pattern::resolve(&table.columns, &patterns.0, false, &route.join("columns"))?),
+        Some(patterns) => Some(resolve(&table, patterns, &route.join("columns"))?),
         None => None,
     };
     let mut faults = Faults::default();
@@ -161,7 +170,7 @@ fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<T
             Some(cell) => cells.push((index, cell)),
             None if chosen.is_some() => faults.add(|| {
                 Fault::error(
-                    "preprocess::does_not_fit",
+                    "data::fill_type",
                     format!("the value does not fit column `{}`, which is {}", column.name, column.type_name()),
                 )
                 .help(format!("give {}", crate::cell::expected(column.dtype)))
@@ -172,7 +181,7 @@ fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<T
     }
     if faults.is_empty() && cells.is_empty() {
         faults.add(|| {
-            Fault::error("preprocess::does_not_fit", "there is no column that the value fits")
+            Fault::error("data::fill_type", "there is no column that the value fits")
                 .help("text fills text columns and dates, numbers fill numeric columns")
                 .at(route.join("with"))
         });
@@ -191,10 +200,10 @@ fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<T
     Ok(Table { columns: table.columns, batches })
 }
 
-fn rename(mut table: Table, names: &std::collections::BTreeMap<String, String>, route: &Route) -> Outcome<Table> {
+fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, String>, route: &Route) -> Outcome<Table> {
     let mut faults = Faults::default();
     let mut renamed = table.columns.clone();
-    for (old, new) in names {
+    for (old, new) in new_names {
         let route = route.join(old.as_str());
         match table.columns.iter().position(|column| column.name == *old) {
             Some(_) if new.trim().is_empty() => {
@@ -204,9 +213,7 @@ fn rename(mut table: Table, names: &std::collections::BTreeMap<String, String>, 
             }
             Some(index) => renamed[index].name.clone_from(new),
             None => {
-                let mut fault = pattern::unknown(&table.columns, old, &route);
-                fault.aspect = engine::error::Aspect::Key;
-                faults.add(|| fault);
+                faults.add(|| unknown(old, &names(&table)).at_key(route));
             }
         }
     }
@@ -237,24 +244,21 @@ fn cast(table: Table, types: &std::collections::BTreeMap<String, DType>, route: 
     let mut faults = Faults::default();
     let mut columns = table.columns.clone();
     let mut wanted: Vec<(usize, DType, Route)> = Vec::new();
-    for (pattern, dtype) in types {
-        let route = route.join(pattern.as_str());
-        match pattern::resolve(&table.columns, std::slice::from_ref(pattern), false, &route) {
-            Ok(found) => {
-                for index in found {
-                    // An exact name beats a pattern, whatever their order.
-                    if columns[index].name == *pattern {
-                        wanted.retain(|(other, ..)| *other != index);
-                    } else if wanted.iter().any(|(other, ..)| *other == index) {
-                        continue;
-                    }
-                    wanted.push((index, *dtype, route.clone()));
-                }
+    // Patterns first, so that a name goes before a pattern.
+    let known = names(&table);
+    let found: Vec<_> = types.iter().map(|(entry, dtype)| (entry, *dtype, find(entry, &known))).collect();
+    for (entry, dtype, matched) in found.iter().filter(|(_, _, matched)| !matches!(matched, Some(Matched::Name(_)))) {
+        match matched {
+            Some(matched) => {
+                wanted.extend(matched.positions().iter().map(|index| (*index, *dtype, route.join(entry.as_str()))))
             }
-            Err(more) => more.into_iter().for_each(|mut fault| {
-                fault.aspect = engine::error::Aspect::Key;
-                faults.add(|| fault);
-            }),
+            None => faults.add(|| unknown(entry, &known).at_key(route.join(entry.as_str()))),
+        }
+    }
+    for (entry, dtype, matched) in &found {
+        if let Some(Matched::Name(index)) = matched {
+            wanted.retain(|(other, ..)| other != index);
+            wanted.push((*index, *dtype, route.join(entry.as_str())));
         }
     }
     for (index, dtype, _) in &wanted {
@@ -295,15 +299,4 @@ fn cast(table: Table, types: &std::collections::BTreeMap<String, DType>, route: 
 /// As the step `filter`.
 pub fn condition(text: &str, columns: &[Column]) -> Result<DType, Fault> {
     Condition::new(text, columns).map(|_| DType::Bool)
-}
-
-/// The columns that are left after the steps, as far as that does not depend on rows.
-///
-/// # Errors
-/// Steps that do not fit the columns.
-pub fn columns_after(params: &Preprocess, mut table: Table) -> Outcome<Vec<Column>> {
-    for (index, step) in params.steps.iter().enumerate() {
-        table = apply(step, table, &route!["steps", index, name(step)])?;
-    }
-    Ok(table.columns)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use catalog::params::collect::Collect;
-use catalog::params::preprocess::{Preprocess, Step};
+use catalog::params::preprocess::Preprocess;
 use catalog::params::split::Split;
+use catalog::question::{Expression, ExpressionType};
 use engine::artifact::{ArtifactType, Column, DatasetType, Part};
 use engine::error::Fault;
 use engine::kind::Question;
@@ -41,6 +42,7 @@ impl Program for Data {
     }
 
     fn run(&mut self, request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
+        same_version(request)?;
         let limits = Limits { threads: request.threads.max(1), ..Limits::default() };
         match request.kind.as_str() {
             "collect" => {
@@ -83,12 +85,9 @@ impl Program for Data {
                 answer(&infer(&params, files, &limits)?)
             }
             "preprocess" => {
-                let columns = columns(question);
-                if let Some(text) = question.params.get("filter").and_then(Value::as_str) {
-                    let dtype = condition(text, &columns).map_err(|fault| vec![fault])?;
-                    return Ok(json!({ "dtype": dtype }));
-                }
-                steps(&typed(&question.params)?, &columns)
+                let expression: Expression = typed(&question.params)?;
+                let dtype = condition(&expression.filter, &columns(question)).map_err(|fault| vec![fault])?;
+                answer(&ExpressionType { dtype, nullable: false })
             }
             "show" => show(&typed::<Show>(&question.params)?),
             other => Err(vec![stranger(other)]),
@@ -96,28 +95,28 @@ impl Program for Data {
     }
 }
 
-/// What the steps make of the columns, as far as no rows are needed to know.
-fn steps(params: &Preprocess, columns: &[Column]) -> Outcome<Value> {
-    let batches = Vec::new();
-    let table = Table { columns: columns.to_vec(), batches };
-    let mut checked = Preprocess { steps: Vec::new() };
-    let mut dtype = Value::Null;
-    for (index, step) in params.steps.iter().enumerate() {
-        if let Step::Filter(text) = step {
-            let now = crate::preprocess::columns_after(&checked, table.clone())?;
-            let found =
-                condition(text, &now).map_err(|fault| vec![fault.at(engine::route!["steps", index, "filter"])])?;
-            dtype = json!(found);
-        }
-        checked.steps.push(step.clone());
-    }
-    let columns = crate::preprocess::columns_after(&checked, table)?;
-    Ok(json!({ "dtype": dtype, "columns": columns }))
-}
-
 fn columns(question: &Question) -> Vec<Column> {
     let dataset = question.inputs.values().find_map(ArtifactType::dataset);
     dataset.and_then(|dataset| dataset.columns.clone()).unwrap_or_default()
+}
+
+/// A kind of another version would give other bytes under the same key.
+fn same_version(request: &RunRequest) -> Outcome<()> {
+    let registry = catalog::registry();
+    let Some(kind) = registry.get(&request.kind) else { return Err(vec![stranger(&request.kind)]) };
+    if kind.version() == request.version {
+        return Ok(());
+    }
+    let text = format!(
+        "`{}` is version {} here, the engine expects version {}",
+        request.kind,
+        kind.version(),
+        request.version
+    );
+    Err(vec![
+        Fault::error("worker::version", text)
+            .help("install `pipeline` and `pipeline-data` together: `cargo xtask install`"),
+    ])
 }
 
 /// Writes the outputs and says what they are.

@@ -49,7 +49,8 @@ struct Described {
     mean: Option<f64>,
 }
 
-/// `{"rows": n, "columns": [{"name", "type", "role", "missing", "distinct", "min", "max", "mean"}], "head": [["…"]]}`; in
+/// `{"rows": n, "columns": [{…, "type", "missing", "distinct", "min", "max", "mean"}], "head": [["…"]]}`: columns are
+/// [`Column`]s with more entries; in
 /// `head` a missing cell is null and everything else is text; tensors are shortened.
 ///
 /// # Errors
@@ -61,7 +62,8 @@ pub fn show(ask: &Show) -> Outcome<Value> {
     }
     let columns: Vec<Value> = threads::map(table.columns.len(), if ask.describe { 4 } else { 1 }, |index| {
         let column = &table.columns[index];
-        let mut value = json!({ "name": column.name, "type": column.type_name(), "role": column.role });
+        let mut value = json!(column);
+        value["type"] = json!(column.type_name());
         if ask.describe
             && let Ok(Value::Object(described)) = serde_json::to_value(describe(column, &table.pieces(index)))
             && let Value::Object(map) = &mut value

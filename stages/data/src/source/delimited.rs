@@ -230,6 +230,7 @@ impl Job<'_> {
         let header_lines = memchr_iter(b'\n', &head[..header.end]).count() as u64;
         let shown = file.shown.as_str();
         let mut complete = true;
+        let mut overlong = false;
         let parsed: Mutex<BTreeMap<usize, Piece>> = Mutex::default();
         let threads = self.limits.threads.max(1);
         let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>, usize)>(threads);
@@ -259,19 +260,16 @@ impl Job<'_> {
                     text.truncate(end.max(start));
                 }
                 let end = if all { text.len() } else { start + whole_records(&text[start..], self.dialect.quote) };
-                if end == start && !all {
-                    // Not one whole record: read on, twice as much each time.
-                    if text.len() > RECORD {
-                        let line = header_lines + 1;
-                        return Err(vec![
-                            Fault::error("data::malformed_row", format!("`{shown}` has a record of more than 256 MiB"))
-                                .help("look for a quote that is never closed")
-                                .place(place(shown, Some(line), None)),
-                        ]);
-                    }
-                }
-                let rest = text[end..].to_vec();
-                let mut next = rest;
+                // Not one whole record: read on, twice as much each time, but not for ever. Parsing what is there will most
+                // likely find the quote that is never closed.
+                let end = if end == start && text.len() > RECORD {
+                    overlong = true;
+                    all = true;
+                    text.len()
+                } else {
+                    end
+                };
+                let mut next = text[end..].to_vec();
                 if end > start {
                     text.truncate(end);
                     if sender.send((index, text, start)).is_err() {
@@ -314,6 +312,13 @@ impl Job<'_> {
             }
             pieces.push(piece);
             line += lines;
+        }
+        if overlong {
+            faults.add(|| {
+                Fault::error("data::malformed_row", format!("`{shown}` has a record of more than 256 MiB"))
+                    .help("look for a quote that is never closed")
+                    .place(place(shown, Some(line), None))
+            });
         }
         faults.or((pieces, complete))
     }

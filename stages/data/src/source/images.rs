@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{ArrayRef, FixedSizeListArray, StringArray, UInt8Array};
 use arrow::datatypes::DataType;
 use catalog::params::collect::{ColorMode, Images};
+use catalog::pattern::natural;
 use engine::artifact::{Classes, Column, DType, Role};
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
@@ -18,7 +19,7 @@ use image::{DynamicImage, ImageReader};
 use super::bytes::Limits;
 use crate::dataset::{Table, batch, item};
 use crate::fault::{Faults, Outcome, empty, place, unreadable};
-use crate::{natural, threads};
+use crate::threads;
 
 /// No side of an image may be longer.
 const SIDE: u32 = 16_384;
@@ -183,7 +184,7 @@ fn children(folder: &Path, shown: &str) -> Outcome<Vec<(PathBuf, String, bool)>>
             children.push((entry.path(), name, is_folder));
         }
     }
-    children.sort_by(|a, b| natural::compare(&a.1, &b.1));
+    children.sort_by(|a, b| natural(&a.1, &b.1));
     Ok(children)
 }
 

@@ -1,6 +1,7 @@
 //! Apache Parquet.
 
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
@@ -56,15 +57,15 @@ pub fn read(file: &InputFile, limits: &Limits, channel: &Channel) -> Outcome<(Ta
 
 fn damaged(file: &InputFile, error: &str) -> Fault {
     let shown = file.shown.as_str();
-    let head = std::fs::read(&file.path).unwrap_or_default();
+    let (head, tail) = ends(file).unwrap_or_default();
     let (why, help) = if head.is_empty() {
         ("it is empty".to_owned(), "copy or download it again")
-    } else if !head.starts_with(b"PAR1") {
+    } else if head != b"PAR1" {
         (
             "it does not start as Parquet files do".to_owned(),
             "is it another format? `csv`, `jsonl` and `arrow` are read, too",
         )
-    } else if !head.ends_with(b"PAR1") {
+    } else if tail != b"PAR1" {
         ("its end is missing".to_owned(), "the file was cut off: copy or download it again")
     } else {
         let line = error.lines().next().unwrap_or_default().to_owned();
@@ -73,4 +74,15 @@ fn damaged(file: &InputFile, error: &str) -> Fault {
     Fault::error("data::damaged_parquet", format!("`{shown}` cannot be read as Parquet: {why}"))
         .help(help)
         .place(place(shown, None, None))
+}
+
+/// The first and the last four bytes.
+fn ends(file: &InputFile) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut handle = File::open(&file.path)?;
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    handle.by_ref().take(4).read_to_end(&mut head)?;
+    let start = handle.metadata()?.len().saturating_sub(4);
+    handle.seek(SeekFrom::Start(start))?;
+    handle.read_to_end(&mut tail)?;
+    Ok((head, tail))
 }

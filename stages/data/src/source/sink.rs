@@ -180,6 +180,18 @@ impl Sink {
                     return Ok(());
                 }
             }
+            (Values::Text { bytes, ends }, Target::Guess(Form::Text, true) | Target::Stated(DType::String)) => {
+                // Most texts are neither blank nor anywhere near a spelling of missing.
+                if let Some(first) = text.first()
+                    && *first > b' '
+                    && !missing.first[usize::from(*first)]
+                {
+                    bytes.extend_from_slice(text);
+                    ends.push(bytes.len() as i32);
+                    self.validity.present();
+                    return Ok(());
+                }
+            }
             (_, Target::Skip) => return Ok(()),
             _ => {}
         }

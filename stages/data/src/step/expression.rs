@@ -41,7 +41,7 @@ impl Condition {
             DataType::Boolean | DataType::Null => Ok(Self(physical)),
             other => {
                 let name = scalar(&other).map_or_else(|| other.to_string(), |dtype| dtype.name().to_owned());
-                Err(Fault::error("preprocess::not_a_condition", format!("`{text}` is {name}, not true or false"))
+                Err(Fault::error("data::filter_type", format!("`{text}` is {name}, not true or false"))
                     .help("compare it with something: `body_mass_g > 3000`, `sex = 'male'`, `x IS NOT NULL`"))
             }
         }
@@ -88,7 +88,7 @@ fn check(text: &str, expr: &Expr) -> Result<(), Fault> {
     let Some((why, what)) = found else { return Ok(()) };
     let at =
         find(&text.to_lowercase(), &what.to_lowercase()).map_or_else(String::new, |at| format!(" (character {at})"));
-    Err(Fault::error("preprocess::not_row_wise", format!("`{what}`{at} {why}"))
+    Err(Fault::error("data::not_row_wise", format!("`{what}`{at} {why}"))
         .help("an expression may use the columns of one row, constants, and functions of them"))
 }
 
@@ -121,7 +121,7 @@ fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
                 Some(format!(" at character {}", before + digits.parse::<usize>().ok()?))
             });
             let at = at.unwrap_or_default();
-            Fault::error("preprocess::bad_expression", format!("the expression cannot be read{at}: {}", lower_first(what)))
+            Fault::error("data::expression", format!("the expression cannot be read{at}: {}", lower_first(what)))
                 .help("write an SQL condition: `body_mass_g > 3000 AND sex IS NOT NULL`; names with spaces or dots go in double quotes")
         }
         other => misfit(text, &other.to_string()),
@@ -147,7 +147,7 @@ fn misfit(text: &str, message: &str) -> Fault {
     let line = ["Error during planning: ", "This feature is not implemented: ", "Schema error: "]
         .iter()
         .fold(line, |line, prefix| line.trim_start_matches(prefix));
-    Fault::error("preprocess::bad_expression", format!("`{text}` does not fit the columns: {}", lower_first(line)))
+    Fault::error("data::expression", format!("`{text}` does not fit the columns: {}", lower_first(line)))
         .help("compare numbers with numbers and text with text in single quotes; `CAST(x AS DOUBLE)` converts")
 }
 
@@ -232,12 +232,12 @@ mod tests {
             Some("text goes in single quotes: `'male'`; double quotes are for column names")
         );
         let syntax = fault("Body_Mass > > 3");
-        assert_eq!(syntax.code, "preprocess::bad_expression");
+        assert_eq!(syntax.code, "data::expression");
         assert!(syntax.message.contains("at character 13"), "{}", syntax.message);
         for text in ["", "sex =", "Body_Mass > 3)", "sex = 'm", "SELECT 1", "sex = 'm'; DROP TABLE x"] {
-            assert_eq!(fault(text).code, "preprocess::bad_expression", "{text}");
+            assert_eq!(fault(text).code, "data::expression", "{text}");
         }
-        assert_eq!(fault("Body_Mass + 1").code, "preprocess::not_a_condition");
+        assert_eq!(fault("Body_Mass + 1").code, "data::filter_type");
         for text in [
             "Body_Mass > (SELECT 1)",
             "sum(Body_Mass) > 1",
@@ -246,10 +246,7 @@ mod tests {
             "EXISTS (SELECT 1)",
         ] {
             let fault = fault(text);
-            assert!(
-                ["preprocess::not_row_wise", "preprocess::bad_expression"].contains(&fault.code.as_str()),
-                "{text}: {fault:?}"
-            );
+            assert!(["data::not_row_wise", "data::expression"].contains(&fault.code.as_str()), "{text}: {fault:?}");
             assert!(fault.help.is_some(), "{text}");
         }
     }

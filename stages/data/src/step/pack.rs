@@ -6,13 +6,13 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::params::preprocess::Pack;
+use catalog::pattern::select_sorted;
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 
 use super::fill::missing;
 use crate::dataset::{Table, batch, item};
 use crate::fault::{Faults, Outcome, kernel};
-use crate::pattern;
 
 /// Replaces the columns by one of 32-bit floats, where the first of them stood. Tensor columns may be among them (all their
 /// elements are taken). Without `shape` there is one dimension, or the tensor's own shape when it is the only column.
@@ -20,7 +20,8 @@ use crate::pattern;
 /// # Errors
 /// Columns that are no numbers, cells that are missing (row and column), a shape of another size, a name that is taken.
 pub fn pack(table: &Table, options: &Pack, route: &Route) -> Outcome<Table> {
-    let taken = pattern::resolve(&table.columns, &options.columns.0, true, &route.join("columns"))?;
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let taken = select_sorted(&options.columns, &names, &route.join("columns"))?;
     let size: u64 = taken.iter().map(|index| elements(&table.columns[*index])).sum();
     let shape: Vec<u64> = match (&options.shape, taken.as_slice()) {
         (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
@@ -45,7 +46,7 @@ pub fn pack(table: &Table, options: &Pack, route: &Route) -> Outcome<Table> {
             for row in gone.set_indices() {
                 let (row, name) = (before + row + 1, &table.columns[*index].name);
                 faults.add(|| {
-                    Fault::error("preprocess::missing_cell", format!("row {row} of column `{name}` is missing"))
+                    Fault::error("data::pack_missing", format!("row {row} of column `{name}` is missing"))
                         .help("`drop_missing` or `fill_missing` before packing: a tensor has no missing elements")
                         .at(route.join("columns"))
                 });
@@ -77,7 +78,7 @@ fn check(table: &Table, options: &Pack, taken: &[usize], size: u64, shape: &[u64
         if !column.dtype.is_numeric() && column.dtype != DType::Bool {
             let text = format!("column `{}` is {}, not a number", column.name, column.type_name());
             faults.add(|| {
-                Fault::error("preprocess::not_numeric", text)
+                Fault::error("data::pack_type", text)
                     .help("leave it out of the pattern, or `cast` it before")
                     .at(route.join("columns"))
             });
@@ -88,7 +89,7 @@ fn check(table: &Table, options: &Pack, taken: &[usize], size: u64, shape: &[u64
         let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
         let text = format!("{size} values do not fill the shape [{}], which holds {holds}", sides.join(", "));
         faults.add(|| {
-            Fault::error("preprocess::shape", text)
+            Fault::error("data::pack_shape", text)
                 .help("the product of the shape is the number of packed columns; check the pattern")
                 .at(route.join("shape"))
         });

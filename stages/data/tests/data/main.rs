@@ -1,0 +1,7 @@
+//! The data kinds from the outside.
+
+mod agreement;
+mod formats;
+mod gallery;
+mod program;
+mod steps;
