@@ -263,6 +263,8 @@ pub fn refused(
     shown: Option<&str>,
 ) {
     match refusal {
+        // It is the same for every batch: said with the first.
+        Refusal::Types if before > 0 => {}
         Refusal::Types => {
             let text =
                 format!("column `{}` is {}, which cannot become {}", column.name, column.type_name(), dtype.name());

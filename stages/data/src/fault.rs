@@ -99,9 +99,15 @@ impl Faults {
 
     /// The list, with a last entry that counts what was left out.
     pub fn into_vec(mut self) -> Vec<Fault> {
-        if self.more > 0 {
-            let code = self.kept.last().map(|fault| fault.code.clone()).unwrap_or_default();
-            self.kept.push(Fault::error(code, format!("and {} more like these", self.more)));
+        if self.more > 0
+            && let Some(last) = self.kept.last()
+        {
+            let mut rest = last.clone();
+            rest.message = format!("and {} more like these", self.more);
+            if let Some(place) = &mut rest.place {
+                (place.line, place.column) = (None, None);
+            }
+            self.kept.push(rest);
         }
         self.kept
     }

@@ -288,14 +288,9 @@ impl Job<'_> {
                 all = count < room;
                 text = next;
                 start = 0;
-                self.channel.progress(Progress {
-                    done: stream.position(),
-                    total: Some(stream.size),
-                    unit: "byte".into(),
-                    message: shown.to_owned(),
-                    rate: None,
-                });
+                self.tell(&stream);
             }
+            self.tell(&stream);
             Ok(())
         })?;
         let mut faults = Faults::default();
@@ -321,6 +316,16 @@ impl Job<'_> {
             });
         }
         faults.or((pieces, complete))
+    }
+
+    fn tell(&self, stream: &Stream) {
+        self.channel.progress(Progress {
+            done: stream.position(),
+            total: Some(stream.size),
+            unit: "byte".into(),
+            message: stream.shown.clone(),
+            rate: None,
+        });
     }
 
     /// Parses whole records. `fields[i]` is the column that the record's field `i` belongs to.

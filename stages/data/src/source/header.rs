@@ -25,6 +25,13 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
         return Err(vec![encoding_fault(shown, "it is UTF-16", 1, None)]);
     }
+    for (magic, format) in [(b"PAR1".as_slice(), "parquet"), (b"ARROW1", "arrow")] {
+        if head.starts_with(magic) {
+            let text = format!("`{shown}` is not text, it is {format}");
+            let help = format!("read it as such: `from: {{ {format}: {shown} }}`");
+            return Err(vec![Fault::error("data::wrong_format", text).help(help).place(place(shown, None, None))]);
+        }
+    }
     let text = &head[start..];
     let mut scanner = Scanner::new(text, dialect);
     while scanner.skip_blank() {}

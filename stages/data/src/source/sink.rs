@@ -74,7 +74,7 @@ impl Validity {
     #[inline]
     fn present(&mut self) {
         if let Some(bits) = &mut self.bits {
-            if self.len % 8 == 0 {
+            if self.len.is_multiple_of(8) {
                 bits.push(0);
             }
             bits[self.len / 8] |= 1 << (self.len % 8);
@@ -91,7 +91,7 @@ impl Validity {
             }
             bits
         });
-        if len % 8 == 0 {
+        if len.is_multiple_of(8) {
             bits.push(0);
         }
         self.len += 1;

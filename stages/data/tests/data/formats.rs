@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date64Array, Decimal128Array, DictionaryArray, DurationSecondArray,
+    ArrayRef, AsArray, BooleanArray, Date64Array, Decimal128Array, DictionaryArray, DurationSecondArray,
     FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, LargeStringArray, RecordBatch,
     StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
 };

@@ -142,22 +142,11 @@ fn filters_keep_rows_that_are_certain() {
     assert_eq!(cells(&done(json!([{ "filter": "mass >= 3750 AND p10 < 2" }])), "p10"), ["1", "1"]);
     assert_eq!(cells(&done(json!([{ "filter": "sex IS NULL OR sex = ''" }])), "p10"), ["2", "4"]);
     assert_eq!(
-        faults(json!(["drop_duplicates", { "filter": "mas > 1" }].map_steps())),
+        faults(json!([{ "drop_duplicates": {} }, { "filter": "mas > 1" }])),
         ["steps[1].filter: data::unknown_column: there is no column `mas`, at character 1"]
     );
     let found = faults(json!([{ "filter": "1 / (p10 - 2) > 0" }]));
     assert!(found[0].starts_with("steps[0].filter: data::expression_value: "), "{found:?}");
-}
-
-/// Bare names as the front end writes them.
-trait Steps {
-    fn map_steps(self) -> Value;
-}
-
-impl<const N: usize> Steps for [Value; N] {
-    fn map_steps(self) -> Value {
-        self.into_iter().map(|step| step.as_str().map_or(step.clone(), |name| json!({ name: {} }))).collect()
-    }
 }
 
 #[test]
@@ -195,7 +184,7 @@ fn packing_is_row_after_row_in_natural_order() {
 #[test]
 fn a_step_that_leaves_no_row_is_named() {
     assert_eq!(
-        faults(json!(["drop_duplicates", { "filter": "p10 > 100" }, "drop_missing"].map_steps())),
+        faults(json!([{ "drop_duplicates": {} }, { "filter": "p10 > 100" }, { "drop_missing": {} }])),
         ["steps[1].filter: data::empty: no row is left after step 2 (`filter`), 3 came in"]
     );
 }
