@@ -18,6 +18,9 @@ use crate::protocol::{Hello, PROTOCOL};
 /// so that keys made under another one will differ.
 pub const DETERMINISM: &str = "strict";
 
+/// The libtorch this release is made for.
+pub const LIBTORCH: &str = "2.13.0";
+
 /// What of this machine enters the keys of stages that compute on libtorch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -186,12 +189,26 @@ pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>)
             },
         };
         if executor == Executor::Torch {
+            faults.extend(other_libtorch(&hello));
             environment.libtorch = hello.toolchain.get("libtorch").cloned().unwrap_or_default();
             environment.cuda_devices = hello.cuda_devices;
         }
         environment.toolchain.extend(hello.toolchain);
     }
     (environment, faults)
+}
+
+/// The fault of a libtorch that is not the one this release was made for: operators and files would differ.
+fn other_libtorch(hello: &Hello) -> Option<Fault> {
+    let found = hello.toolchain.get("libtorch")?;
+    let same = found.strip_prefix(LIBTORCH).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    (!same).then(|| {
+        Fault::error(
+            "worker::wrong_libtorch",
+            format!("`pipeline-torch` runs on libtorch {found}, this release is made for {LIBTORCH}"),
+        )
+        .help("is there another libtorch in LD_LIBRARY_PATH? `cargo xtask setup` installs the right one")
+    })
 }
 
 /// The warning of a worker that is not installed.

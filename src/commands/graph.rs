@@ -35,7 +35,8 @@ fn edges(plan: &Plan, stage: &PlannedStage) -> Vec<(usize, String)> {
         .iter()
         .map(|input| {
             let from = &plan.stages[input.from.0 as usize];
-            let label = if input.output == 0 { String::new() } else { from.outputs[input.output].name.clone() };
+            // With one output there is nothing to tell apart; of several the main one has a name, too.
+            let label = if from.outputs.len() == 1 { String::new() } else { from.outputs[input.output].name.clone() };
             (input.from.0 as usize, label)
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, ModelType};
+use engine::artifact::{ArtifactKind, ArtifactType, ModelType};
 use engine::driver::Detail;
 use engine::error::Fault;
 use engine::kind::{Executor, Oracle, Question};
@@ -209,16 +209,11 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     let rows = answer.get("rows").and_then(Value::as_u64);
     let shape = rows.map_or_else(String::new, |rows| format!("{} rows × ", count(rows)));
     let mut text = format!("{shape}{} columns, {size}\n\n", count(columns.len() as u64));
-    let column = |value: &Value| -> Option<Column> { serde_json::from_value(value.clone()).ok() };
+    let field = |value: &Value, name: &str| value.get(name).map(text_of).unwrap_or_default();
     if describe {
         let fields = ["missing", "distinct", "min", "mean", "max"];
         let lines = columns.iter().map(|value| {
-            let known = column(value);
-            let mut row = vec![
-                value.get("name").map(text_of).unwrap_or_default(),
-                known.as_ref().map(Column::type_name).unwrap_or_default(),
-                known.map(|column| format!("{:?}", column.role).to_lowercase()).unwrap_or_default(),
-            ];
+            let mut row = vec![field(value, "name"), field(value, "type"), field(value, "role")];
             row.extend(fields.iter().map(|field| value.get(*field).map_or_else(|| "-".into(), text_of)));
             row
         });
@@ -237,14 +232,8 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
         .flatten()
         .map(|row| row.as_array().into_iter().flatten().map(text_of).collect())
         .collect();
-    let names: Vec<String> = columns
-        .iter()
-        .map(|value| {
-            let name = value.get("name").map(text_of).unwrap_or_default();
-            let kind = column(value).map(|column| column.type_name()).unwrap_or_default();
-            format!("{name}\n{kind}")
-        })
-        .collect();
+    let names: Vec<String> =
+        columns.iter().map(|value| format!("{}\n{}", field(value, "name"), field(value, "type"))).collect();
     let room = terminal::width();
     let mut used = 0;
     let mut shown = 0;

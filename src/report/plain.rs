@@ -174,7 +174,8 @@ pub fn headline(summary: &BTreeMap<String, f64>) -> String {
 }
 
 fn rank(name: &str) -> usize {
-    const ORDER: [&str; 8] = ["accuracy", "r2", "rmse", "f1.macro", "auroc", "rows", "bytes", "validation.accuracy"];
+    const ORDER: [&str; 9] =
+        ["accuracy", "r2", "rmse", "f1.macro", "auroc", "log_loss", "rows", "bytes", "validation.accuracy"];
     ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len())
 }
 

@@ -1,1 +1,175 @@
+//! Every verb, as a person meets it.
 
+use crate::house::House;
+
+const TWO: &str = "
+pipeline: two
+stages:
+  first: { kind: command, run: echo 1 > first.txt, outs: [first.txt] }
+  second: { kind: command, run: \"echo '{\\\"score\\\": 0.5}' > second.json\", deps: [first.txt], outs: [{ path: second.json, kind: metrics }] }
+";
+
+#[test]
+fn check_shows_every_fault_at_its_place() {
+    let house = House::of("pipeline: bad\nstages:\n  a: { kind: colect }\n  b: { kind: command, run: x, dep: [y] }\n");
+    let said = house.say(&["check"]);
+    assert_eq!(said.code, 2);
+    for part in ["pipeline.yaml:3:14", "did you mean `collect`?", "pipeline.yaml:4:31", "`deps`", "2 errors"] {
+        assert!(said.err.contains(part), "{part} is not in\n{}", said.err);
+    }
+    let short = house.say(&["check", "--short"]);
+    assert_eq!(short.out.lines().count(), 2, "{}", short.out);
+    let json: serde_json::Value = serde_json::from_str(&house.say(&["check", "--json"]).out).expect("JSON");
+    assert_eq!(json["valid"], false);
+    assert_eq!(json["faults"][0]["line"], 3);
+}
+
+#[test]
+fn plan_and_status_predict_what_run_does() {
+    let house = House::of(TWO);
+    let states = |house: &House| -> Vec<String> {
+        let json: serde_json::Value = serde_json::from_str(&house.say(&["plan", "--json"]).out).expect("JSON");
+        json["stages"]
+            .as_array()
+            .expect("stages")
+            .iter()
+            .map(|stage| stage["state"].as_str().unwrap_or("").to_owned())
+            .collect()
+    };
+    assert_eq!(states(&house), ["run", "maybe run"]);
+    house.run();
+    assert_eq!(states(&house), ["reuse", "reuse"]);
+    house.edit("pipeline.yaml", "0.5", "0.6");
+    assert_eq!(states(&house), ["reuse", "run"]);
+    assert!(house.say(&["status"]).out.contains("up to date"));
+}
+
+#[test]
+fn why_goes_to_the_root_cause() {
+    let house = House::of(TWO);
+    house.run();
+    house.edit("pipeline.yaml", "echo 1", "echo 2");
+    let why = house.say(&["why", "second"]).out;
+    assert!(why.contains("first") && why.contains("echo 1") && why.contains("echo 2"), "{why}");
+    let unknown = house.say(&["why", "secnd"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("did you mean `second`?"), "{}", unknown.err);
+}
+
+#[test]
+fn graph_draws_in_three_ways() {
+    let house = House::of(TWO);
+    assert!(house.say(&["graph"]).out.contains("← first"));
+    assert!(house.say(&["graph", "--format", "mermaid"]).out.starts_with("flowchart LR"));
+    let dot = house.say(&["graph", "--format", "dot"]).out;
+    assert!(dot.starts_with("digraph") && dot.contains("s0 -> s1"), "{dot}");
+}
+
+#[test]
+fn show_and_get_hand_results_out() {
+    let house = House::of(TWO);
+    let early = house.say(&["show", "second"]);
+    assert_eq!(early.code, 2);
+    assert!(early.err.contains("cli::never_ran"), "{}", early.err);
+    house.run();
+    assert!(house.say(&["show", "second"]).out.contains("score"));
+    assert_eq!(house.say(&["get", "second", "-o", "copy.json"]).code, 0);
+    assert_eq!(house.read("copy.json").trim(), "{\"score\": 0.5}");
+    assert_eq!(house.say(&["get", "first", "-o", "-"]).out, "1\n");
+}
+
+#[test]
+fn a_data_set_is_shown_and_becomes_csv() {
+    let house = House::example("penguins");
+    house.run_with(&["clean"]);
+    let shown = house.say(&["show", "clean", "--head", "2"]).out;
+    assert!(shown.contains("344 rows") && shown.contains("Adelie") && shown.contains("species"), "{shown}");
+    let described = house.say(&["show", "clean", "--describe"]).out;
+    assert!(described.contains("bill_length_mm") && described.contains("float64"), "{described}");
+    assert_eq!(house.say(&["get", "clean", "-o", "clean.csv"]).code, 0);
+    assert_eq!(house.read("clean.csv").lines().count(), 345);
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let house =
+        House::of("pipeline: x\nstages:\n  a: { kind: command, run: exit 7 }\n  b: { kind: command, run: 'true' }\n");
+    let failed = house.run_with(&["--keep-going"]);
+    assert_eq!(failed.code, 1);
+    failed.ran(["b"]);
+    assert!(failed.codes().iter().any(|code| code.starts_with("command::")), "{:?}", failed.codes());
+    house.edit("pipeline.yaml", "exit 7", "'true'");
+    assert_eq!(house.say(&["run"]).code, 0);
+    assert_eq!(house.say(&["run", "--set", "stages.c.kind=command"]).code, 2);
+    assert_eq!(house.say(&["run", "c"]).code, 2);
+    assert_eq!(House::empty().say(&["run"]).code, 2);
+}
+
+#[test]
+fn a_gate_that_is_not_met_has_its_own_exit_code() {
+    let house = House::example("penguins");
+    house.edit("pipeline.yaml", "accuracy: \">= 0.95\"", "log_loss: \"< 0.000001\"");
+    let ran = house.run_with(&["--set", "stages.model.epochs=1"]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(ran.fault("gate::not_met")["code"], "gate::not_met");
+    // The verdict stands although the gate does not: nothing is computed again.
+    let again = house.run_with(&["--set", "stages.model.epochs=1"]);
+    assert_eq!(again.code, 3);
+    again.nothing_ran();
+}
+
+#[test]
+fn force_runs_again_what_is_named() {
+    let house = House::of(TWO);
+    house.run();
+    let ran = house.run_with(&["--force=first"]);
+    ran.ran(["first"]).hit(["second"]);
+    house.run_with(&["--force"]).ran(["first", "second"]);
+}
+
+#[test]
+fn overrides_are_checked_like_the_file() {
+    let house = House::example("penguins");
+    let said = house.say(&["check", "--set", "stages.model.epochs=many"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("--set") && said.err.contains("many"), "{}", said.err);
+}
+
+#[test]
+fn the_installation_is_sound() {
+    let house = House::of(TWO);
+    let said = house.say(&["doctor"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(said.out.contains("libtorch") && said.out.contains("2.13.0"), "{}", said.out);
+    let mut alone = house.command(&["doctor"]);
+    alone.env("PIPELINE_WORKERS", house.path());
+    let alone = crate::house::said(alone);
+    assert_eq!(alone.code, 4);
+    assert!(alone.out.contains("not found"), "{}", alone.out);
+}
+
+#[test]
+fn completions_and_schema_are_printed() {
+    let house = House::of(TWO);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(house.say(&["completions", shell]).out.contains("pipeline"));
+    }
+    assert_eq!(house.say(&["complete-names"]).out, "first\nsecond\n");
+    let schema: serde_json::Value = serde_json::from_str(&house.say(&["schema"]).out).expect("JSON");
+    assert!(schema.is_object());
+    assert_eq!(
+        house.say(&["schema"]).out.trim_end(),
+        std::fs::read_to_string(crate::house::repository().join("schemas/pipeline.schema.json"))
+            .expect("the schema")
+            .trim_end()
+    );
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_asked() {
+    let house = House::of(TWO);
+    let said = house.say(&["run"]);
+    assert!(!said.err.contains('\u{1b}') && !said.out.contains('\u{1b}'), "{}", said.err);
+    let said = house.say(&["status", "--color", "always"]);
+    assert!(said.out.contains('\u{1b}'));
+}

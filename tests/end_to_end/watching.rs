@@ -107,6 +107,8 @@ stages:
     house.write("in.txt", "1000");
     let watching = Watching::start(&house);
     watching.until(|event| event["event"] == "stage_started");
+    // Long enough for the shell to have read the file; the stage itself would take 1,000 s.
+    std::thread::sleep(Duration::from_millis(500));
     house.write("in.txt", "0");
     let cancelled = watching.until(|event| event["event"] == "run_finished");
     assert_eq!(cancelled.last().expect("events")["outcome"], "cancelled");
