@@ -6,4 +6,5 @@ mod examples;
 mod house;
 mod interruption;
 mod reruns;
+mod tutorial;
 mod watching;

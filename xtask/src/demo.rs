@@ -26,7 +26,8 @@ pub fn demo() -> Done {
     };
     println!("\nin `{}`, from an empty store:", folder.display());
     let first = timed(&["run"])?;
-    timed(&["show"])?;
+    timed(&["show", "verdict"])?;
+    timed(&["show", "small.report"])?;
     println!("\nthe same again, from the store:");
     let again = timed(&["run"])?;
     println!(
