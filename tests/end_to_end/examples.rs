@@ -6,7 +6,7 @@ use crate::house::House;
 fn digits_reach_their_bars_in_full() {
     let house = House::example("digits");
     let ran = house.run();
-    assert!(ran.number("verdict", "accuracy") >= 0.97, "one seed; the mean over seeds is `cargo xtask bench digits`");
+    assert!(ran.number("verdict", "accuracy") >= 0.97, "one seed; the mean over seeds has a test of its own");
     let report: serde_json::Value =
         serde_json::from_str(&house.say(&["show", "small.report", "--json"]).out).expect("JSON");
     let bytes = |side: &str| report[side]["bytes"].as_f64().expect("bytes");
@@ -20,10 +20,31 @@ fn digits_reach_their_bars_in_full() {
 }
 
 #[test]
+fn digits_are_right_over_seeds_before_and_after_compression() {
+    let house = House::example("digits");
+    let (mut dense, mut small) = (0.0, 0.0);
+    for seed in 1..=5 {
+        let seed = format!("seed={seed}");
+        let ran = house.run_with(&["verdict", "small_verdict", "--set", &seed, "--set", "stages.small.control=false"]);
+        assert_eq!(ran.code, 0, "{seed}: {:?}\n{}", ran.codes(), ran.err);
+        dense += ran.number("verdict", "accuracy") / 5.0;
+        small += ran.number("small_verdict", "accuracy") / 5.0;
+    }
+    assert!(dense >= 0.985, "mean test accuracy {dense}");
+    assert!(dense - small <= 0.01, "compression costs {} on the test part", dense - small);
+}
+
+#[test]
 fn penguins_learn_their_species() {
     let house = House::example("penguins");
-    let ran = house.run();
-    assert!(ran.number("verdict", "accuracy") >= 0.95);
+    let mut mean = 0.0;
+    for seed in 1..=5 {
+        let ran = house.run_with(&["--set", &format!("seed={seed}")]);
+        assert_eq!(ran.code, 0, "{seed}: {:?}\n{}", ran.codes(), ran.err);
+        mean += ran.number("verdict", "accuracy") / 5.0;
+    }
+    assert!(mean >= 0.97, "mean test accuracy {mean}");
+    house.run();
     house.run().nothing_ran();
 }
 

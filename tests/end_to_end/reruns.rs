@@ -11,7 +11,7 @@ const ALL: [&str; 8] = ["raw", "clean", "parts", "model", "verdict", "small", "s
 fn digits() -> House {
     let house = House::example("digits");
     house.edit("pipeline.yaml", "epochs: 30", "epochs: 1");
-    house.edit("pipeline.yaml", "finetune: { epochs: 15 }", "finetune: { epochs: 1 }");
+    house.edit("pipeline.yaml", "finetune: { epochs: 40", "finetune: { epochs: 1");
     house.edit("pipeline.yaml", "budget: { accuracy_drop: 0.01 }", "control: false");
     let text = house.read("pipeline.yaml").replace("require: { accuracy: \">= 0.97\" }", "require: {}");
     house.write("pipeline.yaml", text);
