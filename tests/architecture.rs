@@ -51,8 +51,11 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Our packages: name, folder, and dependencies by name with whether only tests use them.
-fn packages() -> Vec<(String, PathBuf, Vec<(String, bool)>)> {
+/// A package: name, folder, and dependencies by name with whether only tests use them.
+type Package = (String, PathBuf, Vec<(String, bool)>);
+
+/// Our packages.
+fn packages() -> Vec<Package> {
     let metadata: Value =
         serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();

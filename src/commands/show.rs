@@ -145,7 +145,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
             format!("make it again with `pipeline run {}`", stage.name),
         )
     };
-    let blob = record.outputs.iter().find(|(name, _)| *name == port).map(|(_, blob)| blob.clone()).ok_or_else(gone)?;
+    let blob = record.outputs.iter().find(|(name, _)| *name == port).map(|(_, blob)| *blob).ok_or_else(gone)?;
     if !proved.store.check(&blob)? {
         return Err(gone());
     }

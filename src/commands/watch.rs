@@ -42,30 +42,37 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
         let files = watched(project, checked.proved.as_ref());
         folders.watch(&files)?;
         let mut known = digests(&store, &files);
-        let changed = match checked.proved {
-            Some(proved) => {
-                let cancel = CancelToken::new();
-                let mut reporter = reporter(&args.run, &proved);
-                let options = options(&args.run, &proved, names.to_vec())?;
-                let changed = {
-                    let run = drive(&proved, options, &mut *reporter, cancel.clone());
-                    let mut run = std::pin::pin!(run);
-                    tokio::select! {
-                        ended = &mut run => { ended?; None }
-                        () = stop.cancelled() => { cancel.cancel(); run.await?; return Ok(130) }
-                        changed = change(&mut hints, &store, &files, &mut known) => {
-                            cancel.cancel();
-                            run.await?;
-                            Some(changed)
-                        }
-                    }
-                };
-                changed
-            }
+        let ready = match checked.proved {
+            // A stage named on the command line may be gone after an edit.
+            Some(proved) => match options(&args.run, &proved, names.to_vec()) {
+                Ok(options) => Some((proved, options)),
+                Err(failure) => {
+                    terminal::err(&failure.text);
+                    None
+                }
+            },
             None => {
                 terminal::err(&crate::project::render_all(&checked.faults, &checked.sources));
                 None
             }
+        };
+        let changed = match ready {
+            Some((proved, options)) => {
+                let cancel = CancelToken::new();
+                let mut reporter = reporter(&args.run, &proved);
+                let run = drive(&proved, options, &mut *reporter, cancel.clone());
+                let mut run = std::pin::pin!(run);
+                tokio::select! {
+                    ended = &mut run => { ended?; None }
+                    () = stop.cancelled() => { cancel.cancel(); run.await?; return Ok(130) }
+                    changed = change(&mut hints, &store, &files, &mut known) => {
+                        cancel.cancel();
+                        run.await?;
+                        Some(changed)
+                    }
+                }
+            }
+            None => None,
         };
         let changed = match changed {
             Some(changed) => changed,

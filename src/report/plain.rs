@@ -78,15 +78,15 @@ impl Lines {
                     Styles::dim().apply_to(reasons.join("; "))
                 ));
             }
-            Event::StageLog { stage, level, text } => {
-                if self.volume == Volume::Verbose || (*level != Level::Info && self.volume > Volume::Quiet) {
-                    let mark = match level {
-                        Level::Info => Styles::dim().apply_to("│"),
-                        Level::Warn => Styles::warn().apply_to("!"),
-                        Level::Error => Styles::bad().apply_to("!"),
-                    };
-                    lines.push(format!("{mark} {} {text}", Styles::dim().apply_to(self.name(stage))));
-                }
+            Event::StageLog { stage, level, text }
+                if self.volume == Volume::Verbose || (*level != Level::Info && self.volume > Volume::Quiet) =>
+            {
+                let mark = match level {
+                    Level::Info => Styles::dim().apply_to("│"),
+                    Level::Warn => Styles::warn().apply_to("!"),
+                    Level::Error => Styles::bad().apply_to("!"),
+                };
+                lines.push(format!("{mark} {} {text}", Styles::dim().apply_to(self.name(stage))));
             }
             Event::StageDone { stage, took, summary, unmet, warnings, unchanged, .. } => {
                 if self.volume > Volume::Quiet {

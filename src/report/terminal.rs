@@ -1,5 +1,4 @@
 //! The one place that writes to stdout and stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the face: the only module that prints")]
 
 use std::io::{IsTerminal, Write};
 

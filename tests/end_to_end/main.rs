@@ -1,5 +1,7 @@
 //! The real programs, from the outside: what re-ran, what came out, what a person reads.
 
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+
 mod bad_input;
 mod commands;
 mod examples;
