@@ -389,16 +389,12 @@ pub enum Scale {
     },
 }
 
-/// Above this many distinct values a whole number is taken for a quantity.
-const MANY_CLASSES: usize = 100;
-
 impl Target {
-    /// Learns the target. The task follows from the column where it is not said: text, true/false and whole numbers
-    /// of at most 100 values are classes.
+    /// Learns the target from the training part: its classes, or its mean and deviation.
     ///
     /// # Errors
-    /// Unknown column, missing or infinite cells, `train::one_class`, a task that does not fit the column.
-    pub fn fit(name: &str, task: Option<Task>, data: &Dataset) -> Outcome<(Task, Self)> {
+    /// Unknown column, missing or infinite cells, `train::one_class`, a column that cannot be predicted.
+    pub fn fit(name: &str, task: Task, data: &Dataset) -> Outcome<Self> {
         if data.rows() == 0 {
             return Err(empty(data.name()));
         }
@@ -411,10 +407,6 @@ impl Target {
             .help("a target is one number, text or true/false a row")
             .at(route!["target"]));
         }
-        let task = match task {
-            Some(task) => task,
-            None => guess(&column, data)?,
-        };
         let scale = match task {
             Task::Classification => Scale::Classes(classes(&column, data)?),
             Task::Regression => {
@@ -430,7 +422,7 @@ impl Target {
             }),
             Scale::Number { .. } => None,
         };
-        Ok((task, Self { column: Column { classes: known, ..column }, scale }))
+        Ok(Self { column: Column { classes: known, ..column }, scale })
     }
 
     /// Number of outputs a model of it has.
@@ -517,20 +509,6 @@ impl Target {
     pub fn numbers(&self, data: &Dataset) -> Outcome<Vec<f64>> {
         whole(&self.column.name, data)
     }
-}
-
-fn guess(column: &Column, data: &Dataset) -> Outcome<Task> {
-    Ok(match column.dtype {
-        DType::String | DType::Bool => Task::Classification,
-        dtype if dtype.is_integer() => {
-            let few = match &column.classes {
-                Some(classes) => classes.count <= MANY_CLASSES as u64,
-                None => distinct(data.texts(&column.name)?.into_iter().flatten(), dtype).len() <= MANY_CLASSES,
-            };
-            if few { Task::Classification } else { Task::Regression }
-        }
-        _ => Task::Regression,
-    })
 }
 
 fn classes(column: &Column, data: &Dataset) -> Outcome<Vec<String>> {

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod chain;
 pub mod compress;
+pub mod course;
 pub mod dataset;
 pub mod encode;
 pub mod evaluate;

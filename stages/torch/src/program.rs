@@ -102,7 +102,9 @@ impl Program for Torch {
         let mut cuda_devices = Vec::new();
         if tch::Cuda::is_available() {
             cuda_devices.extend((0..tch::Cuda::device_count()).map(|index| format!("cuda:{index}")));
-            toolchain.insert("cuda".to_owned(), "available".to_owned());
+            // 13000 is 13.0.
+            let version = tch::utils::version_cudart();
+            toolchain.insert("cuda".to_owned(), format!("{}.{}", version / 1000, version % 1000 / 10));
         }
         Hello {
             protocol: PROTOCOL,

@@ -4,7 +4,9 @@ use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::bundle::Bundle;
+use crate::course::{Course, Material, Part};
 use crate::dataset::Dataset;
+use crate::encode::{Encoders, Target};
 use crate::harness::{Cells, House, blobs, booleans, floats, images, integers, texts};
 use crate::loss::Objective;
 use crate::network::Net;
@@ -407,4 +409,57 @@ fn a_column_that_is_not_finite_is_found_even_late() {
     assert!(
         matches!(stop, Stop::Diverged(diverged) if diverged.epoch == 1 && diverged.step == 1 && diverged.loss.is_nan())
     );
+}
+
+#[test]
+fn a_saved_course_stops_where_it_would_have_stopped() {
+    let house = House::new();
+    let (train, validation) = (house.data("train", &blobs(60, 1)), house.data("validation", &noisy(60)));
+    let params: catalog::params::train::Train =
+        serde_json::from_value(json!({ "epochs": 200, "optimizer": { "adam": { "lr": 0.05 } },
+        "early_stopping": { "patience": 4 } }))
+        .unwrap();
+    let (train, validation) =
+        (Dataset::open(&train, "train").unwrap(), Dataset::open(&validation, "validation").unwrap());
+    let target = Target::fit("label", engine::artifact::Task::Classification, &train).unwrap();
+    let features = catalog::features::decide(None, train.columns(), "label").unwrap();
+    let encoders = Encoders::fit(&features, &train).unwrap();
+    let network = sample::network(json!({ "mlp": { "hidden": [32], "batch_norm": true } }), &encoders.shape(), 3);
+    let (train, validation) =
+        (Part::encode(&train, &encoders, &target).unwrap(), Part::encode(&validation, &encoders, &target).unwrap());
+    let material = Material { train: &train, validation: Some(&validation), target: &target, encoders: &encoders };
+    let recipe = Recipe::of(&params, engine::artifact::Task::Classification).unwrap();
+    let start = || {
+        let net = Net::fresh(&network, &mut Random::new(1, Purpose::Weights), Device::Cpu).unwrap();
+        Course::new(net, recipe.clone(), 9, material, params.early_stopping.as_ref()).unwrap()
+    };
+    let channel = engine::worker::Channel::silent();
+    let straight = start().finish(&channel).unwrap();
+    assert!(straight.epochs < 200 && straight.best_epoch + 4 == straight.epochs);
+    // Saved between the best epoch and the end: what is kept of the best one decides.
+    let mut first = start();
+    for _ in 0..straight.best_epoch + 2 {
+        first.epoch(&channel).unwrap();
+    }
+    let mut second = start();
+    second.resume(&first.save().unwrap()).unwrap();
+    let resumed = second.finish(&channel).unwrap();
+    assert_eq!((straight.best_epoch, straight.epochs), (resumed.best_epoch, resumed.epochs));
+    assert_eq!(straight.history, resumed.history);
+    assert_eq!(weights(&straight.net), weights(&resumed.net));
+}
+
+#[test]
+fn several_batches_are_read_as_one() {
+    let house = House::new();
+    let rows = (1 << 20) + 3;
+    let values: Vec<f32> = (0..rows * 2).map(|value| (value % 1009) as f32).collect();
+    let path = house
+        .data("long", &[images("pair", &[2], values.clone()), integers("label", (0..rows as i64).map(|row| row % 2))]);
+    let data = Dataset::open(&path, "train").unwrap();
+    assert_eq!(data.rows(), rows);
+    assert_eq!(raw::floats(data.packed("pair").unwrap().tensor()), values);
+    let labels = data.numbers("label").unwrap();
+    assert_eq!(labels.values.len(), rows);
+    assert_eq!(labels.values[rows - 1], ((rows - 1) % 2) as f64);
 }

@@ -9,6 +9,7 @@ use engine::error::Fault;
 use engine::route;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::chain::Chain;
@@ -119,6 +120,16 @@ struct Saved {
     step: u64,
     order: RandomState,
     dropout: RandomState,
+    extra: Value,
+}
+
+/// What is saved beside a trainer.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// Anything.
+    pub json: Value,
+    /// Float32 tensors by name.
+    pub tensors: BTreeMap<String, Tensor>,
 }
 
 const FORMAT: u32 = 1;
@@ -284,12 +295,21 @@ impl Trainer {
     /// # Errors
     /// When libtorch cannot copy.
     pub fn save(&self) -> Outcome<Vec<u8>> {
+        self.save_with(&Extra::default())
+    }
+
+    /// The same, with what whoever leads the training keeps.
+    ///
+    /// # Errors
+    /// When libtorch cannot copy.
+    pub fn save_with(&self, extra: &Extra) -> Outcome<Vec<u8>> {
         let saved = Saved {
             format: FORMAT,
             epoch: self.epoch,
             step: self.optimiser.steps(),
             order: self.order.state(),
             dropout: self.dropout.state(),
+            extra: extra.json.clone(),
         };
         let broken = |what: String| Fault::error("train::state", format!("the training cannot be saved: {what}"));
         let json = serde_json::to_string(&saved).map_err(|error| broken(error.to_string()))?;
@@ -299,6 +319,9 @@ impl Trainer {
         }
         for (name, tensor) in self.optimiser.tensors() {
             tensors.insert(format!("optimiser.{name}"), crate::network::copy(tensor, Device::Cpu)?);
+        }
+        for (name, tensor) in &extra.tensors {
+            tensors.insert(format!("extra.{name}"), crate::network::copy(tensor, Device::Cpu)?);
         }
         let mut views = Vec::with_capacity(tensors.len());
         for (name, tensor) in &tensors {
@@ -315,6 +338,14 @@ impl Trainer {
     /// # Errors
     /// `train::state` when it is damaged or of another network.
     pub fn resume(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.resume_with(bytes).map(drop)
+    }
+
+    /// The same, giving back what was saved beside it.
+    ///
+    /// # Errors
+    /// `train::state` when it is damaged or of another network.
+    pub fn resume_with(&mut self, bytes: &[u8]) -> Outcome<Extra> {
         let broken = |what: String| {
             Fault::error("train::state", format!("the saved state of the training cannot be read: {what}"))
                 .help("it is damaged or of another version; training starts again without it")
@@ -342,7 +373,15 @@ impl Trainer {
         self.net.set_state(&state)?;
         self.optimiser.restore(saved.step, |name| find(&format!("optimiser.{name}")))?;
         (self.order, self.dropout, self.epoch) = (order, dropout, saved.epoch);
-        Ok(())
+        let mut extra = Extra { json: saved.extra, tensors: BTreeMap::new() };
+        for name in archive.names() {
+            if let Some(short) = name.strip_prefix("extra.")
+                && let Some(tensor) = find(name)
+            {
+                extra.tensors.insert(short.to_owned(), tensor);
+            }
+        }
+        Ok(extra)
     }
 }
 
