@@ -8,7 +8,8 @@ use crate::node::{Kind, Node};
 ///
 /// ```
 /// let text = schemas::write::yaml(&serde_json::json!({ "epochs": 3, "name": "no" }));
-/// assert_eq!(text.as_deref(), Some("epochs: 3\nname: 'no'\n"));
+/// // Booleans are those of YAML 1.2: `no` is text.
+/// assert_eq!(text.as_deref(), Some("epochs: 3\nname: no\n"));
 /// ```
 pub fn yaml(value: &Value) -> Option<String> {
     serde_yaml::to_string(value).ok()
