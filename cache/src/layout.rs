@@ -68,7 +68,7 @@ impl Layout {
         write_if_absent(&root.join(".gitignore"), "*\n")?;
         write_if_absent(&root.join("lock"), "")?;
         // The marker last: a store that has it has the rest.
-        let temporary = root.join(format!("format.{}", std::process::id()));
+        let temporary = root.join(format!("format.{}", fresh_name()));
         let write = || {
             let mut file = fs::File::create(&temporary)?;
             writeln!(file, "{FORMAT_PREFIX}{FORMAT}")?;
