@@ -30,27 +30,42 @@ impl Decision {
     /// How many numbers one cell becomes; `None` when the number of distinct values is not known.
     ///
     /// `identity`: one for each element. `standard`: one for each element, and a scalar column with missing cells has an
-    /// indicator more. `one_hot`: one for each value, and one for missing cells when there are any. What counts is what the fit
-    /// sees, which may be less than the type knows of (see [`Decision::exact`]).
+    /// indicator more. `one_hot`: one for each value, and one for missing cells when there are any. The others as their options
+    /// say, and an indicator. What counts is what the fit sees, which may be less than the type knows of (see
+    /// [`Decision::exact`]).
     pub fn width(&self) -> Option<u64> {
         let indicator = u64::from(self.column.nullable);
-        match self.encoder {
+        match &self.encoder {
             Encoder::Auto | Encoder::Identity => Some(product(&self.column.shape)),
             Encoder::Standard if self.column.shape.is_empty() => Some(1 + indicator),
             Encoder::Standard => Some(product(&self.column.shape)),
             Encoder::OneHot if self.column.dtype == DType::Bool => Some(2 + indicator),
             Encoder::OneHot => self.column.classes.as_ref().map(|classes| classes.count + indicator),
+            Encoder::Robust | Encoder::Quantile(_) => Some(1 + indicator),
+            Encoder::Piecewise(options) => Some(u64::from(options.bins) + indicator),
+            Encoder::Periodic(options) => Some(u64::from(options.frequencies) + 1 + indicator),
+            Encoder::Hashed(options) => Some(u64::from(options.buckets) + indicator),
+            // One for each class of the target, which is not looked at here.
+            Encoder::Target(_) => None,
+            Encoder::Cyclic => Some(cyclic_width(self.column.dtype) + indicator),
+            Encoder::TfIdf(options) => Some(u64::from(options.buckets)),
         }
     }
 
     /// Whether [`Decision::width`] is certain before the encoder is fitted.
     pub fn exact(&self) -> bool {
         match self.encoder {
-            Encoder::OneHot => false,
-            Encoder::Standard => !(self.column.shape.is_empty() && self.column.nullable),
-            Encoder::Identity | Encoder::Auto => true,
+            Encoder::OneHot | Encoder::Piecewise(_) | Encoder::Target(_) => false,
+            Encoder::Identity | Encoder::Auto | Encoder::TfIdf(_) => true,
+            _ => !(self.column.shape.is_empty() && self.column.nullable),
         }
     }
+}
+
+/// How many numbers `cyclic` makes of a date: its place in time, and sine and cosine of month, day of the month, of the week
+/// and of the year; of a date with time also of the hour.
+pub fn cyclic_width(dtype: DType) -> u64 {
+    if dtype == DType::Datetime { 11 } else { 9 }
 }
 
 /// All columns a model sees, in the order in which their encodings are joined.
@@ -116,7 +131,7 @@ pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) ->
     let mut decided = Vec::new();
     for choice in &chosen {
         let column = &columns[choice.position];
-        match encode(column, choice.encoder) {
+        match encode(column, &choice.encoder) {
             Ok(encoder) => {
                 let decision = Decision { column: column.clone(), encoder };
                 if let Some(fault) = crowded(&decision) {
@@ -146,8 +161,8 @@ fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Ve
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let mut chosen: Vec<Choice> = Vec::new();
     let mut at: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut take = |position: usize, encoder: Encoder, route: &Route| {
-        let choice = Choice { position, encoder, route: Some(route.clone()) };
+    let mut take = |position: usize, encoder: &Encoder, route: &Route| {
+        let choice = Choice { position, encoder: encoder.clone(), route: Some(route.clone()) };
         match at.get(&position) {
             Some(index) => chosen[*index] = choice,
             None => {
@@ -169,7 +184,7 @@ fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Ve
         };
         let encoder = match entry {
             Feature::Pattern(_) => Encoder::Auto,
-            Feature::Encoded(encoded) => encoded.encode,
+            Feature::Encoded(encoded) => encoded.encode.clone(),
         };
         for (text, route) in listed {
             match pattern::find(text, &names) {
@@ -192,11 +207,11 @@ fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Ve
                     ))
                     .at(route),
                 ),
-                Some(Matched::Name(position)) => take(position, encoder, &route),
+                Some(Matched::Name(position)) => take(position, &encoder, &route),
                 Some(Matched::Pattern(positions)) => {
                     let free = |at: &&usize| columns[**at].name != target && usable(&columns[**at]);
                     for position in positions.iter().filter(free) {
-                        take(*position, encoder, &route);
+                        take(*position, &encoder, &route);
                     }
                 }
             }
@@ -222,15 +237,17 @@ fn role(column: &Column) -> &'static str {
 ///
 /// # Errors
 /// `features::encoder` when it does not fit, `features::unencodable` when nothing does.
-pub fn encode(column: &Column, asked: Encoder) -> Result<Encoder, Box<Fault>> {
+pub fn encode(column: &Column, asked: &Encoder) -> Result<Encoder, Box<Fault>> {
     let tensor = !column.shape.is_empty();
     let numeric = column.dtype.is_numeric();
+    let number = !tensor && (numeric || column.dtype == DType::Bool);
+    let date = !tensor && matches!(column.dtype, DType::Date | DType::Datetime);
     let name = &column.name;
-    let wrong = |what: &str, help: String| {
+    let wrong = |help: String| {
         Err(Box::new(
             Fault::error(
                 "features::encoder",
-                format!("`{what}` cannot encode `{name}`, which is {}", column.type_name()),
+                format!("`{}` cannot encode `{name}`, which is {}", asked.name(), column.type_name()),
             )
             .help(help),
         ))
@@ -238,6 +255,7 @@ pub fn encode(column: &Column, asked: Encoder) -> Result<Encoder, Box<Fault>> {
     match asked {
         Encoder::Auto if numeric => Ok(Encoder::Standard),
         Encoder::Auto if !tensor && matches!(column.dtype, DType::String | DType::Bool) => Ok(Encoder::OneHot),
+        Encoder::Auto if date => Ok(Encoder::Cyclic),
         Encoder::Auto => Err(Box::new(
             Fault::error(
                 "features::unencodable",
@@ -245,17 +263,30 @@ pub fn encode(column: &Column, asked: Encoder) -> Result<Encoder, Box<Fault>> {
             )
             .help("leave it out of `features`, drop it in a `preprocess` stage, or give it the role `ignore`"),
         )),
-        Encoder::Identity | Encoder::Standard if numeric || (column.dtype == DType::Bool && !tensor) => Ok(asked),
-        Encoder::Identity => wrong("identity", "`identity` wants numbers; text has `one_hot`".to_owned()),
-        Encoder::Standard => wrong("standard", "`standard` wants numbers; text has `one_hot`".to_owned()),
-        Encoder::OneHot if tensor => {
-            wrong("one_hot", format!("a tensor of {} has `standard` or `identity`", shown(&column.shape)))
+        Encoder::Identity | Encoder::Standard if numeric || number => Ok(asked.clone()),
+        Encoder::Identity => wrong("`identity` wants numbers; text has `one_hot`".to_owned()),
+        Encoder::Standard => wrong("`standard` wants numbers; text has `one_hot`".to_owned()),
+        Encoder::Robust | Encoder::Quantile(_) | Encoder::Piecewise(_) | Encoder::Periodic(_) if number => {
+            Ok(asked.clone())
         }
-        Encoder::OneHot if column.dtype.is_float() => {
-            wrong("one_hot", "cast it to an integer or a string first, or use `standard`".to_owned())
+        Encoder::Robust | Encoder::Quantile(_) | Encoder::Piecewise(_) | Encoder::Periodic(_) => wrong(format!(
+            "`{}` wants a column of single numbers; tensors have `standard`, text has `one_hot`, dates have `cyclic`",
+            asked.name()
+        )),
+        Encoder::Cyclic if date => Ok(Encoder::Cyclic),
+        Encoder::Cyclic => wrong("`cyclic` wants dates; `cast` the column to `date` or `datetime` before".to_owned()),
+        Encoder::TfIdf(_) if !tensor && column.dtype == DType::String => Ok(asked.clone()),
+        Encoder::TfIdf(_) => wrong("`tf_idf` wants text".to_owned()),
+        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if tensor => {
+            wrong(format!("a tensor of {} has `standard` or `identity`", shown(&column.shape)))
         }
-        Encoder::OneHot if column.dtype == DType::Binary => wrong("one_hot", "drop it, or cast it first".to_owned()),
-        Encoder::OneHot => Ok(Encoder::OneHot),
+        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if column.dtype.is_float() => {
+            wrong("cast it to an integer or a string first, or use `standard`".to_owned())
+        }
+        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if column.dtype == DType::Binary => {
+            wrong("drop it, or cast it first".to_owned())
+        }
+        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) => Ok(asked.clone()),
     }
 }
 
@@ -270,7 +301,9 @@ fn crowded(decision: &Decision) -> Option<Fault> {
             "features::many_values",
             format!("`{name}` has {count} distinct values, each of which becomes an input"),
         )
-        .help(format!("if `{name}` names rows, give it the role `id` where it is collected")),
+        .help(format!(
+            "if `{name}` names rows, give it the role `id` where it is collected; else `encode: hashed` or `target` needs fewer inputs"
+        )),
     )
 }
 

@@ -12,7 +12,7 @@ use crate::lineage;
 use crate::metric::task_name;
 use crate::network::{Network, Op};
 use crate::params::network::{Layer, Model};
-use crate::params::train::{Loss, Optimizer, Schedule, StoppingMetric, Train};
+use crate::params::train::{EncodedFeature, Encoder, Feature, Loss, Optimizer, Schedule, StoppingMetric, Train};
 use crate::typed::{decode, encode, sound};
 
 /// A whole-number target of more distinct values than this is a quantity unless the document says otherwise.
@@ -112,6 +112,17 @@ fn check(params: &Train) -> Vec<Fault> {
         (&params.loss, params.task)
     {
         faults.extend(params.task.and_then(|task| loss_fault(params, task)));
+    }
+    for (index, feature) in params.features.iter().flatten().enumerate() {
+        if let Feature::Encoded(EncodedFeature { encode: Encoder::TfIdf(options), .. }) = feature
+            && options.n[0] > options.n[1]
+        {
+            faults.push(
+                Fault::error("features::range", format!("`n` goes from {} down to {}", options.n[0], options.n[1]))
+                    .help("write the shortest run first, as in `n: [1, 3]`")
+                    .at(route!["features", index, "encode", "tf_idf", "n"]),
+            );
+        }
     }
     faults
 }

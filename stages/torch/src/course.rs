@@ -36,8 +36,20 @@ impl Part {
     /// # Errors
     /// All faults, placed at the input they came in at.
     pub fn encode(data: &Dataset, encoders: &Encoders, target: &Target) -> Result<Self, Vec<Fault>> {
+        Self::of(data, encoders.encode(data), target)
+    }
+
+    /// Encodes the rows the encoders were fitted on, to learn from them ([`Encoders::encode_training`]).
+    ///
+    /// # Errors
+    /// As [`Part::encode`].
+    pub fn encode_training(data: &Dataset, encoders: &Encoders, target: &Target) -> Result<Self, Vec<Fault>> {
+        Self::of(data, encoders.encode_training(data, target), target)
+    }
+
+    fn of(data: &Dataset, rows: Result<Encoded, Vec<Fault>>, target: &Target) -> Result<Self, Vec<Fault>> {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", data.name()]) };
-        let rows = encoders.encode(data).map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
+        let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
         let targets = target.encode(data).map_err(|fault| vec![at(fault)])?;
         Ok(Self { rows, targets })
     }

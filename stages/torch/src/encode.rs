@@ -1,9 +1,12 @@
 //! Encoders: raw columns to one tensor. Everything an encoder learns it learns from the training part, and it
 //! travels inside the model.
+//!
+//! The longest file of the crate's middle: what is done to a cell, what is learnt of a column, and the target, which all
+//! columns are learnt beside. The forms themselves are in the files below.
 
 use std::collections::HashMap;
 
-use catalog::features::{Decision, Features};
+use catalog::features::{Decision, Features, cyclic_width};
 use catalog::params::train::Encoder;
 use engine::artifact::{Classes, Column, DType, Task};
 use engine::error::Fault;
@@ -13,7 +16,17 @@ use tch::{Device, Kind, Tensor};
 
 use crate::dataset::{Dataset, empty};
 use crate::fault::{During, Outcome};
+use crate::random::{Purpose, Random};
 use crate::raw::{self, Mapped};
+
+mod category;
+mod date;
+mod number;
+mod text;
+
+pub use category::{Answers, TargetMeans};
+pub use number::{NumberForm, Spread};
+pub use text::TextForm;
 
 /// All encoders of a model, in the order in which their encodings are joined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +68,33 @@ pub enum FittedEncoder {
         /// Whether training had missing cells: then the last place is theirs.
         indicator: bool,
     },
+    /// A number in another form.
+    Number {
+        /// Which, with what was learnt.
+        form: NumberForm,
+        /// Whether training had missing cells: then the last place is theirs. A missing cell is 0 everywhere else.
+        indicator: bool,
+    },
+    /// ±1 at a place chosen by hash.
+    Hashed {
+        /// Number of places.
+        buckets: u32,
+        /// Whether training had missing cells: then one place more is theirs.
+        indicator: bool,
+    },
+    /// The mean of the target where the column has the cell's value.
+    Target(TargetMeans),
+    /// A date as points on circles.
+    Cyclic {
+        /// Of the training part, in the unit of the column (days, seconds).
+        mean: f64,
+        /// Population deviation, 1 for a constant.
+        deviation: f64,
+        /// Whether training had missing cells: then the last place is theirs.
+        indicator: bool,
+    },
+    /// Counts of words or characters.
+    Text(TextForm),
 }
 
 /// Encoded rows `[n, d]` or `[n, channels, height, width]`.
@@ -85,6 +125,11 @@ impl Fitted {
                 self.column.shape.iter().product::<u64>() + u64::from(*indicator)
             }
             FittedEncoder::OneHot { values, indicator } => values.len() as u64 + u64::from(*indicator),
+            FittedEncoder::Number { form, indicator } => form.width() as u64 + u64::from(*indicator),
+            FittedEncoder::Hashed { buckets, indicator } => u64::from(*buckets) + u64::from(*indicator),
+            FittedEncoder::Target(means) => means.width() as u64,
+            FittedEncoder::Cyclic { indicator, .. } => cyclic_width(self.column.dtype) + u64::from(*indicator),
+            FittedEncoder::Text(form) => form.weights.len() as u64,
         }
     }
 
@@ -99,18 +144,19 @@ impl Fitted {
 }
 
 impl Encoders {
-    /// Fits the decided encoders.
+    /// Fits the decided encoders to the training part. Those that draw at random (frequencies, folds) follow the seed.
     ///
     /// # Errors
     /// All faults: an empty data set, a column that is not there, cells that are infinite.
-    pub fn fit(features: &Features, data: &Dataset) -> Result<Self, Vec<Fault>> {
+    pub fn fit(features: &Features, data: &Dataset, target: &Target, seed: u64) -> Result<Self, Vec<Fault>> {
         if data.rows() == 0 {
             return Err(vec![empty(data.name())]);
         }
         let mut columns = Vec::new();
         let mut faults = Vec::new();
+        let mut random = Random::new(seed, Purpose::Encoders);
         for decision in &features.columns {
-            match fit(decision, data) {
+            match fit(decision, data, target, seed, &mut random) {
                 Ok(fitted) => columns.push(fitted),
                 Err(fault) => faults.push(fault),
             }
@@ -151,6 +197,19 @@ impl Encoders {
     /// # Errors
     /// All faults: a column that is not there or has another form than in training, an infinite cell.
     pub fn encode(&self, data: &Dataset) -> Result<Encoded, Vec<Fault>> {
+        self.encode_as(data, None)
+    }
+
+    /// Encodes the very rows the encoders were fitted on, to learn from them: as [`Encoders::encode`], but a `target`
+    /// encoding is taken from the folds a row is not in.
+    ///
+    /// # Errors
+    /// As [`Encoders::encode`].
+    pub fn encode_training(&self, data: &Dataset, target: &Target) -> Result<Encoded, Vec<Fault>> {
+        self.encode_as(data, Some(target))
+    }
+
+    fn encode_as(&self, data: &Dataset, training: Option<&Target>) -> Result<Encoded, Vec<Fault>> {
         if let Some(image) = self.image() {
             return self.encode_image(image, data).map_err(|fault| vec![fault]);
         }
@@ -163,7 +222,7 @@ impl Encoders {
         {
             let out = raw::floats_mut(&mut rows);
             for fitted in &self.columns {
-                if let Err(fault) = fitted.encode_into(data, out, width, offset) {
+                if let Err(fault) = fitted.encode_into(data, out, width, offset, training) {
                     faults.push(fault);
                 }
                 offset += fitted.width() as usize;
@@ -204,8 +263,16 @@ impl Fitted {
         data.packed(&self.column.name)
     }
 
-    /// Writes this column's encoding at `offset` of every row of `width` numbers; `out` holds zeros there.
-    fn encode_into(&self, data: &Dataset, out: &mut [f32], width: usize, offset: usize) -> Outcome<()> {
+    /// Writes this column's encoding at `offset` of every row of `width` numbers; `out` holds zeros there. With a target the
+    /// rows are those of the training part.
+    fn encode_into(
+        &self,
+        data: &Dataset,
+        out: &mut [f32],
+        width: usize,
+        offset: usize,
+        training: Option<&Target>,
+    ) -> Outcome<()> {
         let name = &self.column.name;
         if !self.column.shape.is_empty() {
             let mapped = self.packed(data)?;
@@ -259,16 +326,70 @@ impl Fitted {
                     }
                 }
             }
+            FittedEncoder::Number { form, indicator } => {
+                let numbers = data.numbers(name)?;
+                finite_scalar(name, data, &numbers.values)?;
+                let end = offset + form.width();
+                for (row, value) in rows.zip(&numbers.values) {
+                    if !value.is_nan() {
+                        form.write(*value, &mut row[offset..end]);
+                    } else if *indicator {
+                        row[end] = 1.0;
+                    }
+                }
+            }
+            FittedEncoder::Hashed { buckets, indicator } => {
+                for (row, text) in rows.zip(data.texts(name)?) {
+                    match text {
+                        Some(text) => {
+                            let (place, sign) = category::bucket(&text, *buckets);
+                            row[offset + place] = sign;
+                        }
+                        None if *indicator => row[offset + *buckets as usize] = 1.0,
+                        None => {}
+                    }
+                }
+            }
+            FittedEncoder::Target(means) => {
+                let texts = data.texts(name)?;
+                let put = |row: &mut [f32], means: &[f64]| {
+                    row[offset..].iter_mut().zip(means).for_each(|(place, mean)| *place = *mean as f32);
+                };
+                match training {
+                    Some(target) => {
+                        let encoded = means.training_rows(&texts, &Answers::of(target, data)?);
+                        rows.zip(&encoded).for_each(|(row, means)| put(row, means));
+                    }
+                    None => rows.zip(means.rows(&texts)).for_each(|(row, means)| put(row, means)),
+                }
+            }
+            FittedEncoder::Cyclic { mean, deviation, indicator } => {
+                let numbers = data.numbers(name)?;
+                let end = offset + cyclic_width(self.column.dtype) as usize;
+                for (row, value) in rows.zip(&numbers.values) {
+                    if !value.is_nan() {
+                        date::write(self.column.dtype, *value, *mean, *deviation, &mut row[offset..end]);
+                    } else if *indicator {
+                        row[end] = 1.0;
+                    }
+                }
+            }
+            FittedEncoder::Text(form) => {
+                let end = offset + form.weights.len();
+                for (row, text) in rows.zip(data.texts(name)?) {
+                    form.write(text.as_deref().unwrap_or_default(), &mut row[offset..end]);
+                }
+            }
         }
         Ok(())
     }
 }
 
-fn fit(decision: &Decision, data: &Dataset) -> Outcome<Fitted> {
+fn fit(decision: &Decision, data: &Dataset, target: &Target, seed: u64, random: &mut Random) -> Outcome<Fitted> {
     let name = &decision.column.name;
     let mut fitted =
         Fitted { column: Column { classes: None, ..decision.column.clone() }, encoder: FittedEncoder::Identity };
-    match decision.encoder {
+    match &decision.encoder {
         Encoder::Identity => {}
         Encoder::Auto | Encoder::Standard if !fitted.column.shape.is_empty() => {
             let mapped = fitted.packed(data)?;
@@ -290,6 +411,32 @@ fn fit(decision: &Decision, data: &Dataset) -> Outcome<Fitted> {
             let indicator = texts.iter().any(Option::is_none);
             let values = distinct(texts.into_iter().flatten(), fitted.column.dtype);
             fitted.encoder = FittedEncoder::OneHot { values, indicator };
+        }
+        Encoder::Robust | Encoder::Quantile(_) | Encoder::Piecewise(_) | Encoder::Periodic(_) => {
+            let numbers = data.numbers(name)?;
+            finite_scalar(name, data, &numbers.values)?;
+            let present = numbers.values.iter().copied().filter(|value| !value.is_nan()).collect();
+            if let Some(form) = NumberForm::fit(&decision.encoder, present, random) {
+                fitted.encoder = FittedEncoder::Number { form, indicator: numbers.missing > 0 };
+            }
+        }
+        Encoder::Hashed(options) => {
+            let indicator = data.texts(name)?.iter().any(Option::is_none);
+            fitted.encoder = FittedEncoder::Hashed { buckets: options.buckets, indicator };
+        }
+        Encoder::Target(options) => {
+            let answers = Answers::of(target, data)?;
+            let texts = data.texts(name)?;
+            let means = TargetMeans::fit(&texts, &answers, options.smoothing, options.folds, seed);
+            fitted.encoder = FittedEncoder::Target(means);
+        }
+        Encoder::Cyclic => {
+            let numbers = data.numbers(name)?;
+            let (mean, deviation) = moments(numbers.values.iter().copied().filter(|value| !value.is_nan()));
+            fitted.encoder = FittedEncoder::Cyclic { mean, deviation, indicator: numbers.missing > 0 };
+        }
+        Encoder::TfIdf(options) => {
+            fitted.encoder = FittedEncoder::Text(TextForm::fit(options, &data.texts(name)?));
         }
     }
     Ok(fitted)
@@ -543,3 +690,6 @@ fn whole(name: &str, data: &Dataset) -> Outcome<Vec<f64>> {
     finite_scalar(name, data, &numbers.values)?;
     Ok(numbers.values)
 }
+
+#[cfg(test)]
+mod tests;

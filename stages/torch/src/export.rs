@@ -13,8 +13,8 @@ use crate::bundle::{Bundle, write_file};
 use crate::encode::Scale;
 use crate::fault::Outcome;
 use crate::int8::store::{Model, model};
-use crate::onnx::check;
 use crate::onnx::writer::{Extent, Source, write};
+use crate::onnx::{check, encoders};
 use crate::predict::{self, Predictions};
 use crate::program::{decode, input, output};
 
@@ -71,6 +71,17 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
                 format!("column `{}` is raw bytes, which ONNX has no type for", fitted.column.name),
             )
             .help("`pack` or decode it into a tensor column before training"),
+        ]);
+    }
+    if let Some((fitted, name)) =
+        description.encoders.columns.iter().find_map(|fitted| Some((fitted, encoders::unsupported(fitted)?)))
+    {
+        return Err(vec![
+            Fault::error(
+                "export::encoder",
+                format!("column `{}` is encoded by `{name}`, which cannot be written as ONNX", fitted.column.name),
+            )
+            .help("`format: safetensors` keeps every encoder; ONNX has `identity`, `standard`, `robust`, `piecewise`, `periodic` and `one_hot`"),
         ]);
     }
     let model = model(bundle).map_err(|fault| vec![fault])?;

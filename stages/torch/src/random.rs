@@ -20,6 +20,8 @@ pub enum Purpose {
     Control = 4,
     /// Anything `compress` draws.
     Compress = 5,
+    /// What encoders draw when they are fitted.
+    Encoders = 6,
 }
 
 /// A stream of random numbers.

@@ -423,7 +423,7 @@ fn a_saved_course_stops_where_it_would_have_stopped() {
         (Dataset::open(&train, "train").unwrap(), Dataset::open(&validation, "validation").unwrap());
     let target = Target::fit("label", engine::artifact::Task::Classification, &train).unwrap();
     let features = catalog::features::decide(None, train.columns(), "label").unwrap();
-    let encoders = Encoders::fit(&features, &train).unwrap();
+    let encoders = Encoders::fit(&features, &train, &target, 1).unwrap();
     let network = sample::network(json!({ "mlp": { "hidden": [32], "batch_norm": true } }), &encoders.shape(), 3);
     let (train, validation) =
         (Part::encode(&train, &encoders, &target).unwrap(), Part::encode(&validation, &encoders, &target).unwrap());

@@ -53,7 +53,8 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let target = Target::fit(&column.name, task, &data).map_err(one)?;
     let features = features::decide(params.features.as_deref(), data.columns(), &column.name)?;
     let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "train"]) };
-    let encoders = Encoders::fit(&features, &data).map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
+    let encoders = Encoders::fit(&features, &data, &target, request.seed)
+        .map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
     let shape = encoders.shape();
     if shape.contains(&0) {
         return Err(one(Fault::error(
@@ -66,7 +67,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let network = Network::resolve(&model, &shape, target.outputs())?;
     let recipe = Recipe::of(&params, task).map_err(one)?;
 
-    let train = Part::encode(&data, &encoders, &target)?;
+    let train = Part::encode_training(&data, &encoders, &target)?;
     let validation = held.as_ref().map(|held| Part::encode(held, &encoders, &target)).transpose()?;
     let mut random = Random::new(request.seed, Purpose::Weights);
     let net = Net::fresh(&network, &mut random, device.torch()).map_err(one)?;

@@ -20,7 +20,7 @@ fn penguins() -> Vec<Column> {
         Column { nullable: true, ..column("bill_9", DType::Float64) },
         text("sex", 2, true),
         Column { role: Role::Id, ..column("tag", DType::String) },
-        column("seen", DType::Date),
+        column("seen", DType::Binary),
         column("alive", DType::Bool),
     ]
 }
@@ -30,7 +30,7 @@ fn features(value: Value) -> Vec<Feature> {
 }
 
 fn seen(features: &Features) -> Vec<(&str, Encoder, Option<u64>)> {
-    features.columns.iter().map(|d| (d.column.name.as_str(), d.encoder, d.width())).collect()
+    features.columns.iter().map(|d| (d.column.name.as_str(), d.encoder.clone(), d.width())).collect()
 }
 
 #[test]
@@ -102,6 +102,10 @@ fn every_fault_has_its_code_and_place() {
         (json!([{ "columns": "island", "encode": "standard" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "island", "encode": "identity" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "bill_9", "encode": "one_hot" }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "bill_9", "encode": { "hashed": {} } }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "bill_9", "encode": "cyclic" }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "island", "encode": "robust" }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "bill_9", "encode": { "tf_idf": {} } }]), "features::encoder", "features[0].columns"),
         (json!([]), "features::none", "features"),
     ];
     for (asked, code, route) in cases {
@@ -128,4 +132,28 @@ fn a_crowded_category_is_a_warning() {
     let decided = decide(None, &columns, "label").unwrap();
     assert_eq!(decided.warnings.len(), 1);
     assert_eq!(decided.warnings[0].code, "features::many_values");
+}
+
+#[test]
+fn every_encoder_says_how_wide_it_is() {
+    let columns = vec![
+        Column { nullable: true, ..column("weight", DType::Float64) },
+        text("name", 5000, false),
+        column("day", DType::Date),
+        Column { nullable: true, ..column("seen", DType::Datetime) },
+        column("label", DType::Int64),
+    ];
+    let width = |name: &str, encode: Value| {
+        let asked = features(json!([{ "columns": name, "encode": encode }]));
+        decide(Some(&asked), &columns, "label").unwrap().columns[0].width()
+    };
+    assert_eq!(width("weight", json!("robust")), Some(2));
+    assert_eq!(width("weight", json!({ "quantile": {} })), Some(2));
+    assert_eq!(width("weight", json!({ "piecewise": { "bins": 8 } })), Some(9));
+    assert_eq!(width("weight", json!({ "periodic": { "frequencies": 4 } })), Some(6));
+    assert_eq!(width("name", json!({ "hashed": { "buckets": 32 } })), Some(32));
+    assert_eq!(width("name", json!({ "target": {} })), None);
+    assert_eq!(width("name", json!({ "tf_idf": { "buckets": 128 } })), Some(128));
+    assert_eq!(width("day", json!("auto")), Some(9));
+    assert_eq!(width("seen", json!("cyclic")), Some(12));
 }

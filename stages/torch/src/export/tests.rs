@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::bundle::{Description, FORMAT, Training};
-use crate::encode::{Encoders, Fitted, FittedEncoder, Target};
+use crate::encode::{Encoders, Fitted, FittedEncoder, NumberForm, Spread, Target};
 use crate::fold::fold;
 use crate::int8::store;
 use crate::quantize::quantize;
@@ -31,6 +31,10 @@ fn one_hot(values: &[&str], indicator: bool) -> FittedEncoder {
     FittedEncoder::OneHot { values: values.iter().map(|value| (*value).to_owned()).collect(), indicator }
 }
 
+fn number_form(form: NumberForm, indicator: bool) -> FittedEncoder {
+    FittedEncoder::Number { form, indicator }
+}
+
 /// Columns of every sort.
 fn mixed() -> Encoders {
     Encoders {
@@ -47,6 +51,31 @@ fn mixed() -> Encoders {
             fitted("hatched", DType::Date, &[], standard(13_800.0, 100.0, false)),
             fitted("rings", DType::Float32, &[2, 3], standard(1.0, 0.5, false)),
             fitted("label", DType::Bool, &[], FittedEncoder::Identity),
+            fitted(
+                "depth",
+                DType::Float64,
+                &[],
+                number_form(NumberForm::Robust(Spread { centre: 17.0, factor: 0.25 }), true),
+            ),
+            fitted(
+                "age",
+                DType::Int64,
+                &[],
+                number_form(NumberForm::Piecewise { edges: vec![1.0, 2.0, 5.0, 9.0] }, false),
+            ),
+            fitted(
+                "tide",
+                DType::Float64,
+                &[],
+                number_form(
+                    NumberForm::Periodic {
+                        spread: Spread { centre: 2.0, factor: 0.5 },
+                        frequencies: vec![0.5, -1.25, 2.0],
+                        phases: vec![0.0, 0.25, 0.7],
+                    },
+                    true,
+                ),
+            ),
         ],
     }
 }
@@ -218,4 +247,17 @@ fn a_damaged_model_is_a_fault() {
     std::fs::write(folder.path().join("model"), b"no model").unwrap();
     let faults = run(&request(folder.path(), "onnx"), &Channel::silent()).unwrap_err();
     assert_eq!(faults[0].code, "model::damaged");
+}
+
+#[test]
+fn an_encoder_without_onnx_form_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoders = Encoders {
+        columns: vec![fitted("name", DType::String, &[], FittedEncoder::Hashed { buckets: 8, indicator: false })],
+    };
+    bundle(json!({ "linear": {} }), encoders, number(), None).write(&folder.path().join("model")).unwrap();
+    let faults = run(&request(folder.path(), "onnx"), &Channel::silent()).unwrap_err();
+    assert_eq!(faults[0].code, "export::encoder");
+    assert!(faults[0].message.contains("`name`") && faults[0].message.contains("`hashed`"), "{}", faults[0].message);
+    assert!(!folder.path().join("file").exists());
 }

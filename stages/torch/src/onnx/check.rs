@@ -79,6 +79,10 @@ fn cells(fitted: &Fitted, rows: usize, random: &mut Random) -> Result<ArrayRef, 
     }
     let (mean, deviation, indicator) = match &fitted.encoder {
         FittedEncoder::Standard { mean, deviation, indicator } => (mean[0], deviation[0], *indicator),
+        FittedEncoder::Number { form, indicator } => {
+            let (centre, spread) = form.spread();
+            (centre, spread, *indicator)
+        }
         _ => (0.0, 1.0, false),
     };
     let whole = !column.dtype.is_float();

@@ -8,7 +8,7 @@ use engine::artifact::DType;
 
 use super::graph::{Attribute, Graph};
 use super::messages::DataType;
-use crate::encode::{Encoders, Fitted, FittedEncoder};
+use crate::encode::{Encoders, Fitted, FittedEncoder, NumberForm, Spread};
 
 /// How a column enters the graph.
 pub fn input_type(fitted: &Fitted) -> DataType {
@@ -22,6 +22,21 @@ pub fn input_type(fitted: &Fitted) -> DataType {
         (DType::Bool, FittedEncoder::OneHot { indicator: false, .. }) => DataType::Bool,
         (DType::Bool, FittedEncoder::OneHot { .. }) => DataType::String,
         _ => DataType::Double,
+    }
+}
+
+/// The name of an encoder that has no form in ONNX's operators here.
+pub fn unsupported(fitted: &Fitted) -> Option<&'static str> {
+    match &fitted.encoder {
+        FittedEncoder::Number { form: NumberForm::Quantile { .. }, .. } => Some("quantile"),
+        FittedEncoder::Hashed { .. } => Some("hashed"),
+        FittedEncoder::Target(_) => Some("target"),
+        FittedEncoder::Cyclic { .. } => Some("cyclic"),
+        FittedEncoder::Text(_) => Some("tf_idf"),
+        FittedEncoder::Number { .. }
+        | FittedEncoder::Identity
+        | FittedEncoder::Standard { .. }
+        | FittedEncoder::OneHot { .. } => None,
     }
 }
 
@@ -59,13 +74,20 @@ pub fn encode(graph: &mut Graph, encoders: &Encoders) -> String {
                 let centred = graph.node("Sub", &[&input, &mean], &[]);
                 let scaled = graph.node("Div", &[&centred, &deviation], &[]);
                 let filled = fill(graph, &missing, &scaled);
-                if *indicator {
-                    let flag = graph.cast(&missing, DataType::Float);
-                    graph.node("Concat", &[&filled, &flag], &[("axis", Attribute::Int(1))])
-                } else {
-                    filled
-                }
+                flagged(graph, filled, &missing, *indicator)
             }
+            FittedEncoder::Number { form, indicator } => {
+                let input = number(graph, fitted, input);
+                let missing = missing(graph, &input);
+                let encoded = form_of(graph, form, &input);
+                let zero = graph.floats("zero", &[1, 1], &[0.0]);
+                let filled = graph.node("Where", &[&missing, &zero, &encoded], &[]);
+                flagged(graph, filled, &missing, *indicator)
+            }
+            FittedEncoder::Hashed { .. }
+            | FittedEncoder::Target(_)
+            | FittedEncoder::Cyclic { .. }
+            | FittedEncoder::Text(_) => unreachable!("`export` refuses what `unsupported` names"),
         };
         parts.push(encoded);
     }
@@ -74,6 +96,64 @@ pub fn encode(graph: &mut Graph, encoders: &Encoders) -> String {
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     graph.node("Concat", &parts, &[("axis", Attribute::Int(1))])
+}
+
+/// The encoding, and whether the cell is missing, side by side.
+fn flagged(graph: &mut Graph, encoded: String, missing: &str, indicator: bool) -> String {
+    if !indicator {
+        return encoded;
+    }
+    let flag = graph.cast(missing, DataType::Float);
+    graph.node("Concat", &[&encoded, &flag], &[("axis", Attribute::Int(1))])
+}
+
+/// A form of a float64 column `[rows, 1]` as float32 `[rows, width]`. Differences are taken in float64.
+fn form_of(graph: &mut Graph, form: &NumberForm, input: &str) -> String {
+    let place = |graph: &mut Graph, spread: &Spread| {
+        let centre = graph.doubles("centre", &[1, 1], &[spread.centre]);
+        let factor = graph.doubles("factor", &[1, 1], &[spread.factor]);
+        let centred = graph.node("Sub", &[input, &centre], &[]);
+        graph.node("Mul", &[&centred, &factor], &[])
+    };
+    match form {
+        NumberForm::Robust(spread) => {
+            let z = place(graph, spread);
+            let z = graph.cast(&z, DataType::Float);
+            let third = graph.floats("third", &[1, 1], &[1.0 / 3.0]);
+            let one = graph.floats("one", &[1, 1], &[1.0]);
+            let third = graph.node("Mul", &[&z, &third], &[]);
+            let square = graph.node("Mul", &[&third, &third], &[]);
+            let sum = graph.node("Add", &[&square, &one], &[]);
+            let root = graph.node("Sqrt", &[&sum], &[]);
+            graph.node("Div", &[&z, &root], &[])
+        }
+        NumberForm::Piecewise { edges } => {
+            let bins = edges.len() - 1;
+            let widths: Vec<f64> = edges.windows(2).map(|bin| bin[1] - bin[0]).collect();
+            let begin = graph.doubles("begin", &[1, bins], &edges[..bins]);
+            let widths = graph.doubles("width", &[1, bins], &widths);
+            let past = graph.node("Sub", &[input, &begin], &[]);
+            let share = graph.node("Div", &[&past, &widths], &[]);
+            let share = graph.cast(&share, DataType::Float);
+            let zero = graph.floats("zero", &[1, 1], &[0.0]);
+            let one = graph.floats("one", &[1, 1], &[1.0]);
+            let above = graph.node("Max", &[&share, &zero], &[]);
+            graph.node("Min", &[&above, &one], &[])
+        }
+        NumberForm::Periodic { spread, frequencies, phases } => {
+            let z = place(graph, spread);
+            let turn = |values: &[f64]| values.iter().map(|value| value * std::f64::consts::TAU).collect::<Vec<f64>>();
+            let frequency = graph.doubles("frequency", &[1, frequencies.len()], &turn(frequencies));
+            let phase = graph.doubles("phase", &[1, phases.len()], &turn(phases));
+            let angle = graph.node("Mul", &[&z, &frequency], &[]);
+            let angle = graph.node("Add", &[&angle, &phase], &[]);
+            let angle = graph.cast(&angle, DataType::Float);
+            let waves = graph.node("Cos", &[&angle], &[]);
+            let z = graph.cast(&z, DataType::Float);
+            graph.node("Concat", &[&z, &waves], &[("axis", Attribute::Int(1))])
+        }
+        NumberForm::Quantile { .. } => unreachable!("`export` refuses what `unsupported` names"),
+    }
 }
 
 /// True and false become 1 and 0 (only `identity` and `standard` meet them here).
