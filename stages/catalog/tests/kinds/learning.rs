@@ -85,6 +85,12 @@ fn train_faults() {
             "optimizer.sgd.nesterov",
         ),
         (
+            label(json!({ "features": [{ "columns": "image", "encode": { "tf_idf": { "n": [3, 1] } } }] })),
+            digits(),
+            "features::range",
+            "features[0].encode.tf_idf.n",
+        ),
+        (
             label(json!({ "epochs": 3, "schedule": { "cosine": { "warmup": 4 } } })),
             digits(),
             "train::warmup",
