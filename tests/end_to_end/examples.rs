@@ -49,6 +49,31 @@ fn penguins_learn_their_species() {
 }
 
 #[test]
+fn languages_are_told_apart_by_their_characters() {
+    let house = House::example("languages");
+    let mut mean = 0.0;
+    for seed in 1..=3 {
+        let ran = house.run_with(&["--set", &format!("seed={seed}")]);
+        assert_eq!(ran.code, 0, "{seed}: {:?}\n{}", ran.codes(), ran.err);
+        mean += ran.number("verdict", "accuracy") / 3.0;
+    }
+    assert!(mean >= 0.97, "mean test accuracy {mean}");
+    house.run();
+    house.run().nothing_ran();
+}
+
+#[test]
+fn diamonds_have_their_price() {
+    let house = House::example("diamonds");
+    let ran = house.run();
+    assert_eq!(ran.code, 0, "{:?}\n{}", ran.codes(), ran.err);
+    assert!(ran.number("verdict", "r2") >= 0.975);
+    // 146 rows are there twice, and 20 stones have no extent (one of them twice).
+    assert_eq!(ran.number("raw", "rows") - ran.number("clean", "rows"), 165.0);
+    house.run().nothing_ran();
+}
+
+#[test]
 fn the_templates_run_at_once() {
     for template in ["penguins", "command"] {
         let house = House::empty();
