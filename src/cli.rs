@@ -54,12 +54,18 @@ pub enum Command {
     Show(Show),
     /// Copy a stage's output out of the store.
     Get(Get),
-    /// List the runs of this pipeline, newest first.
+    /// Show what a stage said while it ran.
+    Logs(Logs),
+    /// Run stages again beside the store and compare what they give with what is recorded.
+    Verify(Verify),
+    /// Compare two runs: parameters, inputs, metrics, outputs, time.
+    Diff(Diff),
+    /// List the runs of this pipeline, newest first; `runs show` tells one of them stage by stage.
     Runs(Runs),
     /// Remove what has not been used for longest from the store until it fits.
     Gc(Gc),
     /// Print the JSON Schema of the language, for editors.
-    Schema,
+    Schema(Schema),
     /// Check this installation: programs, libtorch, devices, store, file watching.
     Doctor(Doctor),
     /// Print a completion script for a shell.
@@ -131,6 +137,9 @@ pub struct Plan {
     /// Stages to plan for, with everything they need. Default: all.
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
+    /// Stages at a time, for the forecast. Default: as for `run`.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub jobs: Option<u32>,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -169,6 +178,9 @@ pub struct RunArgs {
 pub struct Run {
     #[command(flatten)]
     pub run: RunArgs,
+    /// Fail where the lock file (`pipeline.lock`) would change: before anything runs where that can be known.
+    #[arg(long)]
+    pub locked: bool,
 }
 
 /// Options of `watch`.
@@ -212,6 +224,9 @@ pub struct Graph {
     /// How to draw.
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     pub format: GraphFormat,
+    /// Where to put it. Default: stdout.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<std::path::PathBuf>,
 }
 
 /// How `graph` draws.
@@ -223,6 +238,8 @@ pub enum GraphFormat {
     Mermaid,
     /// Graphviz.
     Dot,
+    /// A picture for pages and browsers, light or dark as they are.
+    Svg,
 }
 
 /// Options of `show`.
@@ -257,9 +274,36 @@ pub struct Get {
     pub output: PathBuf,
 }
 
+/// Options of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// The stage.
+    #[arg(value_name = "STAGE")]
+    pub stage: String,
+    /// A run: its name or the beginning of it, `latest`, or `~2` for the one two before. Default: the newest in which the
+    /// stage said something.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// One attempt. Default: all.
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
+    /// With the time since the attempt began.
+    #[arg(long)]
+    pub times: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `runs`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Runs {
+    /// What to do with the runs. Default: list them.
+    #[command(subcommand)]
+    pub verb: Option<RunsVerb>,
     #[command(flatten)]
     pub file: FileArgs,
     /// How many.
@@ -268,6 +312,62 @@ pub struct Runs {
     /// As JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `runs` can do beside listing.
+#[derive(Debug, Subcommand)]
+pub enum RunsVerb {
+    /// Show one run stage by stage.
+    Show {
+        #[command(flatten)]
+        file: FileArgs,
+        /// Its name or the beginning of it, `latest`, or `~2` for the one two before.
+        #[arg(value_name = "RUN", default_value = "latest")]
+        run: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Stages to run again. Default: all that are up to date.
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// Stages at a time. Default: the number of processors.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub jobs: Option<u32>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// The older run: its name or the beginning of it, or `~1` (the default) for the one before the newest.
+    #[arg(value_name = "OLD")]
+    pub old: Option<String>,
+    /// The newer run. Default: the newest.
+    #[arg(value_name = "NEW")]
+    pub new: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// The schema of one line of `run --json` instead.
+    #[arg(long)]
+    pub events: bool,
 }
 
 /// Options of `gc`.

@@ -13,6 +13,7 @@
 //!   memo-v1/       small answers by digest, one packed log
 //!   filehash-v1/   (path, size, times, inode) -> digest, one packed log
 //!   runs-v1/       what finished runs looked like, one packed log
+//!   logs-v1/       run/label.log: what work said while it was done, plain text
 //!   locks-v1/      one file per key that is being worked on
 //!   tmp/           unfinished things of living processes
 //! ```
@@ -30,6 +31,7 @@ mod hash;
 mod layout;
 mod lock;
 mod log;
+mod logs;
 mod map;
 mod materialise;
 mod memo;
@@ -46,6 +48,7 @@ pub use filehash::FileDigest;
 pub use fold::Fold;
 pub use gc::Swept;
 pub use lock::KeyLock;
+pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};
 pub use record::{Committed, Record};
 pub use staging::Staging;
 pub use store::Store;

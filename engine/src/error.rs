@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How bad a fault is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; the pipeline still runs.
@@ -18,7 +18,7 @@ pub enum Severity {
 }
 
 /// One step of a [`Route`]: a key of a mapping or an index of a sequence.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Segment {
     /// A position in a sequence, from 0.
@@ -44,7 +44,7 @@ impl From<usize> for Segment {
 }
 
 /// The way from the root of a document to a value: `stages.model.optimizer.adam.lr`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Route(pub Vec<Segment>);
 
@@ -99,7 +99,7 @@ macro_rules! route {
 }
 
 /// A place in a file that is not the pipeline's own text: a row of a CSV, a byte of a Parquet file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Place {
     /// The file, relative to the pipeline's folder where it lies inside.
     pub file: String,
@@ -125,7 +125,7 @@ impl fmt::Display for Place {
 }
 
 /// What part of a mapping entry a fault points at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Aspect {
     /// The value (the default).
@@ -139,7 +139,7 @@ pub enum Aspect {
 ///
 /// `code` is `area::name` in snake case (`graph::cycle`, `data::malformed_row`); `message` is a lowercase
 /// fragment with names in backticks; `help` says what to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// Stable identifier, `area::name`.

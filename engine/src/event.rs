@@ -10,7 +10,7 @@ use crate::explain::Reason;
 use crate::protocol::{Level, Progress, Sample};
 
 /// Something happened. Serialised as one line of `run --json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The plan is known.
@@ -77,6 +77,7 @@ pub enum Event {
         outputs: BTreeMap<String, String>,
         /// Wall time.
         #[serde(with = "seconds")]
+        #[schemars(with = "f64")]
         took: Duration,
         /// Headline numbers.
         summary: BTreeMap<String, f64>,
@@ -95,6 +96,7 @@ pub enum Event {
         faults: Vec<Fault>,
         /// Wall time.
         #[serde(with = "seconds")]
+        #[schemars(with = "f64")]
         took: Duration,
         /// Whether another attempt follows.
         retrying: bool,
@@ -125,12 +127,24 @@ pub enum Event {
         skipped: usize,
         /// Wall time.
         #[serde(with = "seconds")]
+        #[schemars(with = "f64")]
         took: Duration,
     },
 }
 
+/// The JSON Schema of one line of `run --json`, as text.
+pub fn json_schema_text() -> String {
+    let mut schema = schemars::schema_for!(Event);
+    schema.insert("$id".into(), "https://github.com/pipeline-rs/pipeline/schemas/events.schema.json".into());
+    schema.insert("title".into(), "One line of `pipeline run --json`".into());
+    // A schema of strings and maps always has a text.
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
 /// How a run ended, in the order of exit codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything is done.

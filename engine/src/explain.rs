@@ -12,7 +12,7 @@ use crate::key::{KeyedFile, Manifest};
 use crate::plan::{Plan, PlannedStage};
 
 /// One reason for a miss. The first reasons are root causes; `InputChanged` names the stage to ask next.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
     /// No stage of this name was ever recorded here.

@@ -13,6 +13,7 @@ pub mod files;
 pub mod graph;
 pub mod key;
 pub mod kind;
+pub mod lockfile;
 pub mod oracle;
 pub mod paths;
 pub mod pattern;

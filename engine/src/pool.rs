@@ -156,6 +156,11 @@ impl Pool {
     /// Starts a worker ahead of its first request. Whether it works is found out by that request.
     pub(crate) async fn warm(&self, executor: Executor, voice: &Voice) {
         let _warming = self.warming.lock().await;
+        // One may be left from the run before.
+        if self.idle.lock().unwrap_or_else(PoisonError::into_inner).get(&executor).is_some_and(|idle| !idle.is_empty())
+        {
+            return;
+        }
         if let Ok(worker) = self.start(executor, voice).await {
             self.give_back(executor, worker);
         }

@@ -3,6 +3,7 @@
 //! Pure reading: the store and what `stat` says of files. Nothing is started, restored or written (file digests are
 //! remembered in the store, as always).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,6 +61,71 @@ pub fn preview(plan: &Plan, store: &Store, environment: &Environment, root: &Pat
     }
     explain_hits(plan, store, &mut previews);
     previews
+}
+
+/// What a stage would be, going by what the stages above it are expected to give.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Its key.
+    pub key: Digest,
+    /// What was hashed.
+    pub manifest: Manifest,
+    /// Digests of the outputs recorded under that key, by port; `None` without a record.
+    pub outputs: Option<BTreeMap<String, Digest>>,
+}
+
+/// The keys of all stages, where a stage without a record gives what `given` says for its name and key. `None` for stages whose
+/// key depends on something that nobody knows yet. In the order of the plan's stages.
+pub fn expect(
+    plan: &Plan,
+    store: &Store,
+    environment: &Environment,
+    root: &Path,
+    given: &dyn Fn(&str, &Digest) -> Option<BTreeMap<String, Digest>>,
+) -> Vec<Option<Expected>> {
+    let mut known: Vec<Option<BTreeMap<String, Digest>>> = Vec::with_capacity(plan.stages.len());
+    let mut all = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let expected = expect_one(plan, stage, store, environment, root, &known);
+        let outputs = expected.as_ref().filter(|_| stage.cache);
+        known.push(outputs.and_then(|expected| expected.outputs.clone().or_else(|| given(&stage.name, &expected.key))));
+        all.push(expected);
+    }
+    all
+}
+
+fn expect_one(
+    plan: &Plan,
+    stage: &PlannedStage,
+    store: &Store,
+    environment: &Environment,
+    root: &Path,
+    known: &[Option<BTreeMap<String, Digest>>],
+) -> Option<Expected> {
+    let output = |id: StageId, output: usize| -> Option<Digest> {
+        known[id.0 as usize].as_ref()?.get(&plan.stage(id).outputs.get(output)?.name).copied()
+    };
+    // Part of a folder that a stage above writes: known when it is there.
+    if stage.written.iter().any(|written| !written.exact || output(written.from, written.output as usize).is_none()) {
+        return None;
+    }
+    let mut inputs = Vec::with_capacity(stage.inputs.len());
+    for input in &stage.inputs {
+        let digest = output(input.from, input.output)?;
+        let artifact = plan.stage(input.from).outputs[input.output].kind;
+        inputs.push(KeyedInput { port: input.port.clone(), artifact, digest });
+    }
+    let found = files::digest_all(store, root, stage, |id, port| output(id, port as usize)).ok()?;
+    let resolved = Resolved {
+        inputs,
+        files: found.iter().map(files::Digested::keyed).collect(),
+        environment: environment.of(stage),
+    };
+    let manifest = describe(stage, &resolved);
+    let key = manifest.key();
+    let outputs = store.lookup_outputs(&key).ok().flatten();
+    let outputs = outputs.map(|outputs| outputs.into_iter().map(|(port, blob)| (port, blob.digest)).collect());
+    Some(Expected { key, manifest, outputs })
 }
 
 fn look(

@@ -1,12 +1,15 @@
-//! `pipeline graph`: the stages and what flows between them, as text, Mermaid or Graphviz.
+//! `pipeline graph`: the stages and what flows between them, as text, Mermaid, Graphviz or SVG.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use engine::plan::{Plan, PlannedStage};
-use engine::preview::State;
+use engine::plan::{Plan, PlannedStage, StageId};
+use engine::preview::{StagePreview, State};
 
 use crate::cli::{Graph, GraphFormat};
 use crate::project::{Failure, Project};
+use crate::report::drawing::{self, Edge, Node};
+use crate::report::quantity::{bytes, duration};
 use crate::report::terminal;
 
 /// Draws.
@@ -16,15 +19,21 @@ use crate::report::terminal;
 pub fn execute(args: &Graph) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let proved = project.proved(&args.file.set)?;
-    let states: Vec<State> = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root)
-        .into_iter()
-        .map(|preview| preview.state)
-        .collect();
-    terminal::out(&match args.format {
+    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let states: Vec<State> = previews.iter().map(|preview| preview.state.clone()).collect();
+    let drawn = match args.format {
+        GraphFormat::Svg => svg(&proved.plan, &previews),
         GraphFormat::Text => text(&proved.plan, &states),
         GraphFormat::Mermaid => mermaid(&proved.plan, &states),
         GraphFormat::Dot => dot(&proved.plan, &states),
-    });
+    };
+    match &args.output {
+        None => terminal::out(&drawn),
+        Some(path) => std::fs::write(path, &drawn).map_err(|error| {
+            let message = format!("`{}` cannot be written: {}", path.display(), error.kind());
+            Failure::user("cli::cannot_write", message, "name a file in a folder you may write to")
+        })?,
+    }
     Ok(0)
 }
 
@@ -51,6 +60,43 @@ fn edges(plan: &Plan, stage: &PlannedStage) -> Vec<(usize, String)> {
     edges.sort();
     edges.dedup();
     edges
+}
+
+fn svg(plan: &Plan, previews: &[StagePreview]) -> String {
+    let nodes: Vec<Node> = plan
+        .stages
+        .iter()
+        .zip(previews)
+        .map(|(stage, preview)| {
+            let state = match preview.state {
+                State::Hit => "hit",
+                State::Miss { .. } => "miss",
+                State::Unknown { .. } => "unknown",
+            };
+            let took = preview.took.map(duration);
+            let size = preview.bytes.filter(|bytes| *bytes > 0).map(bytes);
+            let note = [took, size].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+            Node { name: stage.name.clone(), kind: stage.kind.clone(), state, note }
+        })
+        .collect();
+    let mut drawn = Vec::new();
+    for stage in &plan.stages {
+        let flows = |from: usize| {
+            let id = StageId(from as u32);
+            stage.inputs.iter().any(|input| input.from == id) || stage.written.iter().any(|written| written.from == id)
+        };
+        let to = stage.id.0 as usize;
+        // Several outputs of one stage into another are one line.
+        let mut lines: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (from, label) in edges(plan, stage) {
+            lines.entry(from).or_default().push(label);
+        }
+        drawn.extend(lines.into_iter().map(|(from, mut labels)| {
+            labels.retain(|label| !label.is_empty());
+            Edge { from, to, label: labels.join(", "), data: flows(from) }
+        }));
+    }
+    drawing::svg(&plan.spec.name, &nodes, &drawn)
 }
 
 fn text(plan: &Plan, states: &[State]) -> String {

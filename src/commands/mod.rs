@@ -2,17 +2,22 @@
 
 mod check;
 mod completions;
+mod diff;
 mod doctor;
 mod gc;
 mod get;
 mod graph;
+mod history;
 mod init;
+mod lock;
+mod logs;
 mod plan;
 mod run;
 mod runs;
 mod schema;
 mod show;
 mod status;
+mod verify;
 mod watch;
 mod why;
 
@@ -40,9 +45,12 @@ pub fn execute(command: Command) -> Result<u8, Failure> {
         Command::Graph(args) => graph::execute(&args),
         Command::Show(args) => show::execute(&args),
         Command::Get(args) => get::execute(&args),
+        Command::Logs(args) => logs::execute(&args),
+        Command::Verify(args) => verify::execute(&args),
+        Command::Diff(args) => diff::execute(&args),
         Command::Runs(args) => runs::execute(&args),
         Command::Gc(args) => gc::execute(&args),
-        Command::Schema => schema::execute(),
+        Command::Schema(args) => schema::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions { shell } => completions::execute(shell),
         Command::CompleteNames(args) => completions::names(&args),

@@ -1,6 +1,6 @@
 //! `pipeline plan`: what `run` would do, why, and how long it took last time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use engine::plan::{Plan, StageId};
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::status::{mark, word};
 use crate::cli::Plan as Args;
 use crate::project::{Failure, Project};
-use crate::report::quantity::duration;
+use crate::report::forecast::{Forecast, Task, forecast};
+use crate::report::quantity::{bytes, duration};
 use crate::report::{result, terminal};
 
 /// Predicts.
@@ -27,7 +28,15 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let chosen: Vec<&StagePreview> = previews.iter().filter(|preview| wanted.contains(&preview.id)).collect();
     if args.json {
         let stages: Vec<Value> = chosen.iter().map(|preview| preview_json(&proved.plan, preview)).collect();
-        terminal::out(&format!("{:#}", json!({ "pipeline": proved.plan.spec.name, "stages": stages })));
+        let (forecast, names, slots) = expected(&proved.plan, &chosen, args.jobs);
+        let critical: Vec<&str> = forecast.critical.iter().map(|at| names[*at].as_str()).collect();
+        let forecast = json!({
+            "jobs": slots, "time": forecast.time.as_secs_f64(), "critical_path": critical,
+            "critical_time": forecast.critical_time.as_secs_f64(), "peak_memory": forecast.peak_memory,
+            "disk": forecast.disk, "never_ran": forecast.unknown,
+        });
+        let all = json!({ "pipeline": proved.plan.spec.name, "stages": stages, "forecast": forecast });
+        terminal::out(&format!("{all:#}"));
         return Ok(0);
     }
     let rows = chosen.iter().map(|preview| {
@@ -37,26 +46,69 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
             stage.kind.clone(),
             word(&preview.state).to_owned(),
             preview.took.map_or_else(|| "-".into(), duration),
+            preview.bytes.map_or_else(|| "-".into(), bytes),
             reason(&proved.plan, preview),
         ]
     });
-    terminal::out(&result::table(&["stage", "kind", "would", "last took", "because"], rows, &[3]));
+    terminal::out(&result::table(&["stage", "kind", "would", "last took", "size", "because"], rows, &[3, 4]));
     let due: Vec<&&StagePreview> = chosen.iter().filter(|preview| !matches!(preview.state, State::Hit)).collect();
     if due.is_empty() {
         terminal::out("\nnothing to do");
     } else {
-        let known: Duration = due.iter().filter_map(|preview| preview.took).sum();
-        let unknown = due.iter().filter(|preview| preview.took.is_none()).count();
+        let (forecast, names, slots) = expected(&proved.plan, &chosen, args.jobs);
         let mut line = format!("\n{} of {} stages would run", due.len(), chosen.len());
-        if known > Duration::ZERO {
-            line.push_str(&format!(", {} of work at most, going by last time", duration(known)));
+        if due.iter().any(|preview| matches!(preview.state, State::Unknown { .. })) {
+            line = format!("\n{} of {} stages would run, or may", due.len(), chosen.len());
         }
-        if unknown > 0 {
-            line.push_str(&format!("; {unknown} never ran before"));
+        if forecast.time > Duration::ZERO {
+            let jobs = if slots == 1 { "1 job".to_owned() } else { format!("{slots} jobs") };
+            line.push_str(&format!("; going by last time about {} with {jobs} at most", duration(forecast.time)));
+            if forecast.peak_memory > 0 {
+                line.push_str(&format!(", {} of memory", bytes(forecast.peak_memory)));
+            }
+            if forecast.disk > 0 {
+                line.push_str(&format!(", {} of disk", bytes(forecast.disk)));
+            }
+        }
+        if forecast.unknown > 0 {
+            line.push_str(&format!("; {} never ran before", forecast.unknown));
+        }
+        if forecast.critical.len() > 1 && forecast.critical_time > Duration::ZERO {
+            let shown: Vec<&str> = forecast.critical.iter().take(12).map(|at| names[*at].as_str()).collect();
+            let more = if forecast.critical.len() > 12 { " → …" } else { "" };
+            line.push_str(&format!(
+                "\nlongest chain: {}{more} ({})",
+                shown.join(" → "),
+                duration(forecast.critical_time)
+            ));
         }
         terminal::out(&line);
     }
     Ok(0)
+}
+
+/// The forecast of what is due, the names of its tasks, and the slots it goes by.
+fn expected(plan: &Plan, chosen: &[&StagePreview], jobs: Option<u32>) -> (Forecast, Vec<String>, u32) {
+    let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u32;
+    let slots = jobs.or(plan.spec.resources.cpus).unwrap_or(machine).max(1);
+    let due: Vec<&&StagePreview> = chosen.iter().filter(|preview| preview.state != State::Hit).collect();
+    let place: HashMap<StageId, usize> = due.iter().enumerate().map(|(at, preview)| (preview.id, at)).collect();
+    let tasks: Vec<Task> = due
+        .iter()
+        .map(|preview| {
+            let stage = plan.stage(preview.id);
+            let observed = preview.record.as_ref().and_then(|record| record.observations["peak_memory"].as_u64());
+            Task {
+                after: stage.after.iter().filter_map(|before| place.get(before).copied()).collect(),
+                took: preview.took,
+                memory: observed.or(stage.resources.memory).unwrap_or(0),
+                cpus: stage.resources.cpus.unwrap_or(1),
+                disk: preview.bytes.unwrap_or(0),
+            }
+        })
+        .collect();
+    let names = due.iter().map(|preview| plan.stage(preview.id).name.clone()).collect();
+    (forecast(&tasks, slots), names, slots)
 }
 
 /// The named stages and all they need; every stage when none is named.

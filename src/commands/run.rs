@@ -23,6 +23,7 @@ pub fn execute(args: &Run) -> Result<u8, Failure> {
     let project = Project::find_with(&args.run.file, &mut names)?;
     let proved = project.proved(&args.run.file.set)?;
     let options = options(&args.run, &proved, names)?;
+    let lock = super::lock::Keeper::new(&project, &proved, &options, args)?;
     let mut reporter = reporter(&args.run, &proved);
     for warning in &proved.warnings {
         reporter.event(&engine::event::Event::Warning { fault: warning.clone() });
@@ -32,7 +33,7 @@ pub fn execute(args: &Run) -> Result<u8, Failure> {
         tokio::spawn(cancel_on_signal(cancel.clone()));
         drive(&proved, options, &mut *reporter, cancel).await
     })?;
-    Ok(summary.outcome.exit_code())
+    lock.settle(&proved, &summary)
 }
 
 /// One thread drives: the work is done by other processes, and hashing has its own threads.
@@ -85,6 +86,7 @@ pub fn options(args: &RunArgs, proved: &Proved, targets: Vec<String>) -> Result<
         jobs: args.jobs.map(|jobs| jobs as usize),
         programs: proved.programs.clone(),
         environment: proved.environment.clone(),
+        ..RunOptions::default()
     })
 }
 
@@ -105,6 +107,13 @@ pub fn reporter(args: &RunArgs, proved: &Proved) -> Box<dyn Reporter> {
     } else {
         Box::new(Plain::new(lines))
     }
+}
+
+/// Bars on a terminal, and only what goes wrong in lines: for work whose result is told afterwards.
+pub fn quiet_reporter(proved: &Proved) -> Box<dyn Reporter> {
+    let sources = Arc::clone(&proved.sources);
+    let failures = move |fault: &Fault| render(fault, &sources);
+    Box::new(Plain::new(Lines::new(Volume::Failures, Box::new(failures))))
 }
 
 /// Runs the plan and shows what happens.

@@ -1,37 +1,62 @@
-//! `pipeline runs`: what ran here, newest first.
+//! `pipeline runs`: what ran here, newest first; `pipeline runs show`: one of them, stage by stage.
 
-use std::time::Duration;
+use cache::Store;
+use engine::driver::{Detail, End, Summary};
+use engine::event::Outcome;
+use serde_json::{Value, json};
 
-use serde_json::Value;
-
-use crate::cli::Runs;
+use super::history;
+use crate::cli::{Runs, RunsVerb};
 use crate::project::{Failure, Project};
-use crate::report::quantity::duration;
-use crate::report::{result, terminal};
+use crate::report::quantity::{bytes, duration};
+use crate::report::{plain, result, terminal};
 
-/// Lists.
+/// Lists, or shows one.
 ///
 /// # Errors
-/// When there is no pipeline, or the store cannot be used.
+/// When there is no pipeline, no such run, or the store cannot be used.
 pub fn execute(args: &Runs) -> Result<u8, Failure> {
-    let project = Project::find(&args.file)?;
-    let runs: Vec<Value> = project.store()?.runs(args.n)?.into_iter().map(|(_, run)| run).collect();
+    match &args.verb {
+        None => list(args),
+        Some(RunsVerb::Show { file, run, json }) => {
+            let project = Project::find(file)?;
+            let store = project.store()?;
+            let runs = history::runs(&store)?;
+            let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+            let name = history::resolve(&names, run)?;
+            runs.iter().find(|run| run.run == name).map_or(Ok(0), |run| show(&store, run, *json))
+        }
+    }
+}
+
+fn list(args: &Runs) -> Result<u8, Failure> {
+    let store = Project::find(&args.file)?.store()?;
+    let runs: Vec<Value> = store.runs(args.n)?.into_iter().map(|(_, run)| run).collect();
+    let read = |run: &Value| serde_json::from_value::<Summary>(run.clone()).ok();
     if args.json {
+        let runs: Vec<Value> = runs
+            .into_iter()
+            .map(|mut run| {
+                let told = read(&run).and_then(|read| main_metrics(&store, &read));
+                if let (Some((stage, detail)), Some(map)) = (told, run.as_object_mut()) {
+                    map.insert("metrics".into(), json!({ "stage": stage, "values": detail.summary }));
+                }
+                run
+            })
+            .collect();
         terminal::out(&format!("{:#}", Value::Array(runs)));
         return Ok(0);
     }
-    let text = |run: &Value, field: &str| match run.get(field) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => "-".into(),
-    };
     let rows: Vec<Vec<String>> = runs
         .iter()
+        .filter_map(read)
         .map(|run| {
-            let took = run.get("took").and_then(Value::as_f64).unwrap_or(0.0);
-            let mut row = vec![text(run, "run"), text(run, "outcome")];
-            row.extend(["ran", "hit", "failed", "skipped"].map(|field| text(run, field)));
-            row.push(duration(Duration::from_secs_f64(took.max(0.0))));
+            let mut row = vec![run.run.clone(), word(run.outcome).to_owned()];
+            row.extend([run.ran, run.hit, run.failed, run.skipped].map(|count| count.to_string()));
+            row.push(duration(run.took));
+            row.push(
+                main_metrics(&store, &run).map_or_else(String::new, |(_, detail)| plain::headline(&detail.summary)),
+            );
             row
         })
         .collect();
@@ -40,9 +65,68 @@ pub fn execute(args: &Runs) -> Result<u8, Failure> {
         return Ok(0);
     }
     terminal::out(&result::table(
-        &["run", "outcome", "ran", "reused", "failed", "not run", "took"],
+        &["run", "outcome", "ran", "reused", "failed", "not run", "took", ""],
         rows,
         &[2, 3, 4, 5, 6],
     ));
     Ok(0)
+}
+
+fn show(store: &Store, run: &Summary, as_json: bool) -> Result<u8, Failure> {
+    let record = |key: &str| key.parse().ok().and_then(|key| store.lookup(&key).ok().flatten());
+    if as_json {
+        let mut value = serde_json::to_value(run).unwrap_or_default();
+        for stage in value["stages"].as_array_mut().into_iter().flatten() {
+            let Some(record) = stage["key"].as_str().and_then(record) else { continue };
+            let outputs: serde_json::Map<String, Value> = (record.outputs.iter())
+                .map(|(port, blob)| (port.clone(), json!({ "digest": blob.digest.to_string(), "bytes": blob.size })))
+                .collect();
+            stage["outputs"] = Value::Object(outputs);
+            stage["summary"] = json!(Detail::of(&record.detail).summary);
+        }
+        terminal::out(&format!("{value:#}"));
+        return Ok(0);
+    }
+    terminal::out(&format!("{}  {}  {} in {}\n", run.run, run.pipeline, word(run.outcome), duration(run.took)));
+    let rows = run.stages.iter().map(|of| {
+        let record = record(&of.key);
+        let size = record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum());
+        let metrics = record.map(|record| plain::headline(&Detail::of(&record.detail).summary));
+        let end = match of.end {
+            End::Hit => "reused",
+            End::Ran => "ran",
+            End::Failed => "failed",
+            End::Skipped => "not run",
+        };
+        vec![
+            of.stage.clone(),
+            if of.open { end.to_owned() } else { format!("{end}, gate not met") },
+            if of.end == End::Hit || of.end == End::Skipped { "-".to_owned() } else { duration(of.took) },
+            size.map_or_else(|| "-".to_owned(), bytes),
+            of.key.chars().take(12).collect(),
+            metrics.unwrap_or_default(),
+        ]
+    });
+    terminal::out(&result::table(&["stage", "end", "took", "size", "key", ""], rows, &[2, 3]));
+    Ok(0)
+}
+
+/// The numbers of the last stage that has any of those people ask for.
+fn main_metrics(store: &Store, run: &Summary) -> Option<(String, Detail)> {
+    run.stages.iter().rev().find_map(|of| {
+        let record = store.lookup(&of.key.parse().ok()?).ok()??;
+        let detail = Detail::of(&record.detail);
+        detail.summary.keys().any(|name| plain::is_main(name)).then(|| (of.stage.clone(), detail))
+    })
+}
+
+/// An outcome in words.
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Failed => "failed",
+        Outcome::GateNotMet => "gate_not_met",
+        Outcome::EngineFailed => "engine_failed",
+        Outcome::Cancelled => "cancelled",
+    }
 }

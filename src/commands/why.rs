@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use engine::artifact::ArtifactType;
+use engine::driver::Detail;
+use engine::explain::Reason;
 use engine::plan::{Plan, StageId};
 use engine::preview::{StagePreview, State};
 use serde_json::{Value, json};
 
 use super::plan::preview_json;
 use crate::cli::Why;
-use crate::project::{Failure, Project};
+use crate::project::{Failure, Project, Proved};
+use crate::report::quantity::count;
 use crate::report::terminal::{self, Styles};
 
 /// Explains.
@@ -24,12 +28,16 @@ pub fn execute(args: &Why) -> Result<u8, Failure> {
     let mut chain = Vec::new();
     collect(&proved.plan, &previews, stage.id, 0, &mut BTreeSet::new(), &mut chain);
     if args.json {
+        let sentence = sentence(&proved, &previews, stage.id);
         let chain: Vec<Value> =
             chain.iter().map(|(_, id)| preview_json(&proved.plan, &previews[id.0 as usize])).collect();
-        terminal::out(&format!("{:#}", json!({ "stage": args.stage, "chain": chain })));
+        terminal::out(&format!("{:#}", json!({ "stage": args.stage, "because": sentence, "chain": chain })));
         return Ok(0);
     }
     let mut text = String::new();
+    if let Some(sentence) = sentence(&proved, &previews, stage.id) {
+        text.push_str(&format!("{sentence}\n\n"));
+    }
     for (depth, id) in chain {
         explain(&proved.plan, &previews[id.0 as usize], depth, &mut text);
     }
@@ -70,6 +78,78 @@ fn collect(
         above.reverse();
         stack.extend(above.into_iter().map(|id| (depth + 1, id)));
     }
+}
+
+/// From the stage to the root cause in one sentence; `None` for a stage that is up to date or has its cause in itself.
+fn sentence(proved: &Proved, previews: &[StagePreview], start: StageId) -> Option<String> {
+    let plan = &proved.plan;
+    let mut text = format!("`{}`", plan.stage(start).name);
+    let (mut at, mut seen) = (start, BTreeSet::new());
+    while seen.insert(at) {
+        let (stage, preview) = (plan.stage(at), &previews[at.0 as usize]);
+        let first = seen.len() == 1;
+        let reasons = match &preview.state {
+            State::Miss { reasons } => reasons,
+            _ => &preview.changed,
+        };
+        // What is of the stage itself comes before what came from above.
+        let own = reasons.iter().find(|reason| !matches!(reason, Reason::InputChanged { .. }));
+        let above = match (&preview.state, own) {
+            (_, Some(_)) => None,
+            (State::Unknown { because }, None) => because.first().copied(),
+            (_, None) => reasons.iter().find_map(|reason| match reason {
+                Reason::InputChanged { port, .. } => {
+                    stage.inputs.iter().find(|input| input.port == *port).map(|input| input.from)
+                }
+                _ => None,
+            }),
+        };
+        if let Some(reason) = own {
+            let told = match reason {
+                Reason::FileChanged { path, old: Some(_), new: Some(_) } => format!("read another `{path}`"),
+                reason => reason.to_string(),
+            };
+            let name =
+                if matches!(reason, Reason::FileChanged { .. }) { format!("`{}` ", stage.name) } else { String::new() };
+            let rows = rows(proved, preview).unwrap_or_default();
+            let place = if name.is_empty() && !first { format!(" (in `{}`)", stage.name) } else { String::new() };
+            text.push_str(&format!("{} because {name}{told}{rows}{place}", if first { " runs" } else { "" }));
+            return (!first || !rows.is_empty()).then_some(text);
+        }
+        let above = above?;
+        let input = stage.inputs.iter().find(|input| input.from == above);
+        let port = input.map(|input| &plan.stage(above).outputs[input.output]);
+        let one = plan.stage(above).outputs.len() == 1;
+        let from = &plan.stage(above).name;
+        let what = port.filter(|_| !one).map_or_else(|| from.clone(), |port| format!("{from}.{}", port.name));
+        let sure = matches!(preview.state, State::Miss { .. } | State::Hit);
+        let verb = if sure { "changed" } else { "may change" };
+        let runs = match (first, sure) {
+            (true, true) => " runs",
+            (true, false) => " may run",
+            _ => "",
+        };
+        text.push_str(&format!("{runs} because `{what}` {verb}"));
+        at = above;
+    }
+    Some(text)
+}
+
+/// ` (1,797 → 1,798 rows)`, where a data set has another number of rows than before.
+fn rows(proved: &Proved, preview: &StagePreview) -> Option<String> {
+    let stage = proved.plan.stage(preview.id);
+    let port = &stage.outputs.first()?.name;
+    let of = |artifact: Option<&ArtifactType>| match artifact {
+        Some(ArtifactType::Dataset(dataset)) => dataset.rows,
+        _ => None,
+    };
+    let recorded = |record: &cache::Record| of(Detail::of(&record.detail).types.get(port));
+    let history = proved.store.history(&stage.name, 2).ok()?;
+    let (old, new) = match preview.state {
+        State::Hit => (recorded(history.get(1)?)?, recorded(history.first()?)?),
+        _ => (recorded(history.first()?)?, of(stage.types.get(port))?),
+    };
+    (old != new).then(|| format!(" ({} → {} rows)", count(old), count(new)))
 }
 
 fn explain(plan: &Plan, preview: &StagePreview, depth: usize, text: &mut String) {

@@ -26,6 +26,8 @@ pub type FaultPrinter = Box<dyn Fn(&Fault) -> String + Send>;
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volume {
+    /// Failures alone.
+    Failures,
     /// Failures and the last line.
     Quiet,
     /// What ran.
@@ -133,7 +135,9 @@ impl Lines {
                         ));
                     }
                 }
-                lines.push(last_line(*outcome, [*hit, *ran, *failed, *skipped], *took));
+                if self.volume > Volume::Failures {
+                    lines.push(last_line(*outcome, [*hit, *ran, *failed, *skipped], *took));
+                }
             }
             _ => {}
         }
@@ -146,7 +150,7 @@ impl Lines {
 
     fn flush_hits(&mut self, lines: &mut Vec<String>) {
         let hits = std::mem::take(&mut self.hits);
-        if hits.is_empty() || self.volume == Volume::Quiet {
+        if hits.is_empty() || self.volume <= Volume::Quiet {
             return;
         }
         lines.push(format!(
@@ -173,10 +177,15 @@ pub fn headline(summary: &BTreeMap<String, f64>) -> String {
     shown.iter().take(SHOWN).map(|(name, value)| format!("{name} {}", number(**value))).collect::<Vec<_>>().join("  ")
 }
 
+/// Whether this is one of the numbers people compare models by.
+pub fn is_main(name: &str) -> bool {
+    !matches!(name, "rows" | "bytes") && rank(name) < usize::MAX
+}
+
 fn rank(name: &str) -> usize {
     const ORDER: [&str; 9] =
         ["accuracy", "r2", "rmse", "f1.macro", "auroc", "log_loss", "rows", "bytes", "validation.accuracy"];
-    ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len())
+    ORDER.iter().position(|known| *known == name).unwrap_or(usize::MAX)
 }
 
 fn last_line(outcome: Outcome, [hit, ran, failed, skipped]: [usize; 4], took: Duration) -> String {

@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod examples;
+mod explaining;
 mod house;
 mod interruption;
 mod reruns;

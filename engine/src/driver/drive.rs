@@ -24,6 +24,8 @@ use crate::scheduler::{self, Command, Scheduler, Slots, Task};
 const CHANGES: u32 = 3;
 /// How long a cancelled run waits for what it is doing to end. Whatever is not done then ends with the process.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// The logs of so many runs are kept, of those that said anything.
+const LOGGED_RUNS: usize = 100;
 /// After so many stages looked at without a pause, others get a turn.
 const BATCH: usize = 256;
 
@@ -51,9 +53,13 @@ pub async fn run(
     let (notes, incoming) = unbounded_channel();
     let started = now();
     let run = Run {
+        name: name(started),
         made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
-        pool: Pool::new(options.programs.clone(), options.environment.clone(), &options.root),
+        pool: options.workers.as_ref().map_or_else(
+            || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
+            |workers| Arc::clone(&workers.pool),
+        ),
         guard: Guard::default(),
         offload: Offload::new(std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))),
         plan,
@@ -62,7 +68,6 @@ pub async fn run(
         events,
     };
     let drive = Drive {
-        name: name(started),
         started,
         begun: Instant::now(),
         ends: vec![None; run.plan.stages.len()],
@@ -94,7 +99,6 @@ struct EndOf {
 }
 
 struct Drive {
-    name: String,
     started: u64,
     begun: Instant,
     run: Arc<Run>,
@@ -122,7 +126,7 @@ impl Drive {
     ) -> Result<Summary, Fault> {
         let plan = &self.run.plan;
         self.send(Event::RunStarted {
-            run: self.name.clone(),
+            run: self.run.name.clone(),
             pipeline: plan.spec.name.clone(),
             stages: self.wanted().map(|stage| stage.name.clone()).collect(),
         });
@@ -387,7 +391,7 @@ impl Drive {
             Outcome::Success
         };
         let summary = Summary {
-            run: self.name.clone(),
+            run: self.run.name.clone(),
             pipeline: self.run.plan.spec.name.clone(),
             outcome,
             started: self.started,
@@ -399,7 +403,13 @@ impl Drive {
             stages,
         };
         // A run that cannot be written down has still run; the warning says so.
-        let kept = self.run.store.run_put(&summary.run, &summary.kept()).and_then(|()| self.run.store.flush());
+        self.run.store.prune_logs(LOGGED_RUNS);
+        let put = match &self.run.options.scratch {
+            // It is no part of the history.
+            Some(_) => Ok(()),
+            None => self.run.store.run_put(&summary.run, &summary.kept()),
+        };
+        let kept = put.and_then(|()| self.run.store.flush());
         if let (Err(error), None) = (&kept, &self.broken) {
             self.send(Event::Warning { fault: super::ended::fault(error) });
         }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging};
+use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging, Store};
 use serde_json::{Value, json};
 
 use super::detail::{absolute, with_lineage};
 use super::look::{Hit, Looked, Made, Run, workspace};
-use super::{Detail, Ended, Voice};
+use super::{Compared, Detail, Ended, Scratch, Voice};
 use crate::artifact::{ArtifactType, Types};
 use crate::cancel::CancelToken;
 use crate::command;
@@ -67,10 +67,37 @@ impl Attempt {
         })
     }
 
-    /// Carries the attempt out.
+    /// Carries the attempt out; what it says is kept in the store.
     pub(crate) async fn carry_out(self) -> Result<Gave, Ended> {
+        let stage = self.stage();
+        let log = self.run.store.log_writer(&self.run.name, &stage.name, self.attempt);
+        let voice = Voice::new(&stage.name, &self.run.events).kept(log);
+        let result = self.attempt(&voice).await;
+        match &result {
+            Ok(Gave::Done(done)) => {
+                let told = |fault: &Fault, level| voice.keep(level, &fault.message);
+                done.warnings.iter().for_each(|fault| told(fault, Level::Warn));
+                done.unmet.iter().for_each(|fault| told(fault, Level::Error));
+            }
+            Err(Ended::Failed { faults, .. }) => {
+                // The first line: its last lines are in the log already.
+                let first = |fault: &Fault| {
+                    let line = fault.message.lines().next().unwrap_or_default();
+                    line.trim_end_matches("; its last lines:").to_owned()
+                };
+                faults.iter().for_each(|fault| voice.keep(Level::Error, &first(fault)));
+            }
+            Err(Ended::Stopped) => voice.keep(Level::Warn, "it was told to stop"),
+            Err(Ended::Changed(what)) => {
+                voice.keep(Level::Warn, &format!("{} changed meanwhile; the result is not kept", what.join(", ")));
+            }
+            Ok(Gave::Hit(_)) | Err(Ended::Engine(_)) => {}
+        }
+        result
+    }
+
+    async fn attempt(&self, voice: &Voice) -> Result<Gave, Ended> {
         let (id, stage) = (self.id, self.stage());
-        let voice = Voice::new(&stage.name, &self.run.events);
         // Looked at again: it may have waited for its slots for an hour.
         let mut looked = self.aside(move |run| run.look(id)).await?;
         if let Some(hit) = looked.hit.take() {
@@ -78,7 +105,7 @@ impl Attempt {
         }
         let mut _working = Vec::new();
         for key in self.locks(looked.key) {
-            _working.push(self.lock(key, &voice).await?);
+            _working.push(self.lock(key, voice).await?);
         }
         // While this waited, or just before, another process may have finished the same work.
         let forced = self.run.forced[id.0 as usize] || !stage.cache;
@@ -103,8 +130,8 @@ impl Attempt {
         });
         let begun = Instant::now();
         let (staging, finished) = match stage.executor {
-            Executor::Command => self.command(&voice).await?,
-            Executor::Data | Executor::Torch => self.worker(&looked, &voice).await?,
+            Executor::Command => self.command(voice).await?,
+            Executor::Data | Executor::Torch => self.worker(&looked, voice).await?,
         };
         let took = begun.elapsed();
         self.aside(move |run| run.settle(id, &looked, staging, finished, took))
@@ -326,10 +353,14 @@ impl Run {
     ) -> Result<Done, Ended> {
         let stage = self.plan.stage(id);
         self.unchanged_inputs(stage, looked)?;
+        let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
         let blobs = match &staging {
-            Some(staging) if stage.executor != Executor::Command => self.adopt_staged(stage, staging.path())?,
-            _ => self.adopt_command(stage)?,
+            Some(staging) if stage.executor != Executor::Command => adopt_staged(into, stage, staging.path())?,
+            _ => self.adopt_command(into, stage)?,
         };
+        if let Some(scratch) = &self.options.scratch {
+            return self.compare(stage, looked, scratch, &blobs, finished, took);
+        }
         drop(staging);
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
             self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
@@ -371,6 +402,45 @@ impl Run {
         })
     }
 
+    /// What a stage gave this time, beside what is recorded; the recorded outputs are what counts.
+    fn compare(
+        &self,
+        stage: &PlannedStage,
+        looked: &Looked,
+        scratch: &Scratch,
+        again: &[Blob],
+        finished: Finished,
+        took: Duration,
+    ) -> Result<Done, Ended> {
+        let record = self.store.lookup(&looked.key)?;
+        let blob = |name: &str| {
+            let outputs = record.iter().flat_map(|record| &record.outputs);
+            outputs.into_iter().find(|(port, _)| port == name).map(|(_, blob)| *blob)
+        };
+        let mut outputs = Vec::with_capacity(again.len());
+        for (port, again) in stage.outputs.iter().zip(again) {
+            let Some(recorded) = blob(&port.name) else {
+                let message = format!("`{}` has no record to compare with", stage.name);
+                let fault = Fault::error("verify::no_record", message).help("it changed meanwhile; run it first");
+                return Err(Ended::final_fault(fault));
+            };
+            self.put_back(port, &recorded).map_err(|error| workspace(&error, &port.name))?;
+            let compared = Compared { stage: stage.name.clone(), port: port.name.clone(), recorded, again: *again };
+            scratch.compared.lock().unwrap_or_else(PoisonError::into_inner).push(compared);
+            outputs.push(recorded);
+        }
+        let unchanged = outputs == again;
+        Ok(Done {
+            made: Made { key: looked.key, outputs },
+            took,
+            summary: finished.summary,
+            unmet: absolute(&stage.name, finished.unmet),
+            warnings: absolute(&stage.name, finished.warnings),
+            unchanged,
+            differs: None,
+        })
+    }
+
     /// An input edited while the stage ran was perhaps read before, perhaps after: the result belongs to neither.
     fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
         let mut changed = Vec::new();
@@ -397,23 +467,8 @@ impl Run {
         if changed.is_empty() { Ok(()) } else { Err(Ended::Changed(changed)) }
     }
 
-    fn adopt_staged(&self, stage: &PlannedStage, staging: &Path) -> Result<Vec<Blob>, Ended> {
-        let folder = staging.join("outputs");
-        let mut missing = Vec::new();
-        for port in &stage.outputs {
-            if std::fs::symlink_metadata(folder.join(&port.name)).is_err() {
-                let message = format!("`{}` is done without having written its output `{}`", stage.name, port.name);
-                missing.push(Fault::error("worker::missing_output", message).help("please report this"));
-            }
-        }
-        if !missing.is_empty() {
-            return Err(Ended::Failed { faults: missing, again: false });
-        }
-        stage.outputs.iter().map(|port| Ok(self.store.adopt(&folder.join(&port.name))?)).collect()
-    }
-
     /// The outputs of a program move from the project into the store; their copies are put back afterwards.
-    fn adopt_command(&self, stage: &PlannedStage) -> Result<Vec<Blob>, Ended> {
+    fn adopt_command(&self, into: &Store, stage: &PlannedStage) -> Result<Vec<Blob>, Ended> {
         let mut missing = Vec::new();
         let mut places = Vec::new();
         for port in &stage.outputs {
@@ -432,8 +487,23 @@ impl Run {
         if !missing.is_empty() {
             return Err(Ended::failed(missing));
         }
-        places.iter().map(|full| Ok(self.store.adopt(full)?)).collect()
+        places.iter().map(|full| Ok(into.adopt(full)?)).collect()
     }
+}
+
+fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Vec<Blob>, Ended> {
+    let folder = staging.join("outputs");
+    let mut missing = Vec::new();
+    for port in &stage.outputs {
+        if std::fs::symlink_metadata(folder.join(&port.name)).is_err() {
+            let message = format!("`{}` is done without having written its output `{}`", stage.name, port.name);
+            missing.push(Fault::error("worker::missing_output", message).help("please report this"));
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Ended::Failed { faults: missing, again: false });
+    }
+    stage.outputs.iter().map(|port| Ok(into.adopt(&folder.join(&port.name))?)).collect()
 }
 
 fn input_file(file: &crate::files::Digested) -> InputFile {

@@ -21,6 +21,8 @@ const SMALL: u64 = 4 << 20;
 
 /// Everything the stages of one run share.
 pub(crate) struct Run {
+    /// The run's name.
+    pub(crate) name: String,
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Arc<Store>,
     pub(crate) options: RunOptions,
@@ -29,7 +31,7 @@ pub(crate) struct Run {
     pub(crate) made: Vec<OnceLock<Made>>,
     /// Stages that run although they are recorded.
     pub(crate) forced: Vec<bool>,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) guard: Guard,
     pub(crate) offload: Offload,
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cache::{Blob, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
+use crate::pool::Pool;
 use crate::toolchain::{Environment, Programs};
 
 /// What a run is told.
@@ -26,6 +29,56 @@ pub struct RunOptions {
     pub programs: Programs,
     /// What of this machine enters keys.
     pub environment: Environment,
+    /// Worker processes that outlive the run; `None` starts them for this run alone.
+    pub workers: Option<Workers>,
+    /// The run is done again and compared: see [`Scratch`].
+    pub scratch: Option<Scratch>,
+}
+
+/// Worker processes that several runs of one pipeline use, one after the other. Dropping the last clone ends them.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    pub(crate) pool: Arc<Pool>,
+    programs: Programs,
+    environment: Environment,
+    root: PathBuf,
+}
+
+impl Workers {
+    /// No process yet; they are started when they are needed. Must be used from one runtime alone.
+    pub fn new(programs: &Programs, environment: &Environment, root: &std::path::Path) -> Self {
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        let pool = Arc::new(Pool::new(programs.clone(), environment.clone(), &root));
+        Self { pool, programs: programs.clone(), environment: environment.clone(), root }
+    }
+
+    /// Whether they are what a run with these options would start.
+    pub fn fit(&self, programs: &Programs, environment: &Environment, root: &std::path::Path) -> bool {
+        self.programs == *programs && self.environment == *environment && self.root == root
+    }
+}
+
+/// Where the outputs of stages go that run again only to be compared: a store of its own. Nothing is recorded, stages below
+/// get what is recorded, and so do the paths in the project.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    /// The outputs of this time.
+    pub store: Arc<Store>,
+    /// What was compared, in the order in which the stages ended.
+    pub compared: Arc<Mutex<Vec<Compared>>>,
+}
+
+/// An output, as it is recorded and as it came out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The stage.
+    pub stage: String,
+    /// Its output.
+    pub port: String,
+    /// In the store.
+    pub recorded: Blob,
+    /// In the scratch store.
+    pub again: Blob,
 }
 
 /// What runs although it is recorded.

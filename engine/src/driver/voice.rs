@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cache::LogWriter;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::Event;
@@ -12,11 +13,31 @@ use crate::protocol::{Level, Progress, Sample};
 pub(crate) struct Voice {
     stage: Arc<str>,
     events: UnboundedSender<Event>,
+    /// Where its lines are kept.
+    kept: Option<Arc<LogWriter>>,
 }
 
 impl Voice {
     pub(crate) fn new(stage: &str, events: &UnboundedSender<Event>) -> Self {
-        Self { stage: stage.into(), events: events.clone() }
+        Self { stage: stage.into(), events: events.clone(), kept: None }
+    }
+
+    /// The same, with its lines kept in the store as well.
+    pub(crate) fn kept(mut self, log: LogWriter) -> Self {
+        self.kept = Some(Arc::new(log));
+        self
+    }
+
+    /// Adds to what is kept, without an event: for what is told in another way.
+    pub(crate) fn keep(&self, level: Level, text: &str) {
+        if let Some(kept) = &self.kept {
+            let mark = match level {
+                Level::Info => 'i',
+                Level::Warn => 'w',
+                Level::Error => 'e',
+            };
+            kept.line(mark, text);
+        }
     }
 
     /// The stage's name.
@@ -37,6 +58,8 @@ impl Voice {
     }
 
     pub(crate) fn log(&self, level: Level, text: impl Into<String>) {
-        self.send(Event::StageLog { stage: self.stage.to_string(), level, text: text.into() });
+        let text = text.into();
+        self.keep(level, &text);
+        self.send(Event::StageLog { stage: self.stage.to_string(), level, text });
     }
 }

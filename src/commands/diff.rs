@@ -1,0 +1,214 @@
+//! `pipeline diff`: two runs compared: parameters, inputs, metrics, outputs, time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cache::{Record, Store};
+use engine::driver::{Detail, End, StageSummary, Summary};
+use engine::explain::{self, Reason};
+use engine::key::Manifest;
+use serde_json::{Value, json};
+
+use super::history;
+use crate::cli::Diff;
+use crate::project::{Failure, Project};
+use crate::report::quantity::{bytes, duration, number};
+use crate::report::terminal::{self, Styles};
+
+/// Compares; by default the last two runs.
+///
+/// # Errors
+/// No pipeline, an unknown run.
+pub fn execute(args: &Diff) -> Result<u8, Failure> {
+    let project = Project::find(&args.file)?;
+    let store = project.store()?;
+    let runs = history::runs(&store)?;
+    let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+    let old = history::resolve(&names, args.old.as_deref().unwrap_or("~1"))?;
+    let new = history::resolve(&names, args.new.as_deref().unwrap_or("latest"))?;
+    let find = |name: &str| runs.iter().find(|run| run.run == name);
+    let (Some(old), Some(new)) = (find(old), find(new)) else { return Ok(0) };
+    let (old, new) = (Side::of(&store, old), Side::of(&store, new));
+    let names: BTreeSet<&str> = old.stages.keys().chain(new.stages.keys()).copied().collect();
+    // In the order of the newer run; what is gone comes last.
+    let place = |name: &&str| new.run.stages.iter().position(|of| of.stage == **name).unwrap_or(usize::MAX);
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_by_key(place);
+    let stages: Vec<Stage<'_>> = names.into_iter().map(|name| compare(name, &old, &new)).collect();
+    if args.json {
+        let told: Vec<Value> = stages.iter().filter(|stage| stage.changed()).map(Stage::json).collect();
+        let run = |run: &Summary| json!({ "run": run.run, "outcome": run.outcome, "took": run.took.as_secs_f64() });
+        let same = stages.iter().filter(|stage| !stage.changed()).count();
+        let all = json!({ "old": run(old.run), "new": run(new.run), "stages": told, "unchanged": same });
+        terminal::out(&format!("{all:#}"));
+        return Ok(0);
+    }
+    terminal::out(&text(&old, &new, &stages));
+    Ok(0)
+}
+
+/// One of the two runs.
+struct Side<'a> {
+    run: &'a Summary,
+    stages: BTreeMap<&'a str, (&'a StageSummary, Option<Record>)>,
+    /// Which stage made a content.
+    made_by: BTreeMap<String, &'a str>,
+}
+
+impl<'a> Side<'a> {
+    fn of(store: &Store, run: &'a Summary) -> Self {
+        let mut side = Self { run, stages: BTreeMap::new(), made_by: BTreeMap::new() };
+        for of in &run.stages {
+            let record = of.key.parse().ok().and_then(|key| store.lookup(&key).ok().flatten());
+            for (_, blob) in record.iter().flat_map(|record| &record.outputs) {
+                side.made_by.insert(blob.digest.to_string(), &of.stage);
+            }
+            side.stages.insert(&of.stage, (of, record));
+        }
+        side
+    }
+}
+
+/// What became of one stage between two runs.
+struct Stage<'a> {
+    name: &'a str,
+    ends: [Option<End>; 2],
+    reasons: Vec<Reason>,
+    metrics: Vec<(String, Option<f64>, Option<f64>)>,
+    /// Port, sizes.
+    outputs: Vec<(String, Option<u64>, Option<u64>)>,
+    took: [Option<Duration>; 2],
+    same_work: bool,
+}
+
+fn compare<'a>(name: &'a str, old: &Side<'_>, new: &Side<'_>) -> Stage<'a> {
+    let (a, b) = (old.stages.get(name), new.stages.get(name));
+    let record = |side: Option<&(&StageSummary, Option<Record>)>| side.and_then(|(_, record)| record.clone());
+    let (before, now) = (record(a), record(b));
+    let manifest = |record: &Option<Record>| -> Option<Manifest> {
+        serde_json::from_value(record.as_ref()?.manifest.clone()).ok()
+    };
+    let reasons = match (manifest(&before), manifest(&now)) {
+        (Some(before), Some(now)) => {
+            let from = |port: &str| {
+                let input = now.inputs.iter().find(|input| input.port == port);
+                let maker = input.and_then(|input| new.made_by.get(&input.digest.to_string()));
+                maker.map_or_else(|| port.to_owned(), |maker| (*maker).to_owned())
+            };
+            explain::compare(&before, &now, &from)
+        }
+        _ => Vec::new(),
+    };
+    let detail = |record: &Option<Record>| record.as_ref().map(|record| Detail::of(&record.detail)).unwrap_or_default();
+    let (then, today) = (detail(&before), detail(&now));
+    let names: BTreeSet<&String> = then.summary.keys().chain(today.summary.keys()).collect();
+    let metrics = names
+        .into_iter()
+        .map(|name| (name.clone(), then.summary.get(name).copied(), today.summary.get(name).copied()))
+        .filter(|(_, old, new)| old.map(f64::to_bits) != new.map(f64::to_bits))
+        .collect();
+    let blobs = |record: &Option<Record>| -> BTreeMap<String, cache::Blob> {
+        record.iter().flat_map(|record| record.outputs.clone()).collect()
+    };
+    let (was, is) = (blobs(&before), blobs(&now));
+    let ports: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let outputs = ports
+        .into_iter()
+        .filter(|port| was.get(*port).map(|blob| blob.digest) != is.get(*port).map(|blob| blob.digest))
+        .map(|port| (port.clone(), was.get(port).map(|blob| blob.size), is.get(port).map(|blob| blob.size)))
+        .collect();
+    let took = |record: &Option<Record>, detail: &Detail| record.as_ref().map(|_| detail.took);
+    let key = |side: Option<&(&StageSummary, Option<Record>)>| side.map(|(of, _)| of.key.clone());
+    Stage {
+        name,
+        ends: [a.map(|(of, _)| of.end), b.map(|(of, _)| of.end)],
+        reasons,
+        metrics,
+        outputs,
+        took: [took(&before, &then), took(&now, &today)],
+        same_work: a.is_some() && key(a) == key(b),
+    }
+}
+
+impl Stage<'_> {
+    fn changed(&self) -> bool {
+        !self.same_work
+    }
+
+    fn json(&self) -> Value {
+        let metrics: Vec<Value> = self
+            .metrics
+            .iter()
+            .map(|(name, old, new)| {
+                let delta = old.zip(*new).map(|(old, new)| new - old);
+                json!({ "name": name, "old": old, "new": new, "delta": delta })
+            })
+            .collect();
+        let outputs: Vec<Value> = (self.outputs.iter())
+            .map(|(port, old, new)| json!({ "output": port, "old_bytes": old, "new_bytes": new }))
+            .collect();
+        let [old, new] = self.took.map(|took| took.map(|took| took.as_secs_f64()));
+        json!({
+            "stage": self.name, "old": self.ends[0], "new": self.ends[1], "changes": self.reasons, "metrics": metrics,
+            "outputs": outputs, "old_took": old, "new_took": new,
+        })
+    }
+}
+
+fn text(old: &Side<'_>, new: &Side<'_>, stages: &[Stage<'_>]) -> String {
+    let outcome = |run: &Summary| serde_json::to_value(run.outcome).ok().and_then(|v| v.as_str().map(str::to_owned));
+    let head = |run: &Summary| {
+        let (hit, ran, failed) = (run.hit, run.ran, run.failed);
+        let outcome = outcome(run).unwrap_or_default();
+        format!("{}  {outcome}, {ran} ran, {hit} reused, {failed} failed, {}", run.run, duration(run.took))
+    };
+    let mut text = format!("- {}\n+ {}\n", head(old.run), head(new.run));
+    let mut same = 0;
+    for stage in stages {
+        if !stage.changed() {
+            same += 1;
+            continue;
+        }
+        text.push_str(&format!("\n{}", Styles::name().apply_to(stage.name)));
+        match stage.ends {
+            [None, _] => text.push_str("  only in the newer run"),
+            [_, None] => text.push_str("  only in the older run"),
+            [_, Some(End::Failed)] => text.push_str("  failed"),
+            [_, Some(End::Skipped)] => text.push_str("  did not run"),
+            _ => {}
+        }
+        text.push('\n');
+        for reason in &stage.reasons {
+            text.push_str(&format!("  {reason}\n"));
+        }
+        for (name, old, new) in &stage.metrics {
+            text.push_str(&match (old, new) {
+                (Some(old), Some(new)) => {
+                    let sign = if new >= old { "+" } else { "" };
+                    format!("  {name}  {} → {}  ({sign}{})\n", number(*old), number(*new), number(new - old))
+                }
+                (old, new) => {
+                    let told = |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+                    format!("  {name}  {} → {}\n", told(old), told(new))
+                }
+            });
+        }
+        for (port, old, new) in &stage.outputs {
+            let told = |size: &Option<u64>| size.map_or_else(|| "nothing".to_owned(), bytes);
+            if old.is_some() && new.is_some() {
+                text.push_str(&format!("  output `{port}` has other bytes ({} → {})\n", told(old), told(new)));
+            }
+        }
+        if let [Some(old), Some(new)] = stage.took {
+            text.push_str(&format!("  took {} → {}\n", duration(old), duration(new)));
+            if stage.outputs.is_empty() {
+                text.push_str("  and gave the same bytes\n");
+            }
+        }
+    }
+    if same > 0 {
+        let noun = if same == 1 { "stage did" } else { "stages did" };
+        text.push_str(&format!("\n{same} {noun} the same work on the same inputs\n"));
+    }
+    text
+}

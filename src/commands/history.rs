@@ -1,0 +1,70 @@
+//! Finished runs by the names people give them: `latest`, `~1`, a run's name or the beginning of it.
+
+use cache::Store;
+use engine::driver::Summary;
+
+use crate::project::Failure;
+
+/// More runs than anybody looks back at.
+const LOOKED_AT: usize = 10_000;
+
+/// Every run that can be read, newest first. (What an older version wrote in another way is left out.)
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn runs(store: &Store) -> Result<Vec<Summary>, Failure> {
+    let runs = store.runs(LOOKED_AT)?;
+    Ok(runs.into_iter().filter_map(|(_, run)| serde_json::from_value(run).ok()).collect())
+}
+
+/// The name of the run that is meant, among names that go from the newest to the oldest.
+///
+/// # Errors
+/// When there is none, or the beginning fits several.
+pub fn resolve<'a>(names: &[&'a str], text: &str) -> Result<&'a str, Failure> {
+    let back = match text {
+        "latest" | "last" => Some(0),
+        _ => text.strip_prefix('~').or_else(|| text.strip_prefix("latest~")).and_then(|back| back.parse().ok()),
+    };
+    if let Some(back) = back {
+        let count = names.len();
+        return names.get::<usize>(back).copied().ok_or_else(|| {
+            let runs = if count == 1 { "is 1 run".to_owned() } else { format!("are {count} runs") };
+            Failure::user("cli::unknown_run", format!("there is no run `{text}`"), format!("there {runs} here"))
+        });
+    }
+    let fitting: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(text)).collect();
+    match fitting[..] {
+        _ if names.contains(&text) => Ok(names.iter().copied().find(|name| *name == text).unwrap_or_default()),
+        [only] => Ok(only),
+        [] => Err(Failure::user(
+            "cli::unknown_run",
+            format!("no run is called `{text}`"),
+            "`pipeline runs` lists them; `latest` is the newest, `~1` the one before",
+        )),
+        _ => Err(Failure::user(
+            "cli::unknown_run",
+            format!("{} runs begin with `{text}`", fitting.len()),
+            format!("write more of the name: `{}`", fitting[0]),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn runs_are_found_by_their_names_and_by_counting_back() {
+        let names = ["20261123-2", "20261123-1", "20261122-9"];
+        let found = |text: &str| resolve(&names, text).ok();
+        assert_eq!(found("latest"), Some("20261123-2"));
+        assert_eq!(found("~1"), Some("20261123-1"));
+        assert_eq!(found("latest~2"), Some("20261122-9"));
+        assert_eq!(found("20261122"), Some("20261122-9"));
+        assert_eq!(found("20261123-1"), Some("20261123-1"));
+        assert_eq!(found("20261123"), None, "two begin so");
+        assert_eq!(found("~3"), None);
+        assert_eq!(found("x"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! The lock file beside the pipeline: compared before a run with `--locked`, written after a complete one without.
+
+use std::path::PathBuf;
+
+use engine::driver::{RunOptions, Summary};
+use engine::event::Outcome;
+use engine::lockfile::Lock;
+
+use super::INVALID;
+use crate::cli::Run;
+use crate::project::{Failure, Project, Proved, render, render_all};
+use crate::report::terminal;
+
+/// What a run has to do with the lock file.
+pub struct Keeper {
+    path: PathBuf,
+    /// How messages call it.
+    name: String,
+    /// What it says, with `--locked`.
+    locked: Option<Lock>,
+    /// Every stage takes part.
+    complete: bool,
+    /// What ran is what the file says, without overrides: the lock is of the file alone.
+    plain: bool,
+}
+
+impl Keeper {
+    /// Compares what can be compared before anything runs.
+    ///
+    /// # Errors
+    /// With `--locked`: there is no lock file, or it would change (exit code 2).
+    pub fn new(project: &Project, proved: &Proved, options: &RunOptions, args: &Run) -> Result<Self, Failure> {
+        let path = project.file.with_extension("lock");
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut keeper = Self {
+            path,
+            name,
+            locked: None,
+            complete: options.targets.is_empty(),
+            plain: args.run.file.set.is_empty(),
+        };
+        if !args.locked {
+            return Ok(keeper);
+        }
+        let Some(lock) = Lock::read(&keeper.path).map_err(|fault| Failure::fault(&fault, INVALID))? else {
+            return Err(Failure::user(
+                "lock::missing",
+                format!("there is no `{}`", keeper.name),
+                "a complete `pipeline run` writes it; put it under version control",
+            ));
+        };
+        let wanted = proved.plan.select(&options.targets).unwrap_or_default();
+        let faults = lock.before(&proved.plan, &proved.store, &proved.environment, &wanted, &keeper.name);
+        if !faults.is_empty() {
+            return Err(Failure { text: render_all(&faults, &proved.sources), exit_code: INVALID });
+        }
+        keeper.locked = Some(lock);
+        Ok(keeper)
+    }
+
+    /// Compares what the run came to, or writes it down.
+    ///
+    /// # Errors
+    /// With `--locked`, when the run came to something else (exit code 2).
+    pub fn settle(&self, proved: &Proved, summary: &Summary) -> Result<u8, Failure> {
+        let code = summary.outcome.exit_code();
+        if summary.outcome != Outcome::Success || (self.locked.is_none() && !(self.complete && self.plain)) {
+            return Ok(code);
+        }
+        let now = Lock::of(&proved.plan, &proved.store, &proved.environment, summary);
+        match &self.locked {
+            Some(lock) => {
+                let faults = lock.after(&now, self.complete, &self.name);
+                if faults.is_empty() {
+                    Ok(code)
+                } else {
+                    Err(Failure { text: render_all(&faults, &proved.sources), exit_code: INVALID })
+                }
+            }
+            None => {
+                if let Err(warning) = now.write(&self.path) {
+                    terminal::err(&render(&warning, &proved.sources));
+                }
+                Ok(code)
+            }
+        }
+    }
+}
