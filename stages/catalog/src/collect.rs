@@ -22,7 +22,7 @@ impl Kind for CollectKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn executor(&self) -> Executor {
@@ -39,8 +39,8 @@ impl Kind for CollectKind {
 
     fn about(&self) -> About {
         About {
-            summary: "Reads rows from files into a data set: CSV, TSV, JSON Lines, Parquet, Arrow, IDX, or a folder of \
-                      images. Types are inferred from the whole content; what the file cannot say (that a number is an \
+            summary: "Reads rows into a data set: from CSV, TSV, JSON Lines, Parquet, Arrow, IDX and NumPy files (plain, packed or in \
+                      an archive), folders of images or texts, a database query, or several of these together. Types are inferred from the whole content; what the file cannot say (that a number is an \
                       identifier, that a column is the target) is said under `columns`. The content of the files decides \
                       whether the stage runs again, never their dates or where they lie.",
             inputs: &[],
@@ -59,17 +59,67 @@ impl Kind for CollectKind {
 /// Writes out the defaults that depend on other parameters, and finds what no schema can.
 fn settle(params: &mut Collect) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let (name, options, delimiter) = match &mut params.from {
-        Source::Csv(options) => ("csv", &mut options.0, ","),
-        Source::Tsv(options) => ("tsv", &mut options.0, "\t"),
-        Source::Jsonl(files) => return no_path(&files.0.path, "jsonl"),
-        Source::Parquet(files) => return no_path(&files.0.path, "parquet"),
-        Source::Arrow(files) => return no_path(&files.0.path, "arrow"),
-        Source::Idx(_) | Source::Images(_) => return faults,
-    };
-    faults.extend(no_path(&options.path, name));
-    let delimiter = options.delimiter.get_or_insert_with(|| delimiter.to_owned()).clone();
-    let base = route!["from", name];
+    settle_source(&mut params.from, &route!["from"], &mut faults);
+    faults
+}
+
+fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
+    let base = at.join(source.name());
+    match source {
+        Source::Csv(options) => settle_delimited(&mut options.0, ",", &base, faults),
+        Source::Tsv(options) => settle_delimited(&mut options.0, "\t", &base, faults),
+        Source::Texts(options) => settle_encoding(options.0.encoding.as_deref(), &base, faults),
+        Source::Sqlite(options) if options.query.trim().is_empty() => faults.push(
+            Fault::error("collect::no_query", "`query` is empty")
+                .help("write a `select`, for example `select * from measurements`")
+                .at(base.join("query")),
+        ),
+        Source::Concat(sources) => settle_all(sources, &base, faults),
+        Source::Join(join) => {
+            if join.on.0.is_empty() {
+                faults.push(
+                    Fault::error("collect::no_key", "no key column is named")
+                        .help("name the columns that must be equal: `on: id`")
+                        .at(base.join("on")),
+                );
+            }
+            settle_all(&mut join.sources, &base.join("sources"), faults);
+        }
+        _ => {}
+    }
+    if let Some(paths) = source.paths() {
+        faults.extend(no_path(paths, &base));
+    }
+}
+
+fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
+    if sources.len() < 2 {
+        faults.push(
+            Fault::error("collect::one_source", "several sources are wanted here")
+                .help("list two or more, as in `concat: [{ csv: a.csv }, { jsonl: b.jsonl }]`, or name the one under `from:`")
+                .at(at.clone()),
+        );
+    }
+    for (index, source) in sources.iter_mut().enumerate() {
+        settle_source(source, &at.join(index), faults);
+    }
+}
+
+fn settle_encoding(encoding: Option<&str>, base: &Route, faults: &mut Vec<Fault>) {
+    if let Some(name) = encoding
+        && name.trim().is_empty()
+    {
+        faults.push(
+            Fault::error("collect::encoding", "`encoding` is empty")
+                .help("name one, such as `latin-1`, or leave it out for UTF-8")
+                .at(base.join("encoding")),
+        );
+    }
+}
+
+fn settle_delimited(options: &mut Delimited, default: &str, base: &Route, faults: &mut Vec<Fault>) {
+    settle_encoding(options.encoding.as_deref(), base, faults);
+    let delimiter = options.delimiter.get_or_insert_with(|| default.to_owned()).clone();
     for (key, what) in [("delimiter", &delimiter), ("quote", &options.quote)] {
         if what.len() != 1 || what.starts_with(['\n', '\r']) {
             faults.push(
@@ -89,11 +139,10 @@ fn settle(params: &mut Collect) -> Vec<Fault> {
                 .at(base.join("quote")),
         );
     }
-    faults
 }
 
-fn no_path(paths: &OneOrMany<String>, name: &str) -> Vec<Fault> {
-    let at = route!["from", name, "path"];
+fn no_path(paths: &OneOrMany<String>, base: &Route) -> Vec<Fault> {
+    let at = base.join("path");
     let mut faults = Vec::new();
     if paths.0.is_empty() {
         faults.push(Fault::error("collect::no_path", "no file is named").help("name at least one file").at(at.clone()));
@@ -118,16 +167,11 @@ impl Stage for CollectStage {
         encode(&self.0)
     }
 
-    /// Paths are left out: content is keyed through [`Stage::files`], and with it as much of the names as matters.
+    /// Paths are left out: content is keyed through [`Stage::files`], and with it as much of the names as matters. Of the part of
+    /// a path before its first `*`, folders like `year=2024` matter: they become columns.
     fn keyed(&self) -> Value {
         let mut keyed = self.params();
-        if let Some(format) = keyed["from"].as_object_mut().and_then(|from| from.values_mut().next())
-            && let Some(options) = format.as_object_mut()
-        {
-            for key in ["path", "images", "labels"] {
-                options.remove(key);
-            }
-        }
+        strip(&mut keyed["from"]);
         keyed
     }
 
@@ -140,24 +184,9 @@ impl Stage for CollectStage {
     }
 
     fn files(&self) -> Vec<FileInput> {
-        let file =
-            |role: String, path: &str, glob: bool, route: Route| FileInput { role, path: path.to_owned(), glob, route };
-        match &self.0.from {
-            Source::Csv(options) => listed(&options.0.path, "csv"),
-            Source::Tsv(options) => listed(&options.0.path, "tsv"),
-            Source::Jsonl(files) => listed(&files.0.path, "jsonl"),
-            Source::Parquet(files) => listed(&files.0.path, "parquet"),
-            Source::Arrow(files) => listed(&files.0.path, "arrow"),
-            Source::Idx(idx) => {
-                let images = file("images".into(), &idx.images, false, route!["from", "idx", "images"]);
-                let labels =
-                    idx.labels.iter().map(|path| file("labels".into(), path, false, route!["from", "idx", "labels"]));
-                std::iter::once(images).chain(labels).collect()
-            }
-            Source::Images(images) => {
-                vec![file("images".into(), &images.0.path, false, route!["from", "images", "path"])]
-            }
-        }
+        let mut files = Vec::new();
+        files_of(&self.0.from, "", &route!["from"], &mut files);
+        files
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {
@@ -258,23 +287,19 @@ impl CollectStage {
             (".feather", "arrow"),
             ("-ubyte", "idx"),
         ];
-        let chosen = match &self.0.from {
-            Source::Csv(_) => "csv",
-            Source::Tsv(_) => "tsv",
-            Source::Jsonl(_) => "jsonl",
-            Source::Parquet(_) => "parquet",
-            Source::Arrow(_) => "arrow",
-            Source::Idx(_) => "idx",
-            Source::Images(_) => return Vec::new(),
-        };
+        let mut chosen = Vec::new();
+        formats_of(&self.0.from, "", &mut chosen);
         let mut faults = Vec::new();
         for file in self.files() {
+            let Some((_, chosen)) = chosen.iter().rev().find(|(prefix, _)| file.role.starts_with(prefix)) else {
+                continue;
+            };
             let lower = file.path.to_lowercase();
             let plain = lower.strip_suffix(".gz").or_else(|| lower.strip_suffix(".zst")).unwrap_or(&lower);
             let Some((_, format)) = SUFFIXES.iter().find(|(suffix, _)| plain.ends_with(suffix)) else { continue };
             // Comma- or semicolon-separated text is called `.csv` and `.tsv` alike.
-            let kin = matches!((*format, chosen), ("csv" | "tsv", "csv" | "tsv"));
-            if *format != chosen && !kin {
+            let kin = matches!((*format, *chosen), ("csv" | "tsv", "csv" | "tsv"));
+            if *format != *chosen && !kin {
                 faults.push(
                     Fault::warning(
                         "collect::format",
@@ -289,19 +314,163 @@ impl CollectStage {
     }
 }
 
-fn listed(paths: &OneOrMany<String>, format: &str) -> Vec<FileInput> {
-    let base = route!["from", format, "path"];
-    paths
-        .iter()
-        .enumerate()
-        .map(|(index, path)| FileInput {
+/// Takes the paths out of a source's canonical parameters, wherever they are in it.
+fn strip(source: &mut Value) {
+    let Some((name, options)) = source.as_object_mut().and_then(|source| source.iter_mut().next()) else { return };
+    match (name.as_str(), options) {
+        ("concat", Value::Array(sources)) => sources.iter_mut().for_each(strip),
+        ("join", options) => {
+            options["sources"].as_array_mut().into_iter().flatten().for_each(strip);
+        }
+        (_, Value::Object(options)) => {
+            let path = options.remove("path");
+            options.remove("images");
+            if let Some(labels) = options.get_mut("labels") {
+                match labels {
+                    Value::Object(labels) => drop(labels.remove("path")),
+                    _ => drop(options.remove("labels")),
+                }
+            }
+            let paths: Vec<Value> = match path {
+                Some(Value::Array(paths)) => paths,
+                Some(one) => vec![one],
+                None => Vec::new(),
+            };
+            let folders: Vec<Value> = paths
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|path| Value::Array(fixed_partitions(path).into_iter().map(Value::String).collect()))
+                .collect();
+            if folders.iter().any(|folders| folders.as_array().is_some_and(|folders| !folders.is_empty())) {
+                options.insert("partitions".into(), Value::Array(folders));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The folders like `year=2024` in a path, before its first wildcard.
+fn fixed_partitions(path: &str) -> Vec<String> {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    parts
+        .into_iter()
+        .take_while(|part| !part.contains(['*', '?']))
+        .filter(|part| part.split_once('=').is_some_and(|(key, _)| !key.is_empty()))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Where the files of the `index`-th of several sources begin their roles.
+pub fn nested_role(prefix: &str, index: usize) -> String {
+    format!("{prefix}{index:03}/")
+}
+
+fn nested(source: &Source, at: &Route) -> Option<(Vec<Source>, Route)> {
+    match source {
+        Source::Concat(sources) => Some((sources.clone(), at.join("concat"))),
+        Source::Join(join) => Some((join.sources.clone(), at.join("join").join("sources"))),
+        _ => None,
+    }
+}
+
+fn formats_of(source: &Source, prefix: &str, formats: &mut Vec<(String, &'static str)>) {
+    match source {
+        Source::Images(_) | Source::Texts(_) | Source::Sqlite(_) => {}
+        Source::Npy(_) | Source::Npz(_) => {}
+        _ => match nested(source, &route![]) {
+            Some((sources, _)) => sources
+                .iter()
+                .enumerate()
+                .for_each(|(index, source)| formats_of(source, &nested_role(prefix, index), formats)),
+            None => formats.push((prefix.to_owned(), source.name())),
+        },
+    }
+}
+
+fn files_of(source: &Source, prefix: &str, at: &Route, files: &mut Vec<FileInput>) {
+    if let Some((sources, at)) = nested(source, at) {
+        for (index, source) in sources.iter().enumerate() {
+            files_of(source, &nested_role(prefix, index), &at.join(index), files);
+        }
+        return;
+    }
+    let base = at.join(source.name());
+    let file = |role: &str, path: &str, route: Route| FileInput {
+        role: format!("{prefix}{role}"),
+        path: path.to_owned(),
+        glob: false,
+        route,
+    };
+    match source {
+        Source::Idx(idx) => {
+            files.push(file("images", &idx.images, base.join("images")));
+            files.extend(idx.labels.iter().map(|path| file("labels", path, base.join("labels"))));
+        }
+        Source::Images(images) => {
+            files.push(file("images", &images.0.path, base.join("path")));
+            files.extend(images.0.labels.iter().map(|labels| file("labels", &labels.0.path, base.join("labels"))));
+        }
+        Source::Texts(texts) => files.push(file("texts", &texts.0.path, base.join("path"))),
+        Source::Sqlite(sqlite) => files.push(file("database", &sqlite.path, base.join("path"))),
+        _ => {}
+    }
+    if let Some(paths) = source.paths() {
+        let base = base.join("path");
+        files.extend(paths.iter().enumerate().map(|(index, path)| FileInput {
             // The order of files is the order of rows, so it is part of the role.
-            role: if paths.0.len() == 1 { "data".to_owned() } else { format!("data.{index:06}") },
+            role: if paths.0.len() == 1 { format!("{prefix}data") } else { format!("{prefix}data.{index:06}") },
             path: path.clone(),
             glob: path.contains(['*', '?']),
             route: entry_route(paths, index, &base),
+        }));
+    }
+    if let Source::Npy(npy) = source {
+        files.extend(npy.0.labels.iter().map(|path| file("labels", path, base.join("labels"))));
+    }
+}
+
+impl Source {
+    /// The name it has under `from:`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Tsv(_) => "tsv",
+            Self::Jsonl(_) => "jsonl",
+            Self::Parquet(_) => "parquet",
+            Self::Arrow(_) => "arrow",
+            Self::Idx(_) => "idx",
+            Self::Images(_) => "images",
+            Self::Texts(_) => "texts",
+            Self::Npy(_) => "npy",
+            Self::Npz(_) => "npz",
+            Self::Sqlite(_) => "sqlite",
+            Self::Concat(_) => "concat",
+            Self::Join(_) => "join",
+        }
+    }
+
+    /// The files it reads rows from, one below the other; `None` for sources of another make.
+    pub fn paths(&self) -> Option<&OneOrMany<String>> {
+        Some(match self {
+            Self::Csv(options) | Self::Tsv(options) => &options.0.path,
+            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => &files.0.path,
+            Self::Parquet(files) => &files.0.path,
+            Self::Npy(files) => &files.0.path,
+            _ => return None,
         })
-        .collect()
+    }
+
+    /// Which files of an archive are wanted.
+    pub fn inside(&self) -> Option<&OneOrMany<String>> {
+        match self {
+            Self::Csv(options) | Self::Tsv(options) => options.0.inside.as_ref(),
+            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => files.0.inside.as_ref(),
+            Self::Parquet(files) => files.0.inside.as_ref(),
+            Self::Npy(files) => files.0.inside.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// Gives a column another type; what is known of its values follows as far as it can.

@@ -1,8 +1,12 @@
-//! `collect`: rows from files.
+//! `collect`: rows from files, archives, databases, and several of these together.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
 
+use catalog::collect::nested_role;
 use catalog::params::collect::{Collect, ColumnOptions, Delimited, Source};
+use catalog::params::shape::OneOrMany;
 use catalog::pattern::{natural, unknown};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::{Fault, Route};
@@ -13,9 +17,13 @@ use engine::worker::Channel;
 use crate::classes::classes;
 use crate::convert::{self, Refusal, convert};
 use crate::dataset::{Table, batch};
-use crate::fault::{Faults, Outcome, empty, place};
+use crate::fault::{Faults, Outcome, empty, place, unwritable};
+use crate::source::archive::Wanted;
 use crate::source::bytes::Limits;
-use crate::source::{delimited, idx, images, ipc, jsonl, parquet, unify};
+use crate::source::origin::Span;
+use crate::source::{
+    archive, delimited, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, sqlite, texts, unify,
+};
 use crate::threads;
 
 /// Sources up to this size are read whole to infer types; of larger ones, [`HEAD`] bytes.
@@ -23,18 +31,53 @@ pub const WHOLE: u64 = 64 << 20;
 /// How much of a large source is read to infer types.
 pub const HEAD: u64 = 4 << 20;
 
+/// What was collected.
+pub struct Collected {
+    /// The rows.
+    pub table: Table,
+    /// What is worth knowing: columns that some source lacks.
+    pub warnings: Vec<Fault>,
+}
+
+/// Where things may be put while reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Rooms<'a> {
+    /// A folder that is empty at first and removed afterwards: archives are unpacked here.
+    pub scratch: &'a Path,
+}
+
+/// The rows alone, with a scratch folder of their own.
+///
+/// # Errors
+/// As [`gather`].
+pub fn collect(params: &Collect, files: &[InputFile], limits: &Limits, channel: &Channel) -> Outcome<Table> {
+    let scratch = scratch()?;
+    gather(params, files, limits, &Rooms { scratch: scratch.path() }, channel).map(|collected| collected.table)
+}
+
+fn scratch() -> Outcome<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|error| vec![unwritable(&error)])
+}
+
 /// Reads everything.
 ///
 /// # Errors
 /// Everything that is wrong with the files and with `columns:`.
-pub fn collect(params: &Collect, files: &[InputFile], limits: &Limits, channel: &Channel) -> Outcome<Table> {
-    let (mut table, _) = read(params, files, limits, channel)?;
+pub fn gather(
+    params: &Collect,
+    files: &[InputFile],
+    limits: &Limits,
+    rooms: &Rooms<'_>,
+    channel: &Channel,
+) -> Outcome<Collected> {
+    let reader = Reader { params, limits, rooms, channel, warnings: Mutex::default() };
+    let (table, _) = reader.read(files)?;
     if table.rows() == 0 {
         let shown = files.first().map_or("the source", |file| file.shown.as_str());
         return Err(vec![empty(shown, "it holds columns and no rows")]);
     }
-    table = stated(table, &params.columns, files)?;
-    Ok(table)
+    let table = stated(table, &params.columns, files)?;
+    Ok(Collected { table, warnings: reader.warnings.into_inner().unwrap_or_default() })
 }
 
 /// What [`collect`] would give. Sources up to [`WHOLE`] are read (packed ones count unpacked); of larger ones the head tells
@@ -51,11 +94,14 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
         stated(table, &options, files)
     };
     let known = match &params.from {
+        _ if params.provenance => None,
         Source::Idx(_) => {
             let (images, labels) = idx_files(files)?;
             Some(idx::peek(images, labels, limits)?)
         }
-        Source::Images(options) => Some(images::peek(one(files)?, &options.0)?),
+        Source::Images(options) if options.0.labels.is_none() && one(files)?.path.is_dir() => {
+            Some(images::peek(one(files)?, &options.0)?)
+        }
         _ => None,
     };
     if let Some((columns, rows)) = known {
@@ -65,10 +111,14 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     }
     let size: u64 =
         files.iter().filter_map(|file| std::fs::metadata(&file.path).ok()).map(|metadata| metadata.len()).sum();
-    let packed = files.iter().any(|file| file.shown.ends_with(".gz") || file.shown.ends_with(".zst"));
+    let packed = files.iter().any(|file| PACKED.iter().any(|suffix| file.shown.ends_with(suffix)));
     let large = size > if packed { WHOLE / 8 } else { WHOLE };
     let limits = Limits { head: large.then_some(HEAD), ..*limits };
-    let (table, total) = read(params, files, &limits, &Channel::silent())?;
+    let scratch = scratch()?;
+    let rooms = Rooms { scratch: scratch.path() };
+    let channel = Channel::silent();
+    let reader = Reader { params, limits: &limits, rooms: &rooms, channel: &channel, warnings: Mutex::default() };
+    let (table, total) = reader.read(files)?;
     let table = stated(table)?;
     let whole = total == Some(table.rows() as u64);
     if whole && table.rows() == 0 {
@@ -84,42 +134,251 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     Ok(DatasetType { columns: Some(columns), rows: total, ..DatasetType::default() })
 }
 
+/// Names of files that hold more than they weigh.
+const PACKED: [&str; 5] = [".gz", ".zst", ".zip", ".tgz", ".npz"];
+
 fn one(files: &[InputFile]) -> Outcome<&InputFile> {
     files.first().ok_or_else(|| vec![empty("the source", "no file matches")])
 }
 
-/// The rows, and how many the source has where that is known.
-fn read(params: &Collect, files: &[InputFile], limits: &Limits, channel: &Channel) -> Outcome<(Table, Option<u64>)> {
-    one(files)?;
-    let files = natural_order(files);
-    let types: BTreeMap<String, DType> =
-        params.columns.iter().filter_map(|(name, options)| Some((name.clone(), options.dtype?))).collect();
-    match &params.from {
-        Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, channel),
-        Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, channel),
-        Source::Jsonl(_) => several(&files, true, limits, |file| {
-            let (table, complete) = jsonl::read(file, &types, limits, channel)?;
-            let rows = complete.then_some(table.rows() as u64);
-            Ok((table, rows))
-        }),
-        Source::Parquet(_) => several(&files, false, limits, |file| {
-            let (table, rows) = parquet::read(file, limits, channel)?;
-            Ok((table, Some(rows)))
-        }),
-        Source::Arrow(_) => several(&files, false, limits, |file| {
-            let table = ipc::read(file, limits)?;
-            let rows = table.rows() as u64;
-            Ok((table, Some(rows)))
-        }),
-        Source::Idx(_) => {
-            let (images, labels) = idx_files(&files)?;
-            idx::read(images, labels, limits).map(counted)
+/// Rows, and how many the source has where that is known.
+type Counted = (Table, Option<u64>);
+
+struct Reader<'a> {
+    params: &'a Collect,
+    limits: &'a Limits,
+    rooms: &'a Rooms<'a>,
+    channel: &'a Channel,
+    warnings: Mutex<Vec<Fault>>,
+}
+
+impl Reader<'_> {
+    fn read(&self, files: &[InputFile]) -> Outcome<Counted> {
+        self.source(&self.params.from, files, "", &route!["from"])
+    }
+
+    /// One source, or several as one. Its files are those whose roles begin with `prefix`.
+    fn source(&self, source: &Source, files: &[InputFile], prefix: &str, at: &Route) -> Outcome<Counted> {
+        let several = |sources: &[Source], at: &Route| -> Outcome<Vec<(String, Counted)>> {
+            let mut tables = Vec::new();
+            let mut faults = Vec::new();
+            for (index, source) in sources.iter().enumerate() {
+                let prefix = nested_role(prefix, index);
+                let shown = files.iter().find(|file| file.role.starts_with(&prefix)).map(|file| file.shown.clone());
+                match self.source(source, files, &prefix, &at.join(index)) {
+                    Ok(found) => tables.push((shown.unwrap_or_else(|| format!("source {}", index + 1)), found)),
+                    Err(more) => faults.extend(more),
+                }
+            }
+            if faults.is_empty() { Ok(tables) } else { Err(faults) }
+        };
+        match source {
+            Source::Concat(sources) => {
+                let tables = several(sources, &at.join("concat"))?;
+                let total = tables.iter().map(|(_, (_, rows))| *rows).sum::<Option<u64>>();
+                let tables: Vec<(String, Table)> =
+                    tables.into_iter().map(|(shown, (table, _))| (shown, table)).collect();
+                self.notice_lacks(&tables, &at.join("concat"));
+                Ok((unify::tables(tables, true)?, total))
+            }
+            Source::Join(join) => {
+                let mut tables = several(&join.sources, &at.join("join").join("sources"))?.into_iter();
+                let Some((_, (mut table, mut total))) = tables.next() else {
+                    return Err(vec![empty("the source", "nothing is joined")]);
+                };
+                for (_, (next, rows)) in tables {
+                    table = join::join(table, next, &join.on.0, join.how, &at.join("join"))?;
+                    total = total.and(rows);
+                }
+                let total = total.map(|_| table.rows() as u64);
+                Ok((table, total))
+            }
+            leaf => {
+                let mut own: Vec<InputFile> =
+                    files.iter().filter(|file| file.role.starts_with(prefix)).cloned().collect();
+                own.iter_mut().for_each(|file| file.role = file.role[prefix.len()..].to_owned());
+                self.leaf(leaf, &own, prefix)
+            }
         }
-        Source::Images(options) => images::read(one(&files)?, &options.0, limits, channel).map(counted),
+    }
+
+    /// Columns that one of several sources has and another has not are missing there: that is said.
+    fn notice_lacks(&self, tables: &[(String, Table)], at: &Route) {
+        let mut names: Vec<&str> = Vec::new();
+        for column in tables.iter().flat_map(|(_, table)| &table.columns) {
+            if !names.contains(&column.name.as_str()) {
+                names.push(&column.name);
+            }
+        }
+        for (index, (shown, table)) in tables.iter().enumerate() {
+            let lacking: Vec<&str> =
+                names.iter().filter(|name| table.columns.iter().all(|column| column.name != **name)).copied().collect();
+            if !lacking.is_empty()
+                && let Ok(mut warnings) = self.warnings.lock()
+            {
+                let text = format!(
+                    "`{shown}` has no column `{}`: its {} rows are missing there",
+                    lacking.join("`, `"),
+                    table.rows()
+                );
+                warnings.push(
+                    Fault::warning("data::lacking_column", text)
+                        .help("nothing needs to be done if that is meant")
+                        .at(at.join(index)),
+                );
+            }
+        }
+    }
+
+    fn leaf(&self, source: &Source, files: &[InputFile], prefix: &str) -> Outcome<Counted> {
+        one(files)?;
+        let (files, complete) = self.unpacked(source, &natural_order(files), prefix)?;
+        let params = self.params;
+        let (limits, channel) = (self.limits, self.channel);
+        let types: BTreeMap<String, DType> =
+            params.columns.iter().filter_map(|(name, options)| Some((name.clone(), options.dtype?))).collect();
+        let single = |table: Table| {
+            let spans = vec![Span { shown: files[0].shown.clone(), rows: table.rows() }];
+            let rows = table.rows() as u64;
+            (table, Some(rows), spans)
+        };
+        let (table, total, spans) = match source {
+            Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, channel)?,
+            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, channel)?,
+            Source::Jsonl(_) => several(&files, true, limits, |file| {
+                let (table, complete) = jsonl::read(file, &types, limits, channel)?;
+                let rows = complete.then_some(table.rows() as u64);
+                Ok((table, rows))
+            })?,
+            Source::Parquet(options) => several(&files, false, limits, |file| {
+                let (table, rows) = parquet::read(file, &options.0, limits, channel)?;
+                Ok((table, Some(rows)))
+            })?,
+            Source::Arrow(_) => several(&files, false, limits, |file| ipc::read(file, limits).map(counted))?,
+            Source::Npy(_) => {
+                let (labels, values): (Vec<_>, Vec<_>) = files.iter().cloned().partition(|file| file.role == "labels");
+                match (values.as_slice(), labels.as_slice()) {
+                    ([_], [_]) => {
+                        let name = |file: &InputFile| if file.role == "labels" { "label" } else { "value" }.to_owned();
+                        single(npy::beside(&[values[0].clone(), labels[0].clone()], name, limits)?)
+                    }
+                    (_, []) => several(&files, false, limits, |file| npy::read(file, "value", limits).map(counted))?,
+                    _ => {
+                        let text = "`labels` goes with one array, and there are several";
+                        return Err(vec![
+                            Fault::error("data::rows_differ", text)
+                                .help("put the pairs below each other with `concat`")
+                                .place(place(&labels[0].shown, None, None)),
+                        ]);
+                    }
+                }
+            }
+            Source::Npz(_) => {
+                let name = |file: &InputFile| {
+                    let name = file.shown.rsplit_once(".npz/").map_or(file.shown.as_str(), |(_, inside)| inside);
+                    name.trim_end_matches(".npy").to_owned()
+                };
+                single(npy::beside(&files, name, limits)?)
+            }
+            Source::Idx(_) => {
+                let (images, labels) = idx_files(&files)?;
+                single(idx::read(images, labels, limits)?)
+            }
+            Source::Images(options) => match (files.iter().find(|file| file.role == "labels"), one(&files)?) {
+                (None, folder) => single(images::read(folder, &options.0, limits, channel)?),
+                (Some(labels), _) => {
+                    let folder = files.iter().find(|file| file.role == "images").map_or_else(|| one(&files), Ok)?;
+                    let table =
+                        delimited(&label_file(), b',', "csv", std::slice::from_ref(labels), &types, limits, channel)?.0;
+                    single(images::labelled(folder, (labels, table), &options.0, limits, channel)?)
+                }
+            },
+            Source::Texts(options) => single(texts::read(one(&files)?, &options.0, limits)?),
+            Source::Sqlite(options) => {
+                let (table, complete) = sqlite::read(one(&files)?, options, limits, channel)?;
+                let spans = vec![Span { shown: files[0].shown.clone(), rows: table.rows() }];
+                let rows = complete.then_some(table.rows() as u64);
+                (table, rows, spans)
+            }
+            Source::Concat(_) | Source::Join(_) => {
+                return Err(vec![empty("the source", "sources are nested in an unknown way")]);
+            }
+        };
+        let table = match source.paths() {
+            Some(_) => origin::add_partitions(table, &spans)?,
+            None => table,
+        };
+        let table = if params.provenance { origin::add_provenance(table, &spans)? } else { table };
+        Ok((table, total.filter(|_| complete)))
+    }
+
+    /// Archives among the files as what is in them. A folder's archive becomes the folder.
+    fn unpacked(&self, source: &Source, files: &[InputFile], prefix: &str) -> Outcome<(Vec<InputFile>, bool)> {
+        let (format, suffixes, whole): (&str, &[&str], bool) = match source {
+            Source::Csv(_) => ("csv", &[".csv", ".tsv", ".txt"], false),
+            Source::Tsv(_) => ("tsv", &[".tsv", ".tab", ".csv", ".txt"], false),
+            Source::Jsonl(_) => ("jsonl", &[".jsonl", ".ndjson", ".json"], false),
+            Source::Parquet(_) => ("parquet", &[".parquet", ".pq"], false),
+            Source::Arrow(_) => ("arrow", &[".arrow", ".feather", ".ipc"], false),
+            Source::Npy(_) | Source::Npz(_) => ("npy", &[".npy"], false),
+            Source::Images(_) => ("images", images::IMAGES, true),
+            Source::Texts(_) => ("texts", texts::TEXTS, true),
+            _ => return Ok((files.to_vec(), true)),
+        };
+        let inside = source.inside().map(|inside| {
+            let suffix = |name: &String| {
+                if matches!(source, Source::Npz(_)) && !name.ends_with(".npy") {
+                    format!("{name}.npy")
+                } else {
+                    name.clone()
+                }
+            };
+            inside.iter().map(suffix).collect::<Vec<_>>()
+        });
+        let wanted = Wanted { inside: inside.as_deref(), suffixes, format, head: self.limits.head.filter(|_| !whole) };
+        let mut found = Vec::new();
+        let mut complete = true;
+        for (index, file) in files.iter().enumerate() {
+            let Some(packed) = archive::format(file)? else {
+                if matches!(source, Source::Npz(_)) {
+                    let text = format!("`{}` cannot be read as a NumPy archive: it is no zip file", file.shown);
+                    return Err(vec![
+                        Fault::error("data::damaged_npy", text)
+                            .help("a single array is read with `npy:`; if it should be an `.npz`, copy or download it again")
+                            .place(place(&file.shown, None, None)),
+                    ]);
+                }
+                found.push(file.clone());
+                continue;
+            };
+            let folder = self.rooms.scratch.join(format!("{}{index}", prefix.replace('/', "-")));
+            std::fs::create_dir_all(&folder).map_err(|error| vec![unwritable(&error)])?;
+            let (inner, all) = archive::unpack(file, packed, &wanted, &folder, self.limits)?;
+            complete &= all;
+            if whole {
+                found.push(InputFile { path: listing::top(&folder), ..file.clone() });
+            } else {
+                found.extend(inner);
+            }
+        }
+        Ok((found, complete))
     }
 }
 
-fn counted(table: Table) -> (Table, Option<u64>) {
+/// How a file of labels is written.
+fn label_file() -> Delimited {
+    Delimited {
+        path: OneOrMany(Vec::new()),
+        header: true,
+        delimiter: None,
+        quote: "\"".into(),
+        missing: Vec::new(),
+        encoding: None,
+        inside: None,
+    }
+}
+
+fn counted(table: Table) -> Counted {
     let rows = table.rows() as u64;
     (table, Some(rows))
 }
@@ -137,16 +396,18 @@ fn several(
     files: &[InputFile],
     lenient: bool,
     limits: &Limits,
-    read: impl Fn(&InputFile) -> Outcome<(Table, Option<u64>)>,
-) -> Outcome<(Table, Option<u64>)> {
+    read: impl Fn(&InputFile) -> Outcome<Counted>,
+) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
     let mut tables = Vec::new();
     let mut faults = Vec::new();
+    let mut spans = Vec::new();
     let mut total = Some(0);
     let mut read_bytes = 0;
     for file in files {
         match read(file) {
             Ok((table, rows)) => {
                 total = total.zip(rows).map(|(a, b)| a + b);
+                spans.push(Span { shown: file.shown.clone(), rows: table.rows() });
                 tables.push((file.shown.clone(), table));
             }
             Err(more) => faults.extend(more),
@@ -160,7 +421,7 @@ fn several(
     if !faults.is_empty() {
         return Err(faults);
     }
-    unify::tables(tables, lenient).map(|table| (table, total))
+    unify::tables(tables, lenient).map(|table| (table, total, spans))
 }
 
 fn delimited(
@@ -171,7 +432,7 @@ fn delimited(
     types: &BTreeMap<String, DType>,
     limits: &Limits,
     channel: &Channel,
-) -> Outcome<(Table, Option<u64>)> {
+) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
     let mut faults = Vec::new();
     let mut byte = |key: &str, text: &str| match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => *byte,
@@ -191,10 +452,18 @@ fn delimited(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let options = delimited::Options { delimiter, quote, header: options.header, missing: options.missing.clone() };
+    let options = delimited::Options {
+        delimiter,
+        quote,
+        header: options.header,
+        missing: options.missing.clone(),
+        encoding: options.encoding.clone(),
+    };
     let read = delimited::read(files, &options, types, limits, channel)?;
     let rows = read.complete.then_some(read.table.rows() as u64);
-    Ok((read.table, rows))
+    let spans = files.iter().zip(&read.counts).map(|(file, rows)| Span { shown: file.shown.clone(), rows: *rows });
+    let spans = spans.collect();
+    Ok((read.table, rows, spans))
 }
 
 fn idx_files(files: &[InputFile]) -> Outcome<(&InputFile, Option<&InputFile>)> {

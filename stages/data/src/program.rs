@@ -15,7 +15,7 @@ use engine::worker::{Channel, Program};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::collect::{collect, infer};
+use crate::collect::{Rooms, gather, infer};
 use crate::dataset::{Table, open, write};
 use crate::fault::Outcome;
 use crate::preprocess::{condition, preprocess};
@@ -47,9 +47,10 @@ impl Program for Data {
         match request.kind.as_str() {
             "collect" => {
                 let params: Collect = typed(&request.params)?;
-                let table = collect(&params, &request.files, &limits, channel)?;
+                let rooms = Rooms { scratch: &request.scratch };
+                let collected = gather(&params, &request.files, &limits, &rooms, channel)?;
                 let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
-                finish(request, vec![("data".into(), table, from)], Vec::new())
+                finish(request, vec![("data".into(), collected.table, from)], collected.warnings)
             }
             "preprocess" => {
                 let params: Preprocess = typed(&request.params)?;

@@ -17,6 +17,9 @@ pub struct Collect {
     /// What is known better than it can be inferred: types and roles by column.
     #[serde(default)]
     pub columns: BTreeMap<String, ColumnOptions>,
+    /// Adds two columns that say where each row came from: `source_file` and `source_row` (from 1, within the file).
+    #[serde(default)]
+    pub provenance: bool,
 }
 
 /// A source of rows.
@@ -29,14 +32,26 @@ pub enum Source {
     Tsv(PathOr<Delimited>),
     /// JSON Lines: one object a line.
     Jsonl(PathOr<Files>),
-    /// Apache Parquet.
-    Parquet(PathOr<Files>),
+    /// Apache Parquet. Image columns as the Hugging Face hub writes them are decoded, class labels get their names.
+    Parquet(PathOr<ParquetFiles>),
     /// Arrow IPC (file or stream).
     Arrow(PathOr<Files>),
     /// IDX, the format of MNIST: an image file and, beside it, a label file.
     Idx(Idx),
-    /// A folder of PNG or JPEG images, one folder below it for each class.
+    /// A folder of PNG or JPEG images, one folder below it for each class, or with a file of labels beside it.
     Images(PathOr<Images>),
+    /// A folder of text files, one folder below it for each class (or none).
+    Texts(PathOr<Texts>),
+    /// A NumPy array (`.npy`): a column of numbers, or of tensors when it has more than one dimension.
+    Npy(PathOr<Numpy>),
+    /// NumPy arrays under their names (`.npz`), each a column.
+    Npz(PathOr<Files>),
+    /// The rows a query gives from an SQLite file.
+    Sqlite(Sqlite),
+    /// Several sources below each other. Columns are matched by name; one that a source lacks is missing there, with a notice.
+    Concat(Vec<Source>),
+    /// Several sources beside each other, matched by key columns.
+    Join(Join),
 }
 
 /// Options of `csv` and `tsv`.
@@ -59,14 +74,104 @@ pub struct Delimited {
     /// Cells that mean missing, besides the empty cell.
     #[serde(default = "missing")]
     pub missing: Vec<String>,
+    /// How characters are written: `utf-8`, `latin-1`, `windows-1252`, `utf-16le`, `shift_jis` ... (the WHATWG's names).
+    /// Default: UTF-8, or UTF-16 where the file begins with a byte order mark.
+    #[serde(default)]
+    pub encoding: Option<String>,
+    /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters. Default: all that
+    /// are named like this format.
+    #[serde(default)]
+    pub inside: Option<OneOrMany<String>>,
 }
 
-/// Options of `jsonl`, `parquet` and `arrow`.
+/// Options of `jsonl`, `arrow` and `npz`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
     /// A file, a pattern with `*`, or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
+    /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters; of an `.npz`, which
+    /// arrays. Default: all that are named like this format.
+    #[serde(default)]
+    pub inside: Option<OneOrMany<String>>,
+}
+
+/// Options of `parquet`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParquetFiles {
+    /// A file, a pattern with `*`, or a list of them. Relative to the pipeline's file.
+    pub path: OneOrMany<String>,
+    /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
+    #[serde(default)]
+    pub inside: Option<OneOrMany<String>>,
+    /// How pixels of image columns are kept.
+    #[serde(default)]
+    pub mode: ColorMode,
+    /// Height and width every image of an image column is resized to. Without it, all must have one size.
+    #[serde(default)]
+    pub size: Option<[u32; 2]>,
+}
+
+/// Options of `npy`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Numpy {
+    /// A file, a pattern with `*`, or a list of them: rows below each other, in the column `value`.
+    pub path: OneOrMany<String>,
+    /// An array of as many labels, for the column `label`.
+    #[serde(default)]
+    pub labels: Option<String>,
+    /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
+    #[serde(default)]
+    pub inside: Option<OneOrMany<String>>,
+}
+
+/// Options of `texts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    /// The folder, or an archive of it: `.txt`, `.text` and `.md` files.
+    pub path: String,
+    /// How characters are written, as in `csv`.
+    #[serde(default)]
+    pub encoding: Option<String>,
+}
+
+/// Options of `sqlite`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sqlite {
+    /// The database file. It is opened for reading only.
+    pub path: String,
+    /// One `select`. Without `order by`, rows come in the order SQLite finds them in.
+    pub query: String,
+}
+
+/// Options of `join`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The sources, the leading one first.
+    pub sources: Vec<Source>,
+    /// The columns that must be equal. A missing key equals nothing.
+    pub on: OneOrMany<String>,
+    /// Which rows are kept.
+    #[serde(default)]
+    pub how: How,
+}
+
+/// Which rows a join keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Those with a partner in every source.
+    Inner,
+    /// All of the leading source.
+    #[default]
+    Left,
+    /// All of every source.
+    Full,
 }
 
 /// Options of `idx`.
@@ -84,14 +189,29 @@ pub struct Idx {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Images {
-    /// The folder.
+    /// The folder, or an archive of it.
     pub path: String,
+    /// A CSV file with a column of paths (relative to the folder); its other columns come along. Without it, classes are
+    /// the folders' names.
+    #[serde(default)]
+    pub labels: Option<PathOr<LabelFile>>,
     /// How pixels are kept.
     #[serde(default)]
     pub mode: ColorMode,
     /// Height and width every image is resized to. Without it, all images must have one size.
     #[serde(default)]
     pub size: Option<[u32; 2]>,
+}
+
+/// A file that says which labels images have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelFile {
+    /// The CSV file.
+    pub path: String,
+    /// Its column of paths.
+    #[serde(default = "file")]
+    pub file: String,
 }
 
 /// Channels of a decoded image.
@@ -119,6 +239,10 @@ pub struct ColumnOptions {
 
 fn yes() -> bool {
     true
+}
+
+fn file() -> String {
+    "file".into()
 }
 
 fn quote() -> String {

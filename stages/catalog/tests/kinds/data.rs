@@ -79,6 +79,14 @@ fn collect_parameters_that_no_schema_refuses() {
         (json!({ "csv": { "path": "a.csv", "quote": "," } }), "collect::separator", "from.csv.quote"),
         (json!({ "parquet": { "path": [] } }), "collect::no_path", "from.parquet.path"),
         (json!({ "csv": ["a.csv", " "] }), "collect::no_path", "from.csv.path[1]"),
+        (json!({ "csv": { "path": "a.csv", "encoding": "" } }), "collect::encoding", "from.csv.encoding"),
+        (json!({ "sqlite": { "path": "a.db", "query": " " } }), "collect::no_query", "from.sqlite.query"),
+        (json!({ "concat": [{ "csv": "a.csv" }] }), "collect::one_source", "from.concat"),
+        (
+            json!({ "join": { "sources": [{ "csv": "a.csv" }, { "csv": "b.csv" }], "on": [] } }),
+            "collect::no_key",
+            "from.join.on",
+        ),
     ];
     for (from, code, route) in cases {
         only(faults("collect", json!({ "from": from }), no_inputs()), code, route);

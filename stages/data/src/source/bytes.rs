@@ -69,6 +69,32 @@ impl Stream {
         Ok(Self { shown, size: metadata.len(), reader, position, packed, unpacked: 0, limit: limits.unpacked })
     }
 
+    /// Opens a text file: what is stated to be another encoding, or begins with the byte order mark of UTF-16, comes as UTF-8.
+    ///
+    /// # Errors
+    /// As [`Stream::open`], and a name that no encoding has.
+    pub fn open_text(file: &InputFile, limits: &Limits, encoding: Option<&str>) -> Outcome<Self> {
+        let mut stream = Self::open(file, limits)?;
+        let stated = match encoding {
+            Some(name) => Some(super::encoding::named(name).ok_or_else(|| {
+                let text = format!("`{name}` is not an encoding that is known");
+                let help = "use `utf-8`, `latin-1`, `windows-1252`, `utf-16le` or another of the WHATWG's names";
+                vec![Fault::error("data::unknown_encoding", text).help(help).place(place(&file.shown, None, None))]
+            })?),
+            None => None,
+        };
+        let mut head = [0; 3];
+        let count = fill(&mut stream.reader, &mut head).map_err(|error| vec![stream.fault(&error)])?;
+        let marked = encoding_rs::Encoding::for_bom(&head[..count]).map(|(encoding, _)| encoding);
+        let rest = std::mem::replace(&mut stream.reader, Box::new(io::empty()));
+        let whole = io::Cursor::new(head[..count].to_vec()).chain(rest);
+        stream.reader = match marked.or(stated).filter(|encoding| *encoding != encoding_rs::UTF_8) {
+            Some(encoding) => Box::new(super::encoding::Decoding::new(whole, encoding)),
+            None => Box::new(whole),
+        };
+        Ok(stream)
+    }
+
     /// Bytes of the file on disk read so far.
     pub fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)
@@ -110,6 +136,11 @@ impl Stream {
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
+        if let Some(misfit) = error.get_ref().and_then(|error| error.downcast_ref::<super::encoding::Misfit>()) {
+            return Fault::error("data::encoding", format!("`{}` cannot be read as text: {misfit}", self.shown))
+                .help("look at the file in an editor that shows encodings; `file --mime-encoding` makes a good guess")
+                .place(place(&self.shown, Some(misfit.line), None));
+        }
         if !self.packed {
             return unreadable(&self.shown, error);
         }

@@ -41,6 +41,8 @@ pub struct Options {
     pub header: bool,
     /// Cells that mean missing, besides the empty one.
     pub missing: Vec<String>,
+    /// The encoding's name, when it is not UTF-8.
+    pub encoding: Option<String>,
 }
 
 /// What was read.
@@ -49,6 +51,8 @@ pub struct Read {
     pub table: Table,
     /// Whether it is all of them.
     pub complete: bool,
+    /// How many rows each file has, in the files' order.
+    pub counts: Vec<usize>,
 }
 
 /// Reads files one after the other into one table. `stated` holds types that are known better than they can be inferred.
@@ -77,7 +81,7 @@ pub fn read(
             None => Target::Guess(seen.form(), Seen::TEXT.within(*seen)),
         })
         .collect();
-    let (mut pieces, complete) = job.pass(files, &names, &targets)?;
+    let (mut pieces, complete, counts) = job.pass(files, &names, &targets)?;
     for piece in &pieces {
         for (all, misfits) in seen.iter_mut().zip(&piece.seen) {
             *all = all.with(*misfits);
@@ -93,7 +97,7 @@ pub fn read(
         }
     }
     if again.iter().any(|target| *target != Target::Skip) {
-        let (second, _) = job.pass(files, &names, &again)?;
+        let (second, ..) = job.pass(files, &names, &again)?;
         let same = second.len() == pieces.len()
             && second
                 .iter()
@@ -136,7 +140,7 @@ pub fn read(
         let why = if options.header { "there is a header and nothing below it" } else { "there is nothing in it" };
         return Err(vec![empty(&first.shown, why)]);
     }
-    Ok(Read { table: Table { columns, batches }, complete })
+    Ok(Read { table: Table { columns, batches }, complete, counts })
 }
 
 /// One block, parsed.
@@ -163,7 +167,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// The first file's columns and what its first cells look like.
     fn probe(&self, file: &InputFile) -> Outcome<(Vec<String>, Vec<Seen>)> {
-        let mut stream = Stream::open(file, self.limits)?;
+        let mut stream = Stream::open_text(file, self.limits, self.options.encoding.as_deref())?;
         let (head, header, _) = self.head(&mut stream)?;
         let body = &head[header.end..];
         let mut cut = whole_records(&body[..body.len().min(PROBE)], self.dialect.quote);
@@ -204,13 +208,20 @@ impl Job<'_> {
     }
 
     /// Reads all files with these targets, the pieces in order, and whether the end was reached.
-    fn pass(&self, files: &[InputFile], names: &[String], targets: &[Target]) -> Outcome<(Vec<Piece>, bool)> {
+    fn pass(
+        &self,
+        files: &[InputFile],
+        names: &[String],
+        targets: &[Target],
+    ) -> Outcome<(Vec<Piece>, bool, Vec<usize>)> {
         let mut pieces = Vec::new();
+        let mut counts = Vec::new();
         let mut complete = true;
         let mut faults = Vec::new();
         for file in files {
             match self.file(file, names, targets, files[0].shown.as_str()) {
                 Ok((more, all)) => {
+                    counts.push(more.iter().map(|piece| piece.rows).sum());
                     pieces.extend(more);
                     complete &= all;
                 }
@@ -220,11 +231,11 @@ impl Job<'_> {
                 break;
             }
         }
-        if faults.is_empty() { Ok((pieces, complete)) } else { Err(faults) }
+        if faults.is_empty() { Ok((pieces, complete, counts)) } else { Err(faults) }
     }
 
     fn file(&self, file: &InputFile, names: &[String], targets: &[Target], first: &str) -> Outcome<(Vec<Piece>, bool)> {
-        let mut stream = Stream::open(file, self.limits)?;
+        let mut stream = Stream::open_text(file, self.limits, self.options.encoding.as_deref())?;
         let (head, header, mut all) = self.head(&mut stream)?;
         let fields = fields(&header, names, &file.shown, first, self.options.header)?;
         let header_lines = memchr_iter(b'\n', &head[..header.end]).count() as u64;
@@ -448,7 +459,7 @@ pub fn line_of(text: &[u8], offset: usize) -> u64 {
 /// Text that is not UTF-8.
 pub fn encoding_fault(shown: &str, why: &str, line: u64, column: Option<u64>) -> Fault {
     Fault::error("data::encoding", format!("`{shown}` cannot be read as text: {why}"))
-        .help("save it as UTF-8, for example `iconv -f latin1 -t utf-8 old.csv > new.csv`")
+        .help("say how it is written: `encoding: latin-1` is the most likely; or save it as UTF-8")
         .place(place(shown, Some(line), column))
 }
 

@@ -22,9 +22,6 @@ pub struct Header {
 /// Names that are empty or there twice, and text that is not UTF-8 or not delimited text.
 pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> Outcome<Header> {
     let start = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Err(vec![encoding_fault(shown, "it is UTF-16", 1, None)]);
-    }
     for (magic, format) in [(b"PAR1".as_slice(), "parquet"), (b"ARROW1", "arrow")] {
         if head.starts_with(magic) {
             let text = format!("`{shown}` is not text, it is {format}");

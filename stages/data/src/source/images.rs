@@ -1,24 +1,24 @@
 //! A folder of images, one folder below it for each class.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Seek};
+use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, FixedSizeListArray, StringArray, UInt8Array};
+use arrow::array::{Array, ArrayRef, FixedSizeListArray, StringArray, UInt8Array};
 use arrow::datatypes::DataType;
 use catalog::params::collect::{ColorMode, Images};
-use catalog::pattern::natural;
 use engine::artifact::{Classes, Column, DType, Role};
-use engine::error::Fault;
+use engine::error::{Fault, Place, suggest};
 use engine::protocol::{InputFile, Progress};
 use engine::worker::Channel;
 use image::{DynamicImage, ImageReader};
 
 use super::bytes::Limits;
+use super::listing::{Entry, list};
 use crate::dataset::{Table, batch, item};
-use crate::fault::{Faults, Outcome, empty, place, unreadable};
+use crate::fault::{Faults, Outcome, place, unreadable};
 use crate::threads;
 
 /// No side of an image may be longer.
@@ -27,14 +27,8 @@ const SIDE: u32 = 16_384;
 const MEMORY: u64 = 512 << 20;
 /// Elements that fit into one column of one batch.
 const ELEMENTS: usize = i32::MAX as usize;
-
-/// One image in the folder.
-struct Entry {
-    path: PathBuf,
-    /// Relative to the folder, with `/`.
-    name: String,
-    class: Option<String>,
-}
+/// What files of images end in.
+pub const IMAGES: &[&str] = &[".png", ".jpg", ".jpeg"];
 
 /// Reads all images: columns `image` (tensor of bytes, `[channels, height, width]`), `label` (the name of the folder, when there are
 /// folders) and `file` (where it came from, an id). Rows are in the natural order of classes, then of files.
@@ -42,9 +36,29 @@ struct Entry {
 /// # Errors
 /// Images that are broken or too large, each with its file; sizes that differ when no size is stated.
 pub fn read(folder: &InputFile, options: &Images, limits: &Limits, channel: &Channel) -> Outcome<Table> {
-    let entries = list(folder)?;
+    let entries = list(folder, IMAGES)?;
+    let (image, pixels) = tensors(&entries, folder, options, limits, channel)?;
+    let columns = columns(&entries, image);
+    let mut arrays: Vec<ArrayRef> = vec![pixels];
+    if columns.len() == 3 {
+        let labels = entries.iter().map(|entry| entry.class.as_deref().unwrap_or_default());
+        arrays.push(Arc::new(StringArray::from_iter_values(labels)));
+    }
+    arrays.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| entry.name.as_str()))));
+    let batches = vec![batch(&columns, arrays)?];
+    Ok(Table { columns, batches })
+}
+
+/// The pixels of all entries.
+fn tensors(
+    entries: &[Entry],
+    folder: &InputFile,
+    options: &Images,
+    limits: &Limits,
+    channel: &Channel,
+) -> Outcome<(Column, ArrayRef)> {
     let (height, width) = size(&entries[0], options, &folder.shown)?;
-    let channels = channels(options);
+    let channels = channels(options.mode);
     let each = channels * height as usize * width as usize;
     if each.checked_mul(entries.len()).is_none_or(|all| all > ELEMENTS) {
         let text = format!("{} images of {channels}×{height}×{width} do not fit into one data set", entries.len());
@@ -78,16 +92,8 @@ pub fn read(folder: &InputFile, options: &Images, limits: &Limits, channel: &Cha
     if !faults.is_empty() {
         return Err(faults.into_vec());
     }
-    let columns = columns(&entries, channels, height, width);
     let image = FixedSizeListArray::new(item(DataType::UInt8), each as i32, Arc::new(UInt8Array::from(all)), None);
-    let mut arrays: Vec<ArrayRef> = vec![Arc::new(image)];
-    if columns.len() == 3 {
-        let labels = entries.iter().map(|entry| entry.class.as_deref().unwrap_or_default());
-        arrays.push(Arc::new(StringArray::from_iter_values(labels)));
-    }
-    arrays.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| entry.name.as_str()))));
-    let batches = vec![batch(&columns, arrays)?];
-    Ok(Table { columns, batches })
+    Ok((image_column("image", options.mode, height, width), Arc::new(image)))
 }
 
 /// What [`read`] would give, from the folder's listing and its first image.
@@ -95,9 +101,9 @@ pub fn read(folder: &InputFile, options: &Images, limits: &Limits, channel: &Cha
 /// # Errors
 /// A folder without images, and a first image that is broken.
 pub fn peek(folder: &InputFile, options: &Images) -> Outcome<(Vec<Column>, u64)> {
-    let entries = list(folder)?;
+    let entries = list(folder, IMAGES)?;
     let (height, width) = size(&entries[0], options, &folder.shown)?;
-    let mut columns = columns(&entries, channels(options), height, width);
+    let mut columns = columns(&entries, image_column("image", options.mode, height, width));
     if let [_, label, _] = columns.as_mut_slice() {
         let mut values: Vec<String> = entries.iter().filter_map(|entry| entry.class.clone()).collect();
         values.sort_unstable();
@@ -109,16 +115,21 @@ pub fn peek(folder: &InputFile, options: &Images) -> Outcome<(Vec<Column>, u64)>
     Ok((columns, entries.len() as u64))
 }
 
-fn channels(options: &Images) -> usize {
-    match options.mode {
+fn channels(mode: ColorMode) -> usize {
+    match mode {
         ColorMode::Grey => 1,
         ColorMode::Rgb => 3,
     }
 }
 
-fn columns(entries: &[Entry], channels: usize, height: u32, width: u32) -> Vec<Column> {
-    let mut image = Column::new("image", DType::UInt8);
-    image.shape = vec![channels as u64, u64::from(height), u64::from(width)];
+/// The column of decoded images of one size.
+pub fn image_column(name: &str, mode: ColorMode, height: u32, width: u32) -> Column {
+    let mut image = Column::new(name, DType::UInt8);
+    image.shape = vec![channels(mode) as u64, u64::from(height), u64::from(width)];
+    image
+}
+
+fn columns(entries: &[Entry], image: Column) -> Vec<Column> {
     let mut columns = vec![image];
     if entries.iter().any(|entry| entry.class.is_some()) {
         columns.push(Column::new("label", DType::String));
@@ -127,70 +138,6 @@ fn columns(entries: &[Entry], channels: usize, height: u32, width: u32) -> Vec<C
     file.role = Role::Id;
     columns.push(file);
     columns
-}
-
-fn list(folder: &InputFile) -> Outcome<Vec<Entry>> {
-    let mut entries = Vec::new();
-    let mut loose = None;
-    for (path, name, is_folder) in children(&folder.path, &folder.shown)? {
-        if is_folder {
-            let shown = format!("{}/{name}", folder.shown);
-            for (path, file, is_folder) in children(&path, &shown)? {
-                if is_folder {
-                    let text = format!("`{shown}/{file}` is a folder inside a class folder");
-                    return Err(vec![
-                        Fault::error("data::nested_folder", text)
-                            .help("keep the images of a class directly in its folder")
-                            .place(place(&format!("{shown}/{file}"), None, None)),
-                    ]);
-                }
-                if is_image(&file) {
-                    entries.push(Entry { path, name: format!("{name}/{file}"), class: Some(name.clone()) });
-                }
-            }
-        } else if is_image(&name) {
-            loose.get_or_insert_with(|| name.clone());
-            entries.push(Entry { path, name, class: None });
-        }
-    }
-    if entries.is_empty() {
-        return Err(vec![empty(&folder.shown, "there is no `.png`, `.jpg` or `.jpeg` file in it or one folder below")]);
-    }
-    if let Some(name) = loose
-        && entries.iter().any(|entry| entry.class.is_some())
-    {
-        let shown = format!("{}/{name}", folder.shown);
-        return Err(vec![
-            Fault::error("data::no_class", format!("`{shown}` lies beside the class folders, so it has no label"))
-                .help("move it into the folder of its class, or out of here")
-                .place(place(&shown, None, None)),
-        ]);
-    }
-    Ok(entries)
-}
-
-/// What is in a folder, in natural order, without hidden files.
-fn children(folder: &Path, shown: &str) -> Outcome<Vec<(PathBuf, String, bool)>> {
-    let fault = |error: std::io::Error| vec![unreadable(shown, &error)];
-    let mut children = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let Ok(name) = entry.file_name().into_string() else {
-            let text = format!("a file in `{shown}` has a name that is not UTF-8");
-            return Err(vec![Fault::error("data::encoding", text).help("rename it").place(place(shown, None, None))]);
-        };
-        if !name.starts_with('.') {
-            let is_folder = entry.path().is_dir();
-            children.push((entry.path(), name, is_folder));
-        }
-    }
-    children.sort_by(|a, b| natural(&a.1, &b.1));
-    Ok(children)
-}
-
-fn is_image(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
 }
 
 /// Height and width of every row.
@@ -206,20 +153,27 @@ fn size(first: &Entry, options: &Images, shown: &str) -> Outcome<(u32, u32)> {
 
 fn decode(entry: &Entry, folder: &str) -> Result<DynamicImage, Fault> {
     let shown = format!("{folder}/{}", entry.name);
-    let broken = |why: String| {
-        Fault::error("data::damaged_image", format!("`{shown}` cannot be read as an image: {why}"))
-            .help("it is cut off, damaged, or not what its name says: replace or remove it")
-            .place(place(&shown, None, None))
-    };
     let file = File::open(&entry.path).map_err(|error| unreadable(&shown, &error))?;
-    let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|error| unreadable(&shown, &error))?;
+    decode_from(BufReader::new(file), &shown, place(&shown, None, None))
+}
+
+/// An image from its encoded bytes. What the header claims is bounded before anything is made room for.
+///
+/// # Errors
+/// `data::damaged_image`, at `at`.
+pub fn decode_from(from: impl BufRead + Seek, shown: &str, at: Place) -> Result<DynamicImage, Fault> {
+    let mut reader = ImageReader::new(from).with_guessed_format().map_err(|error| unreadable(shown, &error))?;
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(SIDE);
     limits.max_image_height = Some(SIDE);
     limits.max_alloc = Some(MEMORY);
     reader.limits(limits);
-    reader.decode().map_err(|error| broken(error.to_string().lines().next().unwrap_or_default().to_owned()))
+    reader.decode().map_err(|error| {
+        let why = error.to_string().lines().next().unwrap_or_default().to_owned();
+        Fault::error("data::damaged_image", format!("`{shown}` cannot be read as an image: {why}"))
+            .help("it is cut off, damaged, or not what its name says: replace or remove it")
+            .place(at)
+    })
 }
 
 /// The bytes of one row, channel by channel.
@@ -230,24 +184,29 @@ fn pixels(
     first: &Entry,
     folder: &str,
 ) -> Result<Vec<u8>, Fault> {
-    let mut image = decode(entry, folder)?;
+    let image = decode(entry, folder)?;
+    if (image.height(), image.width()) != (height, width) && options.size.is_none() {
+        let shown = format!("{folder}/{}", entry.name);
+        let text = format!(
+            "`{shown}` is {}×{}, `{}` is {height}×{width} (height×width)",
+            image.height(),
+            image.width(),
+            first.name
+        );
+        return Err(Fault::error("data::sizes_differ", text)
+            .help(format!("let all be resized: `size: [{height}, {width}]`"))
+            .place(place(&shown, None, None)));
+    }
+    Ok(planes(image, options.mode, (height, width)))
+}
+
+/// An image as bytes, channel by channel, resized where its size is another.
+pub fn planes(mut image: DynamicImage, mode: ColorMode, (height, width): (u32, u32)) -> Vec<u8> {
     if (image.height(), image.width()) != (height, width) {
-        if options.size.is_none() {
-            let shown = format!("{folder}/{}", entry.name);
-            let text = format!(
-                "`{shown}` is {}×{}, `{}` is {height}×{width} (height×width)",
-                image.height(),
-                image.width(),
-                first.name
-            );
-            return Err(Fault::error("data::sizes_differ", text)
-                .help(format!("let all be resized: `size: [{height}, {width}]`"))
-                .place(place(&shown, None, None)));
-        }
         image = image.resize_exact(width, height, image::imageops::FilterType::Triangle);
     }
-    match options.mode {
-        ColorMode::Grey => Ok(image.into_luma8().into_raw()),
+    match mode {
+        ColorMode::Grey => image.into_luma8().into_raw(),
         ColorMode::Rgb => {
             let mixed = image.into_rgb8().into_raw();
             let each = mixed.len() / 3;
@@ -257,7 +216,78 @@ fn pixels(
                     planes[channel * each + position] = *value;
                 }
             }
-            Ok(planes)
+            planes
         }
     }
+}
+
+/// Reads the images that a table names, in its order: its columns behind the column `image`.
+///
+/// # Errors
+/// A table without the column of paths, paths that leave the folder or name nothing (with their row), and as [`read`].
+pub fn labelled(
+    folder: &InputFile,
+    labels: (&InputFile, Table),
+    options: &Images,
+    limits: &Limits,
+    channel: &Channel,
+) -> Outcome<Table> {
+    let (file, mut table) = labels;
+    let wanted = options.labels.as_ref().map_or("file", |labels| labels.0.file.as_str());
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let Some(at) = names.iter().position(|name| *name == wanted) else {
+        let help =
+            suggest(wanted, names).unwrap_or_else(|| "say which column holds paths: `labels: { file: NAME }`".into());
+        let text = format!("`{}` has no column `{wanted}`", file.shown);
+        return Err(vec![Fault::error("data::unknown_column", text).help(help).place(place(
+            &file.shown,
+            Some(1),
+            None,
+        ))]);
+    };
+    let mut faults = Faults::default();
+    let mut entries = Vec::with_capacity(table.rows());
+    for piece in table.pieces(at) {
+        for row in 0..piece.len() {
+            let name = crate::convert::shown(&piece, row);
+            let path = folder.path.join(&name);
+            let safe = !piece.is_null(row)
+                && Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            if !safe || !path.is_file() {
+                let row = entries.len() as u64 + 1;
+                let why = if safe { "is not there" } else { "is no path inside the folder" };
+                let text = format!("`{name}` in row {row} of `{}` {why}", file.shown);
+                faults.add(|| {
+                    Fault::error("data::missing_image", text)
+                        .help(format!("paths start from `{}`: correct the row or add the image", folder.shown))
+                        .place(place(&file.shown, Some(row + 1), Some(at as u64 + 1)))
+                });
+            }
+            entries.push(Entry { path, name, class: None });
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults.into_vec());
+    }
+    let images = tensors(&entries, folder, options, limits, channel)?;
+    if table.columns.iter().any(|column| column.name == "image") {
+        let text = format!("`{}` has a column `image`, which is what the pixels will be called", file.shown);
+        return Err(vec![Fault::error("data::duplicate_column", text).help("rename it").place(place(
+            &file.shown,
+            Some(1),
+            None,
+        ))]);
+    }
+    table.columns[at].role = Role::Id;
+    let mut columns = vec![images.0];
+    columns.extend(table.columns);
+    let mut batches = Vec::new();
+    let mut before = 0;
+    for rows in &table.batches {
+        let mut arrays = vec![images.1.slice(before, rows.num_rows())];
+        arrays.extend(rows.columns().iter().cloned());
+        before += rows.num_rows();
+        batches.push(batch(&columns, arrays)?);
+    }
+    Ok(Table { columns, batches })
 }

@@ -52,7 +52,7 @@ pub fn read(
     limits: &Limits,
     channel: &Channel,
 ) -> Outcome<(Table, bool)> {
-    let mut stream = Stream::open(file, limits)?;
+    let mut stream = Stream::open_text(file, limits, None)?;
     let shown = file.shown.as_str();
     let mut reader =
         Rows { columns: Vec::new(), index: HashMap::new(), rows: 0, lines: Vec::new(), faults: Faults::default() };

@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use catalog::params::collect::ParquetFiles;
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
 use engine::worker::Channel;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::bytes::Limits;
+use super::hub::Hub;
 use super::normal;
 use crate::dataset::Table;
-use crate::fault::{Outcome, place, unreadable};
+use crate::fault::{Outcome, empty, place, unreadable};
 
 /// Rows decoded at a time.
 const ROWS: usize = 1 << 16;
@@ -21,14 +23,15 @@ const ROWS: usize = 1 << 16;
 ///
 /// # Errors
 /// `data::damaged_parquet` for a file that is truncated, damaged, or something else.
-pub fn read(file: &InputFile, limits: &Limits, channel: &Channel) -> Outcome<(Table, u64)> {
+pub fn read(file: &InputFile, options: &ParquetFiles, limits: &Limits, channel: &Channel) -> Outcome<(Table, u64)> {
     let shown = file.shown.as_str();
     let damaged = |error: &dyn std::fmt::Display| vec![damaged(file, &error.to_string())];
     let handle = File::open(&file.path).map_err(|error| vec![unreadable(shown, &error)])?;
     // Arrow's own schema in the metadata may promise types (views, dictionaries) that cost conversions later.
-    let options = ArrowReaderOptions::new();
-    let metadata = ArrowReaderMetadata::load(&handle, options).map_err(|error| damaged(&error))?;
-    let columns = normal::columns(metadata.schema(), shown)?;
+    let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(|error| damaged(&error))?;
+    let mut hub = Hub::of(metadata.schema(), options);
+    // Image columns have no type before the first image is seen.
+    let mut columns = if hub.images.is_empty() { normal::columns(metadata.schema(), shown)? } else { Vec::new() };
     let total = metadata.metadata().file_metadata().num_rows().max(0) as u64;
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata).with_batch_size(ROWS);
     if let Some(head) = limits.head {
@@ -38,12 +41,22 @@ pub fn read(file: &InputFile, limits: &Limits, channel: &Channel) -> Outcome<(Ta
     }
     let reader = builder.build().map_err(|error| damaged(&error))?;
     let mut batches = Vec::new();
+    let mut labelled = columns.clone();
     let mut rows = 0;
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
         let before = rows;
         rows += batch.num_rows();
-        batches.push(normal::rows(&batch, &columns, shown, before)?);
+        let batch = hub.decoded(&batch, shown, before, limits)?;
+        if columns.is_empty() {
+            columns = normal::columns(&batch.schema(), shown)?;
+            hub.shape(&mut columns);
+        }
+        let (renamed, plain) = hub.named(&columns, normal::rows(&batch, &columns, shown, before)?, shown, before)?;
+        if rows == batch.num_rows() {
+            labelled = renamed;
+        }
+        batches.push(plain);
         channel.progress(Progress {
             done: rows as u64,
             total: Some(total),
@@ -52,7 +65,10 @@ pub fn read(file: &InputFile, limits: &Limits, channel: &Channel) -> Outcome<(Ta
             rate: None,
         });
     }
-    Ok((Table { columns, batches }, total))
+    if labelled.is_empty() {
+        return Err(vec![empty(shown, "it holds columns and no rows")]);
+    }
+    Ok((Table { columns: labelled, batches }, total))
 }
 
 fn damaged(file: &InputFile, error: &str) -> Fault {
@@ -69,6 +85,13 @@ fn damaged(file: &InputFile, error: &str) -> Fault {
         ("its end is missing".to_owned(), "the file was cut off: copy or download it again")
     } else {
         let line = error.lines().next().unwrap_or_default().to_owned();
+        let lower = line.to_lowercase();
+        if ["codec", "disabled feature", "brotli", "lzo"].iter().any(|word| lower.contains(word)) {
+            let text = format!("`{shown}` is packed in a way that is not known: {line}");
+            return Fault::error("data::unsupported_codec", text)
+                .help("write it with `zstd`, `snappy`, `gzip` or `lz4`, or without compression")
+                .place(place(shown, None, None));
+        }
         (line, "the file is damaged: copy or download it again")
     };
     Fault::error("data::damaged_parquet", format!("`{shown}` cannot be read as Parquet: {why}"))

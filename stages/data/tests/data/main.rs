@@ -4,4 +4,5 @@ mod agreement;
 mod formats;
 mod gallery;
 mod program;
+mod sources;
 mod steps;

@@ -1,0 +1,185 @@
+//! What a row's place tells: partition columns from folders like `year=2024`, and provenance columns on request.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+use engine::artifact::{Column, DType, Role};
+use engine::error::Fault;
+
+use crate::cell::{self, Seen};
+use crate::dataset::{Table, batch};
+use crate::fault::{Outcome, kernel, place};
+
+/// Rows that came from one file, in the order of the table.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The file, as messages show it.
+    pub shown: String,
+    /// Number of rows.
+    pub rows: usize,
+}
+
+/// The spelling Hive gives a missing value.
+const MISSING: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// `year=2024/month=1` of a path, without the file's name.
+fn partitions(shown: &str) -> Vec<(String, Option<String>)> {
+    let mut parts: Vec<&str> = shown.split('/').collect();
+    parts.pop();
+    let pairs = parts.into_iter().filter_map(|part| part.split_once('=')).filter(|(key, _)| !key.is_empty());
+    pairs.map(|(key, value)| (plain(key), (value != MISSING).then(|| plain(value)))).collect()
+}
+
+/// `%3A` and its like as characters.
+fn plain(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Adds a column for each `key=value` folder of the files' paths: whole numbers, dates or text, as all values allow.
+///
+/// # Errors
+/// Files with different keys, and a key that is a column of the files, too.
+pub fn add_partitions(table: Table, spans: &[Span]) -> Outcome<Table> {
+    let Some(first) = spans.first() else { return Ok(table) };
+    let keys: Vec<String> = partitions(&first.shown).into_iter().map(|(key, _)| key).collect();
+    let mut faults = Vec::new();
+    for span in spans {
+        let own: Vec<String> = partitions(&span.shown).into_iter().map(|(key, _)| key).collect();
+        if own != keys {
+            let named =
+                |keys: &[String]| if keys.is_empty() { "none".to_owned() } else { format!("`{}`", keys.join("`, `")) };
+            let text = format!(
+                "the folders of `{}` say {}, those of `{}` say {}",
+                span.shown,
+                named(&own),
+                first.shown,
+                named(&keys)
+            );
+            faults.push(
+                Fault::error("data::columns_differ", text)
+                    .help("files that are collected together need the same `key=value` folders")
+                    .place(place(&span.shown, None, None)),
+            );
+        }
+    }
+    for key in &keys {
+        if table.columns.iter().any(|column| column.name == *key) {
+            let text = format!("`{key}` is a folder of `{}` and a column in it", first.shown);
+            faults.push(
+                Fault::error("data::duplicate_column", text).help("rename the folder or the column").place(place(
+                    &first.shown,
+                    None,
+                    None,
+                )),
+            );
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    if keys.is_empty() {
+        return Ok(table);
+    }
+    let values: Vec<Vec<Option<String>>> =
+        spans.iter().map(|span| partitions(&span.shown).into_iter().map(|(_, value)| value).collect()).collect();
+    let mut added: Vec<(Column, ArrayRef)> = Vec::new();
+    for (index, key) in keys.iter().enumerate() {
+        let cells: Vec<Option<&str>> = spans
+            .iter()
+            .zip(&values)
+            .flat_map(|(span, values)| std::iter::repeat_n(values[index].as_deref(), span.rows))
+            .collect();
+        let seen = values
+            .iter()
+            .filter_map(|values| values[index].as_deref())
+            .fold(Seen::default(), |seen, value| seen.with(cell::form(value.as_bytes())));
+        let (dtype, array): (DType, ArrayRef) = match seen.form().dtype() {
+            DType::Int64 => {
+                let cells = cells.iter().map(|cell| cell.and_then(|cell| cell::int(cell.as_bytes())));
+                (DType::Int64, Arc::new(cells.collect::<Int64Array>()))
+            }
+            DType::Date => {
+                let cells = cells.iter().map(|cell| cell.and_then(|cell| cell::date(cell.as_bytes())));
+                (DType::Date, Arc::new(cells.collect::<Date32Array>()))
+            }
+            _ => (DType::String, Arc::new(cells.iter().copied().collect::<StringArray>())),
+        };
+        added.push((Column::new(key, dtype), array));
+    }
+    beside(table, added)
+}
+
+/// Adds `source_file` and `source_row`, the row's number in its file, from 1. Neither is a feature.
+///
+/// # Errors
+/// A source that has such a column of its own.
+pub fn add_provenance(table: Table, spans: &[Span]) -> Outcome<Table> {
+    for name in ["source_file", "source_row"] {
+        if table.columns.iter().any(|column| column.name == name) {
+            return Err(vec![
+                Fault::error("data::duplicate_column", format!("the source has a column `{name}` of its own"))
+                    .help("leave out `provenance: true`, or rename the column")
+                    .at(engine::route!["provenance"]),
+            ]);
+        }
+    }
+    let files: Vec<&str> = spans.iter().flat_map(|span| std::iter::repeat_n(span.shown.as_str(), span.rows)).collect();
+    let rows = spans.iter().flat_map(|span| 1..=span.rows as i64);
+    let ignored = |name: &str, dtype| {
+        let mut column = Column::new(name, dtype);
+        column.role = Role::Ignore;
+        column
+    };
+    let files: ArrayRef = Arc::new(StringArray::from_iter_values(files));
+    let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
+    beside(table, vec![(ignored("source_file", DType::String), files), (ignored("source_row", DType::Int64), rows)])
+}
+
+/// Columns of the whole length behind a table's own.
+fn beside(table: Table, added: Vec<(Column, ArrayRef)>) -> Outcome<Table> {
+    let rows = table.rows();
+    if added.iter().any(|(_, array)| array.len() != rows) {
+        return Err(kernel("adding columns", &"the files' rows do not add up"));
+    }
+    let mut columns = table.columns.clone();
+    columns.extend(added.iter().map(|(column, _)| column.clone()));
+    let mut batches: Vec<RecordBatch> = Vec::with_capacity(table.batches.len());
+    let mut before = 0;
+    for piece in &table.batches {
+        let mut arrays = piece.columns().to_vec();
+        arrays.extend(added.iter().map(|(_, array)| array.slice(before, piece.num_rows())));
+        before += piece.num_rows();
+        batches.push(batch(&columns, arrays)?);
+    }
+    Ok(Table { columns, batches })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_columns() {
+        let found = partitions("data/year=2024/city=S%C3%A3o/day=__HIVE_DEFAULT_PARTITION__/a=b.csv");
+        let pair = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
+        assert_eq!(found, [pair("year", Some("2024")), pair("city", Some("São")), pair("day", None)]);
+        assert_eq!(partitions("data/x.csv"), []);
+        assert_eq!(plain("100%"), "100%");
+    }
+}
