@@ -88,8 +88,15 @@ fn one(project: &Project, proved: &Proved, found: &mut Found, args: &Show) -> Re
                     }
                     terminal::out(&format!("{value:#}"));
                 }
+                Ok(value) if crate::report::profile::is_profile(&value) => {
+                    terminal::out(&crate::report::profile::summary(&value));
+                }
                 Ok(value) => terminal::out(&result::json_result(&value, &found.observations)),
                 Err(_) => match std::str::from_utf8(&content) {
+                    Ok(text) if text.starts_with("<!doctype html>") => terminal::out(&format!(
+                        "a page of {size}; `pipeline get {}.{} -o {}.html` copies it out, any browser shows it",
+                        found.stage, found.port, found.stage
+                    )),
                     Ok(text) if content.len() <= 1 << 20 => terminal::out(text),
                     _ => {
                         terminal::out(&format!("{}.{}: {size}; `pipeline get` copies it out", found.stage, found.port))

@@ -6,6 +6,7 @@ pub mod forecast;
 pub mod json;
 pub mod layout;
 pub mod plain;
+pub mod profile;
 pub mod progress;
 pub mod quantity;
 pub mod result;

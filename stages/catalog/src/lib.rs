@@ -17,6 +17,7 @@ pub mod network;
 pub mod params;
 pub mod pattern;
 pub mod preprocess;
+pub mod profile;
 pub mod question;
 pub mod reference;
 mod resolve;
@@ -32,6 +33,7 @@ pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add(collect::CollectKind);
     registry.add(preprocess::PreprocessKind);
+    registry.add(profile::ProfileKind);
     registry.add(split::SplitKind);
     registry.add(train::TrainKind);
     registry.add(evaluate::EvaluateKind);

@@ -11,6 +11,7 @@ pub mod convert;
 pub mod dataset;
 pub mod fault;
 pub mod preprocess;
+pub mod profile;
 pub mod program;
 pub mod show;
 pub mod source;

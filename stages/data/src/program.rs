@@ -5,9 +5,11 @@ use std::path::Path;
 
 use catalog::params::collect::Collect;
 use catalog::params::preprocess::Preprocess;
+use catalog::params::profile::Profile;
 use catalog::params::split::Split;
+use catalog::profile::Expressions;
 use catalog::question::{Expression, ExpressionType};
-use engine::artifact::{ArtifactType, Column, DatasetType, Part};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Part};
 use engine::error::Fault;
 use engine::kind::Question;
 use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
@@ -17,8 +19,9 @@ use serde_json::{Value, json};
 
 use crate::collect::{Rooms, gather, infer};
 use crate::dataset::{Table, open, write};
-use crate::fault::Outcome;
+use crate::fault::{Outcome, unwritable};
 use crate::preprocess::{condition, preprocess};
+use crate::profile;
 use crate::show::{Show, show};
 use crate::source::bytes::Limits;
 use crate::split::split;
@@ -58,6 +61,7 @@ impl Program for Data {
                 let table = preprocess(&params, table, channel)?;
                 finish(request, vec![("data".into(), table, from)], Vec::new())
             }
+            "profile" => run_profile(request, channel),
             "split" => {
                 let params: Split = typed(&request.params)?;
                 let (table, from) = input(request, "data")?;
@@ -90,10 +94,46 @@ impl Program for Data {
                 let dtype = condition(&expression.filter, &columns(question)).map_err(|fault| vec![fault])?;
                 answer(&ExpressionType { dtype, nullable: false })
             }
+            "profile" => {
+                let asked: Expressions = typed(&question.params)?;
+                let wrong =
+                    asked.expressions.into_iter().filter_map(|(at, text)| profile::expect::expression(&text, at).err());
+                let wrong: Vec<Fault> = wrong.collect();
+                if wrong.is_empty() { Ok(json!({})) } else { Err(wrong) }
+            }
             "show" => show(&typed::<Show>(&question.params)?),
             other => Err(vec![stranger(other)]),
         }
     }
+}
+
+fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
+    let params: Profile = typed(&request.params)?;
+    let threads = request.threads.max(1);
+    let (table, _) = input(request, "data")?;
+    let related = match request.inputs.get("related") {
+        Some(related) => Some(open(&related.path)?),
+        None => None,
+    };
+    let reference = match request.inputs.get("reference") {
+        Some(input) => Some(profile::reference(&input.path, input.artifact.kind() == ArtifactKind::Profile, threads)?),
+        None => None,
+    };
+    let beside = profile::Beside { related: related.as_ref(), reference: reference.as_ref() };
+    let (document, unmet) = profile::profile(&params, &table, &beside, threads, channel)?;
+    let mut finished = Finished { unmet, observations: json!({}), ..Finished::default() };
+    let json = serde_json::to_vec(&document).unwrap_or_default();
+    let page = profile::report::page(&request.stage, &document).into_bytes();
+    for (port, kind, content) in [("profile", ArtifactKind::Profile, json), ("report", ArtifactKind::Report, page)] {
+        if let Some(path) = request.outputs.get(port) {
+            std::fs::write(path, content).map_err(|error| vec![unwritable(&error)])?;
+        }
+        finished.types.insert(port.to_owned(), ArtifactType::Other(kind));
+    }
+    finished.summary.insert("rows".into(), document.rows as f64);
+    finished.summary.insert("columns".into(), document.variables.len() as f64);
+    finished.summary.insert("alerts".into(), document.alerts.len() as f64);
+    Ok(finished)
 }
 
 fn columns(question: &Question) -> Vec<Column> {

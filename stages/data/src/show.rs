@@ -91,7 +91,7 @@ fn head(table: &Table, count: usize) -> Vec<Vec<Value>> {
 }
 
 /// One cell as text; of a tensor, the first `elements`.
-fn cell(array: &ArrayRef, row: usize, elements: usize) -> Option<String> {
+pub fn cell(array: &ArrayRef, row: usize, elements: usize) -> Option<String> {
     if array.is_null(row) {
         return None;
     }

@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod export;
 pub mod network;
 pub mod preprocess;
+pub mod profile;
 pub mod shape;
 pub mod split;
 pub mod train;

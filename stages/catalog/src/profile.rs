@@ -1,0 +1,462 @@
+//! `profile`: what a data set is, how its columns depend on each other, and what must hold of it.
+
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType};
+use engine::error::{Fault, Route};
+use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
+use engine::route;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::params::preprocess::Scalar;
+use crate::params::profile::{Expectation, Profile, Range};
+use crate::params::shape::OneOrMany;
+use crate::pattern;
+use crate::typed::{decode, encode, sound};
+
+/// Bumped whenever the same data would give another profile.
+pub const VERSION: u32 = 1;
+
+/// The kind.
+pub struct ProfileKind;
+
+impl Kind for ProfileKind {
+    fn name(&self) -> &'static str {
+        "profile"
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn executor(&self) -> Executor {
+        Executor::Data
+    }
+
+    fn seeded(&self) -> bool {
+        false
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        Profile::json_schema(generator)
+    }
+
+    fn about(&self) -> About {
+        About {
+            summary: "Describes a data set: every variable, how the variables depend on each other, what looks wrong and the \
+                      step that mends it, and what could be demanded of it. What `expect` demands is a gate: where it does \
+                      not hold, the run stops with exit code 3 and shows example rows.",
+            inputs: &[
+                ("data", "dataset", true, "The rows to describe."),
+                (
+                    "related",
+                    "dataset",
+                    false,
+                    "Another table: which columns point into it is found, and `foreign_key` checked.",
+                ),
+                ("reference", "dataset or profile", false, "What the data is compared with: drift of every column."),
+            ],
+            outputs: &[
+                (
+                    "profile",
+                    "profile",
+                    "All numbers and the sketches behind them as JSON; the format is in `docs/profile.md`.",
+                ),
+                (
+                    "report",
+                    "report",
+                    "A page for people, in one HTML file: `pipeline get facts.report -o report.html`.",
+                ),
+            ],
+            example: "facts:\n  kind: profile\n  inputs: { data: clean }\n  target: label\n  expect:\n    - { column: label, in: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }\n    - { column: [id, day], unique: true }\n    - { column: weight, range: { min: 0 }, not_null: true }\n    - { rows: { min: 1000 } }\n",
+        }
+    }
+
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+        let params: Profile = decode(params)?;
+        let faults =
+            params.expect.iter().enumerate().flat_map(|(index, one)| check(one, &route!["expect", index])).collect();
+        sound(Box::new(ProfileStage(params)) as Box<dyn Stage>, faults)
+    }
+}
+
+/// The regular expressions of a profile, for the question whether they are any: (route, expression).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expressions {
+    /// Where each stands, and what it is.
+    pub expressions: Vec<(Route, String)>,
+}
+
+/// What is wrong with an expectation whatever the data.
+fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut wrong = |code: &str, text: String, help: &str, at: Route| {
+        faults.push(Fault::error(code, text).help(help).at(at));
+    };
+    let of_columns = one.one_of.is_some()
+        || one.range.is_some()
+        || one.regex.is_some()
+        || one.unique
+        || one.not_null
+        || one.sum.is_some()
+        || one.monotone.is_some()
+        || one.foreign_key.is_some();
+    if !of_columns && one.rows.is_none() {
+        wrong(
+            "profile::nothing_expected",
+            "this demands nothing".into(),
+            "say what must hold: `in`, `range`, `regex`, `unique: true`, `not_null: true`, `sum`, `monotone`, `foreign_key` or `rows`",
+            at.clone(),
+        );
+    }
+    if of_columns && one.column.is_none() {
+        wrong("profile::no_column", "this does not say of which column".into(), "add `column: name`", at.clone());
+    }
+    if one.rows.is_some() && one.column.is_some() {
+        wrong(
+            "profile::rows_of_column",
+            "the number of rows belongs to no column".into(),
+            "give `rows` an entry of its own: `- { rows: { min: 1000 } }`",
+            at.join("rows"),
+        );
+    }
+    if let Some(rows) = &one.rows {
+        let (min, max) = (rows.min, rows.max);
+        if min.is_none() && max.is_none() || min.zip(max).is_some_and(|(min, max)| min > max) {
+            wrong(
+                "profile::bounds",
+                "no number of rows is excluded, or all are".into(),
+                "for example `{ min: 1000 }`",
+                at.join("rows"),
+            );
+        }
+    }
+    if let Some(range) = &one.range {
+        let reversed = match (&range.min, &range.max) {
+            (None, None) => true,
+            (Some(min), Some(max)) => match (number(min), number(max)) {
+                (Some(min), Some(max)) => min > max,
+                (None, None) => text(min) > text(max),
+                _ => true,
+            },
+            _ => false,
+        };
+        if reversed {
+            wrong(
+                "profile::bounds",
+                "no value is excluded, or all are".into(),
+                "for example `{ min: 0, max: 100 }` or `{ min: 2020-01-01 }`, the smaller one as `min`",
+                at.join("range"),
+            );
+        }
+    }
+    if one.one_of.as_ref().is_some_and(Vec::is_empty) {
+        wrong("profile::bounds", "no value is allowed".into(), "list the values", at.join("in"));
+    }
+    if let Some(sum) = &one.sum
+        && !(sum.equals.is_finite() && sum.tolerance >= 0.0)
+    {
+        wrong(
+            "profile::bounds",
+            "this is no sum".into(),
+            "for example `{ equals: 100, tolerance: 0.5 }`",
+            at.join("sum"),
+        );
+    }
+    if !(one.mostly > 0.0 && one.mostly <= 1.0) {
+        wrong(
+            "profile::bounds",
+            format!("{} is no share of the rows", one.mostly),
+            "a share is above 0 and at most 1: `mostly: 0.99`",
+            at.join("mostly"),
+        );
+    }
+    faults
+}
+
+/// The number a constant is.
+pub fn number(value: &Scalar) -> Option<f64> {
+    match value {
+        Scalar::Int(value) => Some(*value as f64),
+        Scalar::Float(value) => Some(*value),
+        Scalar::Bool(_) | Scalar::Text(_) => None,
+    }
+}
+
+/// A constant as a cell of a text column shows it.
+pub fn text(value: &Scalar) -> String {
+    match value {
+        Scalar::Bool(value) => value.to_string(),
+        Scalar::Int(value) => value.to_string(),
+        Scalar::Float(value) => value.to_string(),
+        Scalar::Text(value) => value.clone(),
+    }
+}
+
+/// A `profile` with its parameters.
+pub struct ProfileStage(pub Profile);
+
+impl Stage for ProfileStage {
+    fn params(&self) -> Value {
+        encode(&self.0)
+    }
+
+    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
+        let related = vec![ArtifactKind::Dataset];
+        let reference = vec![ArtifactKind::Dataset, ArtifactKind::Profile];
+        vec![
+            InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true },
+            InputPort { name: "related".into(), accepts: related, required: false },
+            InputPort { name: "reference".into(), accepts: reference, required: false },
+        ]
+    }
+
+    fn outputs(&self) -> Vec<OutputPort> {
+        vec![OutputPort::new("profile", ArtifactKind::Profile), OutputPort::new("report", ArtifactKind::Report)]
+    }
+
+    fn infer(&self, context: &InferContext<'_>) -> Inference {
+        let dataset = |port: &str| context.inputs.get(port).and_then(ArtifactType::dataset);
+        let mut faults = Vec::new();
+        if let Some(columns) = dataset("data").and_then(|data| data.columns.as_deref()) {
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            if let Some(target) = &self.0.target {
+                match columns.iter().find(|column| column.name == *target) {
+                    None => faults.push(pattern::unknown(target, &names).at(route!["target"])),
+                    Some(column) if !column.shape.is_empty() => faults.push(
+                        Fault::error(
+                            "profile::target_type",
+                            format!("`{target}` is {}, nothing to predict", column.type_name()),
+                        )
+                        .help("a target is a class or a number")
+                        .at(route!["target"]),
+                    ),
+                    Some(_) => {}
+                }
+            }
+            let related = context.connected.contains(&"related");
+            for (index, one) in self.0.expect.iter().enumerate() {
+                fits(one, columns, &names, related.then(|| dataset("related")), &route!["expect", index], &mut faults);
+            }
+        }
+        let expressions: Vec<(Route, String)> = (self.0.expect.iter().enumerate())
+            .filter_map(|(index, one)| Some((route!["expect", index, "regex"], one.regex.clone()?)))
+            .collect();
+        if !expressions.is_empty() {
+            let question = Question {
+                kind: "profile".into(),
+                version: VERSION,
+                params: encode(&Expressions { expressions }),
+                inputs: Default::default(),
+                files: Vec::new(),
+            };
+            if let Err(refused) = context.oracle.ask(Executor::Data, &question) {
+                faults.extend(refused);
+            }
+        }
+        let outputs = [("profile", ArtifactKind::Profile), ("report", ArtifactKind::Report)]
+            .map(|(port, kind)| (port.to_owned(), ArtifactType::Other(kind)));
+        Inference { outputs: outputs.into_iter().collect(), faults }
+    }
+}
+
+/// Whether an expectation can be asked of these columns. `related`: `None` when nothing is connected there.
+fn fits(
+    one: &Expectation,
+    columns: &[Column],
+    names: &[&str],
+    related: Option<Option<&DatasetType>>,
+    at: &Route,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(entries) = &one.column else { return };
+    let chosen = match pattern::select(entries, names, &at.join("column")) {
+        Ok(chosen) => chosen,
+        Err(unknown) => return faults.extend(unknown),
+    };
+    let pointed = one.foreign_key.as_ref().and_then(|key| foreign(key, related, at, faults));
+    for column in chosen.into_iter().map(|position| &columns[position]) {
+        let mut misfit = |key: &str, what: &str, help: &str| {
+            faults.push(
+                Fault::error(
+                    "profile::column_type",
+                    format!("column `{}` is {}, {what}", column.name, column.type_name()),
+                )
+                .help(help)
+                .at(at.join(key)),
+            );
+        };
+        let scalar = column.shape.is_empty() && column.dtype != DType::Binary;
+        if !scalar && one.not_null && *one == (Expectation { column: one.column.clone(), not_null: true, ..nothing() })
+        {
+            continue;
+        }
+        if !scalar {
+            misfit("column", "of which only `not_null` can be demanded", "demand it of a column of single values");
+            continue;
+        }
+        if let Some(Range { min, max }) = &one.range {
+            for bound in [min, max].into_iter().flatten() {
+                let number = number(bound).is_some();
+                if number && !column.dtype.is_numeric() {
+                    misfit(
+                        "range",
+                        "which no number bounds",
+                        "dates and text are bounded by text: `{ min: 2020-01-01 }`",
+                    );
+                } else if !number && (column.dtype.is_numeric() || column.dtype == DType::Bool) {
+                    misfit("range", "which no text bounds", "write a number without quotes");
+                }
+            }
+        }
+        if one.regex.is_some() && column.dtype != DType::String {
+            misfit("regex", "and a regular expression reads text", "use `range` or `in` for other columns");
+        }
+        if one.sum.is_some() && !column.dtype.is_numeric() {
+            misfit("sum", "and only numbers add up", "leave it out of `column`");
+        }
+        if one.monotone.is_some() && column.dtype == DType::Bool {
+            misfit("monotone", "which has no order", "demand it of numbers, dates or text");
+        }
+        for value in one.one_of.iter().flatten() {
+            let fitting = match value {
+                Scalar::Bool(_) => matches!(column.dtype, DType::Bool | DType::String),
+                Scalar::Int(_) => column.dtype.is_numeric() || column.dtype == DType::String,
+                Scalar::Float(_) => column.dtype.is_float() || column.dtype == DType::String,
+                Scalar::Text(_) => matches!(column.dtype, DType::String | DType::Date | DType::Datetime),
+            };
+            if !fitting {
+                let help = "write numbers without quotes for columns of numbers, text for the others";
+                misfit("in", &format!("which never is `{}`", text(value)), help);
+                break;
+            }
+        }
+        if let Some(other) = pointed
+            && (other.dtype.is_numeric() != column.dtype.is_numeric() || !other.shape.is_empty())
+        {
+            misfit(
+                "foreign_key",
+                &format!("and `{}` there is {}", other.name, other.type_name()),
+                "cast one of them before",
+            );
+        }
+    }
+}
+
+/// The column a foreign key points to, where it is known.
+fn foreign<'a>(
+    key: &str,
+    related: Option<Option<&'a DatasetType>>,
+    at: &Route,
+    faults: &mut Vec<Fault>,
+) -> Option<&'a Column> {
+    let Some(related) = related else {
+        faults.push(
+            Fault::error(
+                "profile::no_related",
+                "a foreign key points into the input `related`, which is not connected",
+            )
+            .help("connect the other table: `inputs: { data: flights, related: planes }`")
+            .at(at.join("foreign_key")),
+        );
+        return None;
+    };
+    let columns = related?.columns.as_deref()?;
+    let found = columns.iter().find(|column| column.name == key);
+    if found.is_none() {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        faults.push(pattern::unknown(key, &names).at(at.join("foreign_key")));
+    }
+    found
+}
+
+/// An expectation that demands nothing.
+pub fn nothing() -> Expectation {
+    Expectation {
+        column: None::<OneOrMany<String>>,
+        one_of: None,
+        range: None,
+        regex: None,
+        unique: false,
+        not_null: false,
+        rows: None,
+        sum: None,
+        monotone: None,
+        foreign_key: None,
+        mostly: 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::kind::Silent;
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(expect: Value, connected: &[&str]) -> Vec<(String, String)> {
+        let stage = match ProfileKind.stage(json!({ "target": "y", "expect": expect })) {
+            Ok(stage) => stage,
+            Err(faults) => return listed(faults),
+        };
+        let mut image = Column::new("image", DType::Float32);
+        image.shape = vec![8, 8];
+        let columns = vec![
+            Column::new("y", DType::Int64),
+            Column::new("name", DType::String),
+            Column::new("day", DType::Date),
+            image,
+        ];
+        let data = ArtifactType::Dataset(DatasetType { columns: Some(columns), ..DatasetType::default() });
+        let other = vec![Column::new("code", DType::String)];
+        let other = ArtifactType::Dataset(DatasetType { columns: Some(other), ..DatasetType::default() });
+        let inputs = [("data".to_owned(), data), ("related".to_owned(), other)].into();
+        listed(stage.infer(&InferContext { stage: "facts", connected, inputs: &inputs, oracle: &Silent }).faults)
+    }
+
+    fn listed(faults: Vec<Fault>) -> Vec<(String, String)> {
+        faults.into_iter().map(|fault| (fault.code, fault.route.unwrap_or_default().to_string())).collect()
+    }
+
+    #[test]
+    fn what_can_hold_passes() {
+        let expect = json!([
+            { "column": "y", "in": [0, 1], "not_null": true, "mostly": 0.5 },
+            { "column": ["y", "n*"], "unique": true },
+            { "column": "day", "range": { "min": "2020-01-01" }, "monotone": "increasing" },
+            { "column": "name", "regex": "^a", "foreign_key": "code" },
+            { "column": "*", "not_null": true },
+            { "column": "y", "sum": { "equals": 1 } },
+            { "rows": { "min": 1 } },
+        ]);
+        assert_eq!(faults(expect, &["data", "related"]), []);
+    }
+
+    #[test]
+    fn what_cannot_hold_is_found_in_its_place() {
+        for (expect, code, at) in [
+            (json!({ "column": "nam", "unique": true }), "data::unknown_column", "expect[0].column"),
+            (json!({ "column": "z*", "unique": true }), "data::no_match", "expect[0].column"),
+            (json!({ "column": "y" }), "profile::nothing_expected", "expect[0]"),
+            (json!({ "unique": true }), "profile::no_column", "expect[0]"),
+            (json!({ "rows": {} }), "profile::bounds", "expect[0].rows"),
+            (json!({ "column": "y", "rows": { "min": 1 } }), "profile::rows_of_column", "expect[0].rows"),
+            (json!({ "column": "y", "range": { "min": 2, "max": 1 } }), "profile::bounds", "expect[0].range"),
+            (json!({ "column": "y", "range": { "min": "a" } }), "profile::column_type", "expect[0].range"),
+            (json!({ "column": "day", "range": { "min": 3 } }), "profile::column_type", "expect[0].range"),
+            (json!({ "column": "y", "in": ["0"] }), "profile::column_type", "expect[0].in"),
+            (json!({ "column": "y", "in": [] }), "profile::bounds", "expect[0].in"),
+            (json!({ "column": "y", "regex": "a" }), "profile::column_type", "expect[0].regex"),
+            (json!({ "column": "name", "sum": { "equals": 1 } }), "profile::column_type", "expect[0].sum"),
+            (json!({ "column": "image", "unique": true }), "profile::column_type", "expect[0].column"),
+            (json!({ "column": "name", "foreign_key": "cod" }), "data::unknown_column", "expect[0].foreign_key"),
+            (json!({ "column": "y", "foreign_key": "code" }), "profile::column_type", "expect[0].foreign_key"),
+            (json!({ "column": "y", "unique": true, "mostly": 2.0 }), "profile::bounds", "expect[0].mostly"),
+        ] {
+            let found = faults(json!([expect]), &["data", "related"]);
+            assert_eq!(found, [(code.to_owned(), at.to_owned())], "{expect}");
+        }
+        let lonely = faults(json!([{ "column": "name", "foreign_key": "code" }]), &["data"]);
+        assert_eq!(lonely[0].0, "profile::no_related");
+    }
+}

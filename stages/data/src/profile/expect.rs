@@ -1,0 +1,427 @@
+//! `expect`: what must hold of the rows, checked on all of them.
+
+use std::collections::HashSet;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::Float64Type;
+use arrow::row::{RowConverter, SortField};
+use catalog::params::preprocess::Scalar;
+use catalog::params::profile::{Direction, Expectation};
+use catalog::pattern::select;
+use catalog::profile::{number, text};
+use engine::artifact::{Column, DType};
+use engine::error::{Fault, Route};
+use engine::route;
+use regex::Regex;
+
+use super::column::{numbers, shown};
+use super::document::Checked;
+use crate::convert::convert;
+use crate::dataset::Table;
+use crate::fault::{Outcome, kernel};
+use crate::step::fill::missing;
+
+/// So many rows are shown of what does not hold.
+const EXAMPLES: usize = 5;
+
+/// What one check of one column (or combination) found.
+#[derive(Debug, Default)]
+struct Tally {
+    rows: u64,
+    broken: u64,
+    examples: Vec<(u64, String)>,
+}
+
+impl Tally {
+    fn row(&mut self, row: usize, holds: bool, value: impl FnOnce() -> String) {
+        self.rows += 1;
+        if !holds {
+            self.broken += 1;
+            if self.examples.len() < EXAMPLES {
+                self.examples.push((row as u64 + 1, value()));
+            }
+        }
+    }
+}
+
+/// A regular expression, or what is wrong with it.
+///
+/// # Errors
+/// `profile::regex` in its place.
+pub fn expression(text: &str, at: Route) -> Result<Regex, Fault> {
+    Regex::new(text).map_err(|error| {
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Fault::error("profile::regex", format!("`{text}` is not a regular expression: {why}"))
+            .help("write it in single quotes, so that YAML leaves its `\\` alone; look-around and back-references do not exist here")
+            .at(at)
+    })
+}
+
+/// Checks all expectations: what was found, and the faults of the gate.
+///
+/// # Errors
+/// Columns that are not there, expressions that are none, types that do not fit.
+pub fn check(expect: &[Expectation], table: &Table, related: Option<&Table>) -> Outcome<(Vec<Checked>, Vec<Fault>)> {
+    let mut checked = Vec::new();
+    let mut unmet = Vec::new();
+    for (index, one) in expect.iter().enumerate() {
+        let at = route!["expect", index];
+        for (key, text, tally) in tallies(one, table, related, &at)? {
+            let enough = tally.broken as f64 <= (1.0 - one.mostly) * tally.rows as f64 + 1e-9;
+            if !enough {
+                let rows = table.rows();
+                let examples: Vec<String> =
+                    tally.examples.iter().map(|(row, value)| format!("row {row}: {value}")).collect();
+                let message = match key {
+                    "rows" => format!("{text}: there are {rows}"),
+                    _ => format!("{text}: {} of {} rows break it ({})", tally.broken, tally.rows, examples.join("; ")),
+                };
+                unmet.push(
+                    Fault::error("gate::not_met", message)
+                        .help("look at such rows in the report, clean them in a `preprocess` before, or change what is expected")
+                        .at(at.join(key)),
+                );
+            }
+            checked.push(Checked {
+                index,
+                text,
+                holds: enough,
+                rows: tally.rows,
+                broken: tally.broken,
+                examples: tally.examples,
+            });
+        }
+    }
+    Ok((checked, unmet))
+}
+
+type Named = (&'static str, String, Tally);
+
+fn tallies(one: &Expectation, table: &Table, related: Option<&Table>, at: &Route) -> Outcome<Vec<Named>> {
+    let mut found: Vec<Named> = Vec::new();
+    if let Some(rows) = &one.rows {
+        let there = table.rows() as u64;
+        let text = match (rows.min, rows.max) {
+            (Some(min), Some(max)) => format!("between {min} and {max} rows"),
+            (Some(min), None) => format!("at least {min} rows"),
+            (_, max) => format!("at most {} rows", max.unwrap_or(u64::MAX)),
+        };
+        let holds = rows.min.is_none_or(|min| there >= min) && rows.max.is_none_or(|max| there <= max);
+        found.push(("rows", text, Tally { rows: 1, broken: u64::from(!holds), examples: Vec::new() }));
+    }
+    let Some(entries) = &one.column else { return Ok(found) };
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let chosen = select(entries, &names, &at.join("column"))?;
+    let listed = chosen.iter().map(|index| format!("`{}`", names[*index])).collect::<Vec<_>>().join(" + ");
+    if one.unique {
+        found.push(("unique", format!("{listed} is unique"), unique(table, &chosen)?));
+    }
+    if let Some(sum) = &one.sum {
+        let mut tally = Tally::default();
+        let mut before = 0;
+        for batch in &table.batches {
+            let arrays: Vec<ArrayRef> = chosen.iter().filter_map(|index| numbers(batch.column(*index))).collect();
+            for row in 0..batch.num_rows() {
+                if arrays.iter().all(|array| array.is_valid(row)) {
+                    let total: f64 = arrays.iter().map(|array| array.as_primitive::<Float64Type>().value(row)).sum();
+                    tally.row(before + row, (total - sum.equals).abs() <= sum.tolerance, || total.to_string());
+                }
+            }
+            before += batch.num_rows();
+        }
+        found.push(("sum", format!("{listed} = {}", sum.equals), tally));
+    }
+    let expression = one.regex.as_ref().map(|text| expression(text, at.join("regex")));
+    let expression = expression.transpose().map_err(|fault| vec![fault])?;
+    for index in chosen {
+        let column = &table.columns[index];
+        let pieces = table.pieces(index);
+        let name = &column.name;
+        if one.not_null {
+            let mut tally = Tally::default();
+            let mut before = 0;
+            for piece in &pieces {
+                let gone = missing(piece);
+                for row in 0..piece.len() {
+                    tally.row(before + row, !gone.value(row), || "missing".into());
+                }
+                before += piece.len();
+            }
+            found.push(("not_null", format!("`{name}` is never missing"), tally));
+        }
+        if let Some(values) = &one.one_of {
+            let shown: Vec<String> = values.iter().take(8).map(text).collect();
+            let more = if values.len() > 8 { ", …" } else { "" };
+            found.push((
+                "in",
+                format!("`{name}` is one of {}{more}", shown.join(", ")),
+                among(column, &pieces, values)?,
+            ));
+        }
+        if let Some(range) = &one.range {
+            let bound = |bound: &Option<Scalar>| bound.as_ref().map(text);
+            let what = match (bound(&range.min), bound(&range.max)) {
+                (Some(min), Some(max)) => format!("`{name}` lies between {min} and {max}"),
+                (Some(min), None) => format!("`{name}` is at least {min}"),
+                (_, max) => format!("`{name}` is at most {}", max.unwrap_or_default()),
+            };
+            let tally = within(column, &pieces, range.min.as_ref(), range.max.as_ref(), &at.join("range"))?;
+            found.push(("range", what, tally));
+        }
+        if let Some(expression) = &expression {
+            let mut tally = Tally::default();
+            for_texts(&pieces, |row, value| tally.row(row, expression.is_match(value), || format!("`{value}`")))?;
+            found.push(("regex", format!("`{name}` matches `{expression}`"), tally));
+        }
+        if let Some(direction) = one.monotone {
+            found.push((
+                "monotone",
+                format!("`{name}` is {}", direction.name()),
+                monotone(column, &pieces, direction)?,
+            ));
+        }
+        if let Some(key) = &one.foreign_key {
+            let Some((other, at_key)) =
+                related.and_then(|other| Some((other, other.columns.iter().position(|column| column.name == *key)?)))
+            else {
+                return Err(vec![
+                    Fault::error("data::unknown_column", format!("the input `related` has no column `{key}`"))
+                        .help("connect the table that has it: `inputs: { related: … }`")
+                        .at(at.join("foreign_key")),
+                ]);
+            };
+            let mut known: HashSet<String> = HashSet::new();
+            for_texts(&other.pieces(at_key), |_, value| {
+                known.insert(value.to_owned());
+            })?;
+            let mut tally = Tally::default();
+            for_texts(&pieces, |row, value| tally.row(row, known.contains(value), || format!("`{value}`")))?;
+            found.push(("foreign_key", format!("`{name}` is found in `{key}` of the related table"), tally));
+        }
+    }
+    Ok(found)
+}
+
+/// Every cell that is there, as text.
+fn for_texts(pieces: &[ArrayRef], mut f: impl FnMut(usize, &str)) -> Outcome<()> {
+    let mut before = 0;
+    for piece in pieces {
+        let gone = missing(piece);
+        let texts = convert(piece, DType::String).map_err(|_| unreadable())?;
+        let texts = texts.as_string::<i32>();
+        for row in (0..piece.len()).filter(|row| !gone.value(*row)) {
+            f(before + row, texts.value(row));
+        }
+        before += piece.len();
+    }
+    Ok(())
+}
+
+/// Every number that is there.
+fn for_numbers(pieces: &[ArrayRef], mut f: impl FnMut(usize, f64)) -> Outcome<()> {
+    let mut before = 0;
+    for piece in pieces {
+        let numbers = numbers(piece).ok_or_else(unreadable)?;
+        let numbers = numbers.as_primitive::<Float64Type>();
+        for row in (0..piece.len()).filter(|row| numbers.is_valid(*row) && !numbers.value(*row).is_nan()) {
+            f(before + row, numbers.value(row));
+        }
+        before += piece.len();
+    }
+    Ok(())
+}
+
+fn unreadable() -> Vec<Fault> {
+    vec![
+        Fault::error("profile::column_type", "this cannot be demanded of a column of this type")
+            .help("tensors and bytes can only be demanded to be there: `not_null: true`"),
+    ]
+}
+
+fn among(column: &Column, pieces: &[ArrayRef], values: &[Scalar]) -> Outcome<Tally> {
+    let mut tally = Tally::default();
+    if column.dtype.is_numeric() {
+        let known: Vec<f64> = values.iter().filter_map(number).collect();
+        for_numbers(pieces, |row, value| tally.row(row, known.contains(&value), || shown(value, column.dtype)))?;
+    } else {
+        let known: HashSet<String> = values.iter().map(text).collect();
+        for_texts(pieces, |row, value| tally.row(row, known.contains(value), || format!("`{value}`")))?;
+    }
+    Ok(tally)
+}
+
+fn within(
+    column: &Column,
+    pieces: &[ArrayRef],
+    min: Option<&Scalar>,
+    max: Option<&Scalar>,
+    at: &Route,
+) -> Outcome<Tally> {
+    let mut tally = Tally::default();
+    if column.dtype == DType::String {
+        let (min, max) = (min.map(text), max.map(text));
+        for_texts(pieces, |row, value| {
+            let holds = min.as_deref().is_none_or(|min| value >= min) && max.as_deref().is_none_or(|max| value <= max);
+            tally.row(row, holds, || format!("`{value}`"));
+        })?;
+        return Ok(tally);
+    }
+    let bound = |value: Option<&Scalar>| -> Outcome<Option<f64>> {
+        let Some(value) = value else { return Ok(None) };
+        if let Some(number) = number(value) {
+            return Ok(Some(number));
+        }
+        let one: ArrayRef = std::sync::Arc::new(StringArray::from(vec![text(value)]));
+        let read = convert(&one, column.dtype).ok().filter(|array| array.null_count() == 0);
+        let read = read.as_ref().and_then(numbers).map(|array| array.as_primitive::<Float64Type>().value(0));
+        read.map(Some).ok_or_else(|| {
+            vec![
+                Fault::error("profile::bounds", format!("`{}` is no {}", text(value), column.dtype.name()))
+                    .help(format!("give {}", crate::cell::expected(column.dtype)))
+                    .at(at.clone()),
+            ]
+        })
+    };
+    let (min, max) = (bound(min)?, bound(max)?);
+    for_numbers(pieces, |row, value| {
+        let holds = min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max);
+        tally.row(row, holds, || shown(value, column.dtype));
+    })?;
+    Ok(tally)
+}
+
+fn monotone(column: &Column, pieces: &[ArrayRef], direction: Direction) -> Outcome<Tally> {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    let allowed: &[std::cmp::Ordering] = match direction {
+        Direction::Increasing => &[Less, Equal],
+        Direction::StrictlyIncreasing => &[Less],
+        Direction::Decreasing => &[Greater, Equal],
+        Direction::StrictlyDecreasing => &[Greater],
+    };
+    let mut tally = Tally::default();
+    if column.dtype == DType::String {
+        let mut last: Option<String> = None;
+        for_texts(pieces, |row, value| {
+            let holds = last.as_deref().is_none_or(|last| allowed.contains(&last.cmp(value)));
+            tally.row(row, holds, || format!("`{value}` after `{}`", last.as_deref().unwrap_or_default()));
+            last = Some(value.to_owned());
+        })?;
+        return Ok(tally);
+    }
+    let mut last: Option<f64> = None;
+    for_numbers(pieces, |row, value| {
+        let holds = last.is_none_or(|last| allowed.contains(&last.total_cmp(&value)));
+        let after = |last: Option<f64>| shown(last.unwrap_or_default(), column.dtype);
+        tally.row(row, holds, || format!("{} after {}", shown(value, column.dtype), after(last)));
+        last = Some(value);
+    })?;
+    Ok(tally)
+}
+
+/// Rows whose cells in these columns were there before.
+fn unique(table: &Table, columns: &[usize]) -> Outcome<Tally> {
+    let mut tally = Tally::default();
+    let Some(first) = table.batches.first() else { return Ok(tally) };
+    let fields = columns.iter().map(|index| SortField::new(first.column(*index).data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(|error| kernel("comparing rows", &error))?;
+    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    let mut before = 0;
+    for batch in &table.batches {
+        let arrays: Vec<ArrayRef> = columns.iter().map(|index| batch.column(*index).clone()).collect();
+        let gone: Vec<_> = arrays.iter().map(missing).collect();
+        let rows = converter.convert_columns(&arrays).map_err(|error| kernel("comparing rows", &error))?;
+        for (at, row) in rows.iter().enumerate() {
+            if !gone.iter().any(|gone| gone.value(at)) {
+                let first = seen.insert(row.as_ref().into());
+                tally.row(before + at, first, || cells(batch, columns, at));
+            }
+        }
+        before += batch.num_rows();
+    }
+    Ok(tally)
+}
+
+fn cells(batch: &RecordBatch, columns: &[usize], row: usize) -> String {
+    let texts = columns.iter().map(|index| {
+        let cell = batch.column(*index).slice(row, 1);
+        let text = convert(&cell, DType::String).ok().map(|text| text.as_string::<i32>().value(0).to_owned());
+        format!("`{}`", text.unwrap_or_default())
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Float64Array, Int64Array};
+    use serde_json::json;
+
+    use super::*;
+    use crate::dataset::batch;
+
+    fn table() -> Table {
+        let mut columns =
+            vec![Column::new("n", DType::Int64), Column::new("t", DType::String), Column::new("d", DType::Date)];
+        columns.push(Column::new("x", DType::Float64));
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(2), Some(5)])),
+            Arc::new(StringArray::from(vec!["a1", "a2", "b", "a2", "c3"])),
+            Arc::new(Date32Array::from(vec![0, 1, 2, 1, 4])),
+            Arc::new(Float64Array::from(vec![9.0, 8.0, f64::NAN, 8.0, 5.0])),
+        ];
+        let whole = batch(&columns, arrays).unwrap();
+        Table { columns, batches: vec![whole.slice(0, 2), whole.slice(2, 3)] }
+    }
+
+    fn examples(expect: serde_json::Value) -> Vec<(u64, String)> {
+        let expect: Expectation = serde_json::from_value(expect).unwrap();
+        let other = vec![Column::new("key", DType::String)];
+        let keys: ArrayRef = Arc::new(StringArray::from(vec!["a1", "a2", "c3"]));
+        let related = Table { batches: vec![batch(&other, vec![keys]).unwrap()], columns: other };
+        let (checked, unmet) = check(&[expect], &table(), Some(&related)).unwrap();
+        assert_eq!(checked.iter().filter(|one| !one.holds).count(), unmet.len());
+        assert!(unmet.iter().all(|fault| fault.code == "gate::not_met"));
+        checked.into_iter().filter(|one| !one.holds).flat_map(|one| one.examples).collect()
+    }
+
+    #[test]
+    fn what_holds_passes_and_what_does_not_names_its_rows() {
+        for (expect, broken) in [
+            (json!({ "column": "n", "in": [1, 2, 5] }), vec![]),
+            (json!({ "column": "n", "in": [1, 2] }), vec![(5, "5")]),
+            (json!({ "column": "t", "in": ["a1", "a2", "b"] }), vec![(5, "`c3`")]),
+            (json!({ "column": "n", "range": { "min": 2 } }), vec![(1, "1")]),
+            (json!({ "column": "d", "range": { "max": "1970-01-04" } }), vec![(5, "1970-01-05")]),
+            (json!({ "column": "t", "range": { "min": "a2" } }), vec![(1, "`a1`")]),
+            (json!({ "column": "t", "regex": "^[a-z][0-9]$" }), vec![(3, "`b`")]),
+            (json!({ "column": "t", "regex": "^[a-z][0-9]$", "mostly": 0.8 }), vec![]),
+            (json!({ "column": ["n", "t"], "unique": true }), vec![(4, "`2`, `a2`")]),
+            (json!({ "column": ["n", "x"], "not_null": true }), vec![(3, "missing"), (3, "missing")]),
+            (json!({ "column": ["n", "x"], "sum": { "equals": 10 } }), vec![]),
+            (
+                json!({ "column": ["n", "x"], "sum": { "equals": 9, "tolerance": 0.5 } }),
+                vec![(1, "10"), (2, "10"), (4, "10"), (5, "10")],
+            ),
+            (json!({ "column": "x", "monotone": "decreasing" }), vec![]),
+            (json!({ "column": "x", "monotone": "strictly_decreasing" }), vec![(4, "8 after 8")]),
+            (json!({ "column": "d", "monotone": "increasing" }), vec![(4, "1970-01-02 after 1970-01-03")]),
+            (json!({ "column": "t", "foreign_key": "key" }), vec![(3, "`b`")]),
+            (json!({ "rows": { "min": 5, "max": 5 } }), vec![]),
+        ] {
+            let expected: Vec<(u64, String)> = broken.into_iter().map(|(row, value)| (row, value.to_owned())).collect();
+            assert_eq!(examples(expect.clone()), expected, "{expect}");
+        }
+        let (_, unmet) =
+            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), None).unwrap();
+        assert_eq!(unmet[0].message, "at least 6 rows: there are 5");
+        assert_eq!(unmet[0].route, Some(route!["expect", 0, "rows"]));
+    }
+
+    #[test]
+    fn an_expression_that_is_none_is_a_fault() {
+        let fault = expression("a(", route!["expect", 0, "regex"]).unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.route), ("profile::regex", Some(route!["expect", 0, "regex"])));
+    }
+}

@@ -1,0 +1,228 @@
+//! The whole profile: planted facts are found, nothing depends on threads, bad tables are described.
+
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, Int64Array, StringArray};
+use catalog::params::preprocess::Step;
+use catalog::params::profile::Expectation;
+use engine::artifact::Column;
+use serde_json::json;
+
+use super::document::{Level, Measure};
+use super::*;
+use crate::dataset::batch;
+
+fn table(columns: Vec<(Column, ArrayRef)>, cut: usize) -> Table {
+    let (columns, arrays): (Vec<Column>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let whole = batch(&columns, arrays).unwrap();
+    let cut = cut.min(whole.num_rows());
+    Table { columns, batches: vec![whole.slice(0, cut), whole.slice(cut, whole.num_rows() - cut)] }
+}
+
+fn chance(row: u64) -> f64 {
+    (hash::word(row) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn planted(rows: u64) -> Table {
+    let numbers = |f: &dyn Fn(u64) -> Option<f64>| -> ArrayRef { Arc::new((0..rows).map(f).collect::<Float64Array>()) };
+    let texts = |f: &dyn Fn(u64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..rows).map(f))) };
+    table(
+        vec![
+            (Column::new("id", DType::Int64), Arc::new(Int64Array::from_iter_values(0..rows as i64))),
+            (Column::new("x", DType::Float64), numbers(&|row| Some(chance(row)))),
+            (Column::new("double x", DType::Float64), numbers(&|row| Some(2.0 * chance(row)))),
+            (Column::new("gaps", DType::Float64), numbers(&|row| (row % 4 > 0).then(|| chance(row + rows)))),
+            (Column::new("city", DType::String), texts(&|row| format!("c{}", hash::word(row) % 6))),
+            (Column::new("country", DType::String), texts(&|row| format!("k{}", hash::word(row) % 6 / 2))),
+            (Column::new("same", DType::String), texts(&|_| "it's".into())),
+            (Column::new("plate", DType::String), texts(&|row| format!("AB-{:05}", hash::word(row) % 90_000))),
+            (Column::new("label", DType::String), texts(&|row| if chance(row) < 0.5 { "a" } else { "b" }.into())),
+        ],
+        300,
+    )
+}
+
+fn profiled(params: serde_json::Value, table: &Table, beside: &Beside<'_>, threads: usize) -> Document {
+    let params: Profile = serde_json::from_value(params).unwrap();
+    profile(&params, table, beside, threads, &Channel::to(std::io::sink())).unwrap().0
+}
+
+fn variable<'a>(document: &'a Document, name: &str) -> &'a Variable {
+    document.variables.iter().find(|variable| variable.name == name).unwrap()
+}
+
+#[test]
+fn planted_facts_are_found() {
+    let document = profiled(json!({ "target": "label" }), &planted(2000), &Beside::default(), 2);
+    for (name, sort) in [
+        ("id", Sort::Identifier),
+        ("x", Sort::Number),
+        ("city", Sort::Category),
+        ("same", Sort::Constant),
+        ("label", Sort::Category),
+    ] {
+        assert_eq!(variable(&document, name).sort, sort, "{name}");
+    }
+    assert_eq!((document.rows, document.duplicate_rows, variable(&document, "gaps").missing), (2000, 0, 500));
+    assert_eq!(document.missing_together, [(vec!["gaps".to_owned()], 500)]);
+    assert!(document.keys.contains(&vec!["id".to_owned()]), "{:?}", document.keys);
+    let follows = Dependency { from: vec!["city".into()], to: "country".into(), error: 0.0 };
+    assert!(document.dependencies.contains(&follows), "{:?}", document.dependencies);
+    let at = |name: &str| document.associations.columns.iter().position(|column| column == name).unwrap();
+    let pair = document.associations.pairs.iter().find(|pair| pair.between == (at("x"), at("double x"))).unwrap();
+    assert_eq!(pair.measure, Measure::Spearman);
+    assert!((pair.value.unwrap() - 1.0).abs() < 1e-12 && pair.information > 2.0);
+    let alert = |code: &str| document.alerts.iter().filter(|alert| alert.code == code).collect::<Vec<_>>();
+    assert_eq!(alert("constant")[0].fix.as_ref().unwrap().yaml, "- drop: same");
+    assert_eq!(alert("redundant")[0].fix.as_ref().unwrap().yaml, "- drop: 'double x'");
+    assert_eq!(alert("leakage").len(), 2, "{:?}", document.leakage);
+    assert_eq!(document.alerts[0].level, Level::Serious);
+    let plate = document.proposals.iter().find(|one| one.yaml.contains("plate, regex")).unwrap();
+    assert_eq!(plate.yaml, r"- { column: plate, regex: '^[A-Z]{2}\-[0-9]{5}$' }");
+}
+
+#[test]
+fn threads_change_nothing_and_the_profile_can_be_read_again() {
+    let table = planted(3000);
+    let one = profiled(json!({ "target": "label" }), &table, &Beside::default(), 1);
+    let many = profiled(json!({ "target": "label" }), &table, &Beside::default(), 7);
+    let text = serde_json::to_string(&one).unwrap();
+    assert_eq!(text, serde_json::to_string(&many).unwrap());
+    let again: Document = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, one);
+    assert_eq!(report::page("facts", &one), report::page("facts", &many));
+}
+
+/// The text between `{` and `}` of a fix or proposal, through a reader of the little YAML they are made of.
+fn steps_of(document: &Document) -> Vec<String> {
+    let fixes = document.alerts.iter().filter_map(|alert| alert.fix.as_ref());
+    fixes.filter(|fix| fix.place.starts_with("`steps`")).map(|fix| fix.yaml.clone()).collect()
+}
+
+#[test]
+fn a_fix_mends_what_it_is_for() {
+    let document = profiled(json!({ "target": "label" }), &planted(2000), &Beside::default(), 2);
+    let drops: Vec<String> = steps_of(&document)
+        .iter()
+        .filter_map(|yaml| Some(yaml.strip_prefix("- drop: ")?.trim_matches('\'').to_owned()))
+        .collect();
+    assert!(drops.len() >= 3, "{drops:?}");
+    let step: Step = serde_json::from_value(json!({ "drop": drops })).unwrap();
+    let params = catalog::params::preprocess::Preprocess { steps: vec![step] };
+    let mended = crate::preprocess::preprocess(&params, planted(2000), &Channel::to(std::io::sink())).unwrap();
+    let after = profiled(json!({ "target": "label" }), &mended, &Beside::default(), 2);
+    for code in ["constant", "redundant", "leakage", "identifier"] {
+        assert!(after.alerts.iter().all(|alert| alert.code != code), "{code}: {:?}", after.alerts);
+    }
+}
+
+#[test]
+fn drift_is_seen_and_its_absence_too() {
+    let columns = |shift: f64, kinds: u64, salt: u64| {
+        let x: ArrayRef = Arc::new((0..4000).map(|row| Some(chance(row + salt) + shift)).collect::<Float64Array>());
+        let kind = (0..4000u64).map(|row| format!("k{}", hash::word(row + salt) % kinds));
+        let kind: ArrayRef = Arc::new(StringArray::from_iter_values(kind));
+        table(vec![(Column::new("x", DType::Float64), x), (Column::new("kind", DType::String), kind)], 1000)
+    };
+    let reference = describe(None, &columns(0.0, 4, 0), 2);
+    let beside = Beside { related: None, reference: Some(&reference) };
+    let same = profiled(json!({}), &columns(0.0, 4, 9_999), &beside, 2);
+    assert!(same.drift.iter().all(|one| one.psi < 0.02 && one.p.unwrap() > 0.001), "{:?}", same.drift);
+    let other = profiled(json!({}), &columns(0.3, 5, 9_999), &beside, 2);
+    assert!((other.drift[0].ks.unwrap() - 0.3).abs() < 0.04 && other.drift[0].psi > 0.2, "{:?}", other.drift);
+    assert_eq!(other.drift[1].new, ["k4"]);
+    assert!(other.drift[1].p.unwrap() < 1e-6);
+    assert_eq!(other.alerts.iter().filter(|alert| alert.code == "drift").count(), 2);
+}
+
+#[test]
+fn values_are_looked_up_in_the_related_table() {
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values((0..8).map(|key| format!("c{key}"))));
+    let related = table(vec![(Column::new("code", DType::String), keys)], 3);
+    let beside = Beside { related: Some(&related), reference: None };
+    let document = profiled(json!({}), &planted(600), &beside, 1);
+    let found: Vec<(&str, &str, f64)> =
+        document.inclusions.iter().map(|one| (one.column.as_str(), one.found_in.as_str(), one.share)).collect();
+    assert_eq!(found, [("city", "code", 1.0)]);
+    assert!(document.proposals.iter().any(|one| one.yaml == "- { column: city, foreign_key: code }"));
+}
+
+#[test]
+fn what_is_proposed_holds() {
+    let table = planted(1000);
+    let document = profiled(json!({}), &table, &Beside::default(), 2);
+    let mut tried = 0;
+    for one in &document.proposals {
+        // The forms whose YAML is JSON once names are quoted.
+        let Some(rest) = one.yaml.strip_prefix("- { column: ").and_then(|rest| rest.strip_suffix(" }")) else {
+            continue;
+        };
+        let (name, what) = rest.split_once(", ").unwrap();
+        let name = name.trim_matches('\'');
+        let expect: Expectation = match what.split_once(": ").unwrap() {
+            ("regex", text) => serde_json::from_value(json!({ "column": name, "regex": text.trim_matches('\'') })),
+            ("in", list) => {
+                let values: Vec<&str> = list.trim_matches(['[', ']']).split(", ").collect();
+                serde_json::from_value(json!({ "column": name, "in": values }))
+            }
+            ("range", text) => {
+                let bound = |key: &str| {
+                    let at = text.find(key).unwrap() + key.len();
+                    text[at..].split([',', '}']).next().unwrap().trim().parse::<f64>().unwrap()
+                };
+                serde_json::from_value(
+                    json!({ "column": name, "range": { "min": bound("min: "), "max": bound("max: ") } }),
+                )
+            }
+            (flag, _) => serde_json::from_value(json!({ "column": name, flag: true })),
+        }
+        .unwrap();
+        let (checked, unmet) = expect::check(&[expect], &table, None).unwrap();
+        assert!(unmet.is_empty() && checked[0].rows > 0, "{} : {unmet:?}", one.yaml);
+        tried += 1;
+    }
+    assert!(tried > 12, "{tried}");
+}
+
+#[test]
+fn poor_tables_are_described() {
+    let empty = table(vec![(Column::new("x", DType::Float64), Arc::new(Float64Array::from(Vec::<f64>::new())))], 0);
+    let nothing = Table { columns: empty.columns.clone(), batches: Vec::new() };
+    let gone: ArrayRef = Arc::new(Float64Array::from(vec![None; 5]));
+    let words: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; 5]));
+    let missing = table(vec![(Column::new("x", DType::Float64), gone), (Column::new("t", DType::String), words)], 2);
+    let odd: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY]));
+    let one = table(vec![(Column::new("<b>&'\"", DType::Float64), odd)], 1);
+    for (table, rows) in [(&empty, 0), (&nothing, 0), (&missing, 5), (&one, 1)] {
+        let document = profiled(json!({}), table, &Beside::default(), 2);
+        assert_eq!(document.rows, rows);
+        let text = serde_json::to_string(&document).unwrap();
+        assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document);
+        let page = report::page("facts", &document);
+        assert!(page.ends_with("</html>\n") && !page.contains("NaN") && !page.contains("<b>&'"), "{page}");
+    }
+    let document = profiled(json!({}), &missing, &Beside::default(), 2);
+    assert_eq!(document.alerts.iter().filter(|alert| alert.code == "empty").count(), 2);
+    let unknown: Profile = serde_json::from_value(json!({ "target": "y" })).unwrap();
+    let faults = profile(&unknown, &missing, &Beside::default(), 1, &Channel::to(std::io::sink())).unwrap_err();
+    assert_eq!(faults[0].code, "data::unknown_column");
+}
+
+#[test]
+fn the_page_is_bounded_and_asks_the_network_for_nothing() {
+    let wide = |columns: usize| {
+        let numbers: ArrayRef = Arc::new((0..40).map(|row| Some(chance(row))).collect::<Float64Array>());
+        table((0..columns).map(|at| (Column::new(format!("c{at}"), DType::Float64), numbers.clone())).collect(), 20)
+    };
+    let size = |columns: usize| {
+        let document = profiled(json!({}), &wide(columns), &Beside::default(), 2);
+        assert_eq!(document.variables.len(), columns);
+        report::page("facts", &document)
+    };
+    let page = size(1000);
+    assert!(page.len() < 4 << 20, "{} bytes", page.len());
+    for foreign in ["http:", "https:", "src=", "url(", "@import", "<link"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(size(10_000).len() < 5 << 20);
+}
