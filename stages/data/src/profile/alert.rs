@@ -133,7 +133,7 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
                 );
                 let fix = Fix {
                     place: "`features` of a `train` stage".into(),
-                    yaml: format!("- {{ columns: {}, encode: standard }}", quoted(name)),
+                    yaml: format!("- {{ columns: {}, encode: quantile }}", quoted(name)),
                 };
                 add(Level::Note, "skewed", &[name], text, Some(fix));
             }
