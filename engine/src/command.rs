@@ -15,6 +15,7 @@ use crate::cancel::CancelToken;
 use crate::driver::process::{group_gone, how, signal_group, signal_help};
 use crate::driver::{Ended, Guard, Voice, lines};
 use crate::error::{Fault, Route};
+use crate::expand::selector;
 use crate::pool::{timed_out, until};
 use crate::protocol::Level;
 
@@ -40,19 +41,64 @@ pub(crate) struct Program<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// The environment of a program: what is passed always, what is declared, and `INPUT_<PORT>` for its inputs.
+/// An input where the program finds it.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    /// The port; of a port that takes many `port[0]`, `port[1]` …
+    pub(crate) port: String,
+    /// What tells it from the others of its port.
+    pub(crate) label: Option<String>,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+}
+
+/// What the list of one port's artifacts may take: a variable of a program has at most 128 KiB.
+const LONGEST: usize = 100 << 10;
+
+/// The environment of a program: what is passed always, what is declared, and `INPUT_<PORT>` for its inputs. A port that
+/// takes many has one path a line there, their number in `INPUT_<PORT>_COUNT` and what tells them apart, in the same
+/// order and one a line, in `INPUT_<PORT>_LABELS`.
 pub(crate) fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
     declared: &[String],
-    inputs: &[(String, PathBuf)],
+    inputs: &[Mounted],
 ) -> Vec<(OsString, OsString)> {
     let passed = |name: &OsStr| {
         let Some(name) = name.to_str() else { return false };
         PASSED.contains(&name) || name.starts_with("LC_") || declared.iter().any(|declared| declared == name)
     };
     let mut all: Vec<(OsString, OsString)> = variables.filter(|(name, _)| passed(name)).collect();
-    all.extend(inputs.iter().map(|(port, path)| (input_variable(port).into(), path.clone().into_os_string())));
+    let mut at = 0;
+    while let Some(input) = inputs.get(at) {
+        let Some(port) = selector::family(&input.port) else {
+            all.push((input_variable(&input.port).into(), input.path.clone().into_os_string()));
+            at += 1;
+            continue;
+        };
+        // What lies at one port stands together, in order.
+        let many = inputs[at..].iter().take_while(|input| selector::family(&input.port) == Some(port));
+        let many: Vec<&Mounted> = many.collect();
+        let paths: Vec<&OsStr> = many.iter().map(|input| input.path.as_os_str()).collect();
+        let labels: Vec<&str> = many.iter().filter_map(|input| input.label.as_deref()).collect();
+        let name = input_variable(port);
+        all.push((format!("{name}_COUNT").into(), many.len().to_string().into()));
+        all.push((format!("{name}_LABELS").into(), labels.join("\n").into()));
+        all.push((name.into(), paths.join(OsStr::new("\n"))));
+        at += many.len();
+    }
     all
+}
+
+/// Whether all lists of inputs can be given to a program.
+pub(crate) fn too_many(stage: &str, environment: &[(OsString, OsString)]) -> Option<Fault> {
+    let (name, _) = environment.iter().find(|(_, value)| value.len() > LONGEST)?;
+    let name = name.to_string_lossy();
+    name.starts_with("INPUT_").then(|| {
+        let message = format!("`${name}` of `{stage}` is longer than what a program can be given");
+        Fault::error("command::too_many_inputs", message)
+            .help("join the children in groups first, each by a stage of its own: `model[seed=1,*]`")
+            .at(Route::root().join("inputs"))
+    })
 }
 
 /// `train-data` -> `INPUT_TRAIN_DATA`.
@@ -149,8 +195,28 @@ mod tests {
         let variables =
             [("PATH", "/bin"), ("LC_ALL", "C"), ("SECRET", "x"), ("WANTED", "y"), ("PYTHONPATH", "z"), ("LCX", "w")];
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let all = environment(variables, &["WANTED".into()], &[("raw-data.1".into(), "/store/blob".into())]);
+        let all = environment(variables, &["WANTED".into()], &[mounted("raw-data.1", None, "blob")]);
         let names: Vec<&str> = all.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["PATH", "LC_ALL", "WANTED", "INPUT_RAW_DATA_1"]);
+    }
+
+    fn mounted(port: &str, label: Option<&str>, path: &str) -> Mounted {
+        Mounted { port: port.into(), label: label.map(str::to_owned), path: Path::new("/store").join(path) }
+    }
+
+    #[test]
+    fn many_inputs_are_lists() {
+        let inputs =
+            [mounted("m[0]", Some("seed=2"), "b"), mounted("m[1]", Some("seed=1"), "a"), mounted("raw", None, "c")];
+        let all = environment(std::iter::empty(), &[], &inputs);
+        let value = |wanted: &str| all.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.to_str());
+        assert_eq!(value("INPUT_M"), Some("/store/b\n/store/a"));
+        assert_eq!(value("INPUT_M_COUNT"), Some("2"));
+        assert_eq!(value("INPUT_M_LABELS"), Some("seed=2\nseed=1"));
+        assert_eq!(value("INPUT_RAW"), Some("/store/c"));
+        assert_eq!(too_many("x", &all), None);
+        let long: Vec<Mounted> = (0..2000).map(|at| mounted(&format!("m[{at}]"), None, &"x".repeat(80))).collect();
+        let fault = too_many("x", &environment(std::iter::empty(), &[], &long)).unwrap();
+        assert_eq!(fault.code, "command::too_many_inputs");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::Route;
 
-/// `stage` or `stage.port`.
+/// `stage` or `stage.port`; a stage that was expanded is named `model[seed=1]`, many of them `model[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// The stage's name.
@@ -57,9 +57,20 @@ pub struct StageSpec {
     pub cache: Option<bool>,
     /// `tags:`.
     pub tags: Vec<String>,
+    /// Which child of which stage it is, when a `matrix` made it.
+    pub child: Option<Child>,
     /// The front end has found and reported a fault in it: it is planned as far as its name, inputs and `needs` go, so
     /// that the faults of the others are found in the same pass. Such a pipeline never runs.
     pub faulty: bool,
+}
+
+/// What makes a stage one of many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Child {
+    /// The stage of the document it was made from.
+    pub of: String,
+    /// What its value of every axis is called, in the order of the axes.
+    pub values: Vec<(String, String)>,
 }
 
 /// A reference with where it stands.

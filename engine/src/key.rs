@@ -14,6 +14,7 @@
 //! | the seed as resolved for the stage | of seeded kinds only | a `collect` or an `evaluate` gives the same bytes under every seed: the pipeline's seed can be changed and they stay hits |
 //! | libtorch's version, class of the device, determinism mode | of kinds that compute on libtorch | equal bytes are not promised across them; tables do not depend on them |
 //! | values of declared environment variables | of `command` | its program line and declared paths are among its parameters |
+//! | which child each of many inputs comes from, in order | of `command` | the program is told |
 //! | the stage's name, its place in the file, comments, formatting, description, tags | no | renaming is not work |
 //! | `needs`, `resources`, `timeout`, `retries`, `cache` | no | they decide when a stage runs, not what it gives |
 //! | absolute paths, times, host, user, numbers of jobs and threads | no | kept as provenance beside the record |

@@ -136,6 +136,13 @@ pub trait Stage: Send + Sync {
     /// document connects, in order.
     fn inputs(&self, connected: &[&str]) -> Vec<InputPort>;
 
+    /// Whether an input port takes many artifacts (`model[*]`). It then gets them as `port[0]`, `port[1]` … in order, and
+    /// [`many`] finds them again.
+    fn takes_many(&self, port: &str) -> bool {
+        let _ = port;
+        false
+    }
+
     /// The output ports; the first is the main one.
     fn outputs(&self) -> Vec<OutputPort>;
 
@@ -154,6 +161,11 @@ pub trait Stage: Send + Sync {
     }
 }
 
+/// What lies at a port that takes many, in order: `models[0]`, `models[1]` …
+pub fn many<'a, T>(inputs: &'a BTreeMap<String, T>, port: &str) -> Vec<&'a T> {
+    (0..).map_while(|at| inputs.get(&format!("{port}[{at}]"))).collect()
+}
+
 /// A program of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine {
@@ -167,7 +179,8 @@ pub struct CommandLine {
 pub struct InferContext<'a> {
     /// The stage's name.
     pub stage: &'a str,
-    /// The ports the document connects, in order: also those whose stage could not be typed.
+    /// The ports the document connects, in order: also those whose stage could not be typed. Of a port that takes
+    /// many: `port[0]`, `port[1]` …
     pub connected: &'a [&'a str],
     /// Types at the connected input ports.
     pub inputs: &'a Types,

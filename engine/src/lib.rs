@@ -8,6 +8,7 @@ pub mod dag;
 pub mod driver;
 pub mod error;
 pub mod event;
+pub mod expand;
 pub mod explain;
 pub mod files;
 pub mod graph;

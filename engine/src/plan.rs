@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::artifact::Types;
 use crate::dag::Dag;
-use crate::error::{Fault, Route, suggest};
+use crate::error::{Fault, Route};
+use crate::expand::once_per_family;
+use crate::expand::selector::{self, Names, Selected};
 use crate::files;
 use crate::graph::{PipelineSpec, Resources};
 use crate::kind::{CommandLine, Executor, FileInput, InferContext, Oracle, OutputPort, Registry, Silent, Stage};
@@ -104,8 +106,10 @@ pub struct Planned {
 /// A connected input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedInput {
-    /// The port.
+    /// The port; of a port that takes many `port[0]`, `port[1]` …
     pub port: String,
+    /// Which child it comes from (`seed=1`), when it is one of many.
+    pub label: Option<String>,
     /// The stage that makes it.
     pub from: StageId,
     /// Which of its outputs.
@@ -126,7 +130,7 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
     let sources_there = sources(&spec, &drafts, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
     if faults.any_error() {
-        return Planned { plan: None, faults: faults.in_document_order() };
+        return Planned { plan: None, faults: once_per_family(faults.in_document_order()) };
     }
     let mut ids = vec![StageId(0); drafts.len()];
     for (id, position) in order.iter().enumerate() {
@@ -139,7 +143,7 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
         let types = std::mem::take(&mut types[at]);
         stages.extend(settle(&spec, *position, StageId(id as u32), &mut drafts[at], types, &ids));
     }
-    Planned { plan: Some(Plan { spec, stages }), faults: faults.in_document_order() }
+    Planned { plan: Some(Plan { spec, stages }), faults: once_per_family(faults.in_document_order()) }
 }
 
 /// Makes a faultless draft the stage of a plan; `None` is never met, for a draft without kind or stage is a fault.
@@ -155,7 +159,14 @@ fn settle(
     let wanted = &spec.stages[position as usize];
     let mut after: Vec<StageId> = draft.after.iter().map(|before| ids[*before as usize]).collect();
     after.sort_unstable();
-    let input = |(port, from, output): (String, u32, usize)| PlannedInput { port, from: ids[from as usize], output };
+    let input = |(port, from, output): (String, u32, usize)| PlannedInput {
+        label: selector::family(&port)
+            .and_then(|_| selector::label(&spec.stages[from as usize].name))
+            .map(str::to_owned),
+        port,
+        from: ids[from as usize],
+        output,
+    };
     let mut written: Vec<Written> = draft
         .written
         .iter()
@@ -262,7 +273,8 @@ fn infer(
                 inputs.insert(port.clone(), known.clone());
             }
         }
-        let connected: Vec<&str> = wanted.inputs.iter().map(|(port, _)| port.as_str()).collect();
+        let connected = drafts[at].ports(wanted);
+        let connected: Vec<&str> = connected.iter().map(String::as_str).collect();
         // A file that is missing has been reported, one that is yet to be written cannot be looked into.
         let oracle = if sources_there[at] { oracle } else { &Silent };
         let context = InferContext { stage: &wanted.name, connected: &connected, inputs: &inputs, oracle };
@@ -289,6 +301,30 @@ impl Plan {
         self.stages.iter().find(|stage| stage.name == name)
     }
 
+    /// The stages a name of the command line stands for: one, or all that `model`, `model[*]` or `model[seed=1,*]` means.
+    ///
+    /// # Errors
+    /// A name that no stage has; without a place.
+    pub fn named(&self, name: &str) -> Result<Vec<StageId>, Fault> {
+        if let Some(stage) = self.find(name) {
+            return Ok(vec![stage.id]);
+        }
+        let mut ids = vec![StageId(0); self.stages.len()];
+        for stage in &self.stages {
+            ids[stage.document as usize] = stage.id;
+        }
+        let mut names = Names::new(&self.spec.stages);
+        let found = match names.resolve(None, name) {
+            // Here nobody can want one of them only.
+            Err(fault) if fault.code == "matrix::which" => names.resolve(None, &format!("{name}[*]"))?,
+            found => found?,
+        };
+        Ok(match found {
+            Selected::One(position) => vec![ids[position as usize]],
+            Selected::Many(positions) => positions.into_iter().map(|position| ids[position as usize]).collect(),
+        })
+    }
+
     /// The plan's edges over [`StageId`]s.
     pub fn dag(&self) -> Dag {
         let mut dag = Dag::new(self.stages.len());
@@ -310,13 +346,9 @@ impl Plan {
         }
         let (mut starts, mut faults) = (Vec::new(), Vec::new());
         for target in targets {
-            match self.find(target) {
-                Some(stage) => starts.push(stage.id.0),
-                None => {
-                    let mut fault = Fault::error("graph::unknown_stage", format!("no stage is called `{target}`"));
-                    fault.help = suggest(target, self.stages.iter().map(|stage| stage.name.as_str()));
-                    faults.push(fault);
-                }
+            match self.named(target) {
+                Ok(found) => starts.extend(found.iter().map(|id| id.0)),
+                Err(fault) => faults.push(fault),
             }
         }
         if faults.is_empty() { Ok(self.dag().needed_by(starts)) } else { Err(faults) }

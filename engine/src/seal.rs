@@ -3,12 +3,13 @@
 //! Nothing here stops at the first fault. What cannot be resolved is reported once and left out, so that
 //! the rest of the pipeline is proved as if it were not there.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::artifact::ArtifactKind;
 use crate::dag::Dag;
 use crate::error::{Fault, Route, nearest, suggest};
-use crate::graph::{PipelineSpec, StageSpec};
+use crate::expand::selector::{self, Names, Selected};
+use crate::graph::{PipelineSpec, ReferenceSpec, StageSpec};
 use crate::kind::{FileInput, InputPort, Kind, OutputPort, Registry, Stage};
 use crate::paths::{self, Clash, Writer, Writers, normalise};
 use crate::pattern::Pattern;
@@ -30,6 +31,21 @@ pub(crate) struct Draft<'a> {
     pub after: Vec<u32>,
     /// Files that may not be read (those it writes itself, the store): reported, and not looked at again.
     pub own: Vec<u32>,
+}
+
+impl Draft<'_> {
+    /// The ports a document connects, in its order; a port that takes many once for each of them.
+    pub fn ports(&self, spec: &StageSpec) -> Vec<String> {
+        let slots = |port: &str| -> Vec<String> {
+            let mine = self.connected.iter().filter(|(slot, ..)| selector::family(slot) == Some(port));
+            mine.map(|(slot, ..)| slot.clone()).collect()
+        };
+        let ports = spec.inputs.iter().flat_map(|(port, target)| match selector::family(&target.reference.stage) {
+            None => vec![port.clone()],
+            Some(_) => Some(slots(port)).filter(|slots| !slots.is_empty()).unwrap_or_else(|| vec![port.clone()]),
+        });
+        ports.collect()
+    }
 }
 
 /// A pipeline whose names are resolved.
@@ -61,10 +77,6 @@ impl Faults {
     }
 }
 
-/// How many names are searched for a nearest one before that is given up: a document with thousands of
-/// wrong references among thousands of stages has another problem than spelling.
-const NEAREST_EFFORT: usize = 2_000_000;
-
 /// Resolves everything that can be resolved without looking at a file.
 pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Sealed<'a> {
     let mut faults = Faults::default();
@@ -73,9 +85,9 @@ pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Seale
         drafts.push(draft(position as u32, stage, registry, &mut faults));
     }
     let spec = &*spec;
-    let mut names: HashMap<&str, u32> = HashMap::with_capacity(spec.stages.len());
+    let mut names: HashSet<&str> = HashSet::with_capacity(spec.stages.len());
     for (position, stage) in spec.stages.iter().enumerate() {
-        if names.insert(&stage.name, position as u32).is_some() {
+        if !names.insert(&stage.name) {
             let message = format!("two stages are called `{}`", stage.name);
             faults.add(
                 position as u32,
@@ -85,7 +97,7 @@ pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Seale
             );
         }
     }
-    let mut resolver = Resolver { spec, names, effort: NEAREST_EFFORT };
+    let mut resolver = Resolver { spec, names: Names::new(&spec.stages) };
     for position in 0..spec.stages.len() as u32 {
         resolver.connect(position, &mut drafts, &mut faults);
         resolver.needs(position, &mut drafts, &mut faults);
@@ -149,8 +161,7 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
 
 struct Resolver<'a> {
     spec: &'a PipelineSpec,
-    names: HashMap<&'a str, u32>,
-    effort: usize,
+    names: Names<'a>,
 }
 
 impl Resolver<'_> {
@@ -159,47 +170,31 @@ impl Resolver<'_> {
         let mut mistaken: Vec<String> = Vec::new();
         for (port, target) in &spec.inputs {
             let draft = &drafts[position as usize];
-            let known_port = draft.inputs.iter().find(|input| input.name == *port);
-            if draft.stage.is_some() && known_port.is_none() {
+            let known_port = draft.inputs.iter().any(|input| input.name == *port);
+            if draft.stage.is_some() && !known_port {
                 let fault = unknown_input(spec, port, &draft.inputs);
                 mistaken.extend(nearest(port, draft.inputs.iter().map(|input| input.name.as_str())).map(str::to_owned));
                 faults.add(position, fault.at_key(target.route.clone()));
             }
-            let Some(&from) = self.names.get(target.reference.stage.as_str()) else {
-                let fault = self.unknown_stage(&spec.name, &target.reference.stage).at(target.route.clone());
-                faults.add(position, fault);
+            let Some(found) = self.resolve(spec, &target.reference.stage, &target.route, position, faults) else {
                 continue;
             };
-            let source = &drafts[from as usize];
-            if source.stage.is_none() {
-                // Its ports are not known; the order still is, so that cycles are found.
-                drafts[position as usize].after.push(from);
-                continue;
-            }
-            let output = match &target.reference.port {
-                None => (!source.outputs.is_empty()).then_some(crate::kind::MAIN),
-                Some(port) => source.outputs.iter().position(|output| output.name == *port),
-            };
-            let Some(output) = output else {
-                let fault = unknown_output(&target.reference.stage, target.reference.port.as_deref(), &source.outputs);
-                faults.add(position, fault.at(target.route.clone()));
-                drafts[position as usize].after.push(from);
-                continue;
-            };
-            if let Some(input) = known_port
-                && !input.accepts.is_empty()
-                && !input.accepts.contains(&source.outputs[output].kind)
-            {
-                let fault = wrong_artifact(spec, input, &target.reference.stage, &source.outputs, output);
-                faults.add(position, fault.at(target.route.clone()));
-                drafts[position as usize].after.push(from);
-                continue;
-            }
-            let known = known_port.is_some();
-            let draft = &mut drafts[position as usize];
-            draft.after.push(from);
-            if known {
-                draft.connected.push((port.clone(), from, output));
+            let takes_many =
+                drafts[position as usize].stage.as_ref().is_some_and(|stage| known_port && stage.takes_many(port));
+            match found {
+                Selected::One(from) => self.connect_one(position, port, port.clone(), target, from, drafts, faults),
+                Selected::Many(all) => {
+                    if known_port && !takes_many {
+                        let fault =
+                            one_port(spec, port, &target.reference.stage, &self.spec.stages[all[0] as usize].name);
+                        faults.add(position, fault.at(target.route.clone()));
+                        drafts[position as usize].after.extend(all);
+                        continue;
+                    }
+                    for (at, from) in all.into_iter().enumerate() {
+                        self.connect_one(position, port, format!("{port}[{at}]"), target, from, drafts, faults);
+                    }
+                }
             }
         }
         for input in &drafts[position as usize].inputs {
@@ -208,32 +203,100 @@ impl Resolver<'_> {
                 faults.add(position, missing_input(spec, input));
             }
         }
-        drafts[position as usize].connected.sort();
+        // By port; what lies at one port stays in order.
+        drafts[position as usize].connected.sort_by(|a, b| plain_port(&a.0).cmp(plain_port(&b.0)));
+    }
+
+    /// What a reference stands for; faults are told, but not of a stage that has told its own.
+    fn resolve(
+        &mut self,
+        spec: &StageSpec,
+        text: &str,
+        route: &Route,
+        position: u32,
+        faults: &mut Faults,
+    ) -> Option<Selected> {
+        match self.names.resolve(Some(&spec.name), text) {
+            Ok(found) => Some(found),
+            Err(fault) => {
+                let of = selector::family(text).and_then(|of| self.names.exact(of));
+                let silent = of.is_some_and(|of| self.spec.stages[of as usize].faulty);
+                if !silent {
+                    faults.add(position, fault.at(route.clone()));
+                }
+                None
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `connect`, which has them all at hand")]
+    fn connect_one(
+        &self,
+        position: u32,
+        port: &str,
+        slot: String,
+        target: &ReferenceSpec,
+        from: u32,
+        drafts: &mut [Draft<'_>],
+        faults: &mut Faults,
+    ) {
+        let spec = &self.spec.stages[position as usize];
+        let name = &self.spec.stages[from as usize].name;
+        let known_port = drafts[position as usize].inputs.iter().find(|input| input.name == port);
+        let known = known_port.is_some();
+        let source = &drafts[from as usize];
+        let mut connected = None;
+        // Where the ports of the other stage are not known, the order still is, so that cycles are found.
+        if source.stage.is_some() {
+            let output = match &target.reference.port {
+                None => (!source.outputs.is_empty()).then_some(crate::kind::MAIN),
+                Some(port) => source.outputs.iter().position(|output| output.name == *port),
+            };
+            let fault = match (output, known_port) {
+                (None, _) => Some(unknown_output(name, target.reference.port.as_deref(), &source.outputs)),
+                (Some(output), Some(input))
+                    if !input.accepts.is_empty() && !input.accepts.contains(&source.outputs[output].kind) =>
+                {
+                    Some(wrong_artifact(spec, input, name, &source.outputs, output))
+                }
+                (output, _) => {
+                    connected = output;
+                    None
+                }
+            };
+            if let Some(fault) = fault {
+                faults.add(position, fault.at(target.route.clone()));
+            }
+        }
+        let draft = &mut drafts[position as usize];
+        draft.after.push(from);
+        if let Some(output) = connected.filter(|_| known) {
+            draft.connected.push((slot, from, output));
+        }
     }
 
     fn needs(&mut self, position: u32, drafts: &mut [Draft<'_>], faults: &mut Faults) {
         let spec = &self.spec.stages[position as usize];
         for (index, need) in spec.needs.iter().enumerate() {
-            match self.names.get(need.as_str()) {
-                Some(before) => drafts[position as usize].after.push(*before),
-                None => {
-                    let route = Route::stage(&spec.name).join("needs").join(index);
-                    faults.add(position, self.unknown_stage(&spec.name, need).at(route));
-                }
+            let route = Route::stage(&spec.name).join("needs").join(index);
+            match self.resolve(spec, need, &route, position, faults) {
+                Some(Selected::One(before)) => drafts[position as usize].after.push(before),
+                Some(Selected::Many(all)) => drafts[position as usize].after.extend(all),
+                None => {}
             }
         }
     }
+}
 
-    fn unknown_stage(&mut self, stage: &str, unknown: &str) -> Fault {
-        let mut fault =
-            Fault::error("graph::unknown_stage", format!("`{stage}` needs `{unknown}`, which no stage is called"));
-        if self.effort >= self.spec.stages.len() {
-            self.effort -= self.spec.stages.len();
-            let others = self.spec.stages.iter().map(|other| other.name.as_str()).filter(|other| *other != stage);
-            fault.help = suggest(unknown, others);
-        }
-        fault
-    }
+/// `models` of `models[0]`.
+fn plain_port(slot: &str) -> &str {
+    selector::family(slot).unwrap_or(slot)
+}
+
+fn one_port(spec: &StageSpec, port: &str, text: &str, first: &str) -> Fault {
+    let message = format!("the input `{port}` of `{}` takes one artifact, and `{text}` is a list of them", spec.name);
+    Fault::error("matrix::takes_one", message)
+        .help(format!("name one of them, as in `{first}`; a `command` can take all and join them"))
 }
 
 fn unknown_input(spec: &StageSpec, port: &str, ports: &[InputPort]) -> Fault {
@@ -371,7 +434,16 @@ fn clash_fault(spec: &PipelineSpec, name: &str, position: u32, path: &str, clash
             format!("`{name}` writes `{path}`, which holds `{inner}`, written by {}", who(other))
         }
     };
-    Fault::error("graph::two_writers", message).help("every output has a path of its own; change one of the two")
+    let (Clash::Same(other) | Clash::Inside(_, other) | Clash::Around(_, other)) = clash;
+    let siblings = selector::family(name).is_some()
+        && selector::family(name) == selector::family(&spec.stages[other.stage as usize].name);
+    let help = match siblings.then(|| spec.stages[position as usize].child.as_ref()?.values.first()).flatten() {
+        Some((axis, _)) => {
+            format!("children of one `matrix` need paths of their own: put `${{matrix.{axis}}}` into it")
+        }
+        None => "every output has a path of its own; change one of the two".to_owned(),
+    };
+    Fault::error("graph::two_writers", message).help(help)
 }
 
 fn reads_own(spec: &PipelineSpec, position: usize, file: &str, output: &OutputPort) -> Fault {
@@ -416,11 +488,13 @@ fn cycle_fault(spec: &PipelineSpec, drafts: &[Draft<'_>], cycle: &[u32]) -> Faul
 /// Where in the document `stage` says that it needs `before`.
 fn edge_route(spec: &PipelineSpec, draft: &Draft<'_>, stage: u32, before: u32) -> Route {
     let (stage, before_name) = (&spec.stages[stage as usize], spec.stages[before as usize].name.as_str());
-    if let Some((_, target)) = stage.inputs.iter().find(|(_, target)| target.reference.stage == before_name) {
+    let family = selector::family(before_name);
+    let says = |text: &str| text == before_name || family.is_some() && selector::family(text) == family;
+    if let Some((_, target)) = stage.inputs.iter().find(|(_, target)| says(&target.reference.stage)) {
         return target.route.clone();
     }
     let here = Route::stage(&stage.name);
-    if let Some(index) = stage.needs.iter().position(|need| need == before_name) {
+    if let Some(index) = stage.needs.iter().position(|need| says(need)) {
         return here.join("needs").join(index);
     }
     match draft.written.iter().find(|(_, writer, _)| writer.stage == before) {

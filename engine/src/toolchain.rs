@@ -10,6 +10,7 @@ use cache::{Digest, Store};
 
 use crate::conversation::Conversation;
 use crate::error::Fault;
+use crate::expand::selector;
 use crate::kind::Executor;
 use crate::plan::PlannedStage;
 use crate::protocol::{Hello, PROTOCOL};
@@ -116,6 +117,13 @@ impl Environment {
                 for name in stage.command.iter().flat_map(|command| &command.env) {
                     if let Some(value) = variable(name) {
                         entries.insert(format!("env.{name}"), value);
+                    }
+                }
+                // A program is told which child is which.
+                for input in &stage.inputs {
+                    if let (Some(port), Some(label)) = (selector::family(&input.port), &input.label) {
+                        let labels: &mut String = entries.entry(format!("labels.{port}")).or_default();
+                        labels.extend([label.as_str(), "\n"]);
                     }
                 }
             }

@@ -201,16 +201,9 @@ impl<'a> Decoder<'a> {
         } else if let Some(format) = form.format {
             if !format.accepts(text) {
                 let (what, how) = format.wanted();
-                let fault = if text.contains('[') && matches!(format, crate::document::Format::Reference) {
-                    Fault::error(
-                        "document::not_yet",
-                        format!("`{text}` refers to one of many, and `matrix` is not supported yet"),
-                    )
-                    .help("refer to a stage by its name")
-                } else {
+                let fault =
                     Fault::error("document::wrong_format", format!("`{name}`: `{}` is not {what}", shorten(text)))
-                        .help(how)
-                };
+                        .help(how);
                 self.fault(fault, node, key);
             }
         } else if form.min.is_some_and(|min| length < min) || form.max.is_some_and(|max| length > max) {

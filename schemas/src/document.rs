@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use engine::expand::selector;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,10 +46,15 @@ pub(crate) struct Stage {
     /// What the stage is for.
     #[serde(default)]
     pub description: Option<String>,
-    /// Input port to what comes in: `stage` for its main output, or `stage.port`.
+    /// Input port to what comes in: `stage` for its main output, or `stage.port`; `stage[*]` for all of a `matrix`.
     #[serde(default)]
     #[expect(dead_code, reason = "read from the tree, in the document's order; this is for the schema")]
     pub inputs: BTreeMap<String, ReferenceText>,
+    /// One stage for every combination of values: `{ seed: [1, 2, 3] }` makes `model[seed=1]` and so on; `${matrix.seed}` is
+    /// the value, `model[*]` all of them.
+    #[serde(default)]
+    #[expect(dead_code, reason = "expanded before a stage is decoded; this is for the schema")]
+    pub matrix: Option<Matrix>,
     /// Stages that must be done first, without data from them.
     #[serde(default)]
     pub needs: Names,
@@ -93,6 +99,43 @@ pub(crate) struct Resources {
     /// CUDA devices.
     #[serde(default)]
     pub gpus: Option<u32>,
+}
+
+/// Axes of a `matrix`, and combinations to leave out or to add.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Matrix(#[expect(dead_code, reason = "expanded before; this is for the schema")] Value);
+
+impl JsonSchema for Matrix {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Matrix".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let combinations = |what: &str| {
+            serde_json::json!({
+                "description": what,
+                "type": "array",
+                "items": { "type": "object", "minProperties": 1, "additionalProperties": true },
+            })
+        };
+        schemars::json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "properties": {
+                "exclude": combinations("Combinations to leave out; each names some axes, and fits whatever the others are."),
+                "include": combinations("Combinations to add; each has a value for every axis."),
+            },
+            "additionalProperties": { "anyOf": [
+                { "type": "array", "minItems": 1 },
+                { "type": "object", "minProperties": 1, "additionalProperties": true },
+            ]},
+        })
+    }
 }
 
 /// A name, or a list of names.
@@ -155,7 +198,7 @@ pub(crate) const MEMORY: &str = "^[0-9]+(\\.[0-9]+)? ?(B|KB|MB|GB|TB|KiB|MiB|GiB
 /// Pattern of a stage's name.
 pub(crate) const NAME: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 /// Pattern of a reference.
-pub(crate) const REFERENCE: &str = "^[A-Za-z_][A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]+)?$";
+pub(crate) const REFERENCE: &str = "^[A-Za-z_][A-Za-z0-9_-]*(\\[[^\\[\\]]+\\])?(\\.[A-Za-z0-9_-]+)?$";
 
 /// What a text must look like beyond being text: `x-format` in a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +233,8 @@ impl Format {
             Self::Duration => duration(text).is_some(),
             Self::Memory => memory(text).is_some(),
             Self::Reference => {
-                let (stage, port) = text.split_once('.').map_or((text, None), |(stage, port)| (stage, Some(port)));
+                let (stage, port) = selector::split(text);
+                let stage = selector::family(stage).filter(|of| stage.len() > of.len() + 2).unwrap_or(stage);
                 is_name(stage) && port.is_none_or(is_port)
             }
         }
@@ -202,7 +246,7 @@ impl Format {
             Self::Device => ("a device", "write `auto`, `cpu`, `cuda` or `cuda:0`"),
             Self::Duration => ("a length of time", "write a number and a unit: `30s`, `5m`, `1h30m`"),
             Self::Memory => ("an amount of memory", "write a number and a unit: `512MiB`, `2GiB`"),
-            Self::Reference => ("a reference", "write `stage`, or `stage.port`"),
+            Self::Reference => ("a reference", "write `stage`, `stage.port`, or of a stage with a `matrix` `stage[*]`"),
         }
     }
 }
@@ -281,10 +325,10 @@ mod tests {
 
     #[test]
     fn references() {
-        for good in ["a", "a.b", "raw-2.x_1", "_x"] {
+        for good in ["a", "a.b", "raw-2.x_1", "_x", "a[*]", "a[lr=0.1].b", "a[x=1,*]"] {
             assert!(Format::Reference.accepts(good), "{good}");
         }
-        for bad in ["", ".", "a.", ".a", "a.b.c", "a b", "2a", "a[*]"] {
+        for bad in ["", ".", "a.", ".a", "a.b.c", "a b", "2a", "a[]", "[*]", "a[*].", "a[*"] {
             assert!(!Format::Reference.accepts(bad), "{bad}");
         }
     }

@@ -1,26 +1,33 @@
-//! `${vars.x}` and `${env.X}`.
+//! `${vars.x}`, `${env.X}` and, in a stage with a `matrix`, `${matrix.axis}`.
 //!
 //! A value that is nothing but one `${vars.x}` becomes what the variable is, type and all; inside a longer text it
 //! becomes text. Variables may use other variables. `$${` writes `${`.
+//!
+//! A stage with a `matrix` is replaced by its children here, each with its own values put in.
 
 use std::collections::BTreeMap;
 
 use engine::error::{Fault, Route, Segment, suggest};
+use engine::graph::Child;
 
 use crate::decode::place;
 use crate::faults::Faults;
+use crate::matrix;
 use crate::node::{Entry, Key, Kind, Link, Node};
 use crate::phrases::shorten;
 use crate::source::{Source, Span};
 use crate::syntax::{FREE_COPIES, MAX_DEPTH};
 
-/// Replaces all `${...}` of a document.
+/// Which stages of a document a `matrix` made, by name.
+pub(crate) type Children = BTreeMap<String, Child>;
+
+/// Replaces all `${...}` of a document, and every stage with a `matrix` by its children.
 pub(crate) fn interpolate(
     root: &mut Node,
     sources: &[Source],
     environment: &dyn Fn(&str) -> Option<String>,
     faults: &mut Faults,
-) {
+) -> Children {
     let vars = match &mut root.kind {
         Kind::Mapping(entries) => entries
             .iter_mut()
@@ -51,6 +58,9 @@ pub(crate) fn interpolate(
         copies: 0,
         allowed: FREE_COPIES + written,
         burst: false,
+        matrix: None,
+        nodes: 0,
+        children: Children::new(),
     };
     for key in &order {
         pass.resolve(&key.text);
@@ -58,10 +68,15 @@ pub(crate) fn interpolate(
     let mut route = Vec::new();
     if let Kind::Mapping(entries) = &mut root.kind {
         for entry in entries.iter_mut().filter(|entry| entry.key.text != "vars") {
-            pass.entry(entry, &mut route);
+            if entry.key.text == "stages" {
+                pass.expand(&mut entry.value);
+            } else {
+                pass.entry(entry, &mut route);
+            }
         }
     }
     // The variables go back to where they were.
+    let children = std::mem::take(&mut pass.children);
     let mut variables = pass.variables;
     if let Some(entry) = root_entry(root, "vars") {
         entry.value.kind = match other {
@@ -74,6 +89,7 @@ pub(crate) fn interpolate(
             ),
         };
     }
+    children
 }
 
 fn root_entry<'n>(root: &'n mut Node, key: &str) -> Option<&'n mut Entry> {
@@ -107,6 +123,11 @@ struct Pass<'a> {
     allowed: usize,
     /// Whether that was exceeded: then one fault has been told, and nothing more is copied.
     burst: bool,
+    /// What `${matrix.…}` stand for in the child at hand.
+    matrix: Option<matrix::Values>,
+    /// Nodes made by `matrix` so far.
+    nodes: usize,
+    children: Children,
 }
 
 /// One piece of a text.
@@ -125,6 +146,48 @@ enum Piece<'t> {
 }
 
 impl Pass<'_> {
+    /// The stages: those with a `matrix` make room for their children.
+    fn expand(&mut self, stages: &mut Node) {
+        let mut route = vec![Segment::from("stages")];
+        let Kind::Mapping(entries) = &mut stages.kind else { return self.node(stages, None, &mut route) };
+        let mut all = Vec::with_capacity(entries.len());
+        for mut stage in std::mem::take(entries) {
+            let Kind::Mapping(keys) = &mut stage.value.kind else {
+                self.entry(&mut stage, &mut route);
+                all.push(stage);
+                continue;
+            };
+            let Some(at) = keys.iter().position(|entry| entry.key.text == "matrix") else {
+                self.entry(&mut stage, &mut route);
+                all.push(stage);
+                continue;
+            };
+            let mut lines = keys.remove(at);
+            route.push(stage.key.text.clone().into());
+            self.entry(&mut lines, &mut route);
+            route.pop();
+            let of = stage.key.text.clone();
+            let made = matrix::children(&of, &lines, &stage.value, self.sources, &mut self.nodes, self.faults);
+            let Some(made) = made else {
+                // What is wrong has been said; whatever refers to it is not to blame.
+                stage.value.kind = Kind::Unknown;
+                all.push(stage);
+                continue;
+            };
+            self.allowed += stage.value.size().0.saturating_mul(made.len());
+            for made in made {
+                let mut child = stage.clone();
+                child.key.text.clone_from(&made.name);
+                self.matrix = Some(made.values);
+                self.entry(&mut child, &mut route);
+                self.matrix = None;
+                self.children.insert(made.name, made.child);
+                all.push(child);
+            }
+        }
+        *entries = all;
+    }
+
     fn entry(&mut self, entry: &mut Entry, route: &mut Vec<Segment>) {
         if let Some(at) = entry.key.text.find("${") {
             let fault = Fault::error(
@@ -270,6 +333,9 @@ impl Pass<'_> {
             self.faults.add(fault, span);
             return None;
         }
+        if let Some(path) = name.strip_prefix("matrix.") {
+            return self.look_up_matrix(path, span, route);
+        }
         let Some(path) = name.strip_prefix("vars.") else {
             let mut fault =
                 Fault::error("vars::unknown", format!("`${{{name}}}` is neither a variable nor from the environment"))
@@ -303,25 +369,39 @@ impl Pass<'_> {
         }
         self.resolve(first);
         let variable = &self.variables[first];
-        let mut node = &variable.node;
-        let mut so_far = first.to_owned();
-        for part in parts {
-            let next = match &node.kind {
-                Kind::Sequence(items) => part.parse::<usize>().ok().and_then(|at| items.get(at)),
-                _ => node.get(part),
-            };
-            let Some(next) = next else {
-                let mut fault =
-                    Fault::error("vars::undefined", format!("the variable `{so_far}` has no part `{part}`")).at(at());
-                fault.help = suggest(part, node.entries().iter().map(|entry| entry.key.text.as_str()));
-                let place = node.span;
-                self.faults.add(fault, span).label(place, "it is set here");
-                return None;
-            };
-            so_far = format!("{so_far}.{part}");
-            node = next;
+        match part_of(&variable.node, first, parts, "variable") {
+            Ok(node) => Some(node.clone()),
+            Err((fault, place)) => {
+                self.faults.add(fault.at(at()), span).label(place, "it is set here");
+                None
+            }
         }
-        Some(node.clone())
+    }
+
+    /// The value of an axis, or a part of it.
+    fn look_up_matrix(&mut self, path: &str, span: Span, route: &[Segment]) -> Option<Node> {
+        let at = Route(route.to_vec());
+        let mut parts = path.split('.');
+        let first = parts.next().unwrap_or_default();
+        let Some(values) = &self.matrix else {
+            let fault = Fault::error("matrix::outside", format!("`${{matrix.{path}}}` stands where no `matrix` is"))
+                .help("it is for the values of a stage that has a `matrix`; elsewhere use `${vars.…}`");
+            self.faults.add(fault.at(at), span);
+            return None;
+        };
+        let Some((_, node)) = values.iter().find(|(axis, _)| axis == first) else {
+            let mut fault = Fault::error("matrix::unknown_axis", format!("the `matrix` has no axis `{first}`")).at(at);
+            fault.help = suggest(first, values.iter().map(|(axis, _)| axis.as_str()));
+            self.faults.add(fault, span);
+            return None;
+        };
+        match part_of(node, first, parts, "axis") {
+            Ok(node) => Some(node.clone()),
+            Err((fault, place)) => {
+                self.faults.add(fault.at(at), span).label(place, "it is set here");
+                None
+            }
+        }
     }
 
     /// Makes sure that a variable has its value.
@@ -364,6 +444,32 @@ impl Pass<'_> {
             None => node.span,
         }
     }
+}
+
+/// Follows a path into a value.
+fn part_of<'n, 'p>(
+    node: &'n Node,
+    name: &str,
+    parts: impl Iterator<Item = &'p str>,
+    what: &str,
+) -> Result<&'n Node, (Fault, Span)> {
+    let mut node = node;
+    let mut so_far = name.to_owned();
+    for part in parts {
+        let next = match &node.kind {
+            Kind::Sequence(items) => part.parse::<usize>().ok().and_then(|at| items.get(at)),
+            _ => node.get(part),
+        };
+        let Some(next) = next else {
+            let mut fault = Fault::error("vars::undefined", format!("the {what} `{so_far}` has no part `{part}`"));
+            fault.help = suggest(part, node.entries().iter().map(|entry| entry.key.text.as_str()))
+                .or_else(|| Some("it is neither a mapping nor a list".to_owned()).filter(|_| what == "axis"));
+            return Err((fault, node.span));
+        };
+        so_far = format!("{so_far}.{part}");
+        node = next;
+    }
+    Ok(node)
 }
 
 /// Cuts a text at its `${...}`.

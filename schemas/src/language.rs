@@ -14,7 +14,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("include", "put all stages into this file for now"),
     ("profiles", "use `--set` on the command line for now"),
     ("defaults", "use an anchor and a merge key for now: `<<: *common`"),
-    ("matrix", "write the stages out for now"),
     ("when", "run the stages you want by name for now: `pipeline run STAGE`"),
 ];
 

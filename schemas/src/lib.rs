@@ -24,6 +24,7 @@ mod interpolate;
 pub mod json_schema;
 mod language;
 mod lower;
+mod matrix;
 pub mod node;
 mod overrides;
 mod phrases;
@@ -99,7 +100,7 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
     let process = |name: &str| std::env::var(name).ok();
     let given = |name: &str| options.environment.as_ref().and_then(|all| all.get(name).cloned());
     let environment: &dyn Fn(&str) -> Option<String> = if options.environment.is_some() { &given } else { &process };
-    interpolate::interpolate(&mut root, &sources, environment, &mut faults);
+    let children = interpolate::interpolate(&mut root, &sources, environment, &mut faults);
     let language = Language::new(registry, names_kind(&root));
     let mut decoder = Decoder {
         shapes: &language.shapes,
@@ -108,7 +109,7 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
         route: Vec::new(),
         around: Vec::new(),
     };
-    let spec = lower::lower(&mut decoder, &language, registry, &root);
+    let spec = lower::lower(&mut decoder, &language, registry, &root, &children);
     let root_folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
     let spec = spec.map(|spec| PipelineSpec { root: root_folder, ..spec });
     if !faults.any_error() {

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use engine::error::{Fault, Route, suggest};
-use engine::graph::{PipelineSpec, Reference, ReferenceSpec, Resources, StageSpec};
+use engine::expand::selector;
+use engine::graph::{Child, PipelineSpec, Reference, ReferenceSpec, Resources, StageSpec};
 use engine::kind::Registry;
 use serde_json::{Map, Value};
 
 use crate::decode::Decoder;
 use crate::document::{self, Format, duration, is_name, memory};
+use crate::interpolate::Children;
 use crate::language::Language;
 use crate::node::{Entry, Kind, Node};
 use crate::phrases::{list, shorten};
@@ -19,6 +21,7 @@ pub(crate) fn lower<'a>(
     language: &'a Language,
     registry: &Registry,
     root: &Node,
+    children: &Children,
 ) -> Option<PipelineSpec> {
     let Kind::Mapping(entries) = &root.kind else {
         let fault = match &root.kind {
@@ -59,7 +62,8 @@ pub(crate) fn lower<'a>(
             for entry in entries {
                 decoder.route.push(entry.key.text.clone().into());
                 let before = decoder.faults.errors();
-                let mut stage = stage(decoder, language, registry, entry);
+                let child = children.get(&entry.key.text);
+                let mut stage = stage(decoder, language, registry, entry, child);
                 stage.faulty = decoder.faults.errors() > before || entry.value.has_fault();
                 spec.stages.push(stage);
                 decoder.route.pop();
@@ -84,10 +88,18 @@ fn no_stages(decoder: &mut Decoder<'_>, stages: &Entry) {
     decoder.fault(fault, &stages.value, Some(&stages.key));
 }
 
-fn stage<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Registry, entry: &Entry) -> StageSpec {
+fn stage<'a>(
+    decoder: &mut Decoder<'a>,
+    language: &'a Language,
+    registry: &Registry,
+    entry: &Entry,
+    child: Option<&Child>,
+) -> StageSpec {
     let name = entry.key.text.as_str();
     let node = &entry.value;
     let mut spec = StageSpec { name: name.to_owned(), params: Value::Object(Map::new()), ..StageSpec::default() };
+    spec.child = child.cloned();
+    let name = child.map_or(name, |child| child.of.as_str());
     if !is_name(name) && !name.contains("${") {
         let fault = Fault::error("document::stage_name", format!("`{}` cannot be the name of a stage", shorten(name)))
             .help("a name is a letter, then letters, digits, `_` and `-`");
@@ -197,7 +209,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     let route = Route::stage(&spec.name).join("inputs");
     for input in node.get("inputs").map(Node::entries).unwrap_or_default() {
         let Some(text) = input.value.text().filter(|text| Format::Reference.accepts(text)) else { continue };
-        let (stage, port) = text.split_once('.').map_or((text, None), |(stage, port)| (stage, Some(port)));
+        let (stage, port) = selector::split(text);
         let reference = Reference { stage: stage.to_owned(), port: port.map(str::to_owned) };
         let route = route.join(input.key.text.as_str());
         spec.inputs.push((input.key.text.clone(), ReferenceSpec { reference, route }));

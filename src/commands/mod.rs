@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod diff;
 mod doctor;
+mod family;
 mod gc;
 mod get;
 mod graph;

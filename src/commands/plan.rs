@@ -7,6 +7,7 @@ use engine::plan::{Plan, StageId};
 use engine::preview::{StagePreview, State};
 use serde_json::{Value, json};
 
+use super::family::families;
 use super::status::{mark, word};
 use crate::cli::Plan as Args;
 use crate::project::{Failure, Project};
@@ -39,8 +40,20 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         terminal::out(&format!("{all:#}"));
         return Ok(0);
     }
-    let rows = chosen.iter().map(|preview| {
+    let families = families(&proved.plan, chosen.iter().copied());
+    let rows = families.iter().map(|family| {
+        let preview = family.members[0];
         let stage = &proved.plan.stages[preview.id.0 as usize];
+        if family.is_many() {
+            let took: Duration = family.members.iter().filter_map(|preview| preview.took).sum();
+            return vec![
+                format!("{} {}", family.mark(), family.name),
+                stage.kind.clone(),
+                family.states(word),
+                if took > Duration::ZERO { duration(took) } else { "-".into() },
+                format!("{} stages", family.members.len()),
+            ];
+        }
         vec![
             format!("{} {}", mark(&preview.state), stage.name),
             stage.kind.clone(),
@@ -116,8 +129,7 @@ fn wanted(plan: &Plan, names: &[String]) -> BTreeSet<StageId> {
     if names.is_empty() {
         return plan.stages.iter().map(|stage| stage.id).collect();
     }
-    let mut wanted: BTreeSet<StageId> =
-        plan.stages.iter().filter(|stage| names.contains(&stage.name)).map(|stage| stage.id).collect();
+    let mut wanted: BTreeSet<StageId> = names.iter().flat_map(|name| plan.named(name).unwrap_or_default()).collect();
     for stage in plan.stages.iter().rev() {
         if wanted.contains(&stage.id) {
             wanted.extend(&stage.after);

@@ -51,16 +51,29 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// The first one that is not, with the nearest that is.
 pub fn check_names<'a>(plan: &Plan, names: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
     let mut names = names;
-    match names.find(|name| plan.find(name).is_none()) {
-        Some(name) => Err(unknown_stage(plan, name)),
+    match names.find_map(|name| plan.named(name).err()) {
+        Some(fault) => Err(unknown(fault)),
         None => Ok(()),
     }
 }
 
 /// No stage has this name; the nearest one does.
 pub fn unknown_stage(plan: &Plan, name: &str) -> Failure {
-    let mut fault = Fault::error("cli::unknown_stage", format!("no stage is called `{name}`"));
-    fault.help = engine::error::suggest(name, plan.stages.iter().map(|stage| stage.name.as_str()));
+    match plan.named(name) {
+        Err(fault) => unknown(fault),
+        Ok(many) => {
+            let names: Vec<&str> = many.iter().take(5).map(|id| plan.stage(*id).name.as_str()).collect();
+            let fault = Fault::error("cli::several_stages", format!("`{name}` is {} stages", many.len()))
+                .help(format!("name one of them: {}{}", names.join(", "), if many.len() > 5 { ", …" } else { "" }));
+            Failure::fault(&fault, INVALID)
+        }
+    }
+}
+
+fn unknown(mut fault: Fault) -> Failure {
+    if fault.code == "graph::unknown_stage" {
+        fault.code = "cli::unknown_stage".into();
+    }
     Failure::fault(&fault, INVALID)
 }
 

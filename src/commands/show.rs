@@ -118,9 +118,11 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
     let (stage, port) = match whole {
         Some(stage) => (stage, None),
         None => {
-            let (name, port) = target.rsplit_once('.').unwrap_or((target, ""));
-            let stage = plan.find(name).ok_or_else(|| super::run::unknown_stage(plan, name))?;
-            (stage, Some(port))
+            let (name, port) = engine::expand::selector::split(target);
+            // Axes may be named in any order; what stands for several stages cannot be shown as one.
+            let one = plan.named(name).ok().filter(|found| found.len() == 1).map(|found| plan.stage(found[0]));
+            let stage = one.ok_or_else(|| super::run::unknown_stage(plan, name))?;
+            (stage, port)
         }
     };
     let port = match port {

@@ -1,9 +1,12 @@
 //! `pipeline status`: each stage's state, last duration and size.
 
+use std::time::Duration;
+
 use engine::driver::Detail;
 use engine::preview::State;
 use serde_json::{Value, json};
 
+use super::family::families;
 use super::plan::preview_json;
 use crate::cli::Status;
 use crate::project::{Failure, Project};
@@ -23,8 +26,22 @@ pub fn execute(args: &Status) -> Result<u8, Failure> {
         terminal::out(&format!("{:#}", json!({ "pipeline": proved.plan.spec.name, "stages": stages })));
         return Ok(0);
     }
-    let rows = previews.iter().map(|preview| {
+    let families = families(&proved.plan, &previews);
+    let rows = families.iter().map(|family| {
+        let preview = family.members[0];
         let stage = &proved.plan.stages[preview.id.0 as usize];
+        if family.is_many() {
+            let took: Duration = family.members.iter().filter_map(|preview| preview.took).sum();
+            let size: u64 = family.members.iter().filter_map(|preview| preview.bytes).sum();
+            return vec![
+                format!("{} {}", family.mark(), family.name),
+                stage.kind.clone(),
+                family.states(state),
+                if took > Duration::ZERO { duration(took) } else { "-".into() },
+                if size > 0 { bytes(size) } else { "-".into() },
+                format!("{} stages", family.members.len()),
+            ];
+        }
         vec![
             format!("{} {}", mark(&preview.state), stage.name),
             stage.kind.clone(),

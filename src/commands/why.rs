@@ -24,9 +24,10 @@ pub fn execute(args: &Why) -> Result<u8, Failure> {
     let proved = project.proved(&args.file.set)?;
     super::run::check_names(&proved.plan, std::iter::once(&args.stage))?;
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
-    let Some(stage) = proved.plan.stages.iter().find(|stage| stage.name == args.stage) else { return Ok(0) };
-    let mut chain = Vec::new();
-    collect(&proved.plan, &previews, stage.id, 0, &mut BTreeSet::new(), &mut chain);
+    let (mut chain, mut seen) = (Vec::new(), BTreeSet::new());
+    for id in proved.plan.named(&args.stage).unwrap_or_default() {
+        collect(&proved.plan, &previews, id, 0, &mut seen, &mut chain);
+    }
     if args.json {
         let sentence = sentence(&proved, &previews, stage.id);
         let chain: Vec<Value> =

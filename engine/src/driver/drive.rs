@@ -482,7 +482,7 @@ fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
     let unknown = plan.select(names).err().and_then(|faults| faults.into_iter().next());
     match unknown {
         Some(fault) => Err(fault),
-        None => Ok(names.iter().filter_map(|name| plan.find(name)).map(|stage| stage.id).collect()),
+        None => Ok(names.iter().flat_map(|name| plan.named(name).unwrap_or_default()).collect()),
     }
 }
 

@@ -239,12 +239,15 @@ impl Attempt {
                 Ok((staging, inputs))
             })
             .await?;
-        let program = command::Program {
-            line: &line.run,
-            root: &self.run.options.root,
-            environment: command::environment(std::env::vars_os(), &line.env, &inputs),
-            timeout: stage.timeout,
-        };
+        let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
+        let mounted = |(port, path): (String, PathBuf)| command::Mounted { label: label(&port), port, path };
+        let inputs: Vec<command::Mounted> = inputs.into_iter().map(mounted).collect();
+        let environment = command::environment(std::env::vars_os(), &line.env, &inputs);
+        if let Some(fault) = command::too_many(&stage.name, &environment) {
+            return Err(Ended::final_fault(fault));
+        }
+        let program =
+            command::Program { line: &line.run, root: &self.run.options.root, environment, timeout: stage.timeout };
         command::run(program, &self.run.guard, voice, &self.stop).await?;
         Ok((staging, Finished::default()))
     }

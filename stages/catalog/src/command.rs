@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use engine::artifact::{ArtifactType, DatasetType, ModelType};
 use engine::error::{Fault, suggest};
+use engine::expand::selector;
 use engine::kind::{
     About, CommandLine, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Stage,
 };
@@ -47,7 +48,12 @@ impl Kind for CommandKind {
             summary: "Runs any program you already have. What it reads (`deps`, `inputs`, `env`) and writes (`outs`) is declared, \
                       so that it is cached like every other stage: outputs are stored by content and put back when nothing it \
                       reads has changed.",
-            inputs: &[("…", "any", false, "Any names; the artifact is at `$INPUT_<NAME>`, in capitals.")],
+            inputs: &[(
+                "…",
+                "any",
+                false,
+                "Any names; the artifact is at `$INPUT_<NAME>`, in capitals. Of several (`model[*]`) it has one path a line, `$INPUT_<NAME>_COUNT` their number, `$INPUT_<NAME>_LABELS` what tells them apart (`seed=1`), one a line.",
+            )],
             outputs: &[(
                 "…",
                 "as said",
@@ -214,6 +220,10 @@ impl Stage for CommandStage {
         connected.iter().map(port).collect()
     }
 
+    fn takes_many(&self, _: &str) -> bool {
+        true
+    }
+
     fn outputs(&self) -> Vec<OutputPort> {
         let outs = self.described();
         let names = ports(outs.iter().map(|out| out.path.as_str()));
@@ -239,14 +249,23 @@ impl Stage for CommandStage {
     fn infer(&self, context: &InferContext<'_>) -> Inference {
         let mut faults = Vec::new();
         let mut variables: BTreeSet<String> = BTreeSet::new();
-        for port in context.connected {
-            let name = variable(port);
-            if !variables.insert(name.clone()) {
-                faults.push(
-                    Fault::error("command::input_name", format!("two inputs would both be `${name}`"))
-                        .help("give the inputs names that differ in more than case and punctuation")
-                        .at_key(route!["inputs", *port]),
-                );
+        for slot in context.connected {
+            // `models[0]`, `models[1]` … are one port, told of once.
+            let port = selector::family(slot).unwrap_or(slot);
+            let more: &[&str] = match selector::label(slot) {
+                None => &[""],
+                Some("0") => &["", "_COUNT", "_LABELS"],
+                Some(_) => continue,
+            };
+            for suffix in more {
+                let name = variable(port) + suffix;
+                if !variables.insert(name.clone()) {
+                    faults.push(
+                        Fault::error("command::input_name", format!("two inputs would both be `${name}`"))
+                            .help("give the inputs names that differ in more than case and punctuation")
+                            .at_key(route!["inputs", port]),
+                    );
+                }
             }
         }
         for used in used_inputs(&self.0.run) {
