@@ -46,11 +46,13 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         let stage = &proved.plan.stages[preview.id.0 as usize];
         if family.is_many() {
             let took: Duration = family.members.iter().filter_map(|preview| preview.took).sum();
+            let size: u64 = family.members.iter().filter_map(|preview| preview.bytes).sum();
             return vec![
                 format!("{} {}", family.mark(), family.name),
                 stage.kind.clone(),
                 family.states(word),
                 if took > Duration::ZERO { duration(took) } else { "-".into() },
+                if size > 0 { bytes(size) } else { "-".into() },
                 format!("{} stages", family.members.len()),
             ];
         }

@@ -25,18 +25,20 @@ pub fn execute(args: &Why) -> Result<u8, Failure> {
     super::run::check_names(&proved.plan, std::iter::once(&args.stage))?;
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let (mut chain, mut seen) = (Vec::new(), BTreeSet::new());
-    for id in proved.plan.named(&args.stage).unwrap_or_default() {
-        collect(&proved.plan, &previews, id, 0, &mut seen, &mut chain);
+    let stages = proved.plan.named(&args.stage).unwrap_or_default();
+    for id in &stages {
+        collect(&proved.plan, &previews, *id, 0, &mut seen, &mut chain);
     }
+    // Of many children, the first speaks in a sentence; the chain has them all.
+    let sentence = stages.first().and_then(|id| sentence(&proved, &previews, *id));
     if args.json {
-        let sentence = sentence(&proved, &previews, stage.id);
         let chain: Vec<Value> =
             chain.iter().map(|(_, id)| preview_json(&proved.plan, &previews[id.0 as usize])).collect();
         terminal::out(&format!("{:#}", json!({ "stage": args.stage, "because": sentence, "chain": chain })));
         return Ok(0);
     }
     let mut text = String::new();
-    if let Some(sentence) = sentence(&proved, &previews, stage.id) {
+    if let Some(sentence) = sentence {
         text.push_str(&format!("{sentence}\n\n"));
     }
     for (depth, id) in chain {
