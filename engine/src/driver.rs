@@ -17,6 +17,6 @@ pub use self::drive::run;
 pub(crate) use self::ended::Ended;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::offload::Offload;
-pub use self::options::{Compared, End, Force, RunOptions, Scratch, StageSummary, Summary, Workers};
+pub use self::options::{Compared, End, Force, RunOptions, Scratch, Spare, StageSummary, Summary, Workers};
 pub(crate) use self::voice::Voice;
 pub use crate::cancel::CancelToken;

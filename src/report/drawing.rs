@@ -216,7 +216,11 @@ fn legend(text: &mut String, nodes: &[Node], height: f64) {
         }
         let _ = writeln!(text, "<g class=\"{state}\">");
         mark(text, state, x, y - 4.0);
-        let words = format!("{count} {}", meaning(state));
+        let words = if state == "unknown" && count > 1 {
+            format!("{count} depend on what runs above them")
+        } else {
+            format!("{count} {}", meaning(state))
+        };
         let _ = writeln!(text, "</g><text class=\"text\" x=\"{}\" y=\"{y}\">{words}</text>", x + 13.0);
         x += words.chars().count() as f64 * 6.7 + 40.0;
     }

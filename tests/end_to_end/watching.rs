@@ -116,3 +116,84 @@ stages:
     assert_eq!(house.read("out.txt"), "0");
     watching.stop();
 }
+
+/// Runs that followed within a second, after the first one that was waited for.
+fn further_runs(watching: &Watching) -> usize {
+    let mut runs = 0;
+    while let Ok(event) = watching.lines.recv_timeout(Duration::from_secs(1)) {
+        runs += usize::from(event["event"] == "run_started");
+    }
+    runs
+}
+
+#[test]
+fn every_way_of_saving_gives_one_run() {
+    let house = House::of(
+        "
+pipeline: many
+stages:
+  all: { kind: command, run: cat in.txt data/*.txt > all.txt, deps: [in.txt, data], outs: [all.txt] }
+",
+    );
+    house.write("in.txt", "0");
+    for number in 0..40 {
+        house.write(&format!("data/{number}.txt"), "0");
+    }
+    let watching = Watching::start(&house);
+    assert_eq!(watching.finish(), ["all"]);
+    // Renamed over, with a backup as vim makes it.
+    house.write("4913", "");
+    std::fs::remove_file(house.path().join("4913")).expect("removed");
+    std::fs::rename(house.path().join("in.txt"), house.path().join("in.txt~")).expect("renamed");
+    house.write("in.txt", "1");
+    std::fs::remove_file(house.path().join("in.txt~")).expect("removed");
+    assert_eq!(watching.finish(), ["all"]);
+    assert_eq!(further_runs(&watching), 0);
+    // Truncated, then written a moment later.
+    house.write("in.txt", "");
+    std::thread::sleep(Duration::from_millis(20));
+    house.write("in.txt", "2");
+    assert_eq!(watching.finish(), ["all"]);
+    assert_eq!(further_runs(&watching), 0);
+    // Many files, one after the other, as a checkout writes them.
+    for number in 0..40 {
+        let path = format!("data/{number}.txt");
+        std::fs::remove_file(house.path().join(&path)).expect("removed");
+        house.write(&path, "3");
+    }
+    assert_eq!(watching.finish(), ["all"]);
+    assert_eq!(further_runs(&watching), 0);
+    // Saved without a change: nothing.
+    house.write("in.txt", "2");
+    assert_eq!(further_runs(&watching), 0);
+    watching.stop();
+}
+
+#[test]
+fn a_newer_change_leaves_alone_what_it_does_not_concern() {
+    let house = House::of(
+        "
+pipeline: spared
+stages:
+  long: { kind: command, run: 'echo x >> began.log; sleep 3; cp a.txt long.txt', deps: [a.txt], outs: [long.txt] }
+  short: { kind: command, run: cp b.txt short.txt, deps: [b.txt], outs: [short.txt] }
+",
+    );
+    house.write("a.txt", "a");
+    house.write("b.txt", "1");
+    let watching = Watching::start(&house);
+    // Both have begun by then, in whatever order.
+    let events = watching.until(|event| event["event"] == "stage_done" && event["stage"] == "short");
+    if !events.iter().any(|event| event["event"] == "stage_started" && event["stage"] == "long") {
+        watching.until(|event| event["event"] == "stage_started" && event["stage"] == "long");
+    }
+    house.write("b.txt", "2");
+    let cancelled = watching.until(|event| event["event"] == "run_finished");
+    assert_eq!(cancelled.last().expect("events")["outcome"], "cancelled");
+    let seen = watching.until(|event| event["event"] == "run_finished");
+    assert_eq!(seen.last().expect("events")["outcome"], "success", "{seen:#?}");
+    assert!(seen.iter().any(|event| event["event"] == "stage_hit" && event["stage"] == "long"), "{seen:#?}");
+    assert_eq!(house.read("began.log"), "x\n", "it began once");
+    assert_eq!(house.read("short.txt"), "2");
+    watching.stop();
+}

@@ -1,7 +1,7 @@
 //! The loop: carries out what the scheduler commands and tells it what came of it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Blob, Record, Store};
@@ -24,6 +24,8 @@ use crate::scheduler::{self, Command, Scheduler, Slots, Task};
 const CHANGES: u32 = 3;
 /// How long a cancelled run waits for what it is doing to end. Whatever is not done then ends with the process.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long it waits for what a newer run wants: as long as it takes.
+const SPARED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The logs of so many runs are kept, of those that said anything.
 const LOGGED_RUNS: usize = 100;
 /// After so many stages looked at without a pause, others get a turn.
@@ -56,6 +58,7 @@ pub async fn run(
         name: name(started),
         made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
+        at_work: Mutex::default(),
         pool: options.workers.as_ref().map_or_else(
             || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
             |workers| Arc::clone(&workers.pool),
@@ -171,7 +174,9 @@ impl Drive {
     /// Lets nothing new begin and ends what runs.
     fn cancel(&mut self, commands: &mut Vec<Command>) {
         if self.ending.is_none() {
-            self.ending = Some(tokio::time::Instant::now() + PATIENCE);
+            let spared = self.stops.keys().any(|id| self.run.spared(*id));
+            let patience = if spared { SPARED } else { PATIENCE };
+            self.ending = Some(tokio::time::Instant::now() + patience);
             self.scheduler.on_event_into(scheduler::Event::Cancel, commands);
         }
     }
@@ -202,7 +207,7 @@ impl Drive {
                 None
             }
             Command::Stop(stage) => {
-                if let Some(stop) = self.stops.get(&stage) {
+                if let Some(stop) = self.stops.get(&stage).filter(|_| !self.run.spared(stage)) {
                     stop.cancel();
                 }
                 None
@@ -259,6 +264,7 @@ impl Drive {
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
+                self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage);
                 match result {
                     Ok(Gave::Done(done)) => self.on_done(stage, *done),
                     Ok(Gave::Hit(hit)) => {

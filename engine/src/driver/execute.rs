@@ -122,6 +122,7 @@ impl Attempt {
         if let Some(hit) = looked.hit.take() {
             return Ok(Gave::Hit(Box::new(hit)));
         }
+        self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
         voice.send(Event::StageStarted {
             stage: stage.name.clone(),
             key: looked.key.to_string(),

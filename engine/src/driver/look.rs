@@ -1,6 +1,7 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cache::{Blob, Digest, Record, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -29,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) events: UnboundedSender<Event>,
     /// What each stage has given, once it has.
     pub(crate) made: Vec<OnceLock<Made>>,
+    /// The keys under which stages are at work now.
+    pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
     /// Stages that run although they are recorded.
     pub(crate) forced: Vec<bool>,
     pub(crate) pool: Arc<Pool>,
@@ -62,6 +65,12 @@ pub(crate) struct Hit {
 }
 
 impl Run {
+    /// Whether a stage is at work on something that is wanted even after a cancel.
+    pub(crate) fn spared(&self, id: StageId) -> bool {
+        let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        key.is_some_and(|key| self.options.spare.holds(&self.plan.stage(id).name, &key))
+    }
+
     /// Finds a stage's key and its record.
     pub(crate) fn look(&self, id: StageId) -> Result<Looked, Ended> {
         let stage = self.plan.stage(id);

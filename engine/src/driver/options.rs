@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cache::{Blob, Store};
+use cache::{Blob, Digest, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
@@ -33,6 +33,25 @@ pub struct RunOptions {
     pub workers: Option<Workers>,
     /// The run is done again and compared: see [`Scratch`].
     pub scratch: Option<Scratch>,
+    /// What a cancel spares.
+    pub spare: Spare,
+}
+
+/// What goes on to its end although the run is cancelled: stages that a newer run wants under the very same keys. The newer run
+/// waits for them, as it would for another process, and finds their records.
+#[derive(Debug, Clone, Default)]
+pub struct Spare(Arc<Mutex<BTreeMap<String, Digest>>>);
+
+impl Spare {
+    /// Says what is still wanted: stage -> key. To be called before the cancel.
+    pub fn set(&self, wanted: BTreeMap<String, Digest>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+    }
+
+    /// Whether a stage is wanted under this key.
+    pub(crate) fn holds(&self, stage: &str, key: &Digest) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(stage) == Some(key)
+    }
 }
 
 /// Worker processes that several runs of one pipeline use, one after the other. Dropping the last clone ends them.
