@@ -27,9 +27,10 @@ impl Moments {
         if values.is_empty() {
             return Self::default();
         }
-        // Divided first: a sum of large numbers must not overflow.
+        // Divided first: a sum of large numbers must not overflow. From the first value on: of equal numbers the mean is exact.
         let scale = 1.0 / values.len() as f64;
-        let mean: f64 = values.iter().map(|value| value * scale).sum();
+        let first = values[0];
+        let mean = first + values.iter().map(|value| value * scale - first * scale).sum::<f64>();
         let (mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0);
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values {
@@ -111,6 +112,8 @@ mod tests {
         // By hand: of [0, 0, 1, 1] m4/m2² = 1, less 3.
         assert!((Moments::of(&[0.0, 0.0, 1.0, 1.0]).kurtosis().unwrap() + 2.0).abs() < 1e-12);
         assert_eq!(Moments::of(&[5.0]).skewness(), None);
+        let equal = Moments::of(&[2013.1; 65_536]);
+        assert_eq!((equal.mean, equal.m2, equal.skewness()), (2013.1, 0.0, None));
         assert_eq!(Moments::of(&[]).deviation(), None);
     }
 
