@@ -64,6 +64,8 @@ pub enum Command {
     Runs(Runs),
     /// Remove what has not been used for longest from the store until it fits.
     Gc(Gc),
+    /// Look into the store.
+    Cache(Cache),
     /// Print the JSON Schema of the language, for editors.
     Schema(Schema),
     /// Check this installation: programs, libtorch, devices, store, file watching.
@@ -375,9 +377,46 @@ pub struct Schema {
 pub struct Gc {
     #[command(flatten)]
     pub file: FileArgs,
-    /// What the store may take: `20GiB`, `500MB`.
+    /// What the store may take: `20GiB`, `500MB`. Default: everything that a result names.
     #[arg(long, value_name = "SIZE")]
-    pub keep: String,
+    pub keep: Option<String>,
+    /// The newest runs whose results stay in any case, as do those that `pipeline.lock` names.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub keep_runs: usize,
+    /// Remove nothing; say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Verbs of `cache`.
+#[derive(Debug, Args)]
+pub struct Cache {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: CacheVerb,
+}
+
+/// What `cache` can do.
+#[derive(Debug, Subcommand)]
+pub enum CacheVerb {
+    /// Say what the store holds, by stage and by age, and what `gc` would free.
+    Du(Du),
+}
+
+/// Options of `cache du`.
+#[derive(Debug, Args)]
+pub struct Du {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// As for `gc`.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub keep_runs: usize,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `doctor`.

@@ -22,7 +22,7 @@ use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::hash_file;
-use crate::{Digest, Store, StoreError, tree};
+use crate::{Digest, Store, StoreError, fault, tree};
 
 /// From this size on blobs are synced to disk.
 pub(crate) const SYNCED: u64 = 1 << 20;
@@ -44,11 +44,19 @@ impl Store {
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Blob, StoreError> {
         let digest = Digest::of(bytes);
         let size = bytes.len() as u64;
-        if !self.whole_file(&digest, Some(size), false)? {
+        if !self.found_again(&digest, size)? {
             let temporary = self.temporary()?;
             let write = || {
+                fault::point("blob.create")?;
                 let mut file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&temporary)?;
-                file.write_all(bytes)?;
+                let (first, rest) = bytes.split_at(bytes.len() / 2);
+                if fault::armed() {
+                    file.write_all(first)?;
+                    fault::point("blob.half")?;
+                    file.write_all(rest)?;
+                } else {
+                    file.write_all(bytes)?;
+                }
                 seal(&file, &digest, size)
             };
             write().and_then(|()| self.place(&temporary, &digest)).map_err(|source| {
@@ -164,6 +172,7 @@ impl Store {
             // Another file system, or a file that has another name somebody may write through: a copy of our own.
             let temporary = self.temporary()?;
             let mut copy = || {
+                fault::point("blob.copy")?;
                 let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
                 io::copy(&mut file, &mut to).map(|_| ())
             };
@@ -173,6 +182,7 @@ impl Store {
             if stored.is_err() {
                 let _ = fs::remove_file(&temporary);
             } else {
+                fault::point("blob.remove_source").map_err(failed)?;
                 fs::remove_file(path).map_err(|source| StoreError::io(path, "remove", source))?;
             }
             return stored;
@@ -188,10 +198,11 @@ impl Store {
             if after.mtime_nsec() != PROVISIONAL || after.len() != size {
                 continue;
             }
-            if self.whole_file(&digest, Some(size), false)? {
+            if self.found_again(&digest, size)? {
                 fs::remove_file(path).map_err(|source| StoreError::io(path, "remove", source))?;
             } else {
                 let place = || {
+                    fault::point("blob.adopt")?;
                     file.set_permissions(fs::Permissions::from_mode(0o444))?;
                     seal(&file, &digest, size)?;
                     self.place(path, &digest)
@@ -206,8 +217,10 @@ impl Store {
     /// Renames a finished file to its name in the store.
     fn place(&self, from: &Path, digest: &Digest) -> io::Result<()> {
         let to = self.blob_path(digest);
+        fault::point("blob.place")?;
         match fs::rename(from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fault::point("blob.folder")?;
                 fs::create_dir_all(to.parent().unwrap_or(&to))?;
                 fs::rename(from, &to)
             }
@@ -219,6 +232,7 @@ impl Store {
 /// The last touch before the rename: on disk when large, and marked as checked.
 fn seal(file: &File, digest: &Digest, size: u64) -> io::Result<()> {
     set_mark(file, mark(digest, size))?;
+    fault::point("blob.sync")?;
     if size >= SYNCED { file.sync_data() } else { Ok(()) }
 }
 
@@ -240,6 +254,11 @@ fn mark(digest: &Digest, size: u64) -> i64 {
 
 fn word(bytes: &[u8; 32]) -> u64 {
     bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// Changes nothing about a file but its change time.
+pub(crate) fn touch(file: &File) -> io::Result<()> {
+    set_mark(file, file.metadata()?.mtime_nsec())
 }
 
 fn set_mark(file: &File, nanoseconds: i64) -> io::Result<()> {

@@ -84,8 +84,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Sorts an answer of the operating system.
-    pub(crate) fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
+    /// Sorts an answer of the operating system; `what` is the operation as a verb: `read`, `rename`.
+    pub fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();
         match Errno::from_io_error(&source) {
             Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::Full { path },

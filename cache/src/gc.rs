@@ -1,11 +1,26 @@
 //! Collecting: the least recently used records go until the rest fits, then every blob that no record names.
+//!
+//! **Beside others.** Alone in the store the collector removes at once. Otherwise, with T the moment the first of those who have
+//! the store open came, records go, but a blob goes only when no record names it *and* its change time is before T.
+//! That is enough:
+//!
+//! - what others are writing, or have written and not recorded yet, changed after they came;
+//! - a blob that one of them found in place of writing it again was touched when it was found;
+//! - the blobs of a record that goes now, which one of them may have looked up already, are touched as the record goes. They are
+//!   removed by a later collection, when everybody who may know of them has left.
+//!
+//! A stat, a decision and a removal are one step for those who find blobs: they hold the lock `collect` shared meanwhile.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use crate::log::Listed;
 use crate::staging::sweep;
-use crate::{Digest, DigestSet, Record, Store, StoreError};
+use crate::using::{self, Since};
+use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, blob, fault};
 
-/// What a collection did.
+/// What a collection did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Records that went.
@@ -16,66 +31,194 @@ pub struct Swept {
     pub freed: u64,
     /// Bytes of blobs that stayed.
     pub kept: u64,
+    /// Bytes among them that stayed for pins alone: without those they would not have fitted.
+    pub pinned: u64,
+    /// Bytes that will go when those who have the store open now have left it.
+    pub waiting: u64,
+}
+
+/// One record and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// Its key.
+    pub key: Digest,
+    /// Under what name it was made.
+    pub label: String,
+    /// When it was last used, in milliseconds since 1970.
+    pub used: u64,
+    /// Bytes of its blobs, without those that a record used more recently has as well.
+    pub bytes: u64,
 }
 
 impl Store {
     /// Keeps the most recently used records whose blobs fit into `keep_bytes`, and those of the keys in `pins` in any case;
-    /// removes the others and every blob that no kept record names.
-    ///
-    /// # Errors
-    /// [`StoreError::Busy`] while another process has the store open: it may be about to read what would go.
+    /// removes the others and every blob that no kept record names. What other processes may be using stays.
     pub fn gc(&self, keep_bytes: u64, pins: &DigestSet) -> Result<Swept, StoreError> {
+        self.collect(keep_bytes, pins, false)
+    }
+
+    /// [`Store::gc`], or with `dry` only what it would do.
+    pub fn collect(&self, keep_bytes: u64, pins: &DigestSet, dry: bool) -> Result<Swept, StoreError> {
         self.flush()?;
-        self.alone(|| {
-            let mut swept = Swept::default();
-            let mut records = self.records.all()?;
-            records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
-            let (mut kept_keys, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
-            let mut full = false;
-            for listed in records {
-                let mut needed: Vec<(Digest, u64)> = Vec::new();
-                for record in listed.payloads.iter().filter_map(|bytes| Record::decode(&listed.key, bytes)) {
-                    for (_, blob) in record.outputs {
-                        if blob.tree {
-                            // A folder whose manifest is damaged keeps nothing.
-                            if let Ok(tree) = self.tree(&blob.digest) {
-                                needed.push((blob.digest, tree.manifest().len() as u64));
-                                needed.extend(tree.files());
-                            }
-                        } else {
-                            needed.push((blob.digest, blob.size));
-                        }
-                    }
+        // One collector at a time; a second one waits for the first.
+        let _turn = self.lock_file("collector")?;
+        if dry {
+            return self.sweep_store(keep_bytes, pins, using::others(&self.layout.users, self.user.as_ref()), true);
+        }
+        match self.alone(|| self.sweep_store(keep_bytes, pins, Since::Nobody, false)) {
+            Err(StoreError::Busy { .. }) => {
+                let since = match using::others(&self.layout.users, self.user.as_ref()) {
+                    // Somebody who is there and not on the list: an older program.
+                    Since::Nobody => Since::Unknown,
+                    since => since,
+                };
+                self.sweep_store(keep_bytes, pins, since, false)
+            }
+            done => done,
+        }
+    }
+
+    /// What each record takes, most recently used first; and the bytes of blobs that no record names.
+    pub fn usage(&self) -> Result<(Vec<Usage>, u64), StoreError> {
+        self.flush()?;
+        let mut counted = DigestSet::default();
+        let mut all = Vec::new();
+        for listed in self.listed(&DigestSet::default())? {
+            let label = listed.payloads.iter().find_map(|bytes| Record::decode(&listed.key, bytes));
+            let needed = self.needed(&listed);
+            let bytes = needed.iter().filter(|(digest, _)| counted.insert(*digest)).map(|(_, size)| size).sum();
+            let label = label.map(|record| record.label).unwrap_or_default();
+            all.push(Usage { key: listed.key, label, used: listed.used, bytes });
+        }
+        let mut unnamed = 0;
+        self.each_blob(|digest, _, meta| {
+            if !digest.is_some_and(|digest| counted.contains(&digest)) {
+                unnamed += meta.len();
+            }
+            Ok(())
+        })?;
+        Ok((all, unnamed))
+    }
+
+    /// Records, pinned ones first, then most recently used first.
+    fn listed(&self, pins: &DigestSet) -> Result<Vec<Listed>, StoreError> {
+        let mut records = self.records.all()?;
+        records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
+        Ok(records)
+    }
+
+    /// The blobs of a record with their sizes.
+    fn needed(&self, listed: &Listed) -> Vec<(Digest, u64)> {
+        let mut needed: Vec<(Digest, u64)> = Vec::new();
+        for record in listed.payloads.iter().filter_map(|bytes| Record::decode(&listed.key, bytes)) {
+            for (_, Blob { digest, size, tree }) in record.outputs {
+                if !tree {
+                    needed.push((digest, size));
+                } else if let Ok(tree) = self.tree(&digest) {
+                    // A folder whose manifest is damaged keeps nothing.
+                    needed.push((digest, tree.manifest().len() as u64));
+                    needed.extend(tree.files());
                 }
-                let mut counted = DigestSet::default();
-                needed.retain(|(digest, _)| !kept_blobs.contains(digest) && counted.insert(*digest));
-                let size: u64 = needed.iter().map(|(_, size)| size).sum();
-                let pinned = pins.contains(&listed.key);
-                // The first that does not fit ends it: what is older goes too, however small.
-                full |= !pinned && swept.kept + size > keep_bytes;
-                if full && !pinned {
-                    swept.records += 1;
-                } else {
-                    swept.kept += size;
-                    kept_keys.insert(listed.key);
-                    kept_blobs.extend(needed.iter().map(|(digest, _)| *digest));
+            }
+        }
+        needed
+    }
+
+    fn sweep_store(&self, keep_bytes: u64, pins: &DigestSet, since: Since, dry: bool) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        let (mut kept_keys, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
+        let mut condemned: DigestMap<u64> = DigestMap::default();
+        let mut full = false;
+        for listed in self.listed(pins)? {
+            let mut needed = self.needed(&listed);
+            let mut counted = DigestSet::default();
+            needed.retain(|(digest, _)| !kept_blobs.contains(digest) && counted.insert(*digest));
+            let size: u64 = needed.iter().map(|(_, size)| size).sum();
+            let pinned = pins.contains(&listed.key);
+            // The first that does not fit ends it: what is older goes too, however small.
+            full |= !pinned && swept.kept + size > keep_bytes;
+            if full && !pinned {
+                swept.records += 1;
+                condemned.extend(needed);
+            } else {
+                if swept.kept + size > keep_bytes {
+                    swept.pinned += size.min(swept.kept + size - keep_bytes);
+                }
+                swept.kept += size;
+                kept_keys.insert(listed.key);
+                kept_blobs.extend(needed.iter().map(|(digest, _)| *digest));
+            }
+        }
+        condemned.retain(|digest, _| !kept_blobs.contains(digest));
+        if !dry {
+            if since != Since::Nobody {
+                for digest in condemned.keys() {
+                    // One that is gone or not ours to touch has no need of it.
+                    let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
                 }
             }
             // Records first: a collector that dies here leaves blobs without a record, and the next one finds them.
+            fault::point("gc.records").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
             self.records.compact(|key| kept_keys.contains(key))?;
-            self.sweep_blobs(&kept_blobs, &mut swept)?;
-            self.memos.compact(|_| true)?;
-            self.filehash.compact(|_| true)?;
-            if let Ok(locks) = fs::read_dir(&self.layout.locks) {
-                // We are alone: nobody holds any.
-                locks.flatten().for_each(|lock| drop(fs::remove_file(lock.path())));
+        }
+        self.sweep_blobs(&kept_blobs, &condemned, since, dry, &mut swept)?;
+        if dry {
+            return Ok(swept);
+        }
+        self.memos.compact(|_| true)?;
+        self.filehash.compact(|_| true)?;
+        if since == Since::Nobody
+            && let Ok(locks) = fs::read_dir(&self.layout.locks)
+        {
+            // We are alone: nobody holds any.
+            locks.flatten().for_each(|lock| drop(fs::remove_file(lock.path())));
+        }
+        sweep(&self.layout.tmp);
+        Ok(swept)
+    }
+
+    fn sweep_blobs(
+        &self,
+        keep: &DigestSet,
+        condemned: &DigestMap<u64>,
+        since: Since,
+        dry: bool,
+        swept: &mut Swept,
+    ) -> Result<(), StoreError> {
+        self.each_blob(|digest, path, _| {
+            if digest.is_some_and(|digest| keep.contains(&digest)) {
+                return Ok(());
             }
-            sweep(&self.layout.tmp);
-            Ok(swept)
+            let finders = if dry { None } else { Some(self.lock_file("collect")?) };
+            // What is gone meanwhile was somebody's who healed or replaced it.
+            let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
+            let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+            let touched = digest.is_some_and(|digest| condemned.contains_key(&digest));
+            let may_go = match since {
+                Since::Nobody => true,
+                Since::Moment(moment) => changed < moment && !touched,
+                Since::Unknown => false,
+            };
+            if !may_go {
+                swept.waiting += meta.len();
+                return Ok(());
+            }
+            if !dry {
+                let removed = fault::point("gc.remove").and_then(|()| fs::remove_file(path));
+                removed.map_err(|source| StoreError::io(path, "remove", source))?;
+            }
+            drop(finders);
+            swept.blobs += 1;
+            swept.freed += meta.len();
+            Ok(())
         })
     }
 
-    fn sweep_blobs(&self, keep: &DigestSet, swept: &mut Swept) -> Result<(), StoreError> {
+    /// Visits every file below the folder of blobs; a file whose name is no digest has none.
+    fn each_blob(
+        &self,
+        mut visit: impl FnMut(Option<Digest>, &Path, &fs::Metadata) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let failed = |source| StoreError::io(&self.layout.blobs, "read", source);
         for folder in fs::read_dir(&self.layout.blobs).map_err(failed)? {
             let folder = folder.map_err(failed)?;
@@ -83,16 +226,35 @@ impl Store {
             let Ok(files) = fs::read_dir(folder.path()) else { continue };
             for file in files.flatten() {
                 let name = format!("{}{}", prefix.to_string_lossy(), file.file_name().to_string_lossy());
-                if name.parse::<Digest>().is_ok_and(|digest| keep.contains(&digest)) {
-                    continue;
+                if let Ok(meta) = file.metadata() {
+                    visit(name.parse().ok(), &file.path(), &meta)?;
                 }
-                let size = file.metadata().map_or(0, |meta| meta.len());
-                let path = file.path();
-                fs::remove_file(&path).map_err(|source| StoreError::io(&path, "remove", source))?;
-                swept.blobs += 1;
-                swept.freed += size;
             }
         }
         Ok(())
+    }
+
+    /// Says that a blob found in place of writing it again is in use, so that no collector takes it before its record is written.
+    /// Whether it is (still) there and whole.
+    pub(crate) fn found_again(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if !self.whole_file(digest, Some(size), false)? {
+            return Ok(false);
+        }
+        let lock = File::open(self.layout.root.join("collect"));
+        if lock.as_ref().is_ok_and(|lock| lock.lock_shared().is_err()) {
+            return Ok(false);
+        }
+        let path = self.blob_path(digest);
+        // Touching is what counts; a blob that went just now is written again.
+        Ok(File::open(&path).is_ok_and(|file| blob::touch(&file).is_ok()) && path.exists())
+    }
+
+    /// A kernel lock on a file of this name in the store, waited for.
+    fn lock_file(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.layout.root.join(name);
+        let failed = |source| StoreError::io(&path, "lock", source);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok(file)
     }
 }

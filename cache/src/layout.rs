@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::StoreError;
+use crate::{StoreError, fault};
 
 /// The number in the `format` file. The buckets carry versions of their own (`blobs-v1`): a changed bucket gets a new
 /// name and the old one is ignored; this number changes only when old programs must not touch the store at all.
@@ -24,6 +24,7 @@ pub(crate) struct Layout {
     pub blobs: PathBuf,
     pub locks: PathBuf,
     pub tmp: PathBuf,
+    pub users: PathBuf,
 }
 
 impl Layout {
@@ -33,6 +34,7 @@ impl Layout {
             blobs: root.join("blobs-v1"),
             locks: root.join("locks-v1"),
             tmp: root.join("tmp"),
+            users: root.join("users-v1"),
         }
     }
 
@@ -62,7 +64,8 @@ impl Layout {
             Err(error) => return Err(StoreError::io(&marker, "read", error)),
         }
         for folder in [&layout.root, &layout.blobs, &layout.locks, &layout.tmp] {
-            fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, "create folder", source))?;
+            let made = fault::point("layout.folder").and_then(|()| fs::create_dir_all(folder));
+            made.map_err(|source| StoreError::io(folder, "create folder", source))?;
         }
         write_if_absent(&root.join("CACHEDIR.TAG"), TAG)?;
         write_if_absent(&root.join(".gitignore"), "*\n")?;
@@ -70,8 +73,10 @@ impl Layout {
         // The marker last: a store that has it has the rest.
         let temporary = root.join(format!("format.{}", fresh_name()));
         let write = || {
+            fault::point("layout.format")?;
             let mut file = fs::File::create(&temporary)?;
             writeln!(file, "{FORMAT_PREFIX}{FORMAT}")?;
+            fault::point("layout.place")?;
             fs::rename(&temporary, &marker)
         };
         if let Err(source) = write() {
@@ -83,6 +88,7 @@ impl Layout {
 }
 
 fn write_if_absent(path: &Path, text: &str) -> Result<(), StoreError> {
+    fault::point("layout.mark").map_err(|source| StoreError::io(path, "write", source))?;
     match fs::OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(mut file) => file.write_all(text.as_bytes()).map_err(|source| StoreError::io(path, "write", source)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -7,7 +7,9 @@
 //!   CACHEDIR.TAG   backup programs skip the folder
 //!   .gitignore     and so does git
 //!   format         the number of this layout; a newer one is refused
-//!   lock           held shared by every user, exclusively by the collector
+//!   lock           held shared by every user, exclusively by a collector that is alone
+//!   collector      held by the collector
+//!   collect        held by the collector while it decides on a blob, shared by those who find one
 //!   blobs-v1/      ab/cdef...: content under its digest, read-only
 //!   records-v1/    key -> outputs and readable manifest, one packed log
 //!   memo-v1/       small answers by digest, one packed log
@@ -15,6 +17,7 @@
 //!   runs-v1/       what finished runs looked like, one packed log
 //!   logs-v1/       run/label.log: what work said while it was done, plain text
 //!   locks-v1/      one file per key that is being worked on
+//!   users-v1/      one file per process that has the store open
 //!   tmp/           unfinished things of living processes
 //! ```
 //!
@@ -24,6 +27,7 @@
 mod blob;
 mod digest;
 mod error;
+pub mod fault;
 mod filehash;
 pub mod fold;
 mod gc;
@@ -40,13 +44,14 @@ mod runs;
 mod staging;
 mod store;
 mod tree;
+mod using;
 
 pub use blob::Blob;
 pub use digest::{Digest, DigestMap, DigestSet, ParseDigestError};
 pub use error::StoreError;
 pub use filehash::FileDigest;
 pub use fold::Fold;
-pub use gc::Swept;
+pub use gc::{Swept, Usage};
 pub use lock::KeyLock;
 pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};
 pub use record::{Committed, Record};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Digest, Store, StoreError};
+use crate::{Digest, Store, StoreError, fault};
 
 /// The right to work on one key, until dropped or until the process ends.
 #[derive(Debug)]
@@ -18,7 +18,9 @@ pub struct KeyLock {
 impl Drop for KeyLock {
     fn drop(&mut self) {
         // Unlinked while held: whoever waits on this file finds it gone and takes a new one.
-        let _ = fs::remove_file(&self.path);
+        if fault::point("lock.remove").is_ok() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -60,6 +62,7 @@ impl Store {
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
+    fault::point("lock.open").map_err(|source| StoreError::io(path, "open", source))?;
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -79,6 +82,7 @@ fn claim(path: &Path, mut file: File) -> Result<Option<KeyLock>, StoreError> {
     match fs::metadata(path) {
         Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
             // Only for people; a full disk does not matter here.
+            let _ = fault::point("lock.name");
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             Ok(Some(KeyLock { path: path.to_owned(), _file: file }))
         }

@@ -31,7 +31,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memmap2::Mmap;
 
 use crate::digest::Uniform;
-use crate::{Digest, DigestMap, StoreError, layout, map};
+use crate::{Digest, DigestMap, StoreError, fault, layout, map};
 
 const MAGIC: [u8; 4] = [0xf7, b'P', b'L', b'1'];
 const HEADER: usize = 72;
@@ -345,6 +345,7 @@ impl Log {
         write: impl FnOnce(&Self, &mut State) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let path = self.folder.join("lock");
+        fault::point("log.lock").map_err(|source| StoreError::io(&path, "lock", source))?;
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let lock = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -364,6 +365,7 @@ impl Log {
     fn append(&self, state: &mut State, bytes: &[u8]) -> Result<(), StoreError> {
         let failed = |source| StoreError::io(&self.path, "write", source);
         if !state.writable {
+            fault::point("log.create").map_err(failed)?;
             let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path);
             let file = open.map_err(failed)?;
             let meta = file.metadata().map_err(failed)?;
@@ -378,7 +380,16 @@ impl Log {
             // The torn tail of a writer that is gone: nobody else can be writing now.
             file.set_len(state.end).map_err(failed)?;
         }
-        if let Err(error) = file.write_all_at(bytes, state.end) {
+        let write = || {
+            fault::point("log.append")?;
+            if fault::armed() {
+                file.write_all_at(&bytes[..bytes.len() / 2], state.end)?;
+                fault::point("log.half")?;
+            }
+            file.write_all_at(bytes, state.end)?;
+            fault::point("log.appended")
+        };
+        if let Err(error) = write() {
             // Best effort: the next writer would cut it off as well.
             let _ = file.set_len(state.end);
             state.seen = state.end;
@@ -423,10 +434,12 @@ impl Log {
         }
         let temporary = self.folder.join("log.new");
         let write = || {
+            fault::point("log.pack")?;
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
             file.write_all_at(&packed, 0)?;
             // Once in a long while, and it replaces everything: worth the wait.
             file.sync_data()?;
+            fault::point("log.replace")?;
             fs::rename(&temporary, &self.path)
         };
         if let Err(error) = write() {

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use crate::blob::SYNCED;
 use crate::staging::remove_all;
 use crate::tree::Entry;
-use crate::{Blob, Digest, Store, StoreError, layout};
+use crate::{Blob, Digest, Store, StoreError, fault, layout};
 
 /// Smaller files are copied: that costs less than surprises with read-only files.
 const LINKED: u64 = SYNCED;
@@ -35,7 +35,8 @@ impl Store {
             return Err(StoreError::Damaged { digest: blob.digest });
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|source| StoreError::io(folder, "create folder", source))?;
+        let there = fault::point("materialise.folder").and_then(|()| fs::create_dir_all(folder));
+        there.map_err(|source| StoreError::io(folder, "create folder", source))?;
         let name = to.file_name().unwrap_or_default().to_string_lossy();
         let beside = folder.join(format!(".{name}.{}", layout::fresh_name()));
         let made = if blob.tree {
@@ -69,6 +70,7 @@ impl Store {
     fn make_file(&self, digest: &Digest, size: u64, executable: bool, at: &Path) -> Result<(), StoreError> {
         let blob = self.blob_path(digest);
         let failed = |source| StoreError::io(at, "write", source);
+        fault::point("materialise.write").map_err(failed)?;
         let mode = if executable { 0o777 } else { 0o666 };
         if size >= LINKED {
             if self.reflinks.load(Ordering::Relaxed) {
@@ -102,16 +104,19 @@ fn with_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// Puts `from` in the place of `to`, whatever is there.
 fn replace(from: &Path, to: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::io(to, "write", source);
+    fault::point("materialise.place").map_err(failed)?;
     match fs::rename(from, to) {
         Ok(()) => Ok(()),
         // A folder in the way of a file, a file in the way of a folder, or a folder with something in it.
         Err(_) if fs::symlink_metadata(to).is_ok() => {
             let old = from.with_added_extension("old");
             fs::rename(to, &old).map_err(failed)?;
+            let _ = fault::point("materialise.between");
             if let Err(error) = fs::rename(from, to) {
                 let _ = fs::rename(&old, to);
                 return Err(failed(error));
             }
+            let _ = fault::point("materialise.remove_old");
             remove_all(&old).map_err(|source| StoreError::io(&old, "remove", source))
         }
         Err(error) => Err(failed(error)),

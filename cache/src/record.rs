@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Blob, Digest, Store, StoreError};
+use crate::{Blob, Digest, Store, StoreError, fault};
 
 /// A use is written down again after this many milliseconds (six hours): enough for the collector.
 const FRESH: u64 = 6 * 3600 * 1000;
@@ -64,6 +64,7 @@ impl Store {
                 return Err(StoreError::Damaged { digest: blob.digest });
             }
         }
+        fault::point("record.commit").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
         let mut committed = Committed::New;
         self.records.put(&record.key, &record.label, &record.encode(), |before| {
             match before.and_then(|bytes| Record::decode(&record.key, bytes)) {

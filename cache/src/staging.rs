@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use crate::{Store, StoreError, layout};
+use crate::{Store, StoreError, fault, layout};
 
 /// A fresh folder in the store's file system, removed with everything in it on drop.
 #[derive(Debug)]
@@ -23,7 +23,9 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        let _ = remove_all(&self.path);
+        if fault::point("staging.remove").is_ok() {
+            let _ = remove_all(&self.path);
+        }
     }
 }
 
@@ -41,9 +43,11 @@ impl Workshop {
         // Under the lock of `tmp`, so that nobody sweeps the folder before its own lock is held.
         let _door = door(tmp)?;
         let path = tmp.join(layout::fresh_name());
-        fs::create_dir(&path).map_err(|source| StoreError::io(&path, "create folder", source))?;
+        let made = fault::point("staging.workshop").and_then(|()| fs::create_dir(&path));
+        made.map_err(|source| StoreError::io(&path, "create folder", source))?;
         let alive = path.join("alive");
-        let file = File::create(&alive).map_err(|source| StoreError::io(&alive, "write", source))?;
+        let file = fault::point("staging.alive").and_then(|()| File::create(&alive));
+        let file = file.map_err(|source| StoreError::io(&alive, "write", source))?;
         file.lock().map_err(|source| StoreError::io(&alive, "lock", source))?;
         *place = Some((path.clone(), file));
         Ok(path)
@@ -62,7 +66,8 @@ impl Store {
     /// A fresh folder in the store's file system: what is finished in it is [adopted](Store::adopt) without a copy.
     pub fn staging(&self) -> Result<Staging, StoreError> {
         let path = self.temporary()?;
-        fs::create_dir(&path).map_err(|source| StoreError::io(&path, "create folder", source))?;
+        let made = fault::point("staging.create").and_then(|()| fs::create_dir(&path));
+        made.map_err(|source| StoreError::io(&path, "create folder", source))?;
         Ok(Staging { path })
     }
 
@@ -87,7 +92,7 @@ pub(crate) fn sweep(tmp: &Path) {
             Ok(file) => file.try_lock().is_err(),
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
-        if !alive {
+        if !alive && fault::point("staging.sweep").is_ok() {
             let _ = remove_all(&path);
         }
     }

@@ -9,10 +9,11 @@ use crate::StoreError;
 use crate::layout::Layout;
 use crate::log::Log;
 use crate::staging::{Workshop, sweep};
+use crate::using::User;
 
 /// A folder of content, records and memos, shared by any number of threads and processes.
 ///
-/// While it is open nothing in it is collected.
+/// While it is open nothing is collected that it may have looked up or written.
 pub struct Store {
     pub(crate) layout: Layout,
     pub(crate) device: u64,
@@ -23,6 +24,8 @@ pub struct Store {
     pub(crate) workshop: Workshop,
     /// Whether the file system has reflinks, as far as is known.
     pub(crate) reflinks: AtomicBool,
+    /// This process among the users; absent where the file system is read-only.
+    pub(crate) user: Option<User>,
     /// Held shared as long as the store is open; absent on a read-only file system without a lock file.
     using: Option<File>,
 }
@@ -42,6 +45,7 @@ impl Store {
         if let Some(using) = &using {
             using.lock_shared().map_err(|source| StoreError::io(&folder.join("lock"), "lock", source))?;
         }
+        let user = User::enter(&layout.users).ok();
         sweep(&layout.tmp);
         let log = |bucket: &str| Log::new(folder.join(bucket));
         Ok(Self {
@@ -53,6 +57,7 @@ impl Store {
             reflinks: AtomicBool::new(true),
             layout,
             device,
+            user,
             using,
         })
     }

@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::staging::remove_all;
-use crate::{Blob, Digest, Store, StoreError};
+use crate::{Blob, Digest, Store, StoreError, fault};
 
 /// A folder's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +155,7 @@ pub(crate) fn adopt(store: &Store, path: &Path) -> Result<Blob, StoreError> {
         Ok((blob.digest, blob.size))
     })?;
     let blob = store.put_bytes(&tree.manifest())?;
-    remove_all(path).map_err(|source| StoreError::io(path, "remove", source))?;
+    let removed = fault::point("tree.remove_source").and_then(|()| remove_all(path));
+    removed.map_err(|source| StoreError::io(path, "remove", source))?;
     Ok(Blob { digest: blob.digest, size: tree.size(), tree: true })
 }

@@ -1,31 +1,74 @@
 //! `pipeline gc`: the store made to fit.
 
-use cache::DigestSet;
+use cache::{DigestSet, Store};
 
+use super::cache::digests;
 use crate::cli::Gc;
 use crate::project::{Failure, Project};
 use crate::report::quantity::{bytes, count, parse_bytes};
 use crate::report::terminal;
 
-/// Removes what has not been used for longest.
+/// Removes what no result names, and what has not been used for longest.
 ///
 /// # Errors
 /// A size that cannot be read, a store that cannot be used.
 pub fn execute(args: &Gc) -> Result<u8, Failure> {
-    let keep = parse_bytes(&args.keep).ok_or_else(|| {
-        Failure::user(
-            "cli::size",
-            format!("`{}` is not a size", args.keep),
-            "write a number and a unit: `20GiB`, `500MB`",
-        )
-    })?;
+    let keep = match &args.keep {
+        None => u64::MAX,
+        Some(keep) => parse_bytes(keep).ok_or_else(|| {
+            Failure::user("cli::size", format!("`{keep}` is not a size"), "write a number and a unit: `20GiB`, `500MB`")
+        })?,
+    };
     let project = Project::find(&args.file)?;
-    let swept = project.store()?.gc(keep, &DigestSet::default())?;
-    terminal::err(&format!(
-        "removed {} in {} files; {} are left",
+    let store = project.store()?;
+    let pins = pins(&project, &store, args.keep_runs)?;
+    let swept = store.collect(keep, &pins, args.dry_run)?;
+    if args.json {
+        let report = serde_json::json!({
+            "dry_run": args.dry_run, "results": swept.records, "files": swept.blobs, "freed": swept.freed,
+            "kept": swept.kept, "pinned_beyond_budget": swept.pinned, "waiting": swept.waiting,
+        });
+        terminal::out(&format!("{report:#}"));
+        return Ok(0);
+    }
+    let mut text = format!(
+        "{} {} in {} files ({} forgotten); {} are left",
+        if args.dry_run { "would remove" } else { "removed" },
         bytes(swept.freed),
         count(swept.blobs),
+        if swept.records == 1 { "1 result".to_owned() } else { format!("{} results", count(swept.records)) },
         bytes(swept.kept)
-    ));
+    );
+    if swept.pinned > 0 {
+        text.push_str(&format!(
+            "\n{} of them are above the limit: `pipeline.lock` or one of the last {} runs names them",
+            bytes(swept.pinned),
+            args.keep_runs
+        ));
+    }
+    if swept.waiting > 0 {
+        text.push_str(&format!(
+            "\n{} more may be in use by a program that has the store open; the next `pipeline gc` after its end removes them",
+            bytes(swept.waiting)
+        ));
+    }
+    terminal::err(&text);
     Ok(0)
+}
+
+/// The keys that stay whatever the limit: those of `pipeline.lock` and of the newest `runs` runs.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn pins(project: &Project, store: &Store, runs: usize) -> Result<DigestSet, Failure> {
+    let mut pins = DigestSet::default();
+    for (_, run) in store.runs(runs)? {
+        let stages = run["stages"].as_array().into_iter().flatten();
+        pins.extend(stages.filter_map(|stage| stage["key"].as_str()?.parse::<cache::Digest>().ok()));
+    }
+    // Whatever is written there that is the key of a record is one that it names.
+    if let Ok(text) = std::fs::read_to_string(project.root.join("pipeline.lock")) {
+        pins.extend(digests(&text));
+    }
+    Ok(pins)
 }

@@ -1,5 +1,6 @@
 //! One verb per file.
 
+mod cache;
 mod check;
 mod completions;
 mod diff;
@@ -51,6 +52,7 @@ pub fn execute(command: Command) -> Result<u8, Failure> {
         Command::Diff(args) => diff::execute(&args),
         Command::Runs(args) => runs::execute(&args),
         Command::Gc(args) => gc::execute(&args),
+        Command::Cache(args) => cache::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Completions { shell } => completions::execute(shell),

@@ -4,10 +4,12 @@
 
 mod bad_input;
 mod commands;
+mod crash;
 mod examples;
 mod explaining;
 mod house;
 mod interruption;
 mod reruns;
+mod trust;
 mod tutorial;
 mod watching;

@@ -134,6 +134,89 @@ proptest! {
     }
 }
 
+/// One call of a fold.
+#[derive(Debug, Clone, PartialEq)]
+enum Call {
+    Text(String, String),
+    Bytes(String, Vec<u8>),
+    Uint(String, u64),
+    Int(String, i64),
+    Float(String, u64),
+    Flag(String, bool),
+    Digest(String, u8),
+    None(String),
+    List(String, usize),
+    Json(String, Value),
+    Group(String, Vec<Call>),
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    // Few names, few values and the bytes of tags and lengths among them: what is confused easily.
+    let name = || "[a{}1]{0,2}";
+    let leaf = prop_oneof![
+        (name(), "[sbu{}01]{0,3}").prop_map(|(name, value)| Call::Text(name, value)),
+        (name(), prop::collection::vec(prop_oneof![Just(0), Just(b's'), Just(b'}'), Just(1)], 0..10))
+            .prop_map(|(name, value)| Call::Bytes(name, value)),
+        (name(), 0..3_u64).prop_map(|(name, value)| Call::Uint(name, value)),
+        (name(), -1..2_i64).prop_map(|(name, value)| Call::Int(name, value)),
+        (name(), 1..3_u32).prop_map(|(name, value)| Call::Float(name, f64::from(value).to_bits())),
+        (name(), any::<bool>()).prop_map(|(name, value)| Call::Flag(name, value)),
+        (name(), 0..2_u8).prop_map(|(name, value)| Call::Digest(name, value)),
+        name().prop_map(Call::None),
+        (name(), 0..3_usize).prop_map(|(name, count)| Call::List(name, count)),
+        (name(), values()).prop_map(|(name, value)| Call::Json(name, value)),
+    ];
+    let call = leaf.prop_recursive(2, 8, 3, move |inner| {
+        (name(), prop::collection::vec(inner, 0..3)).prop_map(|(name, calls)| Call::Group(name, calls))
+    });
+    prop::collection::vec(call, 0..4)
+}
+
+fn make(fold: &mut Fold, calls: &[Call]) {
+    for call in calls {
+        match call {
+            Call::Text(name, value) => fold.text(name, value),
+            Call::Bytes(name, value) => fold.bytes(name, value),
+            Call::Uint(name, value) => fold.uint(name, *value),
+            Call::Int(name, value) => fold.int(name, *value),
+            Call::Float(name, bits) => fold.float(name, f64::from_bits(*bits)),
+            Call::Flag(name, value) => fold.flag(name, *value),
+            Call::Digest(name, value) => fold.digest(name, &Digest::of(&[*value])),
+            Call::None(name) => fold.none(name),
+            Call::List(name, count) => fold.list(name, *count),
+            Call::Json(name, value) => fold.json(name, value),
+            Call::Group(name, calls) => fold.group(name, |fold| make(fold, calls)),
+        };
+    }
+}
+
+proptest! {
+    #[test]
+    fn different_sequences_of_calls_have_different_encodings(a in calls(), b in calls()) {
+        let encode = |calls: &[Call]| {
+            let mut fold = Fold::new("test");
+            make(&mut fold, calls);
+            fold.encoding().to_vec()
+        };
+        prop_assert_eq!(a == b, encode(&a) == encode(&b));
+    }
+
+    /// No encoding goes on as another: a sequence cut short is never taken for one with other fields behind it.
+    #[test]
+    fn a_changed_call_is_seen_wherever_it_stands(calls in calls(), at in any::<prop::sample::Index>(), other in calls()) {
+        prop_assume!(!calls.is_empty() && !other.is_empty());
+        let mut changed = calls.clone();
+        let at = at.index(changed.len());
+        changed[at] = other[0].clone();
+        let encode = |calls: &[Call]| {
+            let mut fold = Fold::new("test");
+            make(&mut fold, calls);
+            fold.encoding().to_vec()
+        };
+        prop_assert_eq!(changed == calls, encode(&changed) == encode(&calls));
+    }
+}
+
 #[test]
 fn types_of_equal_text_differ() {
     let mut all = vec![

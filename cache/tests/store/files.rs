@@ -134,12 +134,34 @@ fn the_files_of_a_kept_folder_are_kept() {
 }
 
 #[test]
-fn nothing_is_collected_while_another_process_may_read() {
+fn beside_another_process_goes_only_what_was_there_before_it_came() {
     let (_folder, store) = store();
+    let old = store.put_bytes(b"nobody's").unwrap();
+    let found = store.put_bytes(b"found again").unwrap();
+    let known = store.put_bytes(b"known").unwrap();
+    store.commit(&record(key("known"), "a", vec![("x".into(), known)])).unwrap();
+    // Several ticks of the clock that gives files their times.
+    std::thread::sleep(Duration::from_millis(30));
     let other = Store::open(store.folder()).unwrap();
-    let orphan = store.put_bytes(b"orphan").unwrap();
-    assert_eq!(store.gc(0, &DigestSet::default()).unwrap_err().code(), "store::busy");
-    assert!(store.check(&orphan).unwrap());
+    let looked_up = other.lookup(&key("known")).unwrap().unwrap();
+    assert_eq!(other.put_bytes(b"found again").unwrap(), found);
+    let new = other.put_bytes(b"new").unwrap();
+
+    let dry = store.collect(0, &DigestSet::default(), true).unwrap();
+    assert!([&old, &found, &known, &new].iter().all(|blob| store.check(blob).unwrap()), "nothing is removed");
+    let swept = store.gc(0, &DigestSet::default()).unwrap();
+    assert_eq!(swept, dry);
+    assert_eq!((swept.records, swept.blobs, swept.freed, swept.waiting), (1, 1, 8, 19));
+    assert!(!store.check(&old).unwrap());
+    // What the other has written, found or looked up is there, also a collection later.
+    assert_eq!(store.gc(0, &DigestSet::default()).unwrap().blobs, 0);
+    for blob in [&found, &new, &looked_up.outputs[0].1] {
+        assert!(other.check(blob).unwrap());
+    }
+    other.commit(&record(key("new"), "a", vec![("x".into(), new), ("y".into(), found)])).unwrap();
     drop(other);
-    assert_eq!(store.gc(0, &DigestSet::default()).unwrap().blobs, 1);
+    let swept = store.gc(u64::MAX, &DigestSet::default()).unwrap();
+    assert_eq!((swept.records, swept.blobs, swept.waiting), (0, 1, 0));
+    assert!(store.lookup(&key("new")).unwrap().is_some() && store.check(&new).unwrap() && store.check(&found).unwrap());
+    assert!(!store.check(&known).unwrap());
 }

@@ -314,7 +314,7 @@ impl Drive {
     fn on_done(&mut self, id: StageId, done: Done) -> scheduler::Event {
         let stage = self.run.plan.stage(id);
         if let Some(before) = &done.differs {
-            self.send(Event::Warning { fault: unstable(stage, before, &done.made.outputs) });
+            self.send(Event::Warning { fault: unstable(&self.run.store, stage, before, &done.made.outputs) });
         }
         let open = done.unmet.is_empty();
         self.send(Event::StageDone {
@@ -408,6 +408,7 @@ impl Drive {
             skipped: stages.len() - hit - ran - failed,
             stages,
         };
+        let _ = cache::fault::point("run.finish");
         // A run that cannot be written down has still run; the warning says so.
         self.run.store.prune_logs(LOGGED_RUNS);
         let put = match &self.run.options.scratch {
@@ -468,12 +469,14 @@ fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
 }
 
 /// The warning of a stage that gave other bytes than an earlier run of the same key.
-fn unstable(stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
+fn unstable(store: &Store, stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
     let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
-        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob.digest);
-        (old != Some(blob.digest)).then(|| {
-            let old = old.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
-            format!("`{}` was {old} and is {} now", port.name, blob.digest.short())
+        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob);
+        (old.map(|old| old.digest) != Some(blob.digest)).then(|| {
+            let place = old.and_then(|old| crate::difference::first((store, old), (store, blob)));
+            let place = place.map_or_else(String::new, |place| format!("; first at {place}"));
+            let old = old.map_or_else(|| "nothing".to_owned(), |old| old.digest.short());
+            format!("`{}` was {old} and is {} now{place}", port.name, blob.digest.short())
         })
     });
     let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging, Store};
+use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging, Store, StoreError, fault};
 use serde_json::{Value, json};
 
 use super::detail::{absolute, with_lineage};
@@ -16,6 +16,7 @@ use crate::cancel::CancelToken;
 use crate::command;
 use crate::error::{Fault, Route};
 use crate::event::Event;
+use crate::inside;
 use crate::kind::Executor;
 use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::pool::Limits;
@@ -230,6 +231,7 @@ impl Attempt {
         let id = self.id;
         let (staging, inputs) = self
             .aside(move |run| {
+                run.stay_inside(id)?;
                 run.restore(id)?;
                 run.clear_outputs(id)?;
                 // A file in the store can be read where it is; a folder needs a place.
@@ -265,6 +267,7 @@ impl Run {
     /// Makes the folders of a request and looks up its inputs.
     fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, Ended> {
         let stage = self.plan.stage(id);
+        self.stay_inside(id)?;
         self.restore(id)?;
         let outputs_folder = staging.join("outputs");
         let scratch = staging.join("scratch");
@@ -327,10 +330,20 @@ impl Run {
         Ok(())
     }
 
+    /// No output may be written through a link that leads out of the project.
+    fn stay_inside(&self, id: StageId) -> Result<(), Ended> {
+        let paths = self.plan.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
+        let faults: Vec<Fault> = paths
+            .filter_map(|(path, route)| Some(inside::way_to(&self.options.root, path).err()?.at(route.clone())))
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(Ended::Failed { faults, again: false }) }
+    }
+
     /// Old outputs must not pass for new ones. Their folders are made.
     fn clear_outputs(&self, id: StageId) -> Result<(), Ended> {
         for path in self.plan.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
             let full = self.options.root.join(&path.0);
+            let _ = fault::point("run.clear_output");
             let removed = match std::fs::symlink_metadata(&full) {
                 Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&full),
                 Ok(_) => std::fs::remove_file(&full),
@@ -356,8 +369,10 @@ impl Run {
         took: Duration,
     ) -> Result<Done, Ended> {
         let stage = self.plan.stage(id);
+        let _ = fault::point("run.ended");
         self.unchanged_inputs(stage, looked)?;
         let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
+        let _ = fault::point("run.adopt");
         let blobs = match &staging {
             Some(staging) if stage.executor != Executor::Command => adopt_staged(into, stage, staging.path())?,
             _ => self.adopt_command(into, stage)?,
@@ -365,10 +380,12 @@ impl Run {
         if let Some(scratch) = &self.options.scratch {
             return self.compare(stage, looked, scratch, &blobs, finished, took);
         }
+        let _ = fault::point("run.adopted");
         drop(staging);
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
             self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
         }
+        let _ = fault::point("run.record");
         let outputs: Vec<(String, Blob)> =
             stage.outputs.iter().map(|port| port.name.clone()).zip(blobs.iter().copied()).collect();
         let last = self.store.last(&stage.name)?;
@@ -395,6 +412,7 @@ impl Run {
             Committed::Differs(before) if stage.cache => Some(*before),
             _ => None,
         };
+        let _ = fault::point("run.recorded");
         Ok(Done {
             made: Made { key: looked.key, outputs: blobs },
             took,
@@ -478,7 +496,10 @@ impl Run {
         for port in &stage.outputs {
             let Some((path, route)) = &port.path else { continue };
             let full = self.options.root.join(path);
-            if std::fs::metadata(&full).is_err() {
+            // The program may have made links meanwhile: nothing behind them is moved into the store.
+            if let Err(fault) = inside::all_of(&self.options.root, path) {
+                missing.push(fault.at(route.clone()));
+            } else if std::fs::metadata(&full).is_err() {
                 let message = format!("the command of `{}` did not write `{path}`", stage.name);
                 missing.push(
                     Fault::error("command::missing_output", message)
@@ -516,10 +537,8 @@ fn input_file(file: &crate::files::Digested) -> InputFile {
 }
 
 fn make_folder(path: &Path) -> Result<(), Ended> {
-    std::fs::create_dir_all(path).map_err(|error| {
-        let message = format!("cannot make the folder `{}`: {error}", path.display());
-        Ended::Engine(Fault::error("store::io", message).help("look at the store's permissions and free space"))
-    })
+    let made = fault::point("run.staging_folder").and_then(|()| std::fs::create_dir_all(path));
+    made.map_err(|source| StoreError::io(path, "create folder", source).into())
 }
 
 fn to_value(value: &impl serde::Serialize) -> Result<Value, Ended> {

@@ -139,7 +139,12 @@ impl Run {
     /// Puts the copy of an output into the project, unless it is there already.
     pub(crate) fn put_back(&self, port: &crate::kind::OutputPort, blob: &Blob) -> Result<(), StoreError> {
         match &port.path {
-            Some((path, _)) => self.store.materialise(blob, &self.options.root.join(path)),
+            Some((path, _)) => {
+                if let Err(fault) = crate::inside::way_to(&self.options.root, path) {
+                    return Err(StoreError::Unstorable { path: path.into(), why: fault.message });
+                }
+                self.store.materialise(blob, &self.options.root.join(path))
+            }
             None => Ok(()),
         }
     }
