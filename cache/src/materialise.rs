@@ -6,7 +6,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -37,8 +37,16 @@ impl Store {
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let there = fault::point("materialise.folder").and_then(|()| fs::create_dir_all(folder));
         there.map_err(|source| StoreError::io(folder, "create folder", source))?;
-        let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let beside = folder.join(format!(".{name}.{}", layout::fresh_name()));
+        // Made in the store's own folder for unfinished things where a rename leads from there to here: what a killed process leaves
+        // is swept there, and nobody who reads the project's folder ever sees it.
+        let near = fs::metadata(folder).is_ok_and(|meta| meta.dev() == self.device);
+        let beside = match self.temporary() {
+            Ok(temporary) if near => temporary,
+            _ => {
+                let name = to.file_name().unwrap_or_default().to_string_lossy();
+                folder.join(format!(".{name}.{}", layout::fresh_name()))
+            }
+        };
         let made = if blob.tree {
             self.make_folder(&blob.digest, &beside)
         } else {
