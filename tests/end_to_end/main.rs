@@ -10,6 +10,5 @@ mod explaining;
 mod house;
 mod interruption;
 mod reruns;
-mod trust;
 mod tutorial;
 mod watching;
