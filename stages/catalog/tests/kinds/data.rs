@@ -413,3 +413,8 @@ fn casts_follow_the_types_of_values() {
     assert!(catalog::steps::castable(&tensor, UInt8).is_ok());
     assert!(catalog::steps::castable(&tensor, String).is_err());
 }
+
+#[test]
+fn a_tensor_is_no_target_of_a_profile() {
+    only(faults("profile", json!({ "target": "image" }), dataset("data", images())), "profile::target_type", "target");
+}

@@ -12,7 +12,7 @@ pub fn smallest(kind: &str) -> Value {
         "collect" => json!({ "from": { "csv": "a.csv" } }),
         "preprocess" => json!({ "steps": [{ "drop_duplicates": {} }] }),
         "split" => json!({ "ratios": { "train": 0.5, "test": 0.5 } }),
-        "train" | "evaluate" => json!({}),
+        "train" | "evaluate" | "profile" => json!({}),
         "compress" => json!({ "quantize": { "int8": "static" } }),
         "export" => json!({ "format": "onnx", "to": "m.onnx" }),
         "command" => json!({ "run": "true", "outs": ["a"] }),
@@ -64,6 +64,7 @@ fn who_carries_what_out() {
             ("evaluate", Executor::Torch, false),
             ("export", Executor::Torch, false),
             ("preprocess", Executor::Data, false),
+            ("profile", Executor::Data, false),
             ("split", Executor::Data, true),
             ("train", Executor::Torch, true),
         ]

@@ -160,7 +160,9 @@ fn what_is_proposed_holds() {
         let (name, what) = rest.split_once(", ").unwrap();
         let name = name.trim_matches('\'');
         let expect: Expectation = match what.split_once(": ").unwrap() {
-            ("regex", text) => serde_json::from_value(json!({ "column": name, "regex": text.trim_matches('\'') })),
+            ("regex", text) => {
+                serde_json::from_value(json!({ "column": name, "regex": text.trim_matches('\'').replace("''", "'") }))
+            }
             ("in", list) => {
                 let values: Vec<&str> = list.trim_matches(['[', ']']).split(", ").collect();
                 serde_json::from_value(json!({ "column": name, "in": values }))

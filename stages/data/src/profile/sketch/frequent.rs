@@ -2,7 +2,7 @@
 //! where the counters that overflow are taken off all at once.
 //!
 //! Up to [`LIMIT`] different values counts are exact. Beyond, a count is too low by at most [`Frequent::error`], which is at
-//! most the total / (LIMIT − KEPT).
+//! most the total / (KEPT + 1): what is taken off is taken off more than KEPT counters.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -151,7 +151,7 @@ mod tests {
                 let mut merged = first.clone();
                 merged.merge(second);
                 let total: u64 = truth.values().sum();
-                prop_assert!(merged.error() <= total / (LIMIT - KEPT) as u64 + 1);
+                prop_assert!(merged.error() <= total / (KEPT + 1) as u64);
                 let found: BTreeMap<u64, u64> = merged.sorted().into_iter().map(|(bits, count)| (bits.0, count)).collect();
                 for (value, count) in &truth {
                     let counted = found.get(value).copied().unwrap_or(0);
