@@ -213,7 +213,7 @@ fn tensors(old: &Tensors<'_>, new: &Tensors<'_>) -> io::Result<Option<String>> {
             return Ok(Some(format!("tensor `{name}`")));
         };
         let elements: u64 = before["shape"].as_array().into_iter().flatten().filter_map(Value::as_u64).product();
-        let width = if elements == 0 { 1 } else { (length / elements).max(1) };
+        let width = length.checked_div(elements).unwrap_or(1).max(1);
         let mut done = 0;
         let (mut one, mut other) = (vec![0; 1 << 16], vec![0; 1 << 16]);
         while done < length.min(length_now) {

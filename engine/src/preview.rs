@@ -74,6 +74,9 @@ pub struct Expected {
     pub outputs: Option<BTreeMap<String, Digest>>,
 }
 
+/// What a stage of this name and key gives, by port, when nobody has recorded it.
+pub type Given<'a> = dyn Fn(&str, &Digest) -> Option<BTreeMap<String, Digest>> + 'a;
+
 /// The keys of all stages, where a stage without a record gives what `given` says for its name and key. `None` for stages whose
 /// key depends on something that nobody knows yet. In the order of the plan's stages.
 pub fn expect(
@@ -81,7 +84,7 @@ pub fn expect(
     store: &Store,
     environment: &Environment,
     root: &Path,
-    given: &dyn Fn(&str, &Digest) -> Option<BTreeMap<String, Digest>>,
+    given: &Given<'_>,
 ) -> Vec<Option<Expected>> {
     let mut known: Vec<Option<BTreeMap<String, Digest>>> = Vec::with_capacity(plan.stages.len());
     let mut all = Vec::with_capacity(plan.stages.len());

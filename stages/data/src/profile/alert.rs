@@ -61,9 +61,7 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         let name = variable.name.as_str();
         let gone = variable.missing as f64 / variable.rows.max(1) as f64;
         let there = (variable.rows - variable.missing) as f64;
-        if variable.role == Role::Target && variable.missing > 0
-            || document.target.as_deref() == Some(name) && variable.missing > 0
-        {
+        if variable.missing > 0 && (variable.role == Role::Target || document.target.as_deref() == Some(name)) {
             let text = format!("the target `{name}` is missing in {} rows", variable.missing);
             add(
                 Level::Serious,

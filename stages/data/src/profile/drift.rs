@@ -109,7 +109,7 @@ pub fn kolmogorov(x: f64) -> f64 {
     if x < 0.2 {
         return 1.0;
     }
-    let terms = (1..=100).map(|k| f64::from(k));
+    let terms = (1..=100).map(f64::from);
     let sum: f64 = terms.map(|k| if k % 2.0 == 1.0 { 1.0 } else { -1.0 } * (-2.0 * k * k * x * x).exp()).sum();
     (2.0 * sum).clamp(0.0, 1.0)
 }

@@ -250,9 +250,9 @@ fn dtype(variable: &Variable) -> DType {
 
 fn card(text: &mut String, at: usize, variable: &Variable, target: bool) {
     let sort = sort_name(variable.sort);
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "<article id=\"v{at}\" class=\"card\" tabindex=\"-1\"><h3><a href=\"#v{at}\">{}</a> <span class=\"chip {sort}\">{sort}</span>{} <small>{}</small></h3>\n",
+        "<article id=\"v{at}\" class=\"card\" tabindex=\"-1\"><h3><a href=\"#v{at}\">{}</a> <span class=\"chip {sort}\">{sort}</span>{} <small>{}</small></h3>",
         escape(&variable.name),
         if target { " <span class=\"chip target\">target</span>" } else { "" },
         escape(&variable.type_name)
@@ -491,7 +491,7 @@ fn dependencies(document: &Document) -> String {
     if !document.keys.is_empty() {
         let keys: Vec<String> =
             document.keys.iter().take(LISTED).map(|key| format!("<li>{}</li>", linked(key))).collect();
-        let _ = write!(text, "<h4>Keys: no two rows agree</h4><ul class=\"flow\">{}</ul>\n", keys.concat());
+        let _ = writeln!(text, "<h4>Keys: no two rows agree</h4><ul class=\"flow\">{}</ul>", keys.concat());
     }
     if !document.dependencies.is_empty() {
         text.push_str("<h4>One value follows from others</h4><table><tbody>\n");

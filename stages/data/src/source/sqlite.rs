@@ -80,7 +80,7 @@ pub fn read(file: &InputFile, options: &Sqlite, limits: &Limits, channel: &Chann
                 .at(at()),
         ]);
     }
-    let names = statement.column_names().into_iter().map(|name| (name.to_owned(), None)).collect();
+    let names = statement.column_names().map(|name| (name.to_owned(), None)).collect();
     let mut records = Records::new(shown, names, limits.unpacked)?;
     let count = statement.column_count();
     let mut rows = statement.query([]).map_err(|error| fault(&error))?;
