@@ -1,6 +1,7 @@
 //! The plan and the run: no YAML, no torch, no terminal.
 
 pub mod artifact;
+pub mod calendar;
 pub mod cancel;
 mod command;
 mod conversation;

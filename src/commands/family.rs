@@ -5,6 +5,7 @@ use engine::plan::Plan;
 use engine::preview::{StagePreview, State};
 
 use super::status::mark;
+use crate::report::quantity::{bytes, duration};
 
 /// More children than this are one line.
 const FEW: usize = 12;
@@ -44,13 +45,21 @@ pub fn families<'a>(plan: &Plan, previews: impl IntoIterator<Item = &'a StagePre
 }
 
 impl Family<'_> {
-    /// Whether it stands for several stages.
-    pub fn is_many(&self) -> bool {
-        self.members.len() > 1
+    /// The cells every table begins with: mark and name, kind, state in the words of `word`, last duration, size.
+    pub fn cells(&self, plan: &Plan, word: impl Fn(&State) -> &'static str) -> Vec<String> {
+        let took = self.members.iter().filter_map(|preview| preview.took).reduce(|sum, took| sum + took);
+        let size = self.members.iter().filter_map(|preview| preview.bytes).reduce(|sum, size| sum + size);
+        vec![
+            format!("{} {}", self.mark(), self.name),
+            plan.stage(self.members[0].id).kind.clone(),
+            self.states(word),
+            took.map_or_else(|| "-".into(), duration),
+            size.map_or_else(|| "-".into(), bytes),
+        ]
     }
 
     /// The mark of a line: of many, of the one that is furthest from done.
-    pub fn mark(&self) -> String {
+    fn mark(&self) -> String {
         let rank = |state: &State| match state {
             State::Hit => 0,
             State::Unknown { .. } => 1,
@@ -61,7 +70,7 @@ impl Family<'_> {
     }
 
     /// How many are in which state: `12 reuse, 3 run`, in the words of `word`.
-    pub fn states(&self, word: impl Fn(&State) -> &'static str) -> String {
+    fn states(&self, word: impl Fn(&State) -> &'static str) -> String {
         let mut counts: Vec<(&str, usize)> = Vec::new();
         for preview in &self.members {
             let word = word(&preview.state);

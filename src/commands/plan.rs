@@ -8,7 +8,7 @@ use engine::preview::{StagePreview, State};
 use serde_json::{Value, json};
 
 use super::family::families;
-use super::status::{mark, word};
+use super::status::word;
 use crate::cli::Plan as Args;
 use crate::project::{Failure, Project};
 use crate::report::forecast::{Forecast, Task, forecast};
@@ -42,28 +42,12 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     }
     let families = families(&proved.plan, chosen.iter().copied());
     let rows = families.iter().map(|family| {
-        let preview = family.members[0];
-        let stage = &proved.plan.stages[preview.id.0 as usize];
-        if family.is_many() {
-            let took: Duration = family.members.iter().filter_map(|preview| preview.took).sum();
-            let size: u64 = family.members.iter().filter_map(|preview| preview.bytes).sum();
-            return vec![
-                format!("{} {}", family.mark(), family.name),
-                stage.kind.clone(),
-                family.states(word),
-                if took > Duration::ZERO { duration(took) } else { "-".into() },
-                if size > 0 { bytes(size) } else { "-".into() },
-                format!("{} stages", family.members.len()),
-            ];
-        }
-        vec![
-            format!("{} {}", mark(&preview.state), stage.name),
-            stage.kind.clone(),
-            word(&preview.state).to_owned(),
-            preview.took.map_or_else(|| "-".into(), duration),
-            preview.bytes.map_or_else(|| "-".into(), bytes),
-            reason(&proved.plan, preview),
-        ]
+        let mut cells = family.cells(&proved.plan, word);
+        cells.push(match family.members.as_slice() {
+            [preview] => reason(&proved.plan, preview),
+            many => format!("{} stages", many.len()),
+        });
+        cells
     });
     terminal::out(&result::table(&["stage", "kind", "would", "last took", "size", "because"], rows, &[3, 4]));
     let due: Vec<&&StagePreview> = chosen.iter().filter(|preview| !matches!(preview.state, State::Hit)).collect();

@@ -1,7 +1,5 @@
 //! `pipeline status`: each stage's state, last duration and size.
 
-use std::time::Duration;
-
 use engine::driver::Detail;
 use engine::preview::State;
 use serde_json::{Value, json};
@@ -10,7 +8,6 @@ use super::family::families;
 use super::plan::preview_json;
 use crate::cli::Status;
 use crate::project::{Failure, Project};
-use crate::report::quantity::{bytes, duration};
 use crate::report::{plain, result, terminal};
 
 /// Shows.
@@ -28,32 +25,16 @@ pub fn execute(args: &Status) -> Result<u8, Failure> {
     }
     let families = families(&proved.plan, &previews);
     let rows = families.iter().map(|family| {
-        let preview = family.members[0];
-        let stage = &proved.plan.stages[preview.id.0 as usize];
-        if family.is_many() {
-            let took: Duration = family.members.iter().filter_map(|preview| preview.took).sum();
-            let size: u64 = family.members.iter().filter_map(|preview| preview.bytes).sum();
-            return vec![
-                format!("{} {}", family.mark(), family.name),
-                stage.kind.clone(),
-                family.states(state),
-                if took > Duration::ZERO { duration(took) } else { "-".into() },
-                if size > 0 { bytes(size) } else { "-".into() },
-                format!("{} stages", family.members.len()),
-            ];
-        }
-        vec![
-            format!("{} {}", mark(&preview.state), stage.name),
-            stage.kind.clone(),
-            state(&preview.state).to_owned(),
-            preview.took.map_or_else(|| "-".into(), duration),
-            preview.bytes.map_or_else(|| "-".into(), bytes),
-            preview
+        let mut cells = family.cells(&proved.plan, state);
+        cells.push(match family.members.as_slice() {
+            [preview] => preview
                 .record
                 .as_ref()
                 .map(|record| plain::headline(&Detail::of(&record.detail).summary))
                 .unwrap_or_default(),
-        ]
+            many => format!("{} stages", many.len()),
+        });
+        cells
     });
     terminal::out(&result::table(&["stage", "kind", "state", "took", "size", ""], rows, &[3, 4]));
     Ok(0)

@@ -11,6 +11,7 @@ use super::detail::absolute;
 use super::execute::{Attempt, Done, Gave, now};
 use super::look::{Hit, Looked, Run};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
+use crate::calendar;
 use crate::cancel::CancelToken;
 use crate::error::Fault;
 use crate::event::{Event, Outcome};
@@ -542,16 +543,8 @@ fn machine_memory() -> Option<u64> {
 
 /// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.
 fn name(ms: u64) -> String {
-    // Days to a civil date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil inverted.
     let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (year, month, day) = calendar::civil(days as i64);
     let (seconds, milli) = (rest / 1000, rest % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.{milli:03}-{}", std::process::id())

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use engine::artifact::{Column, DType};
+use engine::calendar;
 
 use super::document::{Histogram, Numbers, Quantile, Tensor, Texts, Variable};
 use super::sketch::distinct::Distinct;
@@ -310,17 +311,9 @@ pub fn shown(value: f64, dtype: DType) -> String {
     }
 }
 
-/// The date so many days after 1970-01-01 (H. Hinnant, chrono-compatible low-level date algorithms).
+/// The date so many days after 1970-01-01.
 fn date(days: i64) -> String {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let of_era = z.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = calendar::civil(days);
     format!("{year:04}-{month:02}-{day:02}")
 }
 
