@@ -90,6 +90,7 @@ fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
     if let Some(paths) = source.paths() {
         faults.extend(no_path(paths, &base));
     }
+    settle_digests(source, &base, faults);
 }
 
 fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
@@ -103,6 +104,44 @@ fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
     for (index, source) in sources.iter_mut().enumerate() {
         settle_source(source, &at.join(index), faults);
     }
+}
+
+/// A URL has its content declared: that is what its key holds, and how what arrives is believed.
+fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
+    let urls = source.paths().map_or(0, |paths| paths.iter().filter(|path| is_url(path)).count());
+    let digests = source.digests();
+    for (index, digest) in digests.iter().enumerate() {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            faults.push(
+                Fault::error("collect::digest", format!("`{digest}` is not `sha256:` and 64 hex digits"))
+                    .help("`sha256sum FILE` prints them")
+                    .at(base.join("digest").join(index)),
+            );
+        }
+    }
+    if urls != digests.len() {
+        faults.push(
+            Fault::error("collect::digest", format!("{urls} URLs have {} digests", digests.len()))
+                .help("declare the content of each URL: `{ path: https://..., digest: sha256:... }`; `sha256sum` prints it")
+                .at(base.join(if digests.is_empty() { "path" } else { "digest" })),
+        );
+    }
+    for path in source.paths().into_iter().flat_map(OneOrMany::iter).filter(|path| is_url(path)) {
+        let host = path.split('/').nth(2).unwrap_or_default();
+        if host.contains('@') || host.is_empty() {
+            faults.push(
+                Fault::error("collect::url", "a URL has no server, or a user and a password in it")
+                    .help("secrets do not belong into a pipeline; files that need a login are fetched by a `command` stage")
+                    .at(base.join("path")),
+            );
+        }
+    }
+}
+
+/// Whether a path is fetched rather than opened.
+pub fn is_url(path: &str) -> bool {
+    path.starts_with("https://") || path.starts_with("http://")
 }
 
 fn settle_encoding(encoding: Option<&str>, base: &Route, faults: &mut Vec<Fault>) {
@@ -216,6 +255,10 @@ impl Stage for CollectStage {
 
 impl CollectStage {
     fn ask(&self, context: &InferContext<'_>) -> Result<DatasetType, Vec<Fault>> {
+        // Checking stays off the network: what a URL holds is known once it was collected.
+        if self.0.from.remote() {
+            return Ok(DatasetType::default());
+        }
         let question = Question {
             kind: "collect".into(),
             version: CollectKind.version(),
@@ -312,6 +355,11 @@ impl CollectStage {
         }
         faults
     }
+}
+
+/// The role of one of several paths: their order is the order of rows, so it is part of it.
+pub fn path_role(paths: usize, index: usize) -> String {
+    if paths == 1 { "data".to_owned() } else { format!("data.{index:06}") }
 }
 
 /// Takes the paths out of a source's canonical parameters, wherever they are in it.
@@ -417,9 +465,8 @@ fn files_of(source: &Source, prefix: &str, at: &Route, files: &mut Vec<FileInput
     }
     if let Some(paths) = source.paths() {
         let base = base.join("path");
-        files.extend(paths.iter().enumerate().map(|(index, path)| FileInput {
-            // The order of files is the order of rows, so it is part of the role.
-            role: if paths.0.len() == 1 { format!("{prefix}data") } else { format!("{prefix}data.{index:06}") },
+        files.extend(paths.iter().enumerate().filter(|(_, path)| !is_url(path)).map(|(index, path)| FileInput {
+            role: format!("{prefix}{}", path_role(paths.0.len(), index)),
             path: path.clone(),
             glob: path.contains(['*', '?']),
             route: entry_route(paths, index, &base),
@@ -459,6 +506,27 @@ impl Source {
             Self::Npy(files) => &files.0.path,
             _ => return None,
         })
+    }
+
+    /// What URLs are declared to hold, in their order.
+    pub fn digests(&self) -> &[String] {
+        let digests = match self {
+            Self::Csv(options) | Self::Tsv(options) => options.0.digest.as_ref(),
+            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => files.0.digest.as_ref(),
+            Self::Parquet(files) => files.0.digest.as_ref(),
+            Self::Npy(files) => files.0.digest.as_ref(),
+            _ => None,
+        };
+        digests.map_or(&[], |digests| digests.0.as_slice())
+    }
+
+    /// Whether anything of it is fetched from elsewhere.
+    fn remote(&self) -> bool {
+        match self {
+            Self::Concat(sources) => sources.iter().any(Self::remote),
+            Self::Join(join) => join.sources.iter().any(Self::remote),
+            _ => self.paths().is_some_and(|paths| paths.iter().any(|path| is_url(path))),
+        }
     }
 
     /// Which files of an archive are wanted.

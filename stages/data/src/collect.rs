@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use catalog::collect::nested_role;
+use catalog::collect::{is_url, nested_role, path_role};
 use catalog::params::collect::{Collect, ColumnOptions, Delimited, Source};
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{natural, unknown};
@@ -22,7 +22,7 @@ use crate::source::archive::Wanted;
 use crate::source::bytes::Limits;
 use crate::source::origin::Span;
 use crate::source::{
-    archive, delimited, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, sqlite, texts, unify,
+    archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, sqlite, texts, unify,
 };
 use crate::threads;
 
@@ -197,9 +197,27 @@ impl Reader<'_> {
                 let mut own: Vec<InputFile> =
                     files.iter().filter(|file| file.role.starts_with(prefix)).cloned().collect();
                 own.iter_mut().for_each(|file| file.role = file.role[prefix.len()..].to_owned());
+                own.extend(self.fetched(leaf, at)?);
+                // Roles tell the order of the paths, of those that were fetched and of those that were there.
+                own.sort_by(|a, b| a.role.cmp(&b.role));
                 self.leaf(leaf, &own, prefix)
             }
         }
+    }
+
+    /// The paths that are URLs, as files.
+    fn fetched(&self, source: &Source, at: &Route) -> Outcome<Vec<InputFile>> {
+        let Some(paths) = source.paths() else { return Ok(Vec::new()) };
+        let urls = paths.iter().enumerate().filter(|(_, path)| is_url(path));
+        let downloads = fetch::downloads(self.rooms.scratch);
+        let mut files = Vec::new();
+        for ((index, url), digest) in urls.zip(source.digests()) {
+            let sha256 = digest.trim_start_matches("sha256:");
+            let role = path_role(paths.0.len(), index);
+            let remote = fetch::Remote { url, sha256, role, at: at.join(source.name()).join("path") };
+            files.push(fetch::fetch(&remote, &downloads, self.limits.unpacked, self.channel)?);
+        }
+        Ok(files)
     }
 
     /// Columns that one of several sources has and another has not are missing there: that is said.
@@ -375,6 +393,7 @@ fn label_file() -> Delimited {
         missing: Vec::new(),
         encoding: None,
         inside: None,
+        digest: None,
     }
 }
 

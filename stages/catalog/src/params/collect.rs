@@ -58,7 +58,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delimited {
-    /// A file, a pattern with `*`, or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Whether the first line names the columns. Without it they are `column_1`, `column_2` ...
     #[serde(default = "yes")]
@@ -82,29 +82,38 @@ pub struct Delimited {
     /// are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
+    #[serde(default)]
+    pub digest: Option<OneOrMany<String>>,
 }
 
 /// Options of `jsonl`, `arrow` and `npz`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// A file, a pattern with `*`, or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters; of an `.npz`, which
     /// arrays. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
+    #[serde(default)]
+    pub digest: Option<OneOrMany<String>>,
 }
 
 /// Options of `parquet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetFiles {
-    /// A file, a pattern with `*`, or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
+    #[serde(default)]
+    pub digest: Option<OneOrMany<String>>,
     /// How pixels of image columns are kept.
     #[serde(default)]
     pub mode: ColorMode,
@@ -125,6 +134,9 @@ pub struct Numpy {
     /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
+    #[serde(default)]
+    pub digest: Option<OneOrMany<String>>,
 }
 
 /// Options of `texts`.

@@ -79,6 +79,17 @@ fn collect_parameters_that_no_schema_refuses() {
         (json!({ "csv": { "path": "a.csv", "quote": "," } }), "collect::separator", "from.csv.quote"),
         (json!({ "parquet": { "path": [] } }), "collect::no_path", "from.parquet.path"),
         (json!({ "csv": ["a.csv", " "] }), "collect::no_path", "from.csv.path[1]"),
+        (json!({ "csv": "https://host/a.csv" }), "collect::digest", "from.csv.path"),
+        (
+            json!({ "csv": { "path": "https://host/a.csv", "digest": "sha256:12" } }),
+            "collect::digest",
+            "from.csv.digest[0]",
+        ),
+        (
+            json!({ "csv": { "path": "https://u:p@host/a.csv", "digest": format!("sha256:{}", "0".repeat(64)) } }),
+            "collect::url",
+            "from.csv.path",
+        ),
         (json!({ "csv": { "path": "a.csv", "encoding": "" } }), "collect::encoding", "from.csv.encoding"),
         (json!({ "sqlite": { "path": "a.db", "query": " " } }), "collect::no_query", "from.sqlite.query"),
         (json!({ "concat": [{ "csv": "a.csv" }] }), "collect::one_source", "from.concat"),

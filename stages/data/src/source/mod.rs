@@ -4,6 +4,7 @@ pub mod archive;
 pub mod bytes;
 pub mod delimited;
 pub mod encoding;
+pub mod fetch;
 pub mod header;
 pub mod hub;
 pub mod idx;

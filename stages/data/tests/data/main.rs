@@ -1,6 +1,7 @@
 //! The data kinds from the outside.
 
 mod agreement;
+mod fetching;
 mod formats;
 mod gallery;
 mod program;

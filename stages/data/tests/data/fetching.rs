@@ -1,0 +1,153 @@
+//! Files over HTTP, from a server that cuts connections, lies about sizes and sends elsewhere.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use catalog::params::collect::Collect;
+use engine::error::Fault;
+use engine::kind::Kind;
+use engine::worker::Channel;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use stages_data::collect::{Rooms, gather};
+use stages_data::source::bytes::Limits;
+
+/// What the server does with one request, given the first byte that is wanted.
+type Answer = Box<dyn Fn(usize, u64) -> Vec<u8> + Send>;
+
+/// A server for as long as the test lasts: it answers with `answer(number of the request, first byte wanted)`, then closes.
+struct Server {
+    address: String,
+    asked: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Server {
+    fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let heard = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(50) {
+                let Ok(mut stream) = stream else { break };
+                let mut from = 0;
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while let Some(Ok(line)) = lines.next().filter(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+                {
+                    if let Some(range) = line.to_lowercase().strip_prefix("range: bytes=") {
+                        from = range.trim_end_matches('-').parse().unwrap();
+                    }
+                }
+                let number = {
+                    let mut heard = heard.lock().unwrap();
+                    heard.push(from);
+                    heard.len() - 1
+                };
+                let _ = stream.write_all(&answer(number, from));
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn asked(&self) -> Vec<u64> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn content() -> Vec<u8> {
+    let mut text = String::from("a,b\n");
+    (0..5000).for_each(|row| text.push_str(&format!("{row},x\n")));
+    text.into_bytes()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn ok(body: &[u8], claimed: usize) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\nContent-Length: {claimed}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat()
+}
+
+fn rest(body: &[u8], from: u64) -> Vec<u8> {
+    let (from, size) = (from as usize, body.len());
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        size - 1,
+        size - from
+    );
+    [head.as_bytes(), &body[from..]].concat()
+}
+
+fn status(line: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// Rows of the file at `url`, with downloads kept in `store`.
+fn rows(store: &Path, url: &str, digest: &str, limits: &Limits) -> Result<usize, Fault> {
+    std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
+    let scratch = tempfile::tempdir_in(store).unwrap();
+    let params = json!({ "from": { "csv": { "path": url, "digest": digest } } });
+    let stage = catalog::collect::CollectKind.stage(params).map_err(|mut faults| faults.remove(0))?;
+    assert!(stage.files().is_empty());
+    let typed: Collect = serde_json::from_value(stage.params()).unwrap();
+    let rooms = Rooms { scratch: scratch.path() };
+    let found = gather(&typed, &[], limits, &rooms, &Channel::silent());
+    found.map(|found| found.table.rows()).map_err(|mut faults| faults.remove(0))
+}
+
+#[test]
+fn a_file_is_fetched_once_and_taken_up_where_it_broke_off() {
+    let body = content();
+    let half = body.len() / 2;
+    let served = body.clone();
+    let server = Server::start(Box::new(move |number, from| match number {
+        0 => status("503 Busy"),
+        1 => ok(&served[..half], served.len()),
+        _ => rest(&served, from),
+    }));
+    let store = tempfile::tempdir().unwrap();
+    let url = format!("{}/a.csv?token=secret", server.address);
+    let digest = sha256(&body);
+    assert_eq!(rows(store.path(), &url, &digest, &Limits::default()).unwrap(), 5000);
+    assert_eq!(server.asked(), [0, 0, half as u64]);
+    assert_eq!(rows(store.path(), &url, &digest, &Limits::default()).unwrap(), 5000);
+    assert_eq!(
+        rows(store.path(), "http://127.0.0.1:1/gone.csv", &digest, &Limits::default()).unwrap(),
+        5000,
+        "by content"
+    );
+    assert_eq!(server.asked().len(), 3, "what is there is not fetched again");
+    // A copy that rots is seen, and fetched again.
+    let copy = std::fs::read_dir(store.path().join("downloads-v1")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&copy, "a,b\n1,rotten\n").unwrap();
+    assert_eq!(rows(store.path(), &url, &digest, &Limits::default()).unwrap(), 5000);
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[test]
+fn servers_that_fail_or_lie_are_not_believed() {
+    let body = content();
+    let digest = sha256(&body);
+    let ends = |answer: Answer, limits: &Limits| {
+        let server = Server::start(answer);
+        let store = tempfile::tempdir().unwrap();
+        let fault = rows(store.path(), &format!("{}/a.csv?token=secret", server.address), &digest, limits).unwrap_err();
+        assert!(fault.help.is_some() && fault.route.is_some(), "{fault:?}");
+        assert!(!format!("{fault:?}").contains("secret"), "{fault:?}");
+        (fault.code, server.asked().len())
+    };
+    let plain = Limits::default();
+    let pair = |code: &str, asked: usize| (code.to_owned(), asked);
+    assert_eq!(ends(Box::new(|_, _| ok(b"a,b\n1,other\n", 12)), &plain), pair("data::digest_differs", 1));
+    assert_eq!(ends(Box::new(|_, _| status("404 Not Found")), &plain), pair("data::unreachable", 1));
+    assert_eq!(ends(Box::new(|_, _| status("500 Oops")), &plain), pair("data::unreachable", 6), "bounded");
+    assert_eq!(ends(Box::new(|_, _| Vec::new()), &plain), pair("data::unreachable", 6));
+    let small = Limits { unpacked: 1000, ..plain };
+    let long = body.clone();
+    assert_eq!(ends(Box::new(move |_, _| ok(&long, long.len())), &small), pair("data::too_large", 1));
+    let around = "302 Found\r\nLocation: /again";
+    let (code, asked) = ends(Box::new(move |_, _| status(around)), &plain);
+    assert!(code == "data::unreachable" && asked <= 7, "{code}, {asked}");
+}
