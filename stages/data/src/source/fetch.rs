@@ -70,11 +70,11 @@ pub fn fetch(remote: &Remote<'_>, downloads: &Path, limit: u64, channel: &Channe
         .enable_all()
         .build()
         .map_err(|error| kernel("fetching", &error))?;
-    let mut transfer = Transfer { remote, part: &mut part, limit, channel };
+    let mut transfer = Transfer { remote, part: &mut part, limit, channel, resumed: false };
     runtime.block_on(transfer.whole())?;
     let mut found = digest(&part_path).map_err(write)?;
-    if found != wanted && before > 0 {
-        // What was there before may have been of another content: once more, from the start.
+    if found != wanted && (before > 0 || transfer.resumed) {
+        // The pieces may be of different contents: once more, from the start.
         transfer.part.set_len(0).map_err(write)?;
         runtime.block_on(transfer.whole())?;
         found = digest(&part_path).map_err(write)?;
@@ -111,6 +111,8 @@ struct Transfer<'a> {
     part: &'a mut File,
     limit: u64,
     channel: &'a Channel,
+    /// Whether it was put together from several answers.
+    resumed: bool,
 }
 
 /// What went wrong in one attempt.
@@ -202,6 +204,7 @@ impl Transfer<'_> {
             self.part.set_len(0).map_err(disk)?;
             have = self.part.seek(SeekFrom::Start(0)).map_err(disk)?;
         }
+        self.resumed |= have > 0;
         let total = response.content_length().map(|rest| rest + have);
         loop {
             let chunk = match response.chunk().await {

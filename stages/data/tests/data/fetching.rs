@@ -127,6 +127,73 @@ fn a_file_is_fetched_once_and_taken_up_where_it_broke_off() {
 }
 
 #[test]
+fn servers_that_know_little_still_deliver() {
+    let body = content();
+    let half = body.len() / 2;
+    let gets = |answer: Answer| {
+        let server = Server::start(answer);
+        let store = tempfile::tempdir().unwrap();
+        let url = format!("{}/a.csv", server.address);
+        assert_eq!(rows(store.path(), &url, &sha256(&body), &Limits::default()).unwrap(), 5000);
+        server.asked()
+    };
+    let half = half as u64;
+    // It breaks off, then ignores which part is wanted and sends everything.
+    let served = body.clone();
+    let asked = gets(Box::new(move |number, _| match number {
+        0 => ok(&served[..half as usize], served.len()),
+        _ => ok(&served, served.len()),
+    }));
+    assert_eq!(asked, [0, half]);
+    // It goes on, but with another content than it began with: the pieces do not fit, the whole does.
+    let served = body.clone();
+    let asked = gets(Box::new(move |number, from| match number {
+        0 => ok(&vec![b'x'; half as usize], served.len()),
+        1 => rest(&served, from),
+        _ => ok(&served, served.len()),
+    }));
+    assert_eq!(asked, [0, half, 0]);
+    // It has fewer bytes than it sent before, or sends another part than was asked for: from the start.
+    let served = body.clone();
+    let asked = gets(Box::new(move |number, _| match number {
+        0 => ok(&served[..half as usize], served.len()),
+        1 => status("416 Range Not Satisfiable"),
+        2 => ok(&served[..half as usize], served.len()),
+        3 => rest(&served, 7),
+        _ => ok(&served, served.len()),
+    }));
+    assert_eq!(asked, [0, half, 0, half, 0]);
+    // It sends elsewhere, and does not say how much it sends.
+    let served = body.clone();
+    let asked = gets(Box::new(move |number, _| match number {
+        0 => status("302 Found\r\nLocation: /elsewhere.csv"),
+        _ => [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", served.as_slice()].concat(),
+    }));
+    assert_eq!(asked, [0, 0]);
+}
+
+#[test]
+fn what_a_dead_server_sent_is_kept_for_the_next_run() {
+    let body = content();
+    let served = body.clone();
+    // Three bytes at a time, and never the rest.
+    let dying = Server::start(Box::new(move |_, from| {
+        let all = rest(&served, from);
+        let sent = all.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4 + 3;
+        if from == 0 { ok(&served[..3], served.len()) } else { all[..sent].to_vec() }
+    }));
+    let store = tempfile::tempdir().unwrap();
+    let digest = sha256(&body);
+    let fault = rows(store.path(), &format!("{}/a.csv", dying.address), &digest, &Limits::default()).unwrap_err();
+    assert_eq!(fault.code, "data::unreachable");
+    assert_eq!(dying.asked(), [0, 3, 6, 9, 12, 15]);
+    let served = body.clone();
+    let well = Server::start(Box::new(move |_, from| rest(&served, from)));
+    assert_eq!(rows(store.path(), &format!("{}/a.csv", well.address), &digest, &Limits::default()).unwrap(), 5000);
+    assert_eq!(well.asked(), [18]);
+}
+
+#[test]
 fn servers_that_fail_or_lie_are_not_believed() {
     let body = content();
     let digest = sha256(&body);
@@ -144,6 +211,12 @@ fn servers_that_fail_or_lie_are_not_believed() {
     assert_eq!(ends(Box::new(|_, _| status("404 Not Found")), &plain), pair("data::unreachable", 1));
     assert_eq!(ends(Box::new(|_, _| status("500 Oops")), &plain), pair("data::unreachable", 6), "bounded");
     assert_eq!(ends(Box::new(|_, _| Vec::new()), &plain), pair("data::unreachable", 6));
+    let short = body.clone();
+    assert_eq!(
+        ends(Box::new(move |_, _| ok(&short, 100)), &plain),
+        pair("data::digest_differs", 1),
+        "a size that lies"
+    );
     let small = Limits { unpacked: 1000, ..plain };
     let long = body.clone();
     assert_eq!(ends(Box::new(move |_, _| ok(&long, long.len())), &small), pair("data::too_large", 1));
