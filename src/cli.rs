@@ -86,6 +86,9 @@ pub struct FileArgs {
     /// The pipeline's file. Default: `pipeline.yaml` here or in the nearest folder above.
     #[arg(short, long, value_name = "FILE", global = false)]
     pub file: Option<PathBuf>,
+    /// Lay one of the file's `profiles` over it.
+    #[arg(short = 'p', long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Override a value: `--set vars.epochs=3`, `--set stages.model.batch_size=32`.
     #[arg(long = "set", value_name = "ROUTE=VALUE")]
     pub set: Vec<String>,
@@ -136,7 +139,7 @@ pub struct Check {
 pub struct Plan {
     #[command(flatten)]
     pub file: FileArgs,
-    /// Stages to plan for, with everything they need. Default: all.
+    /// Stages to plan for, with everything they need: `model`, `model+` (and all below), `feat*`, `tag:nightly`. Default: all.
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
     /// Stages at a time, for the forecast. Default: as for `run`.
@@ -152,7 +155,8 @@ pub struct Plan {
 pub struct RunArgs {
     #[command(flatten)]
     pub file: FileArgs,
-    /// Stages to run, with everything they need (or the pipeline's file). Default: all.
+    /// Stages to run, with everything they need: `model`, `model+` (and all below), `feat*`, `tag:nightly` (or the
+    /// pipeline's file). Default: all.
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
     /// Run these stages even where they are done; without names, all that were asked for.

@@ -49,6 +49,7 @@ pub struct Project {
     pub file: PathBuf,
     /// The folder it stands in: relative paths start here.
     pub root: PathBuf,
+    profile: Option<String>,
     registry: Registry,
 }
 
@@ -89,7 +90,7 @@ impl Project {
         };
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
         let root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
-        Ok(Self { file, root, registry: catalog::registry() })
+        Ok(Self { file, root, profile: args.profile.clone(), registry: catalog::registry() })
     }
 
     /// As [`Project::find`], where the first positional argument may be the pipeline's file
@@ -103,14 +104,14 @@ impl Project {
             && (first.ends_with(".yaml") || first.ends_with(".yml") || Path::new(first).is_dir())
         {
             let file = PathBuf::from(names.remove(0));
-            return Self::find(&FileArgs { file: Some(file), set: args.set.clone() });
+            return Self::find(&FileArgs { file: Some(file), ..args.clone() });
         }
         Self::find(args)
     }
 
     /// Reads the file; faults are inside.
     pub fn read(&self, set: &[String]) -> Loaded {
-        let options = LoadOptions { set: set.to_vec(), ..LoadOptions::default() };
+        let options = LoadOptions { profile: self.profile.clone(), set: set.to_vec(), ..LoadOptions::default() };
         schemas::load(&self.file, &options, &self.registry)
     }
 
@@ -134,8 +135,9 @@ impl Project {
     pub fn prove(&self, set: &[String]) -> Result<Checked, Failure> {
         let loaded = self.read(set);
         let sources = Arc::new(loaded.sources);
+        let files = loaded.files;
         let mut faults = loaded.faults;
-        let Some(spec) = loaded.spec else { return Ok(Checked { proved: None, sources, faults }) };
+        let Some(spec) = loaded.spec else { return Ok(Checked { proved: None, sources, faults, files }) };
         let store = self.store()?;
         let programs = find_programs();
         let oracle = WorkerOracle::new(Arc::clone(&store), &programs, &self.root);
@@ -165,7 +167,7 @@ impl Project {
             }
             _ => None,
         };
-        Ok(Checked { proved, sources, faults })
+        Ok(Checked { proved, sources, faults, files })
     }
 
     /// Reads and proves, and turns faults into the end of the program.
@@ -187,6 +189,8 @@ pub struct Checked {
     pub sources: Arc<Sources>,
     /// Errors and warnings.
     pub faults: Vec<Fault>,
+    /// The files it includes.
+    pub files: Vec<PathBuf>,
 }
 
 /// A fault as people read it: code, message, place with a caret, help.

@@ -33,7 +33,7 @@ const PRELUDE: &str = "read -r go || exit 125; unset go; exec </dev/null; ";
 pub(crate) struct Program<'a> {
     /// For `sh -ec`.
     pub(crate) line: &'a str,
-    /// The pipeline's folder.
+    /// The folder of the file the stage stands in.
     pub(crate) root: &'a Path,
     /// The whole environment.
     pub(crate) environment: Vec<(OsString, OsString)>,

@@ -59,6 +59,11 @@ pub struct StageSpec {
     pub tags: Vec<String>,
     /// Which child of which stage it is, when a `matrix` made it.
     pub child: Option<Child>,
+    /// The folder its paths start from, relative to [`PipelineSpec::root`] (empty: that one): where the included file
+    /// stands that it comes from. A program runs in it.
+    pub folder: String,
+    /// Its `when:` does not hold: neither it nor what reads from it takes part. It is proved as far as that needs no file.
+    pub off: bool,
     /// The front end has found and reported a fault in it: it is planned as far as its name, inputs and `needs` go, so
     /// that the faults of the others are found in the same pass. Such a pipeline never runs.
     pub faulty: bool,

@@ -27,5 +27,6 @@ pub mod preview;
 pub mod protocol;
 pub mod scheduler;
 mod seal;
+pub mod selection;
 pub mod toolchain;
 pub mod worker;

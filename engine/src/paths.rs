@@ -23,6 +23,16 @@ pub fn normalise(path: &str, root: &Path) -> String {
     }
 }
 
+/// A path that is written in a file of `folder` (relative to the pipeline's folder, or absolute), as the pipeline's folder
+/// sees it. A trailing slash stays: it says that a folder is meant.
+pub fn inside(folder: &str, path: &str) -> String {
+    if folder.is_empty() || path.is_empty() || path.starts_with('/') {
+        return path.to_owned();
+    }
+    let slash = if path.ends_with('/') { "/" } else { "" };
+    format!("{}{slash}", plain(&format!("{folder}/{path}")))
+}
+
 fn plain(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -224,6 +234,22 @@ mod tests {
             ("a/..", "."),
         ] {
             assert_eq!(normalise(written, root), normal, "{written}");
+        }
+    }
+
+    #[test]
+    fn paths_of_an_included_file_start_at_its_folder() {
+        for (folder, path, expected) in [
+            ("", "./a", "./a"),
+            ("sub", "a/b", "sub/a/b"),
+            ("sub", "../a", "a"),
+            ("sub", "out/", "sub/out/"),
+            ("../shared", "a", "../shared/a"),
+            ("/else", "a", "/else/a"),
+            ("sub", "/a", "/a"),
+            ("sub", "", ""),
+        ] {
+            assert_eq!(inside(folder, path), expected, "{folder} {path}");
         }
     }
 

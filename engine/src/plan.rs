@@ -13,8 +13,10 @@ use crate::expand::once_per_family;
 use crate::expand::selector::{self, Names, Selected};
 use crate::files;
 use crate::graph::{PipelineSpec, Resources};
-use crate::kind::{CommandLine, Executor, FileInput, InferContext, Oracle, OutputPort, Registry, Silent, Stage};
-use crate::paths::normalise;
+use crate::kind::{
+    CommandLine, Executor, FileInput, InferContext, Oracle, OutputPort, Question, Registry, Silent, Stage,
+};
+use crate::paths::{inside, normalise};
 use crate::pattern::Pattern;
 use crate::seal::{Draft, Faults, Sealed, seal};
 use crate::toolchain::{Device, Environment, unknown_device};
@@ -29,6 +31,17 @@ pub struct Plan {
     pub spec: PipelineSpec,
     /// In topological order.
     pub stages: Vec<PlannedStage>,
+    /// What does not take part because a `when` does not hold, in document order.
+    pub off: Vec<Off>,
+}
+
+/// A stage that does not take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Off {
+    /// Its name.
+    pub stage: String,
+    /// The stage it reads from, which is off; `None` when it is its own `when`.
+    pub because: Option<String>,
 }
 
 /// One stage of a plan.
@@ -67,6 +80,8 @@ pub struct PlannedStage {
     pub written: Vec<Written>,
     /// The program, for `command`.
     pub command: Option<CommandLine>,
+    /// The folder a program runs in, relative to [`Plan::root`]; empty is that one.
+    pub folder: String,
     /// The resolved seed.
     pub seed: u64,
     /// The requested device: `auto`, `cpu`, `cuda`, `cuda:N`.
@@ -127,14 +142,16 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
     }
     let Sealed { mut drafts, order, mut faults } = seal(&mut spec, registry);
     devices(&spec, &mut faults);
-    let sources_there = sources(&spec, &drafts, &mut faults);
+    let off = off(&spec, &drafts, &order);
+    let sources_there = sources(&spec, &drafts, &off, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
     if faults.any_error() {
         return Planned { plan: None, faults: once_per_family(faults.in_document_order()) };
     }
-    let mut ids = vec![StageId(0); drafts.len()];
+    let mut ids = vec![None; drafts.len()];
+    let order: Vec<u32> = order.into_iter().filter(|position| off[*position as usize].is_none()).collect();
     for (id, position) in order.iter().enumerate() {
-        ids[*position as usize] = StageId(id as u32);
+        ids[*position as usize] = Some(StageId(id as u32));
     }
     let mut types: Vec<Types> = types.into_iter().map(Option::unwrap_or_default).collect();
     let mut stages = Vec::with_capacity(order.len());
@@ -143,7 +160,29 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
         let types = std::mem::take(&mut types[at]);
         stages.extend(settle(&spec, *position, StageId(id as u32), &mut drafts[at], types, &ids));
     }
-    Planned { plan: Some(Plan { spec, stages }), faults: once_per_family(faults.in_document_order()) }
+    let named = |position: u32| spec.stages[position as usize].name.clone();
+    let told = |(position, off): (usize, Option<Option<u32>>)| {
+        off.map(|because| Off { stage: named(position as u32), because: because.map(named) })
+    };
+    let off = off.into_iter().enumerate().filter_map(told).collect();
+    Planned { plan: Some(Plan { spec, stages, off }), faults: once_per_family(faults.in_document_order()) }
+}
+
+/// Which stages do not take part, each with the stage it reads from that does not (`Some(None)`: its own `when`). Order
+/// without data takes nothing with it.
+fn off(spec: &PipelineSpec, drafts: &[Draft<'_>], order: &[u32]) -> Vec<Option<Option<u32>>> {
+    let mut off: Vec<Option<Option<u32>>> = vec![None; drafts.len()];
+    for position in order {
+        let (at, draft) = (*position as usize, &drafts[*position as usize]);
+        if spec.stages[at].off {
+            off[at] = Some(None);
+            continue;
+        }
+        let mut read =
+            draft.connected.iter().map(|(_, from, _)| *from).chain(draft.written.iter().map(|(_, by, _)| by.stage));
+        off[at] = read.find(|from| off[*from as usize].is_some()).map(Some);
+    }
+    off
 }
 
 /// Makes a faultless draft the stage of a plan; `None` is never met, for a draft without kind or stage is a fault.
@@ -153,28 +192,22 @@ fn settle(
     id: StageId,
     draft: &mut Draft<'_>,
     types: Types,
-    ids: &[StageId],
+    ids: &[Option<StageId>],
 ) -> Option<PlannedStage> {
     let (kind, stage) = (draft.kind?, draft.stage.take()?);
     let wanted = &spec.stages[position as usize];
-    let mut after: Vec<StageId> = draft.after.iter().map(|before| ids[*before as usize]).collect();
+    let mut after: Vec<StageId> = draft.after.iter().filter_map(|before| ids[*before as usize]).collect();
     after.sort_unstable();
-    let input = |(port, from, output): (String, u32, usize)| PlannedInput {
-        label: selector::family(&port)
-            .and_then(|_| selector::label(&spec.stages[from as usize].name))
-            .map(str::to_owned),
-        port,
-        from: ids[from as usize],
-        output,
+    let input = |(port, from, output): (String, u32, usize)| {
+        let label = selector::family(&port).and_then(|_| selector::label(&spec.stages[from as usize].name));
+        ids[from as usize].map(|id| PlannedInput { label: label.map(str::to_owned), port, from: id, output })
     };
     let mut written: Vec<Written> = draft
         .written
         .iter()
-        .map(|(file, writer, exact)| Written {
-            file: *file,
-            from: ids[writer.stage as usize],
-            output: writer.output,
-            exact: *exact,
+        .filter_map(|(file, writer, exact)| {
+            let from = ids[writer.stage as usize]?;
+            Some(Written { file: *file, from, output: writer.output, exact: *exact })
         })
         .collect();
     written.sort_unstable();
@@ -187,10 +220,11 @@ fn settle(
         executor: kind.executor(),
         seeded: kind.seeded(),
         params: stage.params(),
-        keyed: stage.keyed(),
+        keyed: keyed(stage.as_ref(), kind.executor(), &wanted.folder),
         command: stage.command(),
+        folder: wanted.folder.clone(),
         stage,
-        inputs: std::mem::take(&mut draft.connected).into_iter().map(input).collect(),
+        inputs: std::mem::take(&mut draft.connected).into_iter().filter_map(input).collect(),
         after,
         outputs: std::mem::take(&mut draft.outputs),
         types,
@@ -203,6 +237,18 @@ fn settle(
         retries: wanted.retries,
         cache: wanted.cache.unwrap_or(true),
     })
+}
+
+/// What of the parameters enters the key; for a program, where it runs, too.
+fn keyed(stage: &dyn Stage, executor: Executor, folder: &str) -> Value {
+    let mut keyed = stage.keyed();
+    if executor == Executor::Command
+        && !folder.is_empty()
+        && let Value::Object(keyed) = &mut keyed
+    {
+        keyed.insert("folder".to_owned(), folder.into());
+    }
+    keyed
 }
 
 /// The pipeline's device; a document that says nothing, and a specification made by hand, mean `auto`.
@@ -223,13 +269,13 @@ fn devices(spec: &PipelineSpec, faults: &mut Faults) {
 }
 
 /// Finds source files that do not exist. Says of each stage whether all its files can be read now: none
-/// missing, none that another stage has yet to write.
-fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], faults: &mut Faults) -> Vec<bool> {
+/// missing, none that another stage has yet to write. What is off is not looked for.
+fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], off: &[Option<Option<u32>>], faults: &mut Faults) -> Vec<bool> {
     let mut there: HashSet<&str> = HashSet::new();
     let mut readable = Vec::with_capacity(drafts.len());
     for (position, draft) in drafts.iter().enumerate() {
         let mut all = draft.written.is_empty();
-        let Some(kind) = draft.kind else {
+        let Some(kind) = draft.kind.filter(|_| off[position].is_none()) else {
             readable.push(false);
             continue;
         };
@@ -276,7 +322,12 @@ fn infer(
         let connected = drafts[at].ports(wanted);
         let connected: Vec<&str> = connected.iter().map(String::as_str).collect();
         // A file that is missing has been reported, one that is yet to be written cannot be looked into.
-        let oracle = if sources_there[at] { oracle } else { &Silent };
+        let placed = Placed { oracle, folder: &wanted.folder };
+        let oracle: &dyn Oracle = match (sources_there[at], wanted.folder.is_empty()) {
+            (false, _) => &Silent,
+            (true, true) => oracle,
+            (true, false) => &placed,
+        };
         let context = InferContext { stage: &wanted.name, connected: &connected, inputs: &inputs, oracle };
         let inference = stage.infer(&context);
         let failed = inference.faults.iter().any(Fault::is_error);
@@ -288,6 +339,20 @@ fn infer(
         }
     }
     types
+}
+
+/// Asks on behalf of a stage whose paths start at another folder than the pipeline's.
+struct Placed<'a> {
+    oracle: &'a dyn Oracle,
+    folder: &'a str,
+}
+
+impl Oracle for Placed<'_> {
+    fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+        let mut question = question.clone();
+        question.files.iter_mut().for_each(|file| file.path = inside(self.folder, &file.path));
+        self.oracle.ask(executor, &question)
+    }
 }
 
 impl Plan {
@@ -309,9 +374,9 @@ impl Plan {
         if let Some(stage) = self.find(name) {
             return Ok(vec![stage.id]);
         }
-        let mut ids = vec![StageId(0); self.stages.len()];
+        let mut ids = vec![None; self.spec.stages.len()];
         for stage in &self.stages {
-            ids[stage.document as usize] = stage.id;
+            ids[stage.document as usize] = Some(stage.id);
         }
         let mut names = Names::new(&self.spec.stages);
         let found = match names.resolve(None, name) {
@@ -320,8 +385,8 @@ impl Plan {
             found => found?,
         };
         Ok(match found {
-            Selected::One(position) => vec![ids[position as usize]],
-            Selected::Many(positions) => positions.into_iter().map(|position| ids[position as usize]).collect(),
+            Selected::One(position) => ids[position as usize].into_iter().collect(),
+            Selected::Many(positions) => positions.into_iter().filter_map(|position| ids[position as usize]).collect(),
         })
     }
 
@@ -336,22 +401,15 @@ impl Plan {
         dag
     }
 
-    /// Which stages `targets` (names; none means all) and everything above them are.
+    /// Which stages `targets` ([`crate::selection`]; none means all) and everything above them are.
     ///
     /// # Errors
-    /// `graph::unknown_stage` for every name that no stage has; without a place, for they come from a command line.
+    /// As [`Plan::targets`].
     pub fn select(&self, targets: &[String]) -> Result<Vec<bool>, Vec<Fault>> {
         if targets.is_empty() {
             return Ok(vec![true; self.stages.len()]);
         }
-        let (mut starts, mut faults) = (Vec::new(), Vec::new());
-        for target in targets {
-            match self.named(target) {
-                Ok(found) => starts.extend(found.iter().map(|id| id.0)),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        if faults.is_empty() { Ok(self.dag().needed_by(starts)) } else { Err(faults) }
+        Ok(self.dag().needed_by(self.targets(targets)?.into_iter().map(|id| id.0)))
     }
 
     /// Finds devices that are asked for and not there. Only stages that compute on libtorch use one.

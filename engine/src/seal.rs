@@ -147,6 +147,10 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
             draft.inputs = stage.inputs(&ports);
             draft.outputs = stage.outputs();
             draft.files = stage.files();
+            let written = draft.outputs.iter_mut().filter_map(|port| port.path.as_mut()).map(|(path, _)| path);
+            for path in written.chain(draft.files.iter_mut().map(|file| &mut file.path)) {
+                *path = paths::inside(&spec.folder, path);
+            }
             draft.stage = Some(stage);
         }
         Err(found) => {

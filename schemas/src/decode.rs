@@ -8,7 +8,6 @@ use engine::error::{Fault, Route, Segment};
 use serde_json::{Map, Number, Value};
 
 use crate::faults::{Faults, Placed};
-use crate::language::LATER;
 use crate::node::{self, Entry, Key, Kind, Link, Node};
 use crate::phrases::{expected, lower_first, owner_phrase, plural, range, shorten};
 use crate::shape::{Form, ListForm, MappingForm, NumberForm, Shape, Shapes, TextForm};
@@ -23,6 +22,8 @@ pub(crate) struct Decoder<'a> {
     pub route: Vec<Segment>,
     /// The mappings around the present one, outermost first, each with its name.
     pub around: Vec<(&'a MappingForm, String)>,
+    /// For every source, the folder its paths start from.
+    pub folders: &'a [String],
 }
 
 impl<'a> Decoder<'a> {
@@ -298,11 +299,6 @@ impl<'a> Decoder<'a> {
 
     fn unknown_key(&mut self, form: &'a MappingForm, node: &Node, entry: &Entry, owner: &str) {
         let name = entry.key.text.as_str();
-        if let Some((later, instead)) = LATER.iter().find(|(later, _)| *later == name && self.around.len() <= 2) {
-            let fault = Fault::error("document::not_yet", format!("`{later}` is not supported yet")).help(*instead);
-            self.fault_at_key(fault, entry);
-            return;
-        }
         let mut fault =
             Fault::error("document::unknown_key", format!("{} has no key `{}`", owner_phrase(owner), shorten(name)));
         fault.help = self.where_key_belongs(form, node, entry);

@@ -28,6 +28,18 @@ pub(crate) struct Pipeline {
     /// Values by name, for `${vars.name}` anywhere in this file.
     #[serde(default)]
     pub vars: BTreeMap<String, Value>,
+    /// Other files whose stages, variables, defaults and profiles belong to this pipeline. Paths in them start at their folder.
+    #[serde(default)]
+    #[expect(dead_code, reason = "followed before the rest is read; this is for the schema")]
+    pub include: Names,
+    /// Sets of other values by name, for `--profile NAME`.
+    #[serde(default)]
+    #[expect(dead_code, reason = "laid over the tree before it is decoded; this is for the schema")]
+    pub profiles: BTreeMap<String, Profile>,
+    /// What stages take when they do not say it: by kind, or under `all` for every stage.
+    #[serde(default)]
+    #[expect(dead_code, reason = "put into the stages before they are decoded; this is for the schema")]
+    pub defaults: BTreeMap<String, BTreeMap<String, Value>>,
     /// What all stages together may take. Default: the machine.
     #[serde(default)]
     pub resources: Option<Resources>,
@@ -79,9 +91,58 @@ pub(crate) struct Stage {
     /// Whether a result that is already there is used again. `false` runs every time.
     #[serde(default)]
     pub cache: Option<bool>,
-    /// Words to find the stage by.
+    /// Whether the stage takes part: `true`, `false`, or a comparison like `${vars.mode} == "full"`, with `and`, `or`, `not`. What
+    /// reads from a stage that does not take part does not take part either.
+    #[serde(default)]
+    pub when: Option<Condition>,
+    /// Words to find the stage by: `pipeline run tag:nightly`.
     #[serde(default)]
     pub tags: Names,
+}
+
+/// Other values, laid over the file. Below `vars`, `defaults` and `stages` a key may be a route: `optimizer.adam.lr`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "laid over the tree before it is decoded; this is for the schema")]
+pub(crate) struct Profile {
+    /// Other values of variables.
+    #[serde(default)]
+    pub vars: BTreeMap<String, Value>,
+    /// Another seed.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Another device.
+    #[serde(default)]
+    #[schemars(extend("x-format" = "device", "pattern" = DEVICE, "examples" = ["auto", "cpu", "cuda", "cuda:0"]))]
+    pub device: Option<String>,
+    /// Other limits for all stages together.
+    #[serde(default)]
+    pub resources: Option<Resources>,
+    /// Other defaults.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Other values of stages: name of a stage, key (or route) and value.
+    #[serde(default)]
+    pub stages: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// A condition that has been looked at: whether it holds.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Condition(pub bool);
+
+impl JsonSchema for Condition {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Condition".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "boolean", "x-condition": true })
+    }
 }
 
 /// Slots and memory.

@@ -17,6 +17,7 @@ use crate::node::{Entry, Key, Kind, Link, Node};
 use crate::phrases::shorten;
 use crate::source::{Source, Span};
 use crate::syntax::{FREE_COPIES, MAX_DEPTH};
+use crate::when::Scalar;
 
 /// Which stages of a document a `matrix` made, by name.
 pub(crate) type Children = BTreeMap<String, Child>;
@@ -215,6 +216,10 @@ impl Pass<'_> {
                 }
             }
             Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| self.entry(entry, route)),
+            Kind::Text(text) if is_when(route) && !is_one_hole(text) => {
+                let text = std::mem::take(text);
+                self.condition(&text, node, route);
+            }
             Kind::Text(text) if text.contains("${") => {
                 let text = std::mem::take(text);
                 let stage_kind = matches!(route.as_slice(), [Segment::Key(stages), _, Segment::Key(kind)] if stages == "stages" && kind == "kind");
@@ -230,6 +235,46 @@ impl Pass<'_> {
             }
             _ => {}
         }
+    }
+
+    /// `when`: a comparison becomes whether it holds.
+    fn condition(&mut self, text: &str, node: &mut Node, route: &[Segment]) {
+        let place = self.sources[node.span.source.0 as usize].first_line(node.span);
+        let parsed = crate::when::parse(text);
+        let held = match &parsed {
+            Err(wrong) => Some(Err(wrong.clone())),
+            Ok(condition) => {
+                let node = &*node;
+                condition.holds(&mut |start, end| {
+                    let span = self.sub_span(node, text, start, end);
+                    let value = self.look_up(&text[start + 2..end - 1], span, route)?;
+                    Some(match value.kind {
+                        Kind::Null => Scalar::Null,
+                        Kind::Bool(value) => Scalar::Bool(value),
+                        Kind::Int(value) => Scalar::Number(value as f64),
+                        Kind::Float(value) => Scalar::Number(value),
+                        Kind::Text(text) => Scalar::Text(text),
+                        Kind::Untyped(text) => Scalar::Untyped(text),
+                        Kind::Unknown => return None,
+                        Kind::Sequence(_) | Kind::Mapping(_) => {
+                            let message = format!("`{}` cannot be compared: it has parts", &text[start..end]);
+                            let fault = Fault::error("when::form", message).help("name one of its parts");
+                            self.faults.add(fault.at(Route(route.to_vec())), span).label(value.span, "set here");
+                            return None;
+                        }
+                    })
+                })
+            }
+        };
+        node.kind = match held {
+            Some(Ok(holds)) => Kind::Bool(holds),
+            Some(Err(wrong)) => {
+                let fault = Fault::error("when::form", wrong.message).help(wrong.help).at(Route(route.to_vec()));
+                self.faults.add(fault, place);
+                Kind::Unknown
+            }
+            None => Kind::Unknown,
+        };
     }
 
     fn text(&mut self, text: &str, node: &mut Node, route: &[Segment]) {
@@ -470,6 +515,16 @@ fn part_of<'n, 'p>(
         node = next;
     }
     Ok(node)
+}
+
+/// Whether a route is that of a stage's (or a default's) `when`.
+fn is_when(route: &[Segment]) -> bool {
+    let key = |segment: &Segment, name: &str| matches!(segment, Segment::Key(key) if key == name);
+    matches!(route, [area, _, last] if (key(area, "stages") || key(area, "defaults")) && key(last, "when"))
+}
+
+fn is_one_hole(text: &str) -> bool {
+    matches!(pieces(text).as_slice(), [Piece::Hole { .. }])
 }
 
 /// Cuts a text at its `${...}`.

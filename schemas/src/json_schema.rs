@@ -87,6 +87,18 @@ pub fn json_schema(registry: &Registry) -> Value {
         "propertyNames": { "pattern": NAME },
         "additionalProperties": { "$ref": "#/definitions/stage" },
     });
+    let mut defaults = Map::new();
+    let all = json!({ "description": "Of every stage.", "type": "object", "additionalProperties": false,
+        "properties": without(&stage["properties"]) });
+    defaults.insert(crate::defaults::ALL.to_owned(), all);
+    for (name, (_, summary)) in &raw.kinds {
+        let properties = without(&definitions[&format!("stage.{name}")]["properties"]);
+        let of = json!({ "description": summary, "type": "object", "additionalProperties": false, "properties": properties });
+        defaults.insert((*name).to_owned(), of);
+    }
+    let about = pipeline["properties"]["defaults"]["description"].clone();
+    pipeline["properties"]["defaults"] =
+        json!({ "description": about, "type": "object", "additionalProperties": false, "properties": defaults });
     pipeline["definitions"] = Value::Object(definitions);
     pipeline
 }
@@ -96,6 +108,15 @@ pub fn json_schema_text(registry: &Registry) -> String {
     let mut text = serde_json::to_string_pretty(&json_schema(registry)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The keys that may be defaults.
+fn without(properties: &Value) -> Value {
+    let mut properties = properties.clone();
+    if let Some(object) = properties.as_object_mut() {
+        object.retain(|key, _| !crate::language::NO_DEFAULT.contains(&key.as_str()));
+    }
+    properties
 }
 
 fn merge(into: &mut Value, more: Option<&Value>) {
@@ -156,7 +177,11 @@ fn for_editors(schema: &mut Value, shapes: &Shapes) {
         }
         branches.push(json!({ "type": "string", "pattern": VARIABLE }));
     }
-    allow_variable(object);
+    if object.contains_key("x-condition") {
+        object.insert("type".to_owned(), json!(["boolean", "string"]));
+    } else {
+        allow_variable(object);
+    }
     object.retain(|key, _| !key.starts_with("x-") && key != "format");
 }
 

@@ -9,14 +9,6 @@ use serde_json::{Map, Value};
 use crate::document::{Pipeline, Stage};
 use crate::shape::{Form, MappingForm, Shape, Shapes};
 
-/// Keys that the language knows and this version does not carry out.
-pub(crate) const LATER: &[(&str, &str)] = &[
-    ("include", "put all stages into this file for now"),
-    ("profiles", "use `--set` on the command line for now"),
-    ("defaults", "use an anchor and a merge key for now: `<<: *common`"),
-    ("when", "run the stages you want by name for now: `pipeline run STAGE`"),
-];
-
 /// The schemas as schemars makes them (draft 7, references under `definitions`), before anything is added for editors.
 pub(crate) struct RawSchemas {
     /// Shared definitions.
@@ -65,6 +57,19 @@ pub(crate) struct Language {
     pub stage: MappingForm,
     /// By kind: the keys of a stage of that kind, those of every stage among them.
     pub kinds: BTreeMap<&'static str, MappingForm>,
+    /// By kind: what may be a default of it.
+    pub defaults: BTreeMap<&'static str, MappingForm>,
+    /// What may be a default of all stages.
+    pub every: MappingForm,
+}
+
+/// Keys that cannot be a default: they are what a stage is.
+pub(crate) const NO_DEFAULT: &[&str] = &["kind", "inputs", "matrix", "description"];
+
+fn defaults(form: &MappingForm) -> MappingForm {
+    let mut form = MappingForm { required: Vec::new(), min: None, ..form.clone() };
+    form.properties.retain(|key, _| !NO_DEFAULT.contains(&key.as_str()));
+    form
 }
 
 impl Language {
@@ -88,7 +93,9 @@ impl Language {
             form.required.insert(0, "kind".to_owned());
             kinds.insert(*name, form);
         }
-        Self { shapes, pipeline, stage, kinds }
+        let defaults_of = kinds.iter().map(|(name, form)| (*name, defaults(form))).collect();
+        let every = defaults(&stage);
+        Self { shapes, pipeline, stage, kinds, defaults: defaults_of, every }
     }
 }
 

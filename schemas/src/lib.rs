@@ -1,12 +1,12 @@
 //! The language: YAML text -> the engine's [`PipelineSpec`], with a place for everything.
 //!
 //! Passes, each doing its own thing and collecting its faults: [`source`] and `syntax` make a tree of [`node`]s with
-//! byte spans; `overrides` and `interpolate` change it; `decode` checks it against the schemas of the registry's kinds;
+//! byte spans; `include`, `profile`, `overrides`, `interpolate` and `defaults` change it, in this order; `decode` checks it against the schemas of the registry's kinds;
 //! `lower` makes the specification. [`Sources`] remembers where everything stood and turns the route of any later
 //! fault into a line and a caret.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::error::{Fault, Place};
 use engine::graph::PipelineSpec;
@@ -17,9 +17,11 @@ mod advice;
 mod agreement;
 mod choice;
 mod decode;
+mod defaults;
 pub mod diagnostic;
 mod document;
 mod faults;
+mod include;
 mod interpolate;
 pub mod json_schema;
 mod language;
@@ -28,9 +30,11 @@ mod matrix;
 pub mod node;
 mod overrides;
 mod phrases;
+mod profile;
 mod shape;
 pub mod source;
 mod syntax;
+mod when;
 mod wording;
 pub mod write;
 
@@ -49,6 +53,8 @@ pub const MAX_BYTES: u64 = 32 << 20;
 /// What changes the reading of a file.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
+    /// `--profile`: the one of `profiles:` that is laid over the document.
+    pub profile: Option<String>,
     /// `--set` arguments in order, `path=value`.
     pub set: Vec<String>,
     /// What `${env.X}` sees; `None` is the environment of the process.
@@ -64,6 +70,8 @@ pub struct Loaded {
     pub faults: Vec<Fault>,
     /// For the place of every later fault.
     pub sources: Sources,
+    /// The files that were included, or looked for, as messages show them.
+    pub files: Vec<PathBuf>,
 }
 
 /// Reads a pipeline from a file. Messages show the path as it is given.
@@ -83,7 +91,6 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
 /// Reads a pipeline from a text. `name` is what messages call it.
 pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Registry) -> Loaded {
     let mut sources = vec![Source::new(name, text)];
-    sources.extend(options.set.iter().map(|set| Source::new("--set", set.as_str())));
     let mut faults = Faults::default();
     let root = syntax::parse(diagnostic::FILE, &sources[0], 0, &mut faults);
     let mut root = match root {
@@ -94,7 +101,15 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
             Node::new(start, Kind::Null)
         }
     };
-    for (at, source) in sources.iter().enumerate().skip(1) {
+    let files = include::include(&mut root, &mut sources, &mut faults);
+    if let Some(profile) = &options.profile {
+        sources.push(Source::new("--profile", profile.as_str()));
+    }
+    let chosen = options.profile.as_ref().map(|_| sources.len() - 1);
+    profile::apply(&mut root, chosen.map(|at| (SourceId(at as u32), &sources[at])), &mut faults);
+    let written = sources.len();
+    sources.extend(options.set.iter().map(|set| Source::new("--set", set.as_str())));
+    for (at, source) in sources.iter().enumerate().skip(written) {
         overrides::apply(&mut root, SourceId(at as u32), source, &mut faults);
     }
     let process = |name: &str| std::env::var(name).ok();
@@ -108,15 +123,17 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
         faults: &mut faults,
         route: Vec::new(),
         around: Vec::new(),
+        folders: &files.folders,
     };
+    defaults::apply(&mut decoder, &language, registry, &mut root);
     let spec = lower::lower(&mut decoder, &language, registry, &root, &children);
     let root_folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
     let spec = spec.map(|spec| PipelineSpec { root: root_folder, ..spec });
     if !faults.any_error() {
-        return finish(sources, Some(root), faults, spec);
+        return Loaded { files: files.paths, ..finish(sources, Some(root), faults, spec) };
     }
     // All faults in one pass: what is sound of the pipeline is planned, and what the planner finds is told, too.
-    let mut loaded = finish(sources, Some(root), faults, None);
+    let mut loaded = Loaded { files: files.paths, ..finish(sources, Some(root), faults, None) };
     if let Some(spec) = spec {
         loaded.add(engine::plan::plan(spec, registry, &engine::kind::Silent).faults);
     }
@@ -137,15 +154,16 @@ impl Loaded {
 /// Whether a document names a kind.
 fn names_kind(root: &Node) -> impl Fn(&str) -> bool {
     let stages = root.get("stages").map(Node::entries).unwrap_or_default();
+    let defaults = root.get("defaults").map(Node::entries).unwrap_or_default();
     let kinds = stages.iter().filter_map(|stage| stage.value.get("kind")?.text().map(str::to_owned));
-    let kinds: BTreeSet<String> = kinds.collect();
+    let kinds: BTreeSet<String> = kinds.chain(defaults.iter().map(|kind| kind.key.text.clone())).collect();
     move |kind| kinds.contains(kind)
 }
 
 fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option<PipelineSpec>) -> Loaded {
     let placed = faults.finish(&sources);
     let sources = Sources::new(sources, root, &placed);
-    Loaded { spec, faults: placed.into_iter().map(|placed| placed.fault).collect(), sources }
+    Loaded { spec, faults: placed.into_iter().map(|placed| placed.fault).collect(), sources, files: Vec::new() }
 }
 
 /// Reads a text file, with a message of our own for everything that can be wrong with it.

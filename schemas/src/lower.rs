@@ -97,7 +97,9 @@ fn stage<'a>(
 ) -> StageSpec {
     let name = entry.key.text.as_str();
     let node = &entry.value;
-    let mut spec = StageSpec { name: name.to_owned(), params: Value::Object(Map::new()), ..StageSpec::default() };
+    let folder = decoder.folders.get(entry.key.span.source.0 as usize).cloned().unwrap_or_default();
+    let mut spec =
+        StageSpec { name: name.to_owned(), params: Value::Object(Map::new()), folder, ..StageSpec::default() };
     spec.child = child.cloned();
     let name = child.map_or(name, |child| child.of.as_str());
     if !is_name(name) && !name.contains("${") {
@@ -224,6 +226,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     spec.retries = common.retries.unwrap_or(0);
     spec.cache = common.cache;
     spec.tags = common.tags.0;
+    spec.off = common.when.is_some_and(|when| !when.0);
 }
 
 fn resources(written: Option<document::Resources>) -> Resources {

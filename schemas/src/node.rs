@@ -85,6 +85,14 @@ impl Node {
         self.entries().iter().find(|entry| entry.key.text == key)
     }
 
+    /// The entry of a key, to change it.
+    pub fn entry_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        match &mut self.kind {
+            Kind::Mapping(entries) => entries.iter_mut().find(|entry| entry.key.text == key),
+            _ => None,
+        }
+    }
+
     /// The value of a key, when this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)

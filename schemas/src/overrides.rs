@@ -69,7 +69,7 @@ fn known(root: &Node, steps: &[(String, Span)]) -> Result<(), Box<(Fault, Span)>
     Err(Box::new((fault, *at)))
 }
 
-fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faults) {
+pub(crate) fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faults) {
     let [(key, at), rest @ ..] = steps else {
         *node = value;
         return;
@@ -110,7 +110,7 @@ fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faul
 }
 
 /// Cuts `stages.clean.steps[1]."a.b"` into keys with their places.
-fn path(text: &str) -> Option<Vec<(String, usize, usize)>> {
+pub(crate) fn path(text: &str) -> Option<Vec<(String, usize, usize)>> {
     let mut steps = Vec::new();
     let mut at = 0;
     loop {

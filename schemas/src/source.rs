@@ -39,7 +39,7 @@ pub struct Source {
     name: String,
     text: Arc<str>,
     /// The first byte of every line.
-    lines: Vec<u32>,
+    lines: Arc<[u32]>,
 }
 
 impl Source {

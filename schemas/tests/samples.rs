@@ -1,6 +1,7 @@
 //! The samples: every valid one loads, plans and fits the JSON Schema; every invalid one says what its snapshot says.
 //!
-//! `UPDATE_SAMPLES=1` writes the snapshots. A sample may begin with lines `# set: path=value` and `# env: X=value`.
+//! `UPDATE_SAMPLES=1` writes the snapshots. A sample may begin with lines `# set: path=value`, `# profile: name` and
+//! `# env: X=value`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,11 @@ fn options(text: &str) -> LoadOptions {
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    LoadOptions { set: directive("# set:"), environment: Some(environment) }
+    LoadOptions {
+        profile: directive("# profile:").into_iter().next(),
+        set: directive("# set:"),
+        environment: Some(environment),
+    }
 }
 
 /// Loads and plans.
@@ -142,7 +147,7 @@ fn every_code_of_the_language_has_a_sample() {
     let mut codes = std::collections::BTreeSet::new();
     for entry in std::fs::read_dir("src").expect("the sources") {
         let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source");
-        for area in ["yaml", "document", "vars", "set", "source"] {
+        for area in ["yaml", "document", "vars", "set", "source", "include", "defaults", "when", "profile"] {
             for (at, _) in text.match_indices(&format!("\"{area}::")) {
                 codes.extend(text[at + 1..].split('"').next().map(str::to_owned));
             }

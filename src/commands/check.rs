@@ -14,7 +14,7 @@ use crate::report::terminal::{self, Styles};
 /// When there is no pipeline, or no store to remember answers in.
 pub fn execute(args: &Check) -> Result<u8, Failure> {
     let file = args.file.file.clone().or_else(|| args.path.clone());
-    let project = Project::find(&FileArgs { file, set: args.file.set.clone() })?;
+    let project = Project::find(&FileArgs { file, ..args.file.clone() })?;
     let checked = project.prove(&args.file.set)?;
     let code = if checked.proved.is_some() { 0 } else { INVALID };
     if args.json {

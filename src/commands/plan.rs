@@ -1,6 +1,6 @@
 //! `pipeline plan`: what `run` would do, why, and how long it took last time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use engine::plan::{Plan, StageId};
@@ -24,9 +24,9 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let project = Project::find_with(&args.file, &mut names)?;
     let proved = project.proved(&args.file.set)?;
     super::run::check_names(&proved.plan, names.iter())?;
+    let wanted = proved.plan.select(&names).unwrap_or_default();
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
-    let wanted = wanted(&proved.plan, &names);
-    let chosen: Vec<&StagePreview> = previews.iter().filter(|preview| wanted.contains(&preview.id)).collect();
+    let chosen: Vec<&StagePreview> = previews.iter().filter(|preview| wanted[preview.id.0 as usize]).collect();
     if args.json {
         let stages: Vec<Value> = chosen.iter().map(|preview| preview_json(&proved.plan, preview)).collect();
         let (forecast, names, slots) = expected(&proved.plan, &chosen, args.jobs);
@@ -36,7 +36,8 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
             "critical_time": forecast.critical_time.as_secs_f64(), "peak_memory": forecast.peak_memory,
             "disk": forecast.disk, "never_ran": forecast.unknown,
         });
-        let all = json!({ "pipeline": proved.plan.spec.name, "stages": stages, "forecast": forecast });
+        let all = json!({ "pipeline": proved.plan.spec.name, "stages": stages, "forecast": forecast,
+            "off": off_json(&proved.plan) });
         terminal::out(&format!("{all:#}"));
         return Ok(0);
     }
@@ -50,6 +51,9 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         cells
     });
     terminal::out(&result::table(&["stage", "kind", "would", "last took", "size", "because"], rows, &[3, 4]));
+    if !proved.plan.off.is_empty() {
+        terminal::out(&format!("\n{}", off(&proved.plan).trim_end()));
+    }
     let due: Vec<&&StagePreview> = chosen.iter().filter(|preview| !matches!(preview.state, State::Hit)).collect();
     if due.is_empty() {
         terminal::out("\nnothing to do");
@@ -110,18 +114,17 @@ fn expected(plan: &Plan, chosen: &[&StagePreview], jobs: Option<u32>) -> (Foreca
     (forecast(&tasks, slots), names, slots)
 }
 
-/// The named stages and all they need; every stage when none is named.
-fn wanted(plan: &Plan, names: &[String]) -> BTreeSet<StageId> {
-    if names.is_empty() {
-        return plan.stages.iter().map(|stage| stage.id).collect();
-    }
-    let mut wanted: BTreeSet<StageId> = names.iter().flat_map(|name| plan.named(name).unwrap_or_default()).collect();
-    for stage in plan.stages.iter().rev() {
-        if wanted.contains(&stage.id) {
-            wanted.extend(&stage.after);
-        }
-    }
-    wanted
+/// What does not take part, and why.
+fn off(plan: &Plan) -> String {
+    let line = |off: &engine::plan::Off| match &off.because {
+        None => format!("`{}` is off: its `when` does not hold\n", off.stage),
+        Some(other) => format!("`{}` is off: it reads from `{other}`\n", off.stage),
+    };
+    plan.off.iter().map(line).collect()
+}
+
+fn off_json(plan: &Plan) -> Value {
+    plan.off.iter().map(|off| json!({ "stage": off.stage, "because": off.because })).collect()
 }
 
 /// The first reason, in words.

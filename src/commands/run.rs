@@ -45,15 +45,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     })
 }
 
-/// Every name is a stage's.
+/// Every word names stages ([`engine::selection`]).
 ///
 /// # Errors
-/// The first one that is not, with the nearest that is.
+/// The first one that does not, with the nearest that does.
 pub fn check_names<'a>(plan: &Plan, names: impl Iterator<Item = &'a String>) -> Result<(), Failure> {
-    let mut names = names;
-    match names.find_map(|name| plan.named(name).err()) {
-        Some(fault) => Err(unknown(fault)),
-        None => Ok(()),
+    let names: Vec<String> = names.cloned().collect();
+    match plan.targets(&names) {
+        Err(faults) if !faults.is_empty() => Err(unknown(faults[0].clone())),
+        _ => Ok(()),
     }
 }
 

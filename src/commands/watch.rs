@@ -130,7 +130,7 @@ fn read(
     if checked.proved.is_none() {
         terminal::err(&crate::project::render_all(&checked.faults, &checked.sources));
     }
-    let files = watched(project, checked.proved.as_ref());
+    let files = watched(project, checked.proved.as_ref(), &checked.files);
     folders.watch(&files)?;
     known.keep(store, files);
     Ok(checked.proved)
@@ -250,10 +250,11 @@ impl Flight {
     }
 }
 
-/// The pipeline's file and everything outside that its stages read and that no stage writes.
-fn watched(project: &Project, proved: Option<&Proved>) -> Vec<PathBuf> {
+/// The pipeline's file, those it includes, and everything outside that its stages read and that no stage writes.
+fn watched(project: &Project, proved: Option<&Proved>, included: &[PathBuf]) -> Vec<PathBuf> {
     let mut files = proved.map_or_else(Vec::new, |proved| proved.plan.sources());
     files.push(std::path::absolute(&project.file).unwrap_or_else(|_| project.file.clone()));
+    files.extend(included.iter().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())));
     files.sort();
     files.dedup();
     files

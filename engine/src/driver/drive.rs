@@ -489,11 +489,7 @@ fn unstable(store: &Store, stage: &PlannedStage, before: &Record, now: &[Blob]) 
 
 fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
     // All faults are alike; the first one says it.
-    let unknown = plan.select(names).err().and_then(|faults| faults.into_iter().next());
-    match unknown {
-        Some(fault) => Err(fault),
-        None => Ok(names.iter().flat_map(|name| plan.named(name).unwrap_or_default()).collect()),
-    }
+    plan.targets(names).map_err(|mut faults| faults.swap_remove(0))
 }
 
 fn forced(plan: &Plan, force: &Force, chosen: &[StageId]) -> Result<Vec<bool>, Fault> {

@@ -249,8 +249,8 @@ impl Attempt {
         if let Some(fault) = command::too_many(&stage.name, &environment) {
             return Err(Ended::final_fault(fault));
         }
-        let program =
-            command::Program { line: &line.run, root: &self.run.options.root, environment, timeout: stage.timeout };
+        let folder = self.run.options.root.join(&stage.folder);
+        let program = command::Program { line: &line.run, root: &folder, environment, timeout: stage.timeout };
         command::run(program, &self.run.guard, voice, &self.stop).await?;
         Ok((staging, Finished::default()))
     }
