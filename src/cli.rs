@@ -36,6 +36,8 @@ pub enum ColorChoice {
 pub enum Command {
     /// Start a new pipeline from a template that runs at once.
     Init(Init),
+    /// Turn a DVC project into a pipeline of `command` stages.
+    Import(Import),
     /// Prove the pipeline without running it: every fault, with place and help.
     Check(Check),
     /// Show what `run` would do, and why.
@@ -74,6 +76,15 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Pick keys out of a YAML or JSON file, as JSON: what imported pipelines read parameters with.
+    #[command(hide = true)]
+    Pick {
+        /// The file.
+        file: PathBuf,
+        /// Keys, parts with dots between them.
+        #[arg(required = true)]
+        keys: Vec<String>,
     },
     /// Names for the completion scripts.
     #[command(hide = true)]
@@ -116,6 +127,20 @@ pub enum Template {
     Digits,
     /// Programs of your own as stages.
     Command,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The project's files, the main one first; others lie in its folder or below.
+    #[arg(value_name = "DVC.YAML", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where to write the pipeline; `-` is stdout. Default: `pipeline.yaml` beside the first file.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Options of `check`.

@@ -210,13 +210,20 @@ pub fn render(fault: &Fault, sources: &Sources) -> String {
     }
 }
 
-/// All faults, errors first, and a last line that counts them.
+/// How many faults are shown in full.
+const SHOWN: usize = 100;
+
+/// All faults (the first hundred in full), errors first, and a last line that counts them.
 pub fn render_all(faults: &[Fault], sources: &Sources) -> String {
     let mut text = String::new();
     let (errors, warnings): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| fault.is_error());
-    for fault in errors.iter().chain(&warnings) {
+    for fault in errors.iter().chain(&warnings).take(SHOWN) {
         text.push_str(&render(fault, sources));
         text.push('\n');
+    }
+    if faults.len() > SHOWN {
+        let more = faults.len() - SHOWN;
+        text.push_str(&format!("… and {more} more; `pipeline check --short` shows every one on a line\n"));
     }
     let counted = |count: usize, word: &str| match count {
         0 => None,

@@ -68,6 +68,8 @@ pub(crate) fn environment(
         PASSED.contains(&name) || name.starts_with("LC_") || declared.iter().any(|declared| declared == name)
     };
     let mut all: Vec<(OsString, OsString)> = variables.filter(|(name, _)| passed(name)).collect();
+    // For stages that call the program itself, wherever it is installed.
+    all.extend(std::env::current_exe().ok().map(|program| ("PIPELINE".into(), program.into_os_string())));
     let mut at = 0;
     while let Some(input) = inputs.get(at) {
         let Some(port) = selector::family(&input.port) else {
@@ -197,7 +199,7 @@ mod tests {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         let all = environment(variables, &["WANTED".into()], &[mounted("raw-data.1", None, "blob")]);
         let names: Vec<&str> = all.iter().filter_map(|(name, _)| name.to_str()).collect();
-        assert_eq!(names, ["PATH", "LC_ALL", "WANTED", "INPUT_RAW_DATA_1"]);
+        assert_eq!(names, ["PATH", "LC_ALL", "WANTED", "PIPELINE", "INPUT_RAW_DATA_1"]);
     }
 
     fn mounted(port: &str, label: Option<&str>, path: &str) -> Mounted {

@@ -77,8 +77,9 @@ impl Plan {
         let mut fault = match self.named(word) {
             Ok(found) if !found.is_empty() => return Ok(found),
             Err(fault) => fault,
-            Ok(_) => Fault::error("graph::stage_off", format!("all of `{word}` are off"))
-                .help("`pipeline plan` says why"),
+            Ok(_) => {
+                Fault::error("graph::stage_off", format!("all of `{word}` are off")).help("`pipeline plan` says why")
+            }
         };
         if fault.code != "graph::unknown_stage" {
             return Err(Box::new(fault));

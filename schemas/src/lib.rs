@@ -20,6 +20,7 @@ mod decode;
 mod defaults;
 pub mod diagnostic;
 mod document;
+pub mod dvc;
 mod faults;
 mod include;
 mod interpolate;

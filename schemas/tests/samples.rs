@@ -134,6 +134,7 @@ const WITHOUT_SAMPLE: &[&str] = &[
     "source::folder",
     "source::too_large",
     "yaml::too_large",
+    "include::too_many",
     // What the parser has that no sample has met.
     "yaml::syntax",
 ];
@@ -178,4 +179,26 @@ fn files_that_cannot_be_read() {
     let large = folder.path().join("large.yaml");
     std::fs::File::create(&large).and_then(|file| file.set_len(100 << 20)).expect("a sparse file");
     assert_eq!(code(&large), "source::too_large");
+}
+
+#[test]
+fn a_long_chain_of_files_is_refused_and_two_ways_to_one_file_are_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: String, text: String| std::fs::write(folder.path().join(name), text).expect("a file");
+    let stage = |name: &str| format!("stages: {{ {name}: {{ kind: command, run: 'true' }} }}\n");
+    for n in 0..80 {
+        write(format!("{n}.yaml"), format!("include: {}.yaml\n{}", n + 1, stage(&format!("s{n}"))));
+    }
+    write("80.yaml".into(), stage("end"));
+    write("pipeline.yaml".into(), format!("pipeline: x\ninclude: 0.yaml\n{}", stage("main")));
+    let load = || schemas::load(&folder.path().join("pipeline.yaml"), &LoadOptions::default(), &catalog::registry());
+    let loaded = load();
+    assert_eq!(loaded.faults.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(), ["include::too_many"]);
+    write("pipeline.yaml".into(), format!("pipeline: x\ninclude: [78.yaml, 79.yaml, ./80.yaml]\n{}", stage("main")));
+    let loaded = load();
+    assert!(loaded.faults.is_empty(), "{}", shown(&loaded));
+    let spec = loaded.spec.expect("a specification");
+    let names: Vec<&str> = spec.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, ["main", "end", "s79", "s78"]);
+    assert_eq!(loaded.files.len(), 3);
 }

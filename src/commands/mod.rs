@@ -10,6 +10,7 @@ mod gc;
 mod get;
 mod graph;
 mod history;
+mod import;
 mod init;
 mod lock;
 mod logs;
@@ -38,6 +39,8 @@ pub const ENGINE_FAILED: u8 = 4;
 pub fn execute(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Init(args) => init::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Pick { file, keys } => import::pick(&file, &keys),
         Command::Check(args) => check::execute(&args),
         Command::Plan(args) => plan::execute(&args),
         Command::Run(args) => run::execute(&args),

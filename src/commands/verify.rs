@@ -23,6 +23,8 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
     let project = Project::find_with(&args.file, &mut names)?;
     let proved = project.proved(&args.file.set)?;
     check_names(&proved.plan, names.iter())?;
+    let meant = proved.plan.targets(&names).unwrap_or_default();
+    let names: Vec<String> = meant.into_iter().map(|id| proved.plan.stage(id).name.clone()).collect();
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let named = |name: &String| names.is_empty() || names.contains(name);
     let (mut chosen, mut due, mut uncached) = (Vec::new(), Vec::new(), Vec::new());

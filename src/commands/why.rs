@@ -22,7 +22,11 @@ use crate::report::terminal::{self, Styles};
 pub fn execute(args: &Why) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let proved = project.proved(&args.file.set)?;
-    super::run::check_names(&proved.plan, std::iter::once(&args.stage))?;
+    // One stage by its name: a pattern that means several has no one answer.
+    if proved.plan.find(&args.stage).is_none() {
+        super::run::check_names(&proved.plan, std::iter::once(&args.stage))?;
+        return Err(super::run::unknown_stage(&proved.plan, &args.stage));
+    }
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let (mut chain, mut seen) = (Vec::new(), BTreeSet::new());
     let stages = proved.plan.named(&args.stage).unwrap_or_default();

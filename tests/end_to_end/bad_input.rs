@@ -225,3 +225,64 @@ fn a_missing_source_is_found_before_anything_runs() {
     assert!(said.err.contains("file::missing") && said.err.contains("penguins.csv"), "{}", said.err);
     assert!(!house.path().join(".pipeline/records-v1").join("log").exists() || said.err.contains("error"));
 }
+
+#[test]
+fn a_thousand_faults_are_counted_and_all_listed_in_short() {
+    let stages: String =
+        (0..1000).map(|n| format!("  s{n}: {{ kind: command, run: 'true', retries: many }}\n")).collect();
+    let house = House::of(&format!("pipeline: faults\nstages:\n{stages}"));
+    let said = house.say(&["check"]);
+    assert_eq!(said.code, 2);
+    for part in ["and 900 more", "1000 errors"] {
+        assert!(said.err.contains(part), "{part}");
+    }
+    assert!(said.err.lines().count() < 1500, "{}", said.err.lines().count());
+    assert_eq!(house.say(&["check", "--short"]).out.lines().count(), 1000);
+}
+
+#[test]
+fn paths_with_spaces_and_unicode_and_two_spellings() {
+    let house = House::of(
+        "pipeline: paths
+stages:
+  write: { kind: command, run: 'echo 1 > \"a b/é 日.txt\"', outs: ['a b/é 日.txt'] }
+  read: { kind: command, run: 'cat \"a b/é 日.txt\" > c.txt', deps: ['./a b//x/../é 日.txt'], outs: [c.txt] }
+",
+    );
+    house.run();
+    assert_eq!(house.read("c.txt"), "1\n");
+    let house = House::of(
+        "pipeline: twice
+stages:
+  one: { kind: command, run: 'true', outs: [out/a.txt] }
+  two: { kind: command, run: 'true', outs: ['./out//b/../a.txt'] }
+  three: { kind: command, run: 'true', outs: [../a.txt] }
+",
+    );
+    let said = house.say(&["check"]);
+    assert!(said.err.contains("graph::two_writers"), "{}", said.err);
+    assert!(said.err.contains("path::outside"), "{}", said.err);
+}
+
+#[test]
+fn a_circle_of_ten_thousand_and_a_chain_of_twenty_thousand() {
+    let count = 10_000;
+    let stages: String = (0..count)
+        .map(|n| format!("  s{n}: {{ kind: command, run: 'true', needs: s{} }}\n", (n + 1) % count))
+        .collect();
+    let house = House::of(&format!("pipeline: circle\nstages:\n{stages}"));
+    let said = house.say(&["check"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("graph::cycle") && said.err.contains("more)"), "{}", said.err);
+    assert!(said.err.lines().count() < 30);
+    let stages: String = (0..20_000)
+        .map(|n| {
+            let needs = if n == 0 { String::new() } else { format!(", needs: s{}", n - 1) };
+            format!("  s{n}: {{ kind: command, run: 'true'{needs} }}\n")
+        })
+        .collect();
+    let house = House::of(&format!("pipeline: chain\nstages:\n{stages}"));
+    for args in [&["check"][..], &["plan"], &["graph"], &["why", "s19999"]] {
+        assert_eq!(house.say(args).code, 0, "{args:?}");
+    }
+}

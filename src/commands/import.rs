@@ -1,0 +1,67 @@
+//! `pipeline import dvc.yaml`: a DVC project as a pipeline of `command` stages.
+
+use std::path::{Path, PathBuf};
+
+use engine::error::Fault;
+use schemas::Sources;
+
+use super::INVALID;
+use crate::cli::Import;
+use crate::project::{Failure, render_all};
+use crate::report::terminal::{self, Styles};
+
+/// Imports.
+///
+/// # Errors
+/// Files that cannot be read or are no YAML; a pipeline that is already there.
+pub fn execute(args: &Import) -> Result<u8, Failure> {
+    let first = &args.files[0];
+    let folder = first.parent().unwrap_or(Path::new("")).to_owned();
+    let output = args.output.clone().unwrap_or_else(|| folder.join("pipeline.yaml"));
+    let to_stdout = output.as_os_str() == "-";
+    if !to_stdout && !args.force && output.exists() {
+        return Err(Failure::user(
+            "import::exists",
+            format!("`{}` is already there", output.display()),
+            "name another file with `--output`, or write over it with `--force`",
+        ));
+    }
+    let name =
+        std::path::absolute(&folder).ok().and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
+    let files: Vec<PathBuf> = args.files.clone();
+    let imported =
+        schemas::dvc::import(&files, name.as_deref().unwrap_or("imported")).map_err(|faults| failure(&faults))?;
+    for (place, note) in &imported.notes {
+        terminal::err(&format!("{} {note}", Styles::dim().apply_to(format!("{place}:"))));
+    }
+    if to_stdout {
+        terminal::out(imported.text.trim_end());
+        return Ok(0);
+    }
+    std::fs::write(&output, &imported.text).map_err(|error| {
+        let message = format!("`{}` cannot be written: {error}", output.display());
+        Failure::user("import::unwritable", message, "look at the folder and its permissions")
+    })?;
+    terminal::err(&format!(
+        "{} {} stages in `{}`, {} notes; next: `pipeline check`",
+        Styles::good().apply_to("✓"),
+        imported.stages,
+        output.display(),
+        imported.notes.len()
+    ));
+    Ok(0)
+}
+
+/// Picks keys out of a file.
+///
+/// # Errors
+/// A file that cannot be read, a key that is not in it.
+pub fn pick(file: &Path, keys: &[String]) -> Result<u8, Failure> {
+    let picked = schemas::dvc::pick(file, keys).map_err(|faults| failure(&faults))?;
+    terminal::out(&picked.to_string());
+    Ok(0)
+}
+
+fn failure(faults: &[Fault]) -> Failure {
+    Failure { text: render_all(faults, &Sources::default()), exit_code: INVALID }
+}
