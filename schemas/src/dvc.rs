@@ -509,6 +509,24 @@ fn look<'s>(scope: &'s Scope, name: &str) -> Option<&'s Node> {
     Some(node)
 }
 
+/// What the first part of a key that is not there should have been.
+fn near(scope: &Scope, key: &str) -> Option<String> {
+    let (mut route, mut last) = (String::new(), key);
+    for part in key.split('.') {
+        let longer = if route.is_empty() { part.to_owned() } else { format!("{route}.{part}") };
+        if look(scope, &longer).is_none() {
+            last = part;
+            break;
+        }
+        route = longer;
+    }
+    let there: Vec<&str> = match look(scope, &route) {
+        Some(node) => node.entries().iter().map(|entry| entry.key.text.as_str()).collect(),
+        None => scope.iter().map(|(name, _)| name.as_str()).collect(),
+    };
+    engine::error::suggest(last, there.into_iter())
+}
+
 /// A scalar as DVC writes it into a text.
 fn plain(node: &Node) -> Option<String> {
     Some(match &node.kind {
@@ -581,7 +599,7 @@ pub fn pick(path: &Path, keys: &[String]) -> Result<serde_json::Value, Vec<Fault
             None => {
                 let message = format!("`{}` has no key `{key}`", path.display());
                 let mut fault = Fault::error("import::missing_key", message);
-                fault.help = engine::error::suggest(key, scope.iter().map(|(name, _)| name.as_str()));
+                fault.help = near(&scope, key);
                 faults.push(fault);
             }
         }

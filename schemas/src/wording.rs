@@ -1,5 +1,6 @@
 //! What the YAML parser complains about, in words that say what to do.
 
+use crate::phrases::shorten;
 use crate::source::{Source, Span};
 use crate::syntax::SyntaxError;
 
@@ -193,11 +194,15 @@ fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static
             )
         };
     }
-    let mut worded = worded(
-        "yaml::missing_comma",
-        &format!("a `,` or `{wanted}` is wanted before this"),
-        "items between brackets are separated by commas",
-    );
+    let before = text[open.start as usize..at].trim_end();
+    let help = match before.rfind("${").filter(|from| before.ends_with('}') && !before[*from..].contains(',')) {
+        Some(from) => format!(
+            "between brackets a text with `{}` in it ends at its `}}`: put the whole text in quotes",
+            shorten(&before[from..])
+        ),
+        None => "items between brackets are separated by commas".to_owned(),
+    };
+    let mut worded = worded("yaml::missing_comma", &format!("a `,` or `{wanted}` is wanted before this"), &help);
     worded.also = Some((open.start as usize, open.start as usize + 1, "opened here".into()));
     worded
 }

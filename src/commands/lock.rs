@@ -37,7 +37,7 @@ impl Keeper {
             name,
             locked: None,
             complete: options.targets.is_empty(),
-            plain: args.run.file.set.is_empty(),
+            plain: args.run.file.set.is_empty() && args.run.file.profile.is_none(),
         };
         if !args.locked {
             return Ok(keeper);

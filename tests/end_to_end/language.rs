@@ -11,7 +11,7 @@ profiles:
 defaults:
   all: { tags: [nightly] }
 stages:
-  raw: { kind: command, run: seq ${vars.rows} > raw.txt, outs: [raw.txt] }
+  raw: { kind: command, run: \"seq ${vars.rows} > raw.txt\", outs: [raw.txt] }
   heavy:
     kind: command
     when: ${vars.mode} == \"full\"
@@ -61,6 +61,7 @@ fn what_is_off_takes_what_reads_from_it_along() {
     assert!(text.contains("`heavy` is off: its `when` does not hold"), "{text}");
     assert!(text.contains("`below` is off: it reads from `heavy`"), "{text}");
     assert_eq!(house.run_with(&["-p", "quick"]).code, 0);
+    assert!(!house.path().join("pipeline.lock").exists(), "the lock is of the file alone");
     let said = house.say(&["run", "-p", "quick", "below"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("graph::stage_off"), "{}", said.err);
@@ -80,7 +81,7 @@ fn stages_are_chosen_by_name_pattern_tag_and_below() {
     assert_eq!(planned(&house, &["tag:nightly"]).len(), 4);
     assert_eq!(planned(&house, &["-p", "quick", "tag:fast"]), ["raw"]);
     for (word, part) in [
-        ("feet", "did you mean"),
+        ("featurs", "did you mean `features`?"),
         ("zz*", "graph::no_match"),
         ("tag:nigthly", "did you mean `tag:nightly`?"),
         ("nightly", "write `tag:nightly`"),
