@@ -524,7 +524,7 @@ fn near(scope: &Scope, key: &str) -> Option<String> {
         Some(node) => node.entries().iter().map(|entry| entry.key.text.as_str()).collect(),
         None => scope.iter().map(|(name, _)| name.as_str()).collect(),
     };
-    engine::error::suggest(last, there.into_iter())
+    engine::error::suggest(last, there)
 }
 
 /// A scalar as DVC writes it into a text.
