@@ -50,7 +50,7 @@ pub struct Project {
     /// The folder it stands in: relative paths start here.
     pub root: PathBuf,
     profile: Option<String>,
-    registry: Registry,
+    registry: Arc<Registry>,
 }
 
 /// A pipeline that was proved.
@@ -69,6 +69,8 @@ pub struct Proved {
     pub programs: Programs,
     /// What of this machine enters keys.
     pub environment: Environment,
+    /// The kinds.
+    pub registry: Arc<Registry>,
 }
 
 impl Project {
@@ -90,7 +92,7 @@ impl Project {
         };
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
         let root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
-        Ok(Self { file, root, profile: args.profile.clone(), registry: catalog::registry() })
+        Ok(Self { file, root, profile: args.profile.clone(), registry: Arc::new(catalog::registry()) })
     }
 
     /// As [`Project::find`], where the first positional argument may be the pipeline's file
@@ -163,6 +165,7 @@ impl Project {
                     store,
                     programs,
                     environment,
+                    registry: Arc::clone(&self.registry),
                 })
             }
             _ => None,

@@ -4,12 +4,14 @@ mod detail;
 mod drive;
 mod ended;
 mod execute;
+mod growing;
 mod guard;
 pub(crate) mod lines;
 mod look;
 mod offload;
 mod options;
 pub(crate) mod process;
+mod rounds;
 mod voice;
 
 pub use self::detail::Detail;

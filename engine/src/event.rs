@@ -44,6 +44,13 @@ pub enum Event {
         /// 1 for the first try.
         attempt: u32,
     },
+    /// It works through children, and these are its next ones: stages of their own from here on.
+    StageExpanded {
+        /// The stage.
+        stage: String,
+        /// Their names, as `tune[0]`.
+        children: Vec<String>,
+    },
     /// How far it is.
     StageProgress {
         /// The stage.

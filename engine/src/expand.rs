@@ -2,10 +2,12 @@
 //!
 //! There are two sorts, and one vocabulary for both. A *static* expansion ([`matrix`]) is known before anything runs: the
 //! front end asks for its [`matrix::Combination`]s and writes a stage for each, so that the plan has ordinary stages only.
-//! Children are called `model[seed=1]`; [`selector`] says what `model[*]` and `model[seed=1,*]` mean.
+//! Children are called `model[seed=1]`; [`selector`] says what `model[*]` and `model[seed=1,*]` mean. An *adaptive* one
+//! ([`course`]) proposes its children round after round from what has finished, while the run goes on.
 //!
 //! Children have keys of their own: they are cached, shared, run side by side and replayed like every other stage.
 
+pub mod course;
 pub mod matrix;
 pub mod selector;
 

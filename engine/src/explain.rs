@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Route, Segment};
 use crate::key::{KeyedFile, Manifest};
-use crate::plan::{Plan, PlannedStage};
+use crate::plan::{Plan, PlannedInput, PlannedStage};
 
 /// One reason for a miss. The first reasons are root causes; `InputChanged` names the stage to ask next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -104,7 +104,9 @@ pub fn miss(plan: &Plan, stage: &PlannedStage, last: Option<&Record>, manifest: 
 pub(crate) fn source_of<'a>(plan: &'a Plan, stage: &'a PlannedStage) -> impl Fn(&str) -> String + 'a {
     |port| {
         let input = stage.inputs.iter().find(|input| input.port == port);
-        input.map_or_else(String::new, |input| plan.stage(input.from).name.clone())
+        // A child's sibling joined the run later and is not in the plan: its port says enough.
+        let name = |input: &PlannedInput| plan.stages.get(input.from.0 as usize).map(|stage| stage.name.clone());
+        input.map_or_else(String::new, |input| name(input).unwrap_or_else(|| port.to_owned()))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::artifact::{ArtifactKind, Types};
 use crate::error::{Fault, Route};
+use crate::expand::course::Expansion;
 
 /// Which program carries a stage out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -143,6 +144,11 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// How it works, when it works through children of its own: such a stage is never handed to a worker.
+    fn expansion(&self) -> Option<&dyn Expansion> {
+        None
+    }
+
     /// The output ports; the first is the main one.
     fn outputs(&self) -> Vec<OutputPort>;
 
@@ -236,6 +242,12 @@ impl Oracle for Silent {
 #[derive(Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Box<dyn Kind>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
 }
 
 impl Registry {

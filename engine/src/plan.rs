@@ -240,7 +240,7 @@ fn settle(
 }
 
 /// What of the parameters enters the key; for a program, where it runs, too.
-fn keyed(stage: &dyn Stage, executor: Executor, folder: &str) -> Value {
+pub(crate) fn keyed(stage: &dyn Stage, executor: Executor, folder: &str) -> Value {
     let mut keyed = stage.keyed();
     if executor == Executor::Command
         && !folder.is_empty()

@@ -14,9 +14,19 @@
 //! then those that stand first in the plan. A stage at the head of the queue is not overtaken by smaller ones, so
 //! that a large one cannot wait forever; only stages that wait for a GPU let others pass.
 //!
+//! A stage that *expands* takes no slots: it asks for its next round ([`Command::Expand`]), and [`Scheduler::expand`] adds the
+//! children of that round to the run. When the last of them has ended it is asked again, until it is done or has failed.
+//!
+//! ```text
+//! Ready ──► Expanding ──► Done | Failed
+//!              │  ▲
+//!              ▼  └── all children ended
+//!           children: Want ──► …
+//! ```
+//!
 //! Every event costs O(log n) plus the edges below the stages it decides, each of which is walked once in a run.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use crate::plan::StageId;
 
@@ -29,6 +39,8 @@ pub struct Task {
     pub takes: Slots,
     /// Further attempts after a failure.
     pub retries: u32,
+    /// Whether it does its work through children.
+    pub expands: bool,
 }
 
 /// Things stages take while they run.
@@ -106,6 +118,9 @@ pub enum Command {
         /// 1 for the first attempt.
         attempt: u32,
     },
+    /// Find out its next round: answered by [`Scheduler::expand`], `Done`, `Failed`, `Changed` or `Stopped`. All children
+    /// it has had so far have ended.
+    Expand(StageId),
     /// End it, it is running; answered by `Stopped` (or by what it came to just before).
     Stop(StageId),
     /// Say that it will not run. `because` is the stage to blame; `None` after a cancel.
@@ -130,6 +145,8 @@ pub enum State {
     Queued,
     /// It runs.
     Running,
+    /// Its children run, or its next round is being found out. It takes no slots.
+    Expanding,
     /// Final: its outputs were there.
     Hit,
     /// Final: it ran.
@@ -176,6 +193,10 @@ pub struct Scheduler {
     free: Slots,
     /// Misses that need a GPU, and those that do not.
     queues: [BinaryHeap<Waiting>; 2],
+    /// What waits for children and for stages with children: as `below`, for edges that came later.
+    late: HashMap<u32, Vec<u32>>,
+    /// Expanding stages whose last child has ended.
+    due: Vec<StageId>,
     running: usize,
     unfinished: usize,
     keep_going: bool,
@@ -195,6 +216,13 @@ struct Stage {
     takes: Slots,
     retries: u32,
     attempt: u32,
+    expands: bool,
+    /// The stage whose child it is.
+    parent: Option<StageId>,
+    /// Children that have not ended.
+    children: u32,
+    /// Its gate was not met.
+    shut: bool,
 }
 
 /// Ordered so that the greatest goes first.
@@ -247,6 +275,10 @@ impl Scheduler {
                 takes: task.takes.at_most(total),
                 retries: task.retries,
                 attempt: 0,
+                expands: task.expands,
+                parent: None,
+                children: 0,
+                shut: false,
             })
             .collect();
         let unfinished = wanted.iter().filter(|wanted| **wanted).count();
@@ -256,6 +288,8 @@ impl Scheduler {
             below,
             free: total,
             queues: Default::default(),
+            late: HashMap::new(),
+            due: Vec::new(),
             running: 0,
             unfinished,
             keep_going,
@@ -296,6 +330,11 @@ impl Scheduler {
                 if self.state(stage) == State::Ready {
                     if self.cancelled || self.blocked.is_some() {
                         self.skip(stage, self.blocked, commands);
+                    } else if self.stages[stage.0 as usize].expands {
+                        let item = &mut self.stages[stage.0 as usize];
+                        item.state = State::Expanding;
+                        item.attempt += 1;
+                        commands.push(Command::Expand(stage));
                     } else {
                         self.queue(stage);
                     }
@@ -311,6 +350,7 @@ impl Scheduler {
                 let ran = self.release(stage);
                 if ran || self.state(stage) == State::Ready {
                     let item = &self.stages[stage.0 as usize];
+                    let again = again && !item.expands;
                     if ran && again && item.attempt <= item.retries && !self.cancelled && self.blocked.is_none() {
                         self.queue(stage);
                     } else {
@@ -340,7 +380,90 @@ impl Scheduler {
             }
             Event::Cancel => self.cancel(commands),
         }
+        self.ask_again(commands);
         self.start(commands);
+    }
+
+    /// Adds a round of children of a stage that was asked for one ([`Command::Expand`]). Their positions are the next free
+    /// ones, in order; their `after` are earlier children. Whether they were taken: after a cancel or a failure elsewhere
+    /// nothing new begins, and the stage is skipped.
+    ///
+    /// # Panics
+    /// When there is no child: the stage would wait forever.
+    pub fn expand(&mut self, parent: StageId, tasks: &[Task], total: Slots, commands: &mut Vec<Command>) -> bool {
+        assert!(!tasks.is_empty(), "a round has children");
+        let owner = &self.stages[parent.0 as usize];
+        if owner.state != State::Expanding || owner.children > 0 {
+            return false;
+        }
+        if self.cancelled || self.blocked.is_some() {
+            self.skip(parent, self.blocked, commands);
+            self.ask_again(commands);
+            return false;
+        }
+        let (first, base) = (self.stages.len() as u32, owner.height + 1);
+        let mut heights = vec![base; tasks.len()];
+        for (at, task) in tasks.iter().enumerate().rev() {
+            for above in task.after.iter().filter_map(|above| above.0.checked_sub(first)) {
+                heights[above as usize] = heights[above as usize].max(heights[at] + 1);
+            }
+        }
+        let mut doomed = Vec::new();
+        for (at, task) in tasks.iter().enumerate() {
+            let position = first + at as u32;
+            let mut missing = 0;
+            for above in &task.after {
+                debug_assert!(above.0 < position, "children stand behind what they need");
+                let item = &self.stages[above.0 as usize];
+                if !item.state.is_final() {
+                    missing += 1;
+                    self.late.entry(above.0).or_default().push(position);
+                } else if item.shut || !matches!(item.state, State::Hit | State::Done) {
+                    doomed.push((StageId(position), *above));
+                }
+            }
+            self.stages.push(Stage {
+                state: State::Want,
+                missing,
+                height: heights[at],
+                takes: task.takes.at_most(total),
+                retries: task.retries,
+                attempt: 0,
+                expands: task.expands,
+                parent: Some(parent),
+                children: 0,
+                shut: false,
+            });
+        }
+        self.unfinished += tasks.len();
+        self.stages[parent.0 as usize].children = tasks.len() as u32;
+        for (stage, because) in doomed {
+            if self.state(stage) == State::Want {
+                self.skip(stage, Some(because), commands);
+            }
+        }
+        for position in first..first + tasks.len() as u32 {
+            let item = &mut self.stages[position as usize];
+            if item.state == State::Want && item.missing == 0 {
+                item.state = State::Ready;
+                commands.push(Command::Resolve(StageId(position)));
+            }
+        }
+        self.ask_again(commands);
+        true
+    }
+
+    /// Asks the stages whose last child has ended for what comes next.
+    fn ask_again(&mut self, commands: &mut Vec<Command>) {
+        while let Some(parent) = self.due.pop() {
+            // A failed child is for its parent to tell of; a failure elsewhere, or a cancel, ends the course.
+            let own = |blocked: StageId| self.stages[blocked.0 as usize].parent == Some(parent);
+            match self.blocked {
+                _ if self.cancelled => self.skip(parent, None, commands),
+                Some(blocked) if !own(blocked) => self.skip(parent, Some(blocked), commands),
+                _ => commands.push(Command::Expand(parent)),
+            }
+        }
     }
 
     /// Whether every stage is in a final state.
@@ -387,12 +510,13 @@ impl Scheduler {
     /// A stage's outputs are there: what waits only for it becomes ready.
     fn there(&mut self, stage: StageId, open: bool, commands: &mut Vec<Command>) {
         if !open {
+            self.stages[stage.0 as usize].shut = true;
             self.tally.shut += 1;
             self.skip_below(stage, Some(stage), commands);
             return;
         }
-        for index in self.first[stage.0 as usize]..self.first[stage.0 as usize + 1] {
-            let position = self.below[index as usize];
+        for at in 0.. {
+            let Some(position) = self.below(stage, at) else { break };
             let item = &mut self.stages[position as usize];
             item.missing -= 1;
             if item.missing == 0 && item.state == State::Want {
@@ -438,14 +562,28 @@ impl Scheduler {
     fn skip_below(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
         let mut open = vec![stage];
         while let Some(stage) = open.pop() {
-            for index in self.first[stage.0 as usize]..self.first[stage.0 as usize + 1] {
-                let position = StageId(self.below[index as usize]);
+            for at in 0.. {
+                let Some(position) = self.below(stage, at).map(StageId) else { break };
                 if self.state(position) == State::Want {
                     self.skip_one(position, because, commands);
                     open.push(position);
                 }
             }
         }
+    }
+
+    /// What waits for a stage, one by one.
+    fn below(&self, stage: StageId, at: usize) -> Option<u32> {
+        let position = stage.0 as usize;
+        if position + 1 < self.first.len() {
+            let (from, to) = (self.first[position] as usize, self.first[position + 1] as usize);
+            if from + at < to {
+                return Some(self.below[from + at]);
+            }
+            // Children stand below other children only.
+            return None;
+        }
+        self.late.get(&stage.0)?.get(at).copied()
     }
 
     fn skip(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
@@ -459,7 +597,15 @@ impl Scheduler {
     }
 
     fn end(&mut self, stage: StageId, state: State) {
-        self.stages[stage.0 as usize].state = state;
+        let item = &mut self.stages[stage.0 as usize];
+        item.state = state;
+        if let Some(parent) = item.parent {
+            let owner = &mut self.stages[parent.0 as usize];
+            owner.children -= 1;
+            if owner.children == 0 && owner.state == State::Expanding {
+                self.due.push(parent);
+            }
+        }
         self.unfinished -= 1;
         match state {
             State::Hit => self.tally.hit += 1,
@@ -467,7 +613,7 @@ impl Scheduler {
             State::Failed => self.tally.failed += 1,
             State::Skipped => self.tally.skipped += 1,
             State::Stopped => self.tally.stopped += 1,
-            State::Unwanted | State::Want | State::Ready | State::Queued | State::Running => {}
+            State::Unwanted | State::Want | State::Ready | State::Queued | State::Running | State::Expanding => {}
         }
     }
 
@@ -481,6 +627,10 @@ impl Scheduler {
     /// Gives back the slots of a running stage; false when it does not run.
     fn release(&mut self, stage: StageId) -> bool {
         let item = &self.stages[stage.0 as usize];
+        if item.state == State::Expanding {
+            // It holds nothing; while its children run there is nothing to tell of it.
+            return item.children == 0;
+        }
         if item.state != State::Running {
             return false;
         }

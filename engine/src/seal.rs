@@ -147,10 +147,7 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
             draft.inputs = stage.inputs(&ports);
             draft.outputs = stage.outputs();
             draft.files = stage.files();
-            let written = draft.outputs.iter_mut().filter_map(|port| port.path.as_mut()).map(|(path, _)| path);
-            for path in written.chain(draft.files.iter_mut().map(|file| &mut file.path)) {
-                *path = paths::inside(&spec.folder, path);
-            }
+            place(&spec.folder, &mut draft.outputs, &mut draft.files);
             draft.stage = Some(stage);
         }
         Err(found) => {
@@ -161,6 +158,14 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
         }
     }
     draft
+}
+
+/// Paths of a stage, which start at its file's folder, as the pipeline's folder sees them.
+pub(crate) fn place(folder: &str, outputs: &mut [OutputPort], files: &mut [FileInput]) {
+    let written = outputs.iter_mut().filter_map(|port| port.path.as_mut()).map(|(path, _)| path);
+    for path in written.chain(files.iter_mut().map(|file| &mut file.path)) {
+        *path = paths::inside(folder, path);
+    }
 }
 
 struct Resolver<'a> {

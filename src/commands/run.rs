@@ -99,6 +99,7 @@ pub fn options(args: &RunArgs, proved: &Proved, targets: Vec<String>) -> Result<
         jobs: args.jobs.map(|jobs| jobs as usize),
         programs: proved.programs.clone(),
         environment: proved.environment.clone(),
+        registry: Arc::clone(&proved.registry),
         ..RunOptions::default()
     })
 }

@@ -54,6 +54,7 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
         jobs: args.jobs.map(|jobs| jobs as usize),
         programs: proved.programs.clone(),
         environment: proved.environment.clone(),
+        registry: std::sync::Arc::clone(&proved.registry),
         scratch: Some(scratch.clone()),
         ..RunOptions::default()
     };

@@ -9,12 +9,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::detail::absolute;
 use super::execute::{Attempt, Done, Gave, now};
+use super::growing::Growing;
 use super::look::{Hit, Looked, Run};
+use super::rounds::{Course, Late, Step};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
 use crate::calendar;
 use crate::cancel::CancelToken;
 use crate::error::Fault;
 use crate::event::{Event, Outcome};
+use crate::expand::course::Proposal;
 use crate::kind::Executor;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::{Pool, until};
@@ -60,6 +63,7 @@ pub async fn run(
         made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
         at_work: Mutex::default(),
+        late: Growing::default(),
         pool: options.workers.as_ref().map_or_else(
             || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
             |workers| Arc::clone(&workers.pool),
@@ -77,6 +81,8 @@ pub async fn run(
         ends: vec![None; run.plan.stages.len()],
         changes: HashMap::new(),
         stops: HashMap::new(),
+        courses: HashMap::new(),
+        total,
         warmed: false,
         ending: None,
         broken: None,
@@ -92,6 +98,7 @@ pub async fn run(
 enum Note {
     Looked(StageId, Result<Option<Hit>, Ended>),
     Ended { stage: StageId, took: Duration, result: Result<Gave, Ended> },
+    Step(StageId, Result<Step, Ended>),
 }
 
 /// What a stage came to.
@@ -114,6 +121,10 @@ struct Drive {
     changes: HashMap<StageId, u32>,
     /// Running stages, and how to stop them.
     stops: HashMap<StageId, CancelToken>,
+    /// Expanding stages on their way.
+    courses: HashMap<StageId, Course>,
+    /// What there is to take.
+    total: Slots,
     warmed: bool,
     /// Until when a cancelled run waits for what it is doing.
     ending: Option<tokio::time::Instant>,
@@ -159,8 +170,9 @@ impl Drive {
                 () = cancel.cancelled(), if self.ending.is_none() => self.cancel(&mut more),
                 () = until(self.ending), if self.ending.is_some() => break,
                 Some(note) = incoming.recv() => {
-                    let event = self.on_note(note);
-                    self.scheduler.on_event_into(event, &mut more);
+                    if let Some(event) = self.on_note(note, &mut more) {
+                        self.scheduler.on_event_into(event, &mut more);
+                    }
                 }
             }
             if self.broken.is_some() {
@@ -188,7 +200,7 @@ impl Drive {
             // After a cancel nothing is looked for any more; what would run is skipped.
             Command::Resolve(id) if self.ending.is_some() => Some(scheduler::Event::Miss(id)),
             Command::Resolve(id) => {
-                let stage = self.run.plan.stage(id);
+                let stage = self.run.stage(id);
                 if self.run.heavy(stage) {
                     let (run, notes) = (Arc::clone(&self.run), self.notes.clone());
                     self.run.offload.send(move || {
@@ -207,6 +219,10 @@ impl Drive {
                 self.start(stage, attempt);
                 None
             }
+            Command::Expand(stage) if self.ending.is_some() => {
+                Some(self.on_ended(stage, Duration::ZERO, Ended::Stopped))
+            }
+            Command::Expand(stage) => self.expand(stage),
             Command::Stop(stage) => {
                 if let Some(stop) = self.stops.get(&stage).filter(|_| !self.run.spared(stage)) {
                     stop.cancel();
@@ -216,7 +232,7 @@ impl Drive {
             Command::Skip { stage, because } => {
                 self.end(stage, End::Skipped, Duration::ZERO, true);
                 if let Some(because) = because {
-                    let name = |id| self.run.plan.stage(id).name.clone();
+                    let name = |id| self.run.stage(id).name.clone();
                     self.send(Event::StageSkipped { stage: name(stage), because: name(because) });
                 }
                 None
@@ -228,7 +244,7 @@ impl Drive {
         let stop = CancelToken::new();
         self.stops.insert(id, stop.clone());
         // More threads never change a result, so a stage that did not ask for a number gets what is idle.
-        let stage = self.run.plan.stage(id);
+        let stage = self.run.stage(id);
         let own = self.tasks[id.0 as usize].takes.cpus;
         let idle = if stage.resources.cpus.is_none() { self.scheduler.free().cpus } else { 0 };
         let threads = (own + idle).max(1) as usize;
@@ -260,8 +276,92 @@ impl Drive {
         }
     }
 
-    fn on_note(&mut self, note: Note) -> scheduler::Event {
-        match note {
+    /// Asks an expanding stage for what comes next, unless one of its children failed.
+    fn expand(&mut self, id: StageId) -> Option<scheduler::Event> {
+        let course = self.courses.entry(id).or_insert_with(Course::new).clone();
+        let there = |child: &&StageId| {
+            let of = self.ends.get(child.0 as usize).and_then(Option::as_ref);
+            !of.is_some_and(|of| matches!(of.end, End::Hit | End::Ran))
+        };
+        let missing: Vec<&str> =
+            course.children.iter().filter(there).map(|child| self.run.stage(*child).name.as_str()).collect();
+        if let Some(first) = missing.first() {
+            let name = &self.run.stage(id).name;
+            let others = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
+            let message = format!("`{name}` needs what `{first}` should have given{others}");
+            let fault = Fault::error("expand::child_failed", message)
+                .help("its failure is told above; children that finished are kept and not run again");
+            return Some(self.on_ended(id, course.begun.elapsed(), Ended::final_fault(fault)));
+        }
+        let (run, notes) = (Arc::clone(&self.run), self.notes.clone());
+        self.run.offload.send(move || {
+            let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step(id, &course)));
+            let step = step.unwrap_or_else(|_| {
+                let fault = Fault::error("run::panic", "the engine made a mistake while it expanded the stage");
+                Err(Ended::final_fault(fault.help("please report this")))
+            });
+            let _ = notes.send(Note::Step(id, step));
+        });
+        None
+    }
+
+    fn on_step(
+        &mut self,
+        id: StageId,
+        step: Result<Step, Ended>,
+        commands: &mut Vec<Command>,
+    ) -> Option<scheduler::Event> {
+        let took = self.courses.get(&id).map_or(Duration::ZERO, |course| course.begun.elapsed());
+        match step {
+            Ok(Step::Hit(hit)) => {
+                let open = self.on_hit(id, *hit);
+                Some(scheduler::Event::Done { stage: id, open })
+            }
+            Ok(Step::Done(done)) => Some(self.on_done(id, *done)),
+            Ok(Step::Run(looked, proposals)) => self.on_round(id, looked, proposals, commands),
+            Err(ended) => {
+                self.courses.remove(&id);
+                Some(self.on_ended(id, took, ended))
+            }
+        }
+    }
+
+    /// A round's children join the run.
+    fn on_round(
+        &mut self,
+        id: StageId,
+        looked: Arc<Looked>,
+        proposals: Vec<Proposal>,
+        commands: &mut Vec<Command>,
+    ) -> Option<scheduler::Event> {
+        let first = self.tasks.len() as u32;
+        let mut course = self.courses.remove(&id).unwrap_or_else(Course::new);
+        let children = match self.run.children(id, &course, proposals, first) {
+            Ok(children) => children,
+            Err(faults) => {
+                return Some(self.on_ended(id, course.begun.elapsed(), Ended::Failed { faults, again: false }));
+            }
+        };
+        let tasks: Vec<Task> = children.iter().map(|child| task(child, &self.run.options)).collect();
+        if !self.scheduler.expand(id, &tasks, self.total, commands) {
+            return None;
+        }
+        let names = children.iter().map(|child| child.name.clone()).collect();
+        course.looked = Some(looked);
+        course.children.extend(children.iter().map(|child| child.id));
+        self.courses.insert(id, course);
+        self.tasks.extend(tasks);
+        self.ends.resize(self.tasks.len(), None);
+        for stage in children {
+            self.run.late.push(Late { stage, made: OnceLock::new() });
+        }
+        self.send(Event::StageExpanded { stage: self.run.stage(id).name.clone(), children: names });
+        None
+    }
+
+    fn on_note(&mut self, note: Note, commands: &mut Vec<Command>) -> Option<scheduler::Event> {
+        Some(match note {
+            Note::Step(stage, step) => return self.on_step(stage, step, commands),
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
@@ -275,7 +375,7 @@ impl Drive {
                     Err(ended) => self.on_ended(stage, took, ended),
                 }
             }
-        }
+        })
     }
 
     fn on_looked(&mut self, stage: StageId, looked: Result<Option<Hit>, Ended>) -> scheduler::Event {
@@ -291,7 +391,7 @@ impl Drive {
 
     /// Whether stages below may run.
     fn on_hit(&mut self, id: StageId, hit: Hit) -> bool {
-        let stage = self.run.plan.stage(id);
+        let stage = self.run.stage(id);
         let (summary, unmet) = Detail::headline(&hit.record.detail);
         self.run.store.touch(&stage.name, &hit.made.key);
         self.send(Event::StageHit {
@@ -307,13 +407,13 @@ impl Drive {
                 self.send(Event::StageLog { stage: stage.name.clone(), level: Level::Error, text: fault.message });
             }
         }
-        let _ = self.run.made[id.0 as usize].set(hit.made);
+        let _ = self.run.made(id).set(hit.made);
         self.end(id, End::Hit, Duration::ZERO, open);
         open
     }
 
     fn on_done(&mut self, id: StageId, done: Done) -> scheduler::Event {
-        let stage = self.run.plan.stage(id);
+        let stage = self.run.stage(id);
         if let Some(before) = &done.differs {
             self.send(Event::Warning { fault: unstable(&self.run.store, stage, before, &done.made.outputs) });
         }
@@ -328,13 +428,13 @@ impl Drive {
             warnings: done.warnings,
             unchanged: done.unchanged,
         });
-        let _ = self.run.made[id.0 as usize].set(done.made);
+        let _ = self.run.made(id).set(done.made);
         self.end(id, End::Ran, done.took, open);
         scheduler::Event::Done { stage: id, open }
     }
 
     fn on_ended(&mut self, id: StageId, took: Duration, ended: Ended) -> scheduler::Event {
-        let stage = self.run.plan.stage(id);
+        let stage = self.run.stage(id);
         let name = stage.name.clone();
         let (faults, again) = match ended {
             Ended::Failed { faults, again } => (faults, again),
@@ -379,7 +479,7 @@ impl Drive {
 
     fn wanted(&self) -> impl Iterator<Item = &PlannedStage> {
         let wanted = |stage: &&PlannedStage| self.scheduler.state(stage.id) != scheduler::State::Unwanted;
-        self.run.plan.stages.iter().filter(wanted)
+        self.run.plan.stages.iter().chain(self.run.late.iter().map(|late| &late.stage)).filter(wanted)
     }
 
     fn finish(mut self, cancelled: bool) -> Result<Summary, Fault> {
@@ -392,7 +492,8 @@ impl Drive {
             Outcome::Cancelled
         } else if failed > 0 {
             Outcome::Failed
-        } else if self.ends.iter().flatten().any(|of| !of.open) {
+        } else if self.ends[..self.run.plan.stages.len()].iter().flatten().any(|of| !of.open) {
+            // A child's gate is its parent's business.
             Outcome::GateNotMet
         } else {
             Outcome::Success
@@ -431,7 +532,7 @@ impl Drive {
     fn summary(&self, stage: &PlannedStage) -> StageSummary {
         let of = self.ends[stage.id.0 as usize].clone();
         let of = of.unwrap_or(EndOf { end: End::Skipped, took: Duration::ZERO, open: true });
-        let made = self.run.made[stage.id.0 as usize].get();
+        let made = self.run.made(stage.id).get();
         StageSummary {
             stage: stage.name.clone(),
             end: of.end,
@@ -516,7 +617,7 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         memory: stage.resources.memory.unwrap_or(0),
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
-    Task { after: stage.after.clone(), takes, retries: stage.retries }
+    Task { after: stage.after.clone(), takes, retries: stage.retries, expands: stage.stage.expansion().is_some() }
 }
 
 /// What there is to take.

@@ -53,7 +53,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     fn stage(&self) -> &PlannedStage {
-        self.run.plan.stage(self.id)
+        self.run.stage(self.id)
     }
 
     /// Runs `work` beside the loop; a panic in it is a failure of the stage.
@@ -109,10 +109,10 @@ impl Attempt {
             _working.push(self.lock(key, voice).await?);
         }
         // While this waited, or just before, another process may have finished the same work.
-        let forced = self.run.forced[id.0 as usize] || !stage.cache;
+        let forced = self.run.forced(id) || !stage.cache;
         let (mut looked, reasons) = self
             .aside(move |run| {
-                let stage = run.plan.stage(id);
+                let stage = run.stage(id);
                 if !forced {
                     run.look_up(stage, &mut looked)?;
                 }
@@ -236,7 +236,7 @@ impl Attempt {
                 run.clear_outputs(id)?;
                 // A file in the store can be read where it is; a folder needs a place.
                 let folders = |input: &PlannedInput| run.output(input.from, input.output).is_some_and(|blob| blob.tree);
-                let needed = run.plan.stage(id).inputs.iter().any(folders);
+                let needed = run.stage(id).inputs.iter().any(folders);
                 let staging = if needed { Some(run.store.staging()?) } else { None };
                 let inputs = run.input_paths(id, staging.as_ref().map(Staging::path))?;
                 Ok((staging, inputs))
@@ -266,7 +266,7 @@ struct Prepared {
 impl Run {
     /// Makes the folders of a request and looks up its inputs.
     fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, Ended> {
-        let stage = self.plan.stage(id);
+        let stage = self.stage(id);
         self.stay_inside(id)?;
         self.restore(id)?;
         let outputs_folder = staging.join("outputs");
@@ -277,9 +277,9 @@ impl Run {
         let mut inputs = BTreeMap::new();
         let paths = self.input_paths(id, Some(staging))?;
         for (input, (port, path)) in stage.inputs.iter().zip(paths) {
-            let above = self.plan.stage(input.from);
+            let above = self.stage(input.from);
             let name = &above.outputs[input.output].name;
-            let Some(made) = self.made[input.from.0 as usize].get() else { continue };
+            let Some(made) = self.made(input.from).get() else { continue };
             let types = match self.store.lookup(&made.key)? {
                 Some(record) => Detail::of(&record.detail).types,
                 None => Types::new(),
@@ -301,7 +301,7 @@ impl Run {
     /// Where the inputs lie: a file in the store itself, a folder as a copy in the staging folder.
     fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<Vec<(String, PathBuf)>, Ended> {
         let mut paths = Vec::new();
-        for input in &self.plan.stage(id).inputs {
+        for input in &self.stage(id).inputs {
             let Some(blob) = self.output(input.from, input.output) else { continue };
             let path = match staging {
                 Some(staging) if blob.tree => {
@@ -318,8 +318,8 @@ impl Run {
 
     /// Files of the project that stages above wrote must be what those stages gave, whatever happened to them since.
     fn restore(&self, id: StageId) -> Result<(), Ended> {
-        for edge in self.plan.stage(id).written.iter().filter(|edge| edge.exact) {
-            let above = self.plan.stage(edge.from);
+        for edge in self.stage(id).written.iter().filter(|edge| edge.exact) {
+            let above = self.stage(edge.from);
             let (Some(port), Some(blob)) =
                 (above.outputs.get(edge.output as usize), self.output(edge.from, edge.output as usize))
             else {
@@ -332,7 +332,7 @@ impl Run {
 
     /// No output may be written through a link that leads out of the project.
     fn stay_inside(&self, id: StageId) -> Result<(), Ended> {
-        let paths = self.plan.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
+        let paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
         let faults: Vec<Fault> = paths
             .filter_map(|(path, route)| Some(inside::way_to(&self.options.root, path).err()?.at(route.clone())))
             .collect();
@@ -341,7 +341,7 @@ impl Run {
 
     /// Old outputs must not pass for new ones. Their folders are made.
     fn clear_outputs(&self, id: StageId) -> Result<(), Ended> {
-        for path in self.plan.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
+        for path in self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
             let full = self.options.root.join(&path.0);
             let _ = fault::point("run.clear_output");
             let removed = match std::fs::symlink_metadata(&full) {
@@ -365,10 +365,10 @@ impl Run {
         id: StageId,
         looked: &Looked,
         staging: Option<Staging>,
-        mut finished: Finished,
+        finished: Finished,
         took: Duration,
     ) -> Result<Done, Ended> {
-        let stage = self.plan.stage(id);
+        let stage = self.stage(id);
         let _ = fault::point("run.ended");
         self.unchanged_inputs(stage, looked)?;
         let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
@@ -377,11 +377,24 @@ impl Run {
             Some(staging) if stage.executor != Executor::Command => adopt_staged(into, stage, staging.path())?,
             _ => self.adopt_command(into, stage)?,
         };
+        drop(staging);
+        self.record(id, looked, blobs, finished, took)
+    }
+
+    /// Puts the copies of outputs back and commits the record; with a scratch store, compares with the record that is there.
+    pub(crate) fn record(
+        &self,
+        id: StageId,
+        looked: &Looked,
+        blobs: Vec<Blob>,
+        mut finished: Finished,
+        took: Duration,
+    ) -> Result<Done, Ended> {
+        let stage = self.stage(id);
         if let Some(scratch) = &self.options.scratch {
             return self.compare(stage, looked, scratch, &blobs, finished, took);
         }
         let _ = fault::point("run.adopted");
-        drop(staging);
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
             self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
         }
@@ -464,7 +477,7 @@ impl Run {
     }
 
     /// An input edited while the stage ran was perhaps read before, perhaps after: the result belongs to neither.
-    fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
+    pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
         let mut changed = Vec::new();
         match self.describe(stage) {
             Ok((now, _)) if now.key() == looked.key => {}

@@ -6,7 +6,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use cache::{Blob, Digest, Record, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Ended, Guard, Offload, RunOptions};
+use super::growing::Growing;
+use super::rounds::Late;
+use super::{Ended, Force, Guard, Offload, RunOptions};
 use crate::error::{Fault, Severity};
 use crate::event::Event;
 use crate::explain::{self, Reason};
@@ -28,12 +30,14 @@ pub(crate) struct Run {
     pub(crate) store: Arc<Store>,
     pub(crate) options: RunOptions,
     pub(crate) events: UnboundedSender<Event>,
-    /// What each stage has given, once it has.
+    /// What each stage of the plan has given, once it has.
     pub(crate) made: Vec<OnceLock<Made>>,
     /// The keys under which stages are at work now.
     pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
     /// Stages that run although they are recorded.
     pub(crate) forced: Vec<bool>,
+    /// Stages that joined the run; their ids follow those of the plan.
+    pub(crate) late: Growing<Late>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) guard: Guard,
     pub(crate) offload: Offload,
@@ -68,16 +72,38 @@ impl Run {
     /// Whether a stage is at work on something that is wanted even after a cancel.
     pub(crate) fn spared(&self, id: StageId) -> bool {
         let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        key.is_some_and(|key| self.options.spare.holds(&self.plan.stage(id).name, &key))
+        key.is_some_and(|key| self.options.spare.holds(&self.stage(id).name, &key))
+    }
+
+    /// A stage of the plan, or one that joined later.
+    ///
+    /// # Panics
+    /// For an id that nobody gave out.
+    pub(crate) fn stage(&self, id: StageId) -> &PlannedStage {
+        self.later(id).map_or_else(|| self.plan.stage(id), |late| &late.stage)
+    }
+
+    /// What a stage has given, once it has.
+    pub(crate) fn made(&self, id: StageId) -> &OnceLock<Made> {
+        self.later(id).map_or_else(|| &self.made[id.0 as usize], |late| &late.made)
+    }
+
+    /// Whether a stage runs although it is recorded. Children do when everything does.
+    pub(crate) fn forced(&self, id: StageId) -> bool {
+        self.forced.get(id.0 as usize).copied().unwrap_or(self.options.force == Force::All)
+    }
+
+    fn later(&self, id: StageId) -> Option<&Late> {
+        self.late.get((id.0 as usize).checked_sub(self.plan.stages.len())?)
     }
 
     /// Finds a stage's key and its record.
     pub(crate) fn look(&self, id: StageId) -> Result<Looked, Ended> {
-        let stage = self.plan.stage(id);
+        let stage = self.stage(id);
         let (manifest, files) = self.describe(stage)?;
         let key = manifest.key();
         let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
-        if stage.cache && !self.forced[id.0 as usize] {
+        if stage.cache && !self.forced(id) {
             self.look_up(stage, &mut looked)?;
         }
         Ok(looked)
@@ -92,7 +118,7 @@ impl Run {
         })?;
         let inputs = stage.inputs.iter().filter_map(|input| {
             let digest = self.output(input.from, input.output)?.digest;
-            let artifact = self.plan.stage(input.from).outputs.get(input.output)?.kind;
+            let artifact = self.stage(input.from).outputs.get(input.output)?.kind;
             Some(KeyedInput { port: input.port.clone(), artifact, digest })
         });
         let resolved = Resolved {
@@ -154,7 +180,7 @@ impl Run {
         if !looked.lost.is_empty() {
             return looked.lost.clone();
         }
-        if self.forced[stage.id.0 as usize] {
+        if self.forced(stage.id) {
             return vec![Reason::Forced];
         }
         if !stage.cache {
@@ -166,7 +192,7 @@ impl Run {
 
     /// An output of a stage that is there.
     pub(crate) fn output(&self, id: StageId, output: usize) -> Option<Blob> {
-        self.made[id.0 as usize].get()?.outputs.get(output).copied()
+        self.made(id).get()?.outputs.get(output).copied()
     }
 
     /// Whether looking at a stage may take long enough to be noticed: large or many files.

@@ -9,6 +9,7 @@ use cache::{Blob, Digest, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
+use crate::kind::Registry;
 use crate::pool::Pool;
 use crate::toolchain::{Environment, Programs};
 
@@ -29,6 +30,8 @@ pub struct RunOptions {
     pub programs: Programs,
     /// What of this machine enters keys.
     pub environment: Environment,
+    /// The kinds, for stages that make children of other kinds.
+    pub registry: Arc<Registry>,
     /// Worker processes that outlive the run; `None` starts them for this run alone.
     pub workers: Option<Workers>,
     /// The run is done again and compared: see [`Scratch`].

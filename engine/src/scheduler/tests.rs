@@ -11,7 +11,7 @@ fn id(position: u32) -> StageId {
 }
 
 fn task(after: &[u32]) -> Task {
-    Task { after: after.iter().copied().map(StageId).collect(), takes: ONE, retries: 0 }
+    Task { after: after.iter().copied().map(StageId).collect(), takes: ONE, retries: 0, expands: false }
 }
 
 fn slots(cpus: u32) -> Slots {
@@ -252,7 +252,7 @@ fn world() -> impl Strategy<Value = World> {
                             .collect();
                         after.sort();
                         after.dedup();
-                        Task { after, takes: Slots { cpus, memory, gpus }, retries }
+                        Task { after, takes: Slots { cpus, memory, gpus }, retries, expands: false }
                     })
                     .collect(),
                 fates,
@@ -310,6 +310,7 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
                         _ => Event::Done { stage, open: true },
                     });
                 }
+                Command::Expand(stage) => panic!("{stage:?} has no children in this world"),
                 Command::Stop(stage) => {
                     assert_eq!(scheduler.state(stage), State::Running);
                     stopping[stage.0 as usize] = true;
@@ -422,9 +423,181 @@ fn a_hundred_thousand_stages_are_no_trouble() {
                 counts[1] += 1;
                 scheduler.on_event_into(Event::Done { stage, open: true }, &mut commands);
             }
-            Command::Stop(_) | Command::Skip { .. } => unreachable!(),
+            Command::Stop(_) | Command::Skip { .. } | Command::Expand(_) => unreachable!(),
         }
     }
     assert!(scheduler.finished());
     assert_eq!(counts, [100_000, 100_000]);
+}
+
+/// A world in which some stages expand: of each of them, how many children its rounds have.
+fn expanding_world() -> impl Strategy<Value = (World, Vec<Vec<usize>>)> {
+    world().prop_flat_map(|world| {
+        let rounds = proptest::collection::vec(1_usize..5, 0..4);
+        let all = proptest::collection::vec(prop_oneof![2 => Just(Vec::new()), 1 => rounds], world.tasks.len());
+        (Just(world), all)
+    })
+}
+
+/// What is still to be answered.
+enum Answer {
+    Event(Event),
+    /// The next round of an expanding stage.
+    Round(StageId),
+}
+
+/// As [`simulate`], with stages that expand; the states of all stages, children behind the others.
+fn simulate_expanding(world: &World, rounds: &[Vec<usize>]) -> (Scheduler, Vec<State>) {
+    let initial = world.tasks.len();
+    let mut tasks = world.tasks.clone();
+    for (task, rounds) in tasks.iter_mut().zip(rounds) {
+        task.expands = !rounds.is_empty();
+    }
+    let (mut scheduler, mut queue) = Scheduler::new(&tasks, world.total, &world.targets, world.keep_going);
+    let mut outstanding: Vec<Answer> = Vec::new();
+    let mut used: BTreeMap<StageId, Slots> = BTreeMap::new();
+    let mut children: BTreeMap<StageId, (usize, Vec<StageId>)> = BTreeMap::new();
+    let (mut steps, mut cancelled) = (0, false);
+    loop {
+        let mut commands = std::collections::VecDeque::from(std::mem::take(&mut queue));
+        while let Some(command) = commands.pop_front() {
+            match command {
+                Command::Resolve(stage) => {
+                    let there = |above: &StageId| matches!(scheduler.state(*above), State::Hit | State::Done);
+                    assert!(tasks[stage.0 as usize].after.iter().all(there), "{stage:?} is resolved too early");
+                    outstanding.push(Answer::Event(match world.fates[stage.0 as usize % initial] {
+                        Fate::Hit => Event::Hit { stage, open: true },
+                        Fate::Shut => Event::Hit { stage, open: false },
+                        Fate::Broken => Event::Failed { stage, again: true },
+                        _ => Event::Miss(stage),
+                    }));
+                }
+                Command::Start { stage, .. } => {
+                    assert!(!tasks[stage.0 as usize].expands, "a stage that expands has no slots");
+                    used.insert(stage, tasks[stage.0 as usize].takes.at_most(world.total));
+                    let sum = used.values().fold(Slots::default(), |sum, takes| sum.plus(*takes));
+                    assert!(sum.fit(world.total), "{sum:?} of {:?}", world.total);
+                    outstanding.push(Answer::Event(match world.fates[stage.0 as usize % initial] {
+                        Fate::Fail => Event::Failed { stage, again: true },
+                        _ => Event::Done { stage, open: true },
+                    }));
+                }
+                Command::Expand(stage) => {
+                    assert!(tasks[stage.0 as usize].expands);
+                    let (_, mine) = children.entry(stage).or_default();
+                    assert!(mine.iter().all(|child| scheduler.state(*child).is_final()), "asked too early");
+                    outstanding.push(Answer::Round(stage));
+                }
+                Command::Stop(_) | Command::Skip { .. } => {}
+            }
+        }
+        if world.cancel == Some(steps) && !cancelled {
+            cancelled = true;
+            queue = scheduler.on_event(Event::Cancel);
+            continue;
+        }
+        if outstanding.is_empty() {
+            break;
+        }
+        let pick = world.picks[steps % world.picks.len()] % outstanding.len();
+        let answer = outstanding.swap_remove(pick);
+        steps += 1;
+        assert!(steps < 200 * (tasks.len() + 1), "the run does not end");
+        match answer {
+            Answer::Event(event) => {
+                if let Event::Done { stage, .. } | Event::Failed { stage, .. } = event {
+                    used.remove(&stage);
+                }
+                queue = scheduler.on_event(event);
+            }
+            Answer::Round(stage) => {
+                let first = tasks.len() as u32;
+                let (round, mine) = children.entry(stage).or_default();
+                let failed = mine.iter().any(|child| !matches!(scheduler.state(*child), State::Hit | State::Done));
+                let plan = rounds.get(stage.0 as usize).and_then(|rounds| rounds.get(*round));
+                let event = match plan {
+                    _ if failed => Event::Failed { stage, again: true },
+                    None => Event::Done { stage, open: true },
+                    Some(count) => {
+                        // Every third child needs the one before it, the first of a round one of the round before.
+                        let new: Vec<Task> = (0..*count as u32)
+                            .map(|at| {
+                                let position = first + at;
+                                let after = match (at, mine.last()) {
+                                    (0, Some(last)) => vec![*last],
+                                    (at, _) if at % 3 == 1 => vec![StageId(position - 1)],
+                                    _ => Vec::new(),
+                                };
+                                Task { after, takes: slots(1 + position % 3), retries: 0, expands: false }
+                            })
+                            .collect();
+                        *round += 1;
+                        queue = Vec::new();
+                        if scheduler.expand(stage, &new, world.total, &mut queue) {
+                            mine.extend((0..new.len() as u32).map(|at| StageId(first + at)));
+                            tasks.extend(new);
+                        }
+                        continue;
+                    }
+                };
+                queue = scheduler.on_event(event);
+            }
+        }
+    }
+    let states: Vec<State> = (0..tasks.len()).map(|position| scheduler.state(id(position as u32))).collect();
+    for (position, state) in states.iter().enumerate() {
+        assert!(state.is_final(), "{position} ends as {state:?}");
+    }
+    (scheduler, states)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_that_grows_ends_too(given in expanding_world()) {
+        let (world, rounds) = given;
+        let (scheduler, states) = simulate_expanding(&world, &rounds);
+        prop_assert!(scheduler.finished());
+        prop_assert_eq!(scheduler.running(), 0);
+        prop_assert_eq!(scheduler.free(), world.total);
+        let tally = scheduler.tally();
+        let count = |state: State| states.iter().filter(|other| **other == state).count();
+        prop_assert_eq!(tally.hit, count(State::Hit));
+        prop_assert_eq!(tally.done, count(State::Done));
+        prop_assert_eq!(tally.failed, count(State::Failed));
+        prop_assert_eq!(tally.skipped, count(State::Skipped));
+    }
+}
+
+#[test]
+fn an_expanding_stage_holds_no_slots_and_is_asked_again_when_its_children_have_ended() {
+    let tasks = [Task { expands: true, ..task(&[]) }, task(&[0])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    assert_eq!(scheduler.on_event(Event::Miss(id(0))), [Command::Expand(id(0))]);
+    assert_eq!(scheduler.free(), slots(1));
+    let mut commands = Vec::new();
+    assert!(scheduler.expand(id(0), &[task(&[]), task(&[2])], slots(1), &mut commands));
+    assert_eq!(commands, [Command::Resolve(id(2))]);
+    // While children are on their way nothing can be said of it.
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }), []);
+    assert_eq!(scheduler.on_event(Event::Miss(id(2))), [Command::Start { stage: id(2), attempt: 1 }]);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(2), open: true }), [Command::Resolve(id(3))]);
+    assert_eq!(scheduler.on_event(Event::Hit { stage: id(3), open: true }), [Command::Expand(id(0))]);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }), [Command::Resolve(id(1))]);
+}
+
+#[test]
+fn a_failed_child_is_for_its_parent_to_tell_of() {
+    let tasks = [Task { expands: true, ..task(&[]) }, task(&[0]), task(&[])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(2), &[], false);
+    scheduler.on_event(Event::Miss(id(0)));
+    let mut commands = Vec::new();
+    scheduler.expand(id(0), &[task(&[]), task(&[3])], slots(2), &mut commands);
+    scheduler.on_event(Event::Miss(id(3)));
+    let commands = scheduler.on_event(Event::Failed { stage: id(3), again: false });
+    assert!(commands.contains(&Command::Skip { stage: id(4), because: Some(id(3)) }), "{commands:?}");
+    assert!(commands.contains(&Command::Expand(id(0))), "{commands:?}");
+    scheduler.on_event(Event::Failed { stage: id(0), again: true });
+    assert_eq!((scheduler.state(id(0)), scheduler.state(id(1))), (State::Failed, State::Skipped));
 }

@@ -1,5 +1,7 @@
 //! A pipeline's folder with a store, two kinds of stages, and runs that say what they did.
 
+mod bisect;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +111,7 @@ pub fn registry() -> Registry {
     registry.add(Fake("fake", Executor::Data));
     registry.add(Fake("late", Executor::Torch));
     registry.add(Fake("shell", Executor::Command));
+    registry.add(bisect::Bisect);
     registry
 }
 
@@ -166,6 +169,7 @@ impl House {
             programs: Programs { data: Some(worker()), torch: None },
             environment: Environment { libtorch: "2.13.0".into(), ..Environment::default() },
             jobs: Some(2),
+            registry: Arc::new(registry()),
             ..RunOptions::default()
         };
         Self { _folder: folder, root, options }

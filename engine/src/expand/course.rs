@@ -1,0 +1,143 @@
+//! Expanding while it runs: what a kind that proposes children says, round by round.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cache::Blob;
+use serde_json::Value;
+
+use crate::error::Fault;
+use crate::graph::Resources;
+
+/// What a stage does that works through children: `Stage::expansion`.
+///
+/// [`Expansion::next`] is a pure function of the stage (its parameters and seed) and of what is in the round: the same
+/// finished children give the same proposal, today and in ten years. That is what makes a run that was killed
+/// between two rounds go on where it was: it proposes the same children again, and they are hits.
+pub trait Expansion: Send + Sync {
+    /// What comes after these children: more of them, or the outputs.
+    ///
+    /// # Errors
+    /// What makes the whole stage fail; routes relative to the stage's mapping.
+    fn next(&self, round: &Round<'_>) -> Result<Next, Vec<Fault>>;
+}
+
+/// How [`Round`] reads from the store.
+pub(crate) type Read<'a> = &'a dyn Fn(&Blob) -> Result<Vec<u8>, Fault>;
+
+/// What [`Expansion::next`] may look at.
+pub struct Round<'a> {
+    /// The resolved seed of the stage.
+    pub seed: u64,
+    /// All children so far, in the order they were proposed; every one has its outputs.
+    pub finished: &'a [Finished],
+    pub(crate) inputs: &'a BTreeMap<String, Blob>,
+    pub(crate) read: Read<'a>,
+}
+
+impl Round<'_> {
+    /// The bytes of a finished child's output.
+    ///
+    /// # Errors
+    /// No such output, or a store that cannot be read.
+    pub fn output(&self, child: &Finished, port: &str) -> Result<Vec<u8>, Fault> {
+        let blob = child.outputs.get(port).ok_or_else(|| no_port(&child.label, port))?;
+        (self.read)(blob)
+    }
+
+    /// The bytes at an input port of the stage itself.
+    ///
+    /// # Errors
+    /// As [`Round::output`].
+    pub fn input(&self, port: &str) -> Result<Vec<u8>, Fault> {
+        let blob = self.inputs.get(port).ok_or_else(|| no_port("itself", port))?;
+        (self.read)(blob)
+    }
+}
+
+fn no_port(of: &str, port: &str) -> Fault {
+    Fault::error("expand::unknown_port", format!("`{of}` has no `{port}` to look into")).help("please report this")
+}
+
+/// A child that has its outputs.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// As it was proposed.
+    pub label: String,
+    /// Headline numbers.
+    pub summary: BTreeMap<String, f64>,
+    /// Whether its gate was met.
+    pub open: bool,
+    pub(crate) outputs: BTreeMap<String, Blob>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// These run, side by side as far as they do not need each other; then the question is asked again. At least one.
+    Run(Vec<Proposal>),
+    /// The stage is done.
+    Done(Outputs),
+}
+
+/// A child to run: a stage of any kind, with a key of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Proposal {
+    /// What stands between the brackets of its name: `0`, `lr=0.1`. No two children of a stage have the same.
+    pub label: String,
+    /// The kind's name.
+    pub kind: String,
+    /// Its parameters.
+    pub params: Value,
+    /// Port to what comes in.
+    pub inputs: Vec<(String, Source)>,
+    /// Its own seed; `None` is the parent's.
+    pub seed: Option<u64>,
+    /// Slots.
+    pub resources: Resources,
+    /// Limit of wall time.
+    pub timeout: Option<Duration>,
+    /// Further attempts after a failure.
+    pub retries: u32,
+}
+
+/// Where an input of a child comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// What is connected to this port of the parent.
+    Parent(String),
+    /// A child of an earlier round, or one before it in the same round.
+    Child {
+        /// Its label.
+        label: String,
+        /// Its port; `None` is the main output.
+        port: Option<String>,
+    },
+}
+
+/// What the stage gives.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outputs {
+    /// Every output port.
+    pub outputs: Vec<(String, Output)>,
+    /// Headline numbers.
+    pub summary: BTreeMap<String, f64>,
+    /// Gates that were not met; routes relative to the stage's mapping.
+    pub unmet: Vec<Fault>,
+    /// Warnings; routes as above.
+    pub warnings: Vec<Fault>,
+}
+
+/// One output of an expanding stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// What a child gave.
+    Child {
+        /// Its label.
+        label: String,
+        /// Its port.
+        port: String,
+    },
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
