@@ -126,7 +126,8 @@ impl Record {
         bytes
     }
 
-    pub(crate) fn decode(key: &Digest, bytes: &[u8]) -> Option<Self> {
+    /// Reads a payload; `None` when it is none.
+    pub fn decode(key: &Digest, bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         Some(Self {
             key: *key,

@@ -55,7 +55,7 @@ impl Tree {
 
     /// Bytes of all files together.
     pub fn size(&self) -> u64 {
-        self.files().map(|(_, size)| size).sum()
+        self.files().map(|(_, size)| size).fold(0, u64::saturating_add)
     }
 
     /// The canonical bytes.

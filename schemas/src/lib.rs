@@ -6,6 +6,7 @@
 //! fault into a line and a caret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use engine::error::{Fault, Place};
@@ -188,15 +189,20 @@ fn read(path: &Path) -> Result<String, Box<Fault>> {
     if about.is_dir() {
         return Err(fault("source::folder", format!("`{shown}` is a folder"), "name the pipeline's file in it"));
     }
-    if about.len() > MAX_BYTES {
-        let message = format!("`{shown}` has {} MiB, more than a pipeline can have", about.len() >> 20);
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MAX_BYTES)).unwrap_or_default());
+    // A device or a pipe does not say how long it is.
+    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(io)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let size = match about.len() >> 20 {
+            0 => String::new(),
+            size => format!(" ({size} MiB)"),
+        };
         return Err(fault(
             "source::too_large",
-            message,
+            format!("`{shown}` is more than a pipeline can have{size}"),
             "a pipeline is text of at most 32 MiB; data belongs into data files",
         ));
     }
-    let bytes = std::fs::read(path).map_err(io)?;
     String::from_utf8(bytes).map_err(|error| {
         let bytes = error.as_bytes();
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

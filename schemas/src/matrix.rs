@@ -15,7 +15,7 @@ use crate::phrases::shorten;
 use crate::source::{Source, Span};
 
 /// Nodes all children of a document may have together: a stage of a thousand lines may still have a thousand children.
-const MOST_NODES: usize = 8_000_000;
+const MOST_NODES: usize = 4_000_000;
 
 /// What one child's `${matrix.…}` stand for, by axis.
 pub(crate) type Values = Vec<(String, Node)>;

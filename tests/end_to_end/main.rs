@@ -12,5 +12,6 @@ mod importing;
 mod interruption;
 mod language;
 mod reruns;
+mod trust;
 mod tutorial;
 mod watching;

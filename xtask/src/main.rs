@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod existing;
+mod fuzz;
 mod install;
 mod libtorch;
 mod schema;
@@ -52,6 +53,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Fuzz the language and the formats on disk, starting from the kept corpus (a nightly toolchain and cargo-fuzz).
+    Fuzz {
+        /// One of `language`, `store`, `formats`, `lock`. Default: each in turn.
+        target: Option<String>,
+        /// How long for each.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Measure beside a peer, in one run.
     Bench {
         #[command(subcommand)]
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::test(&arguments),
         Task::Install { root, profile } => install::install(root, &profile),
         Task::Schema { check } => schema::schema(check),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Bench { what } => bench::bench(&what),
     };
     match done {
