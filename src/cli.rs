@@ -187,6 +187,9 @@ pub struct RunArgs {
     /// Run these stages even where they are done; without names, all that were asked for.
     #[arg(long, value_name = "STAGE", num_args = 0..=1, default_missing_value = "")]
     pub force: Vec<String>,
+    /// Fetch sources behind URLs, in object stores and in databases again, also those that seem unchanged.
+    #[arg(long)]
+    pub refresh: bool,
     /// After a failure, go on with everything that does not depend on it.
     #[arg(short, long)]
     pub keep_going: bool,

@@ -11,6 +11,7 @@ use crate::kind::{Executor, FileInput};
 use crate::paths::normalise;
 use crate::pattern::Pattern;
 use crate::plan::{PlannedStage, StageId};
+use crate::remote;
 
 /// A file or folder that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +52,32 @@ impl Digested {
     }
 }
 
-/// The files one entry names: itself, or the matches of its pattern in natural order.
+/// Whether an entry is a source that lies elsewhere. A program opens its own paths, whatever they look like.
+pub(crate) fn elsewhere(executor: Executor, file: &FileInput) -> bool {
+    executor != Executor::Command && remote::is_remote(&file.path)
+}
+
+/// A source that lies elsewhere, as the file in the store that stands for it.
+fn stand_in(store: &Store, index: u32, file: &FileInput) -> Result<Digested, Fault> {
+    let path = remote::stand_in(store, &file.path);
+    let shown = remote::shown(&file.path).to_owned();
+    let (digest, seen) = match store.file_digest(&path) {
+        Ok(seen) => (seen.digest, Some(seen)),
+        Err(_) if !path.exists() => (remote::unseen(&file.path), None),
+        Err(error) => return Err(store_fault(&shown, &error).at(file.route.clone())),
+    };
+    let found = Found { file: index, role: file.role.clone(), name: String::new(), shown, path };
+    Ok(Digested { found, digest, seen })
+}
+
+/// The files one entry names: itself, or the matches of its pattern in natural order. Sources that lie elsewhere name none.
 ///
 /// # Errors
 /// `file::missing`, `file::no_match`, `file::unreadable`; the route is the entry's, relative to the stage's mapping.
 pub fn expand(root: &Path, executor: Executor, index: u32, file: &FileInput) -> Result<Vec<Found>, Fault> {
+    if elsewhere(executor, file) {
+        return Ok(Vec::new());
+    }
     let shown = normalise(&file.path, root);
     let found =
         |name: String, shown: String, path: PathBuf| Found { file: index, role: file.role.clone(), name, shown, path };
@@ -131,6 +153,13 @@ pub(crate) fn digest_some(
     for (index, file) in stage.files.iter().enumerate() {
         let index = index as u32;
         if !wanted(index) {
+            continue;
+        }
+        if elsewhere(stage.executor, file) {
+            match stand_in(store, index, file) {
+                Ok(digested) => all.push(digested),
+                Err(fault) => faults.push(fault.under(&here)),
+            }
             continue;
         }
         let writer = stage.written.iter().find(|written| written.file == index && written.exact);

@@ -25,6 +25,7 @@ pub mod plan;
 mod pool;
 pub mod preview;
 pub mod protocol;
+pub mod remote;
 pub mod scheduler;
 mod seal;
 pub mod selection;

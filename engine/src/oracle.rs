@@ -62,6 +62,17 @@ impl WorkerOracle {
         workers.iter().filter(|(_, worker)| worker.missed).map(|(executor, _)| toolchain::missing(*executor)).collect()
     }
 
+    /// Asks a worker now, whatever it said before. `Ok(None)` means that the program is not installed.
+    ///
+    /// # Errors
+    /// What the worker found wrong, and trouble with the worker.
+    pub fn ask_now(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+        let Some(program) = self.programs.of(executor) else { return Ok(None) };
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let worker = workers.entry(executor).or_default();
+        self.consult(worker, program, question, Vec::new()).map_err(|fault| vec![fault])?.map(Some)
+    }
+
     fn consult(
         &self,
         worker: &mut Worker,

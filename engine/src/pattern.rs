@@ -49,12 +49,17 @@ impl Pattern {
 
     /// Whether a normalised path below the fixed part matches, or is a folder in which something may.
     pub fn may_reach(&self, path: &str) -> bool {
+        self.positions(path).is_some()
+    }
+
+    /// The positions in the pattern that are reached after all names of a path; `None` when the path leads elsewhere.
+    fn positions(&self, path: &str) -> Option<Vec<usize>> {
         let below = if self.fixed == "." {
             path
         } else {
             match path.strip_prefix(self.fixed.as_str()).map(|rest| rest.trim_start_matches('/')) {
                 Some(below) => below,
-                None => return false,
+                None => return None,
             }
         };
         // The set of positions in the pattern that are reached after each name.
@@ -70,10 +75,15 @@ impl Pattern {
             }
             positions = self.spread(next);
             if positions.is_empty() {
-                return false;
+                return None;
             }
         }
-        true
+        Some(positions)
+    }
+
+    /// Whether a normalised path matches as a whole.
+    pub fn is_match(&self, path: &str) -> bool {
+        self.positions(path).is_some_and(|positions| positions.contains(&self.parts.len()))
     }
 
     /// Every position and those behind its `**`, which may stand for nothing.

@@ -434,7 +434,8 @@ impl Plan {
         let mut paths: Vec<String> = Vec::new();
         for stage in &self.stages {
             for (index, file) in stage.files.iter().enumerate() {
-                if stage.written.iter().any(|written| written.file as usize == index && written.exact) {
+                let written = stage.written.iter().any(|written| written.file as usize == index && written.exact);
+                if written || files::elsewhere(stage.executor, file) {
                     continue;
                 }
                 let normal = normalise(&file.path, &self.spec.root);

@@ -394,6 +394,9 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
     }
     for (position, draft) in drafts.iter_mut().enumerate() {
         for (index, file) in draft.files.iter().enumerate() {
+            if draft.kind.is_some_and(|kind| crate::files::elsewhere(kind.executor(), file)) {
+                continue;
+            }
             let normal = normalise(&file.path, &spec.root);
             if !file.glob && paths::meets_store(&normal, &spec.root) {
                 let name = &spec.stages[position].name;

@@ -1,6 +1,6 @@
 //! `pipeline get`: an output copied out of the store.
 
-use engine::artifact::ArtifactType;
+use engine::artifact::ArtifactKind;
 use engine::kind::Question;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
         return Ok(0);
     }
     let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
-    if csv && matches!(found.artifact, ArtifactType::Dataset(_)) {
+    if csv && matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels) {
         let question = Question {
             kind: "show".into(),
             // Never remembered: the answer is the file.

@@ -95,6 +95,7 @@ pub fn options(args: &RunArgs, proved: &Proved, targets: Vec<String>) -> Result<
         root: proved.root.clone(),
         targets,
         force,
+        refresh: args.refresh,
         keep_going: args.keep_going,
         jobs: args.jobs.map(|jobs| jobs as usize),
         programs: proved.programs.clone(),

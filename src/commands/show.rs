@@ -63,7 +63,7 @@ pub fn execute(args: &Show) -> Result<u8, Failure> {
 fn one(project: &Project, proved: &Proved, found: &mut Found, args: &Show) -> Result<(), Failure> {
     let size = bytes(found.blob.size);
     match &found.artifact {
-        ArtifactType::Dataset(_) => dataset(project, proved, found, args),
+        ArtifactType::Dataset(_) | ArtifactType::Other(ArtifactKind::Labels) => dataset(project, proved, found, args),
         ArtifactType::Model(model) => {
             if args.json {
                 terminal::out(&format!("{:#}", json!(model)));

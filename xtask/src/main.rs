@@ -10,6 +10,7 @@ mod fuzz;
 mod install;
 mod libtorch;
 mod schema;
+mod servers;
 mod shell;
 mod test;
 mod wheel;

@@ -1,11 +1,13 @@
 //! Every test of the workspace.
 
 use crate::libtorch;
+use crate::servers;
 use crate::shell::{Done, cargo, output, run};
 
 /// Builds the programs (tests start them) and runs the tests, with nextest where it is installed.
 pub fn test(arguments: &[String]) -> Done {
     let libtorch = libtorch::ready()?;
+    servers::ready();
     let cargo = || cargo(Some(&libtorch.root));
     run(cargo().args(["build", "--workspace"]))?;
     // Before the others, so that their summary is the last thing one reads.

@@ -19,6 +19,7 @@ use crate::error::Fault;
 use crate::event::{Event, Outcome};
 use crate::expand::course::Proposal;
 use crate::kind::Executor;
+use crate::oracle::WorkerOracle;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::{Pool, until};
 use crate::protocol::Level;
@@ -64,6 +65,8 @@ pub async fn run(
         forced,
         at_work: Mutex::default(),
         late: Growing::default(),
+        away: Mutex::default(),
+        looker: WorkerOracle::new(Arc::clone(&store), &options.programs, &options.root),
         pool: options.workers.as_ref().map_or_else(
             || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
             |workers| Arc::clone(&workers.pool),

@@ -1,6 +1,6 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cache::{Blob, Digest, Record, Store, StoreError};
@@ -9,13 +9,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::growing::Growing;
 use super::rounds::Late;
 use super::{Ended, Force, Guard, Offload, RunOptions};
-use crate::error::{Fault, Severity};
+use crate::error::{Fault, Route, Severity};
 use crate::event::Event;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
+use crate::kind::{FileInput, Question};
+use crate::oracle::WorkerOracle;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::Pool;
+use crate::remote::{self, Look};
 
 use std::sync::Arc;
 
@@ -34,6 +37,10 @@ pub(crate) struct Run {
     pub(crate) made: Vec<OnceLock<Made>>,
     /// The keys under which stages are at work now.
     pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
+    /// Stages whose sources that lie elsewhere were looked at in this run.
+    pub(crate) away: Mutex<HashSet<StageId>>,
+    /// Asks for the state of such sources.
+    pub(crate) looker: WorkerOracle,
     /// Stages that run although they are recorded.
     pub(crate) forced: Vec<bool>,
     /// Stages that joined the run; their ids follow those of the plan.
@@ -100,6 +107,7 @@ impl Run {
     /// Finds a stage's key and its record.
     pub(crate) fn look(&self, id: StageId) -> Result<Looked, Ended> {
         let stage = self.stage(id);
+        self.look_away(stage)?;
         let (manifest, files) = self.describe(stage)?;
         let key = manifest.key();
         let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
@@ -107,6 +115,57 @@ impl Run {
             self.look_up(stage, &mut looked)?;
         }
         Ok(looked)
+    }
+
+    /// Asks, once in a run, in which state the sources of a stage are that lie elsewhere. A server that cannot be asked is no
+    /// fault as long as something is known of it: what was fetched before is good enough to go on with, and a warning says so.
+    fn look_away(&self, stage: &PlannedStage) -> Result<(), Ended> {
+        let sources: Vec<&FileInput> =
+            stage.files.iter().filter(|file| files::elsewhere(stage.executor, file)).collect();
+        // A run that only compares compares with what was fetched then.
+        if sources.is_empty() || self.options.scratch.is_some() {
+            return Ok(());
+        }
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        if away.contains(&stage.id) {
+            return Ok(());
+        }
+        let question = Question {
+            kind: remote::LOOK.into(),
+            version: stage.version,
+            params: stage.params.clone(),
+            inputs: Default::default(),
+            files: Vec::new(),
+        };
+        let final_fault = |fault: Fault| Ended::Failed { faults: vec![fault], again: false };
+        let looks: Vec<Look> = match self.looker.ask_now(stage.executor, &question) {
+            Ok(Some(answer)) => serde_json::from_value(answer).map_err(|error| {
+                let text = format!("the worker's look at the sources cannot be read: {error}");
+                final_fault(Fault::error("worker::bad_answer", text).help("install the three programs together"))
+            })?,
+            // The stage itself will say that the program is missing.
+            Ok(None) => return Ok(()),
+            Err(faults) => {
+                let known = sources.iter().all(|file| remote::stand_in(&self.store, &file.path).exists());
+                if !known || self.options.refresh {
+                    return Err(Ended::Failed { faults, again: false });
+                }
+                for mut fault in faults {
+                    fault.severity = Severity::Warning;
+                    fault.message = format!("{}; it is taken to be as it was last time", fault.message);
+                    let _ = self.events.send(Event::Warning { fault: fault.under(&Route::stage(&stage.name)) });
+                }
+                away.insert(stage.id);
+                return Ok(());
+            }
+        };
+        for file in sources {
+            let Some(look) = looks.iter().find(|look| look.role == file.role) else { continue };
+            remote::remember(&self.store, &file.path, look, &self.name, self.options.refresh)
+                .map_err(|fault| Ended::failed(vec![fault]))?;
+        }
+        away.insert(stage.id);
+        Ok(())
     }
 
     /// The manifest of a stage as its inputs and files are now.
@@ -203,7 +262,12 @@ impl Run {
         };
         // What another stage has written is known by that stage's output.
         let known = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
-        stage.files.iter().enumerate().any(|(index, file)| file.glob || !known(index) && large(&file.path))
+        let elsewhere = |file: &FileInput| files::elsewhere(stage.executor, file);
+        stage
+            .files
+            .iter()
+            .enumerate()
+            .any(|(index, file)| file.glob || elsewhere(file) || !known(index) && large(&file.path))
             || stage.outputs.iter().any(|port| port.path.as_ref().is_some_and(|(path, _)| large(path)))
     }
 }

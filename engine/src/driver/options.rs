@@ -22,6 +22,8 @@ pub struct RunOptions {
     pub targets: Vec<String>,
     /// What runs although it is recorded.
     pub force: Force,
+    /// Whether sources that lie elsewhere count as changed, whatever their servers say.
+    pub refresh: bool,
     /// Whether a failure lets everything go on that does not depend on it.
     pub keep_going: bool,
     /// How many processors stages may take together; `None` is what the pipeline or the machine says.

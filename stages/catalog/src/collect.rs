@@ -3,13 +3,14 @@
 use engine::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
 use engine::error::{Fault, Route, suggest};
 use engine::kind::{About, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
+use engine::remote::is_remote;
 use engine::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::collect::{Collect, Delimited, Source};
+use crate::params::collect::{Annotators, Collect, Delimited, Postgres, S3, Source};
 use crate::params::shape::OneOrMany;
-use crate::pattern::entry_route;
+use crate::pattern::{entry_route, select, unknown};
 use crate::steps::castable;
 use crate::typed::{decode, encode, sound};
 
@@ -40,11 +41,19 @@ impl Kind for CollectKind {
     fn about(&self) -> About {
         About {
             summary: "Reads rows into a data set: from CSV, TSV, JSON Lines, Parquet, Arrow, IDX and NumPy files (plain, packed or in \
-                      an archive), folders of images or texts, a database query, or several of these together. Types are inferred from the whole content; what the file cannot say (that a number is an \
+                      an archive; from the disk, a URL or an object store), folders of images or texts, a database query, or several of \
+                      these together. Types are inferred from the whole content; what the file cannot say (that a number is an \
                       identifier, that a column is the target) is said under `columns`. The content of the files decides \
                       whether the stage runs again, never their dates or where they lie.",
             inputs: &[],
-            outputs: &[("data", "dataset", "All rows, in the order of the files and of the rows inside them.")],
+            outputs: &[
+                ("data", "dataset", "All rows, in the order of the files and of the rows inside them."),
+                (
+                    "labels",
+                    "labels",
+                    "With `annotators`: a row for each answer, with the columns `item`, `label` and `annotator`.",
+                ),
+            ],
             example: "raw:\n  kind: collect\n  from: { csv: data/digits.csv }\n  columns:\n    label: { role: target }\n",
         }
     }
@@ -60,7 +69,42 @@ impl Kind for CollectKind {
 fn settle(params: &mut Collect) -> Vec<Fault> {
     let mut faults = Vec::new();
     settle_source(&mut params.from, &route!["from"], &mut faults);
+    settle_s3(params, &mut faults);
+    if let Some(annotators) = &params.annotators
+        && annotators.columns.0.is_empty()
+    {
+        faults.push(
+            Fault::error("collect::no_annotator", "no column of an annotator is named")
+                .help("name them, or a pattern: `columns: rater_*`")
+                .at(route!["annotators", "columns"]),
+        );
+    }
     faults
+}
+
+/// An address must be one.
+fn settle_s3(params: &Collect, faults: &mut Vec<Fault>) {
+    let Some(s3) = &params.s3 else { return };
+    let good = |endpoint: &&String| {
+        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['@', '?', '#']))
+    };
+    if s3.endpoint.as_ref().filter(|endpoint| !good(endpoint)).is_some() {
+        faults.push(
+            Fault::error("collect::url", "`endpoint` is not the address of a store")
+                .help("it looks like `https://minio.example.org:9000`; credentials belong into the environment")
+                .at(route!["s3", "endpoint"]),
+        );
+    }
+}
+
+/// Whether a path of a source, or of those in it, is as wanted.
+fn any_path(source: &Source, wanted: &dyn Fn(&str) -> bool) -> bool {
+    match source {
+        Source::Concat(sources) => sources.iter().any(|source| any_path(source, wanted)),
+        Source::Join(join) => join.sources.iter().any(|source| any_path(source, wanted)),
+        _ => source.paths().is_some_and(|paths| paths.iter().any(|path| wanted(path))),
+    }
 }
 
 fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
@@ -74,6 +118,7 @@ fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
                 .help("write a `select`, for example `select * from measurements`")
                 .at(base.join("query")),
         ),
+        Source::Postgres(postgres) => settle_postgres(postgres, &base, faults),
         Source::Concat(sources) => settle_all(sources, &base, faults),
         Source::Join(join) => {
             if join.on.0.is_empty() {
@@ -106,7 +151,34 @@ fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A URL has its content declared: that is what its key holds, and how what arrives is believed.
+fn settle_postgres(options: &Postgres, base: &Route, faults: &mut Vec<Fault>) {
+    if options.query.trim().is_empty() {
+        faults.push(
+            Fault::error("collect::no_query", "`query` is empty")
+                .help("write a `select`, for example `select * from measurements order by id`")
+                .at(base.join("query")),
+        );
+    }
+    for (key, text) in [("host", &options.host), ("database", &options.database), ("user", &options.user)] {
+        if text.trim().is_empty() || (key == "host" && text.contains("://")) {
+            faults.push(
+                Fault::error("collect::database", format!("`{key}` does not name one"))
+                    .help("as in `postgres: { host: db.example.org, database: shop, user: reader, query: ... }`")
+                    .at(base.join(key)),
+            );
+        }
+    }
+    let name = &options.password_env;
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        faults.push(
+            Fault::error("collect::password", "`password_env` is not the name of an environment variable")
+                .help("name the variable that holds the password, not the password: `password_env: SHOP_PASSWORD`")
+                .at(base.join("password_env")),
+        );
+    }
+}
+
+/// Digests are declared for all URLs or for none, and addresses hold no secrets.
 fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
     let urls = source.paths().map_or(0, |paths| paths.iter().filter(|path| is_url(path)).count());
     let digests = source.digests();
@@ -120,11 +192,11 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
             );
         }
     }
-    if urls != digests.len() {
+    if urls != digests.len() && !digests.is_empty() {
         faults.push(
             Fault::error("collect::digest", format!("{urls} URLs have {} digests", digests.len()))
-                .help("declare the content of each URL: `{ path: https://..., digest: sha256:... }`; `sha256sum` prints it")
-                .at(base.join(if digests.is_empty() { "path" } else { "digest" })),
+                .help("declare the content of every URL or of none: `{ path: https://..., digest: sha256:... }`; `sha256sum` prints it")
+                .at(base.join("digest")),
         );
     }
     for path in source.paths().into_iter().flat_map(OneOrMany::iter).filter(|path| is_url(path)) {
@@ -137,9 +209,19 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
             );
         }
     }
+    for path in source.paths().into_iter().flat_map(OneOrMany::iter).filter(|path| path.starts_with("s3://")) {
+        let (bucket, key) = path["s3://".len()..].split_once('/').unwrap_or_default();
+        if bucket.is_empty() || bucket.contains(['*', '?', '@', ':']) || key.is_empty() {
+            faults.push(
+                Fault::error("collect::url", format!("`{path}` does not name a bucket and objects in it"))
+                    .help("write `s3://bucket/folder/*.csv`; the store's address is said under `s3: { endpoint: ... }`")
+                    .at(base.join("path")),
+            );
+        }
+    }
 }
 
-/// Whether a path is fetched rather than opened.
+/// Whether a path is a URL: one whose content can be declared.
 pub fn is_url(path: &str) -> bool {
     path.starts_with("https://") || path.starts_with("http://")
 }
@@ -211,6 +293,10 @@ impl Stage for CollectStage {
     fn keyed(&self) -> Value {
         let mut keyed = self.params();
         strip(&mut keyed["from"]);
+        // The store's address is part of what stands for the objects.
+        if let Some(keyed) = keyed.as_object_mut() {
+            keyed.remove("s3");
+        }
         keyed
     }
 
@@ -219,17 +305,20 @@ impl Stage for CollectStage {
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("data", ArtifactKind::Dataset)]
+        let mut ports = vec![OutputPort::new("data", ArtifactKind::Dataset)];
+        ports.extend(self.0.annotators.as_ref().map(|_| OutputPort::new("labels", ArtifactKind::Labels)));
+        ports
     }
 
     fn files(&self) -> Vec<FileInput> {
         let mut files = Vec::new();
-        files_of(&self.0.from, "", &route!["from"], &mut files);
+        files_of(&self.0.from, self.0.s3.as_ref(), "", &route!["from"], &mut files);
         files
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {
         let mut faults = self.format_looks_wrong();
+        faults.extend(self.unused_store());
         let mut dataset = match self.ask(context) {
             Ok(dataset) => dataset,
             Err(found) => {
@@ -241,6 +330,9 @@ impl Stage for CollectStage {
         dataset.sources = vec![context.stage.to_owned()];
         if let Some(columns) = &mut dataset.columns {
             faults.extend(self.override_columns(columns));
+            if let Some(annotators) = &self.0.annotators {
+                faults.extend(take_annotators(annotators, columns));
+            }
         }
         if dataset.rows == Some(0) {
             faults.push(
@@ -249,14 +341,67 @@ impl Stage for CollectStage {
                     .at(route!["from"]),
             );
         }
-        Inference { outputs: [("data".to_owned(), ArtifactType::Dataset(dataset))].into(), faults }
+        let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset))].into();
+        if self.0.annotators.is_some() {
+            outputs.insert("labels".to_owned(), ArtifactType::Other(ArtifactKind::Labels));
+        }
+        Inference { outputs, faults }
+    }
+}
+
+/// Takes the annotators' columns out of the data.
+fn take_annotators(annotators: &Annotators, columns: &mut Vec<Column>) -> Vec<Fault> {
+    match annotators.positions(columns) {
+        Ok(taken) => {
+            let mut position = 0;
+            columns.retain(|_| {
+                position += 1;
+                !taken.contains(&(position - 1))
+            });
+            Vec::new()
+        }
+        Err(faults) => faults,
+    }
+}
+
+impl Annotators {
+    /// The positions of the annotators' columns among these.
+    ///
+    /// # Errors
+    /// Names and patterns that are not there, and columns that leave nothing else.
+    pub fn positions(&self, columns: &[Column]) -> Result<Vec<usize>, Vec<Fault>> {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut faults = Vec::new();
+        let taken = select(&self.columns, &names, &route!["annotators", "columns"]).unwrap_or_else(|more| {
+            faults.extend(more);
+            Vec::new()
+        });
+        if let Some(item) = &self.item {
+            match names.iter().position(|name| name == item) {
+                None => faults.push(unknown(item, &names).at(route!["annotators", "item"])),
+                Some(at) if taken.contains(&at) => faults.push(
+                    Fault::error("collect::item", format!("`{item}` is the item and an annotator's column at once"))
+                        .help("let the pattern leave it out, or name the annotators' columns one by one")
+                        .at(route!["annotators", "item"]),
+                ),
+                Some(_) => {}
+            }
+        }
+        if faults.is_empty() && taken.len() == columns.len() {
+            faults.push(
+                Fault::error("collect::no_data", "every column is an annotator's: no data is left")
+                    .help("name fewer columns, or leave `annotators` out and use the table as it is")
+                    .at(route!["annotators", "columns"]),
+            );
+        }
+        if faults.is_empty() { Ok(taken) } else { Err(faults) }
     }
 }
 
 impl CollectStage {
     fn ask(&self, context: &InferContext<'_>) -> Result<DatasetType, Vec<Fault>> {
         // Checking stays off the network: what a URL holds is known once it was collected.
-        if self.0.from.remote() {
+        if remote(&self.0.from) {
             return Ok(DatasetType::default());
         }
         let question = Question {
@@ -318,6 +463,16 @@ impl CollectStage {
         faults
     }
 
+    /// Options of a store nothing is read from are most likely a mistake.
+    fn unused_store(&self) -> Option<Fault> {
+        let used = any_path(&self.0.from, &|path| path.starts_with("s3://"));
+        (self.0.s3.is_some() && !used).then(|| {
+            Fault::warning("collect::unused_s3", "`s3` is said, but no path begins with `s3://`")
+                .help("write paths as `s3://bucket/folder/*.csv`, or leave `s3` out")
+                .at(route!["s3"])
+        })
+    }
+
     /// A file whose suffix belongs to another format is most likely a mistake.
     fn format_looks_wrong(&self) -> Vec<Fault> {
         const SUFFIXES: [(&str, &str); 8] = [
@@ -373,6 +528,9 @@ fn strip(source: &mut Value) {
         (_, Value::Object(options)) => {
             let path = options.remove("path");
             options.remove("images");
+            // How one gets in is not what one gets.
+            options.remove("password_env");
+            options.remove("tls");
             if let Some(labels) = options.get_mut("labels") {
                 match labels {
                     Value::Object(labels) => drop(labels.remove("path")),
@@ -424,7 +582,7 @@ fn nested(source: &Source, at: &Route) -> Option<(Vec<Source>, Route)> {
 
 fn formats_of(source: &Source, prefix: &str, formats: &mut Vec<(String, &'static str)>) {
     match source {
-        Source::Images(_) | Source::Texts(_) | Source::Sqlite(_) => {}
+        Source::Images(_) | Source::Texts(_) | Source::Sqlite(_) | Source::Postgres(_) => {}
         Source::Npy(_) | Source::Npz(_) => {}
         _ => match nested(source, &route![]) {
             Some((sources, _)) => sources
@@ -436,10 +594,10 @@ fn formats_of(source: &Source, prefix: &str, formats: &mut Vec<(String, &'static
     }
 }
 
-fn files_of(source: &Source, prefix: &str, at: &Route, files: &mut Vec<FileInput>) {
+fn files_of(source: &Source, s3: Option<&S3>, prefix: &str, at: &Route, files: &mut Vec<FileInput>) {
     if let Some((sources, at)) = nested(source, at) {
         for (index, source) in sources.iter().enumerate() {
-            files_of(source, &nested_role(prefix, index), &at.join(index), files);
+            files_of(source, s3, &nested_role(prefix, index), &at.join(index), files);
         }
         return;
     }
@@ -461,19 +619,43 @@ fn files_of(source: &Source, prefix: &str, at: &Route, files: &mut Vec<FileInput
         }
         Source::Texts(texts) => files.push(file("texts", &texts.0.path, base.join("path"))),
         Source::Sqlite(sqlite) => files.push(file("database", &sqlite.path, base.join("path"))),
+        Source::Postgres(postgres) => {
+            let Postgres { host, port, database, user, query, .. } = postgres;
+            let path = format!("postgres://{user}@{host}:{port}/{database}#{query}");
+            files.push(file("answer", &path, base.join("query")));
+        }
         _ => {}
     }
     if let Some(paths) = source.paths() {
         let base = base.join("path");
-        files.extend(paths.iter().enumerate().filter(|(_, path)| !is_url(path)).map(|(index, path)| FileInput {
+        let declared = !source.digests().is_empty();
+        let outside = paths.iter().enumerate().filter(|(_, path)| !(declared && is_url(path)));
+        files.extend(outside.map(|(index, path)| FileInput {
             role: format!("{prefix}{}", path_role(paths.0.len(), index)),
-            path: path.clone(),
-            glob: path.contains(['*', '?']),
+            path: elsewhere(path, s3),
+            glob: path.contains(['*', '?']) && !is_remote(path),
             route: entry_route(paths, index, &base),
         }));
     }
     if let Source::Npy(npy) = source {
         files.extend(npy.0.labels.iter().map(|path| file("labels", path, base.join("labels"))));
+    }
+}
+
+/// A path with everything that tells which source it is: the same bucket's name may be in two stores.
+fn elsewhere(path: &str, s3: Option<&S3>) -> String {
+    let Some(s3) = s3.filter(|_| path.starts_with("s3://")) else { return path.to_owned() };
+    let said = |value: &Option<String>| value.clone().unwrap_or_default();
+    format!("{path}#{} {}", said(&s3.endpoint), said(&s3.region))
+}
+
+/// Whether anything of a source is fetched from elsewhere.
+fn remote(source: &Source) -> bool {
+    match source {
+        Source::Concat(sources) => sources.iter().any(remote),
+        Source::Join(join) => join.sources.iter().any(remote),
+        Source::Postgres(_) => true,
+        _ => any_path(source, &is_remote),
     }
 }
 
@@ -492,6 +674,7 @@ impl Source {
             Self::Npy(_) => "npy",
             Self::Npz(_) => "npz",
             Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
             Self::Concat(_) => "concat",
             Self::Join(_) => "join",
         }
@@ -518,15 +701,6 @@ impl Source {
             _ => None,
         };
         digests.map_or(&[], |digests| digests.0.as_slice())
-    }
-
-    /// Whether anything of it is fetched from elsewhere.
-    fn remote(&self) -> bool {
-        match self {
-            Self::Concat(sources) => sources.iter().any(Self::remote),
-            Self::Join(join) => join.sources.iter().any(Self::remote),
-            _ => self.paths().is_some_and(|paths| paths.iter().any(|path| is_url(path))),
-        }
     }
 
     /// Which files of an archive are wanted.

@@ -5,24 +5,30 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use catalog::collect::{is_url, nested_role, path_role};
-use catalog::params::collect::{Collect, ColumnOptions, Delimited, Source};
+use catalog::params::collect::{Collect, ColumnOptions, Delimited, S3, Source};
 use catalog::params::shape::OneOrMany;
-use catalog::pattern::{natural, unknown};
+use catalog::pattern::{entry_route, natural, unknown};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::{Fault, Route};
 use engine::protocol::InputFile;
+use engine::remote::{Freshness, Look, Seen, is_remote};
 use engine::route;
 use engine::worker::Channel;
 
+use crate::annotators;
 use crate::classes::classes;
 use crate::convert::{self, Refusal, convert};
 use crate::dataset::{Table, batch};
-use crate::fault::{Faults, Outcome, empty, place, unwritable};
+use crate::fault::{Faults, Outcome, empty, kernel, place, unwritable};
 use crate::source::archive::Wanted;
 use crate::source::bytes::Limits;
+use crate::source::fetch::Remote;
 use crate::source::origin::Span;
+use crate::source::s3::Bucket;
+use crate::source::shelf::Shelf;
 use crate::source::{
-    archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, sqlite, texts, unify,
+    archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, postgres, sqlite, texts,
+    unify,
 };
 use crate::threads;
 
@@ -35,6 +41,8 @@ pub const HEAD: u64 = 4 << 20;
 pub struct Collected {
     /// The rows.
     pub table: Table,
+    /// What annotators said of them, where there are any.
+    pub labels: Option<Table>,
     /// What is worth knowing: columns that some source lacks.
     pub warnings: Vec<Fault>,
 }
@@ -77,7 +85,64 @@ pub fn gather(
         return Err(vec![empty(shown, "it holds columns and no rows")]);
     }
     let table = stated(table, &params.columns, files)?;
-    Ok(Collected { table, warnings: reader.warnings.into_inner().unwrap_or_default() })
+    let (table, labels) = match &params.annotators {
+        Some(annotators) => annotators::apart(table, annotators).map(|(table, labels)| (table, Some(labels)))?,
+        None => (table, None),
+    };
+    Ok(Collected { table, labels, warnings: reader.warnings.into_inner().unwrap_or_default() })
+}
+
+/// In which state the sources are that lie elsewhere. Nothing is fetched.
+///
+/// # Errors
+/// Servers that are down or refuse, all of them.
+pub fn look(params: &Collect) -> Outcome<Vec<Look>> {
+    let store = params.s3.clone().unwrap_or_default();
+    let (mut looks, mut faults) = (Vec::new(), Vec::new());
+    look_at(&params.from, &store, "", &route!["from"], &mut looks, &mut faults);
+    if faults.is_empty() { Ok(looks) } else { Err(faults) }
+}
+
+fn look_at(source: &Source, store: &S3, prefix: &str, at: &Route, looks: &mut Vec<Look>, faults: &mut Vec<Fault>) {
+    let several = match source {
+        Source::Concat(sources) => Some((sources, at.join("concat"))),
+        Source::Join(join) => Some((&join.sources, at.join("join").join("sources"))),
+        _ => None,
+    };
+    if let Some((sources, at)) = several {
+        for (index, source) in sources.iter().enumerate() {
+            look_at(source, store, &nested_role(prefix, index), &at.join(index), looks, faults);
+        }
+        return;
+    }
+    if matches!(source, Source::Postgres(_)) {
+        // A database does not tell whether the answer would be another one.
+        let state = serde_json::json!({});
+        looks.push(Look { role: format!("{prefix}answer"), state, freshness: Freshness::Pinned });
+    }
+    let Some(paths) = source.paths() else { return };
+    let declared = !source.digests().is_empty();
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_remote(path)) {
+        if declared && is_url(path) {
+            continue;
+        }
+        let role = format!("{prefix}{}", path_role(paths.0.len(), index));
+        let at = entry_route(paths, index, &at.join(source.name()).join("path"));
+        match seen_now(path, store, &at) {
+            Ok((state, freshness)) => looks.push(Look { role, state, freshness }),
+            Err(more) => faults.extend(more),
+        }
+    }
+}
+
+fn seen_now(path: &str, store: &S3, at: &Route) -> Outcome<(serde_json::Value, Freshness)> {
+    if is_url(path) {
+        let remote = Remote { url: path, role: String::new(), at: at.clone(), limit: 0 };
+        let state = fetch::look(&remote)?;
+        return Ok((serde_json::to_value(&state).unwrap_or_default(), state.freshness()));
+    }
+    let objects = Bucket::of(path, store, at.clone())?.look()?;
+    Ok((serde_json::json!({ "objects": objects }), Freshness::Tells))
 }
 
 /// What [`collect`] would give. Sources up to [`WHOLE`] are read (packed ones count unpacked); of larger ones the head tells
@@ -197,27 +262,52 @@ impl Reader<'_> {
                 let mut own: Vec<InputFile> =
                     files.iter().filter(|file| file.role.starts_with(prefix)).cloned().collect();
                 own.iter_mut().for_each(|file| file.role = file.role[prefix.len()..].to_owned());
-                own.extend(self.fetched(leaf, at)?);
-                // Roles tell the order of the paths, of those that were fetched and of those that were there.
-                own.sort_by(|a, b| a.role.cmp(&b.role));
-                self.leaf(leaf, &own, prefix)
+                let own = self.fetched(leaf, own, at)?;
+                self.leaf(leaf, &own, prefix, at)
             }
         }
     }
 
-    /// The paths that are URLs, as files.
-    fn fetched(&self, source: &Source, at: &Route) -> Outcome<Vec<InputFile>> {
-        let Some(paths) = source.paths() else { return Ok(Vec::new()) };
-        let urls = paths.iter().enumerate().filter(|(_, path)| is_url(path));
-        let downloads = fetch::downloads(self.rooms.scratch);
-        let mut files = Vec::new();
-        for ((index, url), digest) in urls.zip(source.digests()) {
-            let sha256 = digest.trim_start_matches("sha256:");
+    /// The files of a source, with those that lie elsewhere fetched.
+    fn fetched(&self, source: &Source, mut own: Vec<InputFile>, at: &Route) -> Outcome<Vec<InputFile>> {
+        let Some(paths) = source.paths() else { return Ok(own) };
+        let shelf = Shelf::beside(self.rooms.scratch);
+        let store = self.params.s3.clone().unwrap_or_default();
+        let mut digests = source.digests().iter();
+        for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_remote(path)) {
             let role = path_role(paths.0.len(), index);
-            let remote = fetch::Remote { url, sha256, role, at: at.join(source.name()).join("path") };
-            files.push(fetch::fetch(&remote, &downloads, self.limits.unpacked, self.channel)?);
+            let at = entry_route(paths, index, &at.join(source.name()).join("path"));
+            let remote = Remote { url: path, role: role.clone(), at: at.clone(), limit: self.limits.unpacked };
+            if is_url(path)
+                && let Some(digest) = digests.next()
+            {
+                let sha256 = digest.trim_start_matches("sha256:");
+                own.push(fetch::by_digest(&remote, sha256, &shelf, self.channel)?);
+                continue;
+            }
+            // The engine gives a file that says in which state the source was seen.
+            let stand_in = own.iter().position(|file| file.role == role).map(|at| own.remove(at));
+            let seen = match stand_in.and_then(|file| Seen::read(&file.path)) {
+                Some(seen) => seen,
+                None => {
+                    let (state, _) = seen_now(path, &store, &at)?;
+                    Seen { source: path.clone(), id: String::new(), state, taken: None }
+                }
+            };
+            let unreadable = |error: serde_json::Error| kernel("reading what was seen of a source", &error);
+            if is_url(path) {
+                let state = serde_json::from_value(seen.state.clone()).map_err(unreadable)?;
+                own.push(fetch::by_state(&remote, &seen, &state, &shelf, self.channel)?);
+            } else {
+                let objects: Vec<crate::source::s3::Object> =
+                    serde_json::from_value(seen.state["objects"].clone()).map_err(unreadable)?;
+                let bucket = Bucket::of(path, &store, at)?;
+                own.extend(bucket.fetch(&objects, &role, &seen, &shelf, self.limits.unpacked, self.channel)?);
+            }
         }
-        Ok(files)
+        // Roles tell the order of the paths, of those that were fetched and of those that were there.
+        own.sort_by(|a, b| a.role.cmp(&b.role));
+        Ok(own)
     }
 
     /// Columns that one of several sources has and another has not are missing there: that is said.
@@ -248,7 +338,7 @@ impl Reader<'_> {
         }
     }
 
-    fn leaf(&self, source: &Source, files: &[InputFile], prefix: &str) -> Outcome<Counted> {
+    fn leaf(&self, source: &Source, files: &[InputFile], prefix: &str, at: &Route) -> Outcome<Counted> {
         one(files)?;
         let (files, complete) = self.unpacked(source, &natural_order(files), prefix)?;
         let params = self.params;
@@ -317,6 +407,12 @@ impl Reader<'_> {
                 let spans = vec![Span { shown: files[0].shown.clone(), rows: table.rows() }];
                 let rows = complete.then_some(table.rows() as u64);
                 (table, rows, spans)
+            }
+            Source::Postgres(options) => {
+                let at = at.join("postgres");
+                let table = postgres::read(options, &at, self.rooms.scratch, limits, channel)?;
+                let rows = table.rows();
+                (table, Some(rows as u64), vec![Span { shown: postgres::shown(options), rows }])
             }
             Source::Concat(_) | Source::Join(_) => {
                 return Err(vec![empty("the source", "sources are nested in an unknown way")]);

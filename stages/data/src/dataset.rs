@@ -145,7 +145,7 @@ pub fn write(table: &Table, path: &Path, threads: usize) -> Outcome<DatasetType>
     Ok(dataset)
 }
 
-fn write_fault(error: arrow::error::ArrowError) -> Fault {
+pub(crate) fn write_fault(error: arrow::error::ArrowError) -> Fault {
     match error {
         arrow::error::ArrowError::IoError(_, error) => unwritable(&error),
         other => unwritable(&std::io::Error::other(other.to_string())),
@@ -285,6 +285,17 @@ pub fn open(path: &Path) -> Outcome<Table> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| damaged(error.to_string()))?;
     Ok(Table { columns, batches })
+}
+
+/// The batches of any uncompressed Arrow IPC file of 64-byte alignment, mapped.
+///
+/// # Errors
+/// A file that cannot be read, or is something else.
+pub(crate) fn mapped(path: &Path) -> Outcome<Vec<RecordBatch>> {
+    let shown = path.display().to_string();
+    let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;
+    let buffer = map(&file).map_err(|error| vec![unreadable(&shown, &error)])?;
+    decode(&buffer).map(|(_, batches)| batches).map_err(|why| kernel("reading back rows", &why))
 }
 
 /// The schema and batches of an uncompressed Arrow IPC file, pointing into `buffer`.

@@ -4,6 +4,7 @@
 //! is in [`dataset`] (and in `docs/dataset.md`); readers of foreign formats are under [`source`], single cleaning steps under
 //! [`step`].
 
+pub mod annotators;
 pub mod cell;
 pub mod classes;
 pub mod collect;

@@ -13,11 +13,12 @@ use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Part};
 use engine::error::Fault;
 use engine::kind::Question;
 use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
+use engine::remote::LOOK;
 use engine::worker::{Channel, Program};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::collect::{Rooms, gather, infer};
+use crate::collect::{Rooms, gather, infer, look};
 use crate::dataset::{Table, open, write};
 use crate::fault::{Outcome, unwritable};
 use crate::preprocess::{condition, preprocess};
@@ -53,7 +54,13 @@ impl Program for Data {
                 let rooms = Rooms { scratch: &request.scratch };
                 let collected = gather(&params, &request.files, &limits, &rooms, channel)?;
                 let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
-                finish(request, vec![("data".into(), collected.table, from)], collected.warnings)
+                let mut finished = finish(request, vec![("data".into(), collected.table, from)], collected.warnings)?;
+                if let (Some(labels), Some(path)) = (collected.labels, request.outputs.get("labels")) {
+                    write(&labels, path, limits.threads)?;
+                    finished.summary.insert("labels".into(), labels.rows() as f64);
+                    finished.types.insert("labels".into(), ArtifactType::Other(ArtifactKind::Labels));
+                }
+                Ok(finished)
             }
             "preprocess" => {
                 let params: Preprocess = typed(&request.params)?;
@@ -89,6 +96,7 @@ impl Program for Data {
                 let limits = Limits { threads, ..Limits::default() };
                 answer(&infer(&params, files, &limits)?)
             }
+            LOOK => answer(&look(&typed(&question.params)?)?),
             "preprocess" => {
                 let expression: Expression = typed(&question.params)?;
                 let dtype = condition(&expression.filter, &columns(question)).map_err(|fault| vec![fault])?;
@@ -173,7 +181,8 @@ fn finish(request: &RunRequest, made: Vec<(String, Table, DatasetType)>, warning
         let mut dataset = write(&table, path, request.threads.max(1))?;
         dataset.parts = from.parts;
         dataset.sources = from.sources;
-        let rows = if request.outputs.len() == 1 { "rows".to_owned() } else { format!("{port}.rows") };
+        let rows =
+            if request.outputs.len() == 1 || port == "data" { "rows".to_owned() } else { format!("{port}.rows") };
         finished.summary.insert(rows, table.rows() as f64);
         finished.types.insert(port, ArtifactType::Dataset(dataset));
     }

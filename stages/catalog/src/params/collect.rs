@@ -20,6 +20,37 @@ pub struct Collect {
     /// Adds two columns that say where each row came from: `source_file` and `source_row` (from 1, within the file).
     #[serde(default)]
     pub provenance: bool,
+    /// The object store that `s3://` paths mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
+    /// Columns that hold what several people (or programs) said of each row, as crowd-sourcing sites and surveys export them. They
+    /// become the output `labels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotators: Option<Annotators>,
+}
+
+/// Where an S3-compatible store is. Credentials are never written here: they come from the environment (`AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// Its address, such as `https://minio.example.org:9000`. Default: Amazon's, or what `AWS_ENDPOINT_URL` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Its region. Default: what `AWS_REGION` says, or `us-east-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+/// Which columns are labels, and of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Annotators {
+    /// One column for each annotator, named after them: names or patterns with `*`. An empty cell is no answer.
+    pub columns: OneOrMany<String>,
+    /// The column that identifies the rows. Default: the row's number, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
 }
 
 /// A source of rows.
@@ -48,6 +79,8 @@ pub enum Source {
     Npz(PathOr<Files>),
     /// The rows a query gives from an SQLite file.
     Sqlite(Sqlite),
+    /// The rows a query gives from a PostgreSQL server.
+    Postgres(Postgres),
     /// Several sources below each other. Columns are matched by name; one that a source lacks is missing there, with a notice.
     Concat(Vec<Source>),
     /// Several sources beside each other, matched by key columns.
@@ -58,7 +91,8 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delimited {
-    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
+    /// to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Whether the first line names the columns. Without it they are `column_1`, `column_2` ...
     #[serde(default = "yes")]
@@ -82,8 +116,9 @@ pub struct Delimited {
     /// are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
-    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
-    #[serde(default)]
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
+    /// it the server is asked at every run whether the file changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<OneOrMany<String>>,
 }
 
@@ -91,14 +126,16 @@ pub struct Delimited {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
+    /// to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters; of an `.npz`, which
     /// arrays. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
-    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
-    #[serde(default)]
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
+    /// it the server is asked at every run whether the file changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<OneOrMany<String>>,
 }
 
@@ -106,13 +143,15 @@ pub struct Files {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetFiles {
-    /// A file, a pattern with `*`, a URL (`https://`, with its `digest`), or a list of them. Relative to the pipeline's file.
+    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
+    /// to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
-    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
-    #[serde(default)]
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
+    /// it the server is asked at every run whether the file changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<OneOrMany<String>>,
     /// How pixels of image columns are kept.
     #[serde(default)]
@@ -126,7 +165,8 @@ pub struct ParquetFiles {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Numpy {
-    /// A file, a pattern with `*`, or a list of them: rows below each other, in the column `value`.
+    /// A file, a pattern with `*`, a URL, objects of a store (`s3://`), or a list of them: rows below each other, in the column
+    /// `value`.
     pub path: OneOrMany<String>,
     /// An array of as many labels, for the column `label`.
     #[serde(default)]
@@ -134,8 +174,9 @@ pub struct Numpy {
     /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
-    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits.
-    #[serde(default)]
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
+    /// it the server is asked at every run whether the file changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<OneOrMany<String>>,
 }
 
@@ -158,6 +199,44 @@ pub struct Sqlite {
     pub path: String,
     /// One `select`. Without `order by`, rows come in the order SQLite finds them in.
     pub query: String,
+}
+
+/// Options of `postgres`. The answer is kept: `pipeline run --refresh` asks again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// The server's name or address, or the folder of its socket.
+    #[serde(default = "localhost")]
+    pub host: String,
+    /// The port.
+    #[serde(default = "postgres_port")]
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// Who asks.
+    pub user: String,
+    /// One `select`, carried out in a transaction that cannot write. Without an `order by` at its end, rows come in the order of all
+    /// their columns, so that the same rows give the same data set.
+    pub query: String,
+    /// The environment variable that holds the password, which is never written down.
+    #[serde(default = "password_env")]
+    pub password_env: String,
+    /// Whether the connection is encrypted, and the server's certificate checked.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+/// When a connection is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// Always, but for a server on this machine that does not offer it.
+    #[default]
+    Auto,
+    /// Always.
+    Require,
+    /// Never.
+    Off,
 }
 
 /// Options of `join`.
@@ -247,6 +326,18 @@ pub struct ColumnOptions {
     /// What it is for.
     #[serde(default)]
     pub role: Option<Role>,
+}
+
+fn localhost() -> String {
+    "localhost".into()
+}
+
+fn postgres_port() -> u16 {
+    5432
+}
+
+fn password_env() -> String {
+    "PGPASSWORD".into()
 }
 
 fn yes() -> bool {

@@ -62,6 +62,19 @@ fn collect_faults() {
             "columns.sex.role",
         ),
         (json!({ "from": { "csv": "data.parquet" } }), "collect::format", "from.csv.path"),
+        (json!({ "from": csv, "s3": { "region": "eu-west-1" } }), "collect::unused_s3", "s3"),
+        (
+            json!({ "from": csv, "annotators": { "columns": ["sex", "rater_*"] } }),
+            "data::no_match",
+            "annotators.columns[1]",
+        ),
+        (
+            json!({ "from": csv, "annotators": { "columns": "sex", "item": "specie" } }),
+            "data::unknown_column",
+            "annotators.item",
+        ),
+        (json!({ "from": csv, "annotators": { "columns": "s*", "item": "sex" } }), "collect::item", "annotators.item"),
+        (json!({ "from": csv, "annotators": { "columns": "*" } }), "collect::no_data", "annotators.columns"),
         (json!({ "from": { "jsonl": ["a.jsonl", "b.csv.gz"] } }), "collect::format", "from.jsonl.path[1]"),
     ];
     for (params, code, route) in cases {
@@ -79,7 +92,28 @@ fn collect_parameters_that_no_schema_refuses() {
         (json!({ "csv": { "path": "a.csv", "quote": "," } }), "collect::separator", "from.csv.quote"),
         (json!({ "parquet": { "path": [] } }), "collect::no_path", "from.parquet.path"),
         (json!({ "csv": ["a.csv", " "] }), "collect::no_path", "from.csv.path[1]"),
-        (json!({ "csv": "https://host/a.csv" }), "collect::digest", "from.csv.path"),
+        (
+            json!({ "csv": { "path": ["https://host/a.csv", "https://host/b.csv"], "digest": format!("sha256:{}", "0".repeat(64)) } }),
+            "collect::digest",
+            "from.csv.digest",
+        ),
+        (json!({ "csv": "s3://*/a.csv" }), "collect::url", "from.csv.path"),
+        (json!({ "csv": "s3://bucket" }), "collect::url", "from.csv.path"),
+        (
+            json!({ "postgres": { "database": "d", "user": "u", "query": " " } }),
+            "collect::no_query",
+            "from.postgres.query",
+        ),
+        (
+            json!({ "postgres": { "database": "d", "user": " ", "query": "select 1" } }),
+            "collect::database",
+            "from.postgres.user",
+        ),
+        (
+            json!({ "postgres": { "database": "d", "user": "u", "query": "select 1", "password_env": "s3cr3t!" } }),
+            "collect::password",
+            "from.postgres.password_env",
+        ),
         (
             json!({ "csv": { "path": "https://host/a.csv", "digest": "sha256:12" } }),
             "collect::digest",
@@ -101,6 +135,21 @@ fn collect_parameters_that_no_schema_refuses() {
     ];
     for (from, code, route) in cases {
         only(faults("collect", json!({ "from": from }), no_inputs()), code, route);
+    }
+    let whole = [
+        (
+            json!({ "from": { "csv": "a.csv" }, "annotators": { "columns": [] } }),
+            "collect::no_annotator",
+            "annotators.columns",
+        ),
+        (
+            json!({ "from": { "csv": "s3://b/a.csv" }, "s3": { "endpoint": "https://key:secret@host" } }),
+            "collect::url",
+            "s3.endpoint",
+        ),
+    ];
+    for (params, code, route) in whole {
+        only(faults("collect", params, no_inputs()), code, route);
     }
     let wrong = faults("collect", json!({ "from": 3 }), no_inputs());
     only(wrong, "parameters::invalid", "");
@@ -127,6 +176,45 @@ fn collect_keys_content_not_paths() {
     let roles: Vec<(&str, bool)> = files.iter().map(|file| (file.role.as_str(), file.glob)).collect();
     assert_eq!(roles, [("data.000000", false), ("data.000001", true)]);
     assert_eq!(stage("collect", json!({ "from": { "idx": { "images": "a" } } })).files().len(), 1);
+}
+
+#[test]
+fn collect_keys_what_lies_elsewhere_by_its_state() {
+    let file = |params: Value| {
+        let mut files = stage("collect", params).files();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
+    };
+    let url = "https://host/a.csv?token=x";
+    let found = file(json!({ "from": { "csv": url } }));
+    assert_eq!((found.role.as_str(), found.path.as_str(), found.glob), ("data", url, false));
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let declared = stage("collect", json!({ "from": { "csv": { "path": url, "digest": digest } } }));
+    assert!(declared.files().is_empty() && declared.keyed().to_string().contains(&digest), "the content is declared");
+    let objects =
+        |endpoint: &str| file(json!({ "from": { "csv": "s3://b/*.csv" }, "s3": { "endpoint": endpoint } })).path;
+    assert_ne!(objects("https://one"), objects("https://two"), "the same name in two stores");
+    let asking = |user: &str, variable: &str, tls: &str| {
+        let source =
+            json!({ "database": "d", "user": user, "query": "select 1", "password_env": variable, "tls": tls });
+        let stage = stage("collect", json!({ "from": { "postgres": source } }));
+        (stage.keyed(), stage.files().remove(0).path)
+    };
+    assert_eq!(asking("u", "PGPASSWORD", "auto"), asking("u", "OTHER", "off"), "how one gets in is not what one gets");
+    assert_ne!(asking("u", "PGPASSWORD", "auto"), asking("v", "PGPASSWORD", "auto"), "users may see different rows");
+}
+
+#[test]
+fn collect_takes_annotators_out_of_the_data() {
+    let params = json!({ "from": { "csv": "a.csv" }, "annotators": { "columns": "s*", "item": "year" } });
+    let found = collect(params, penguins());
+    assert_eq!(found.faults, []);
+    let all = penguins().columns.unwrap();
+    let left: Vec<&str> = all.iter().map(|column| column.name.as_str()).filter(|name| !name.starts_with('s')).collect();
+    let dataset = found.outputs["data"].dataset().unwrap();
+    let names: Vec<&str> = dataset.columns.as_ref().unwrap().iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, left);
+    assert_eq!(found.outputs["labels"].kind(), ArtifactKind::Labels);
 }
 
 fn preprocess(steps: Value, data: DatasetType) -> engine::kind::Inference {

@@ -1,29 +1,37 @@
-//! Files over HTTP(S), known by a declared digest.
+//! Files over HTTP(S), known by a declared digest or by what the server says of them.
 //!
-//! The digest is what the stage's key holds, so a file that was fetched once is never fetched again, wherever it lies; it is kept in
-//! the store under its digest, and checked each time it is taken from there. A transfer that breaks off is taken up where it stopped
-//! (`Range`), a few times, with pauses that grow. What arrives is believed when its digest is right, and not before.
+//! A declared digest is what the stage's key holds, so a file that was fetched once is never fetched again, wherever it lies. Without
+//! one, the server is asked for an entity tag or a modification time before a run (see `engine::remote`), and what is fetched must
+//! be in that state. Either way it is kept in the store under its content ([`Shelf`]), and checked each time it is taken from there.
+//!
+//! A transfer that breaks off is taken up where it stopped (`Range`), a few times, with pauses that grow. What arrives is believed when
+//! its digest is right, or its state the one that was asked for, and not before.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use engine::error::{Fault, Route};
 use engine::protocol::{InputFile, Progress};
+use engine::remote::Freshness;
 use engine::worker::Channel;
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_RANGE, RANGE};
-use sha2::{Digest, Sha256};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
 
+use super::shelf::{Shelf, digest};
 use crate::fault::{Outcome, kernel, unwritable};
 
 /// So often a transfer is begun or taken up again.
 const ATTEMPTS: u32 = 6;
+/// So often the state of a file is asked for.
+const LOOKS: u32 = 3;
 /// The first pause between two attempts; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(200);
 /// So long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
+/// So long it may be when it is only asked for the state of a file: without a network, work goes on with what is there.
+const BRIEF: Duration = Duration::from_secs(15);
 /// So often a server may point elsewhere.
 const REDIRECTS: usize = 5;
 
@@ -31,85 +39,158 @@ const REDIRECTS: usize = 5;
 pub struct Remote<'a> {
     /// `http://` or `https://`
     pub url: &'a str,
-    /// 64 hex digits: SHA-256.
-    pub sha256: &'a str,
     /// As in [`InputFile::role`].
     pub role: String,
     /// The parameter that names it.
     pub at: Route,
+    /// No more than so many bytes are taken.
+    pub limit: u64,
+}
+
+/// What a server says of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The entity tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// When it was modified, of a server without entity tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+impl State {
+    fn of(response: &Response) -> Self {
+        let headers = response.headers();
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let etag = text(ETAG);
+        let modified = if etag.is_none() { text(LAST_MODIFIED) } else { None };
+        let size = match response.status() {
+            StatusCode::PARTIAL_CONTENT => whole_size(headers),
+            _ => headers.get(reqwest::header::CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok()),
+        };
+        Self { etag, modified, size }
+    }
+
+    /// How much it tells.
+    pub fn freshness(&self) -> Freshness {
+        if self.etag.is_some() || self.modified.is_some() { Freshness::Tells } else { Freshness::Unknown }
+    }
+
+    /// Whether `found` may be the same: what one of the two does not say is no difference.
+    fn fits(&self, found: &Self) -> bool {
+        fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+            a.zip(b).is_none_or(|(a, b)| a == b)
+        }
+        self.etag == found.etag
+            && same(self.modified.as_ref(), found.modified.as_ref())
+            && same(self.size.as_ref(), found.size.as_ref())
+    }
+
+    /// What a server accepts as "if it is still this": strong entity tags and dates.
+    fn validator(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| !etag.starts_with("W/")).or(self.modified.as_deref())
+    }
+}
+
+/// The size of the whole file in `bytes 3-9/10`.
+fn whole_size(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()
 }
 
 /// A URL as messages show it: without a query, which may hold a secret.
-pub fn shown(url: &str) -> String {
-    url.split(['?', '#']).next().unwrap_or(url).to_owned()
-}
+pub use engine::remote::shown;
 
-/// The file, from the store's folder of downloads or from its server. No more than `limit` bytes are taken.
+/// The file of a declared digest (64 hex digits, SHA-256), from the shelf or from its server.
 ///
 /// # Errors
 /// Servers that are down, refuse, or give another content than was declared; a full disk.
-pub fn fetch(remote: &Remote<'_>, downloads: &Path, limit: u64, channel: &Channel) -> Outcome<InputFile> {
-    let wanted = remote.sha256.to_ascii_lowercase();
-    let write = |error: io::Error| vec![unwritable(&error)];
-    fs::create_dir_all(downloads).map_err(write)?;
-    let path = downloads.join(format!("sha256-{wanted}"));
-    let file = InputFile { role: remote.role.clone(), path: path.clone(), shown: shown(remote.url) };
-    if digest(&path).is_ok_and(|found| found == wanted) {
-        return Ok(file);
-    }
-    let part_path = downloads.join(format!("sha256-{wanted}.part"));
-    let mut part =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part_path).map_err(write)?;
-    // Another run may be fetching the same: then it is there when the lock is.
-    part.lock().map_err(write)?;
-    if digest(&path).is_ok_and(|found| found == wanted) {
-        return Ok(file);
-    }
-    let before = part.metadata().map_err(write)?.len();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| kernel("fetching", &error))?;
-    let mut transfer = Transfer { remote, part: &mut part, limit, channel, resumed: false };
-    runtime.block_on(transfer.whole())?;
-    let mut found = digest(&part_path).map_err(write)?;
-    if found != wanted && (before > 0 || transfer.resumed) {
-        // The pieces may be of different contents: once more, from the start.
+pub fn by_digest(remote: &Remote<'_>, sha256: &str, shelf: &Shelf, channel: &Channel) -> Outcome<InputFile> {
+    let wanted = sha256.to_ascii_lowercase();
+    let path = shelf.content(&wanted, |part| {
+        let write = |error: io::Error| vec![unwritable(&error)];
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(write)?;
+        let before = file.metadata().map_err(write)?.len();
+        let mut transfer = Transfer { remote, part: file, expected: None, channel, resumed: false };
+        transfer.run()?;
+        let mut found = digest(part).map_err(write)?;
+        if found != wanted && (before > 0 || transfer.resumed) {
+            // The pieces may be of different contents: once more, from the start.
+            transfer.part.set_len(0).map_err(write)?;
+            transfer.run()?;
+            found = digest(part).map_err(write)?;
+        }
+        if found == wanted {
+            return Ok(());
+        }
         transfer.part.set_len(0).map_err(write)?;
-        runtime.block_on(transfer.whole())?;
-        found = digest(&part_path).map_err(write)?;
-    }
-    if found != wanted {
-        transfer.part.set_len(0).map_err(write)?;
-        let text = format!("`{}` has the digest `sha256:{found}`, not the one that is declared", file.shown);
-        return Err(vec![
+        let text = format!("`{}` has the digest `sha256:{found}`, not the one that is declared", shown(remote.url));
+        Err(vec![
             Fault::error("data::digest_differs", text)
                 .help("the file on the server changed or was tampered with; if you trust it, declare the digest it has")
                 .at(remote.at.clone()),
-        ]);
-    }
-    part.sync_all().map_err(write)?;
-    fs::rename(&part_path, &path).map_err(write)?;
-    Ok(file)
+        ])
+    })?;
+    Ok(InputFile { role: remote.role.clone(), path, shown: shown(remote.url).to_owned() })
 }
 
-fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => hash.update(&buffer[..count]),
+/// The file in the state in which it was seen, from the shelf or from its server. `seen` is everything that tells this state from
+/// others, `expected` what the server will say.
+///
+/// # Errors
+/// As [`by_digest`]; and a file that is in another state by now.
+pub fn by_state(
+    remote: &Remote<'_>,
+    seen: &impl Serialize,
+    expected: &State,
+    shelf: &Shelf,
+    channel: &Channel,
+) -> Outcome<InputFile> {
+    let path = shelf.seen(seen, |part| {
+        let write = |error: io::Error| vec![unwritable(&error)];
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(write)?;
+        let mut transfer = Transfer { remote, part: file, expected: Some(expected), channel, resumed: false };
+        transfer.run()
+    })?;
+    Ok(InputFile { role: remote.role.clone(), path, shown: shown(remote.url).to_owned() })
+}
+
+/// What the server says of the file now.
+///
+/// # Errors
+/// Servers that are down or refuse.
+pub fn look(remote: &Remote<'_>) -> Outcome<State> {
+    let runtime = runtime()?;
+    let client = client(BRIEF)?;
+    runtime.block_on(async {
+        let mut last = String::new();
+        for attempt in 0..LOOKS {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE * 2u32.pow(attempt - 1)).await;
+            }
+            let asked = match client.head(remote.url).send().await {
+                // Addresses that are signed for reading, and small servers, take no `HEAD`; the body of the answer is left alone.
+                Ok(response) if matches!(response.status().as_u16(), 400 | 403 | 405 | 501) => {
+                    client.get(remote.url).send().await
+                }
+                asked => asked,
+            };
+            match asked.map_err(|error| Trouble::Passing(plain(&error))).and_then(|response| judged(remote, response)) {
+                Ok(response) => return Ok(State::of(&response)),
+                Err(Trouble::Passing(why)) => last = why,
+                Err(Trouble::Lasting(faults)) => return Err(faults),
+            }
         }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Err(unreachable(remote, format!("cannot be reached: {last}")))
+    })
 }
 
 struct Transfer<'a> {
     remote: &'a Remote<'a>,
-    part: &'a mut File,
-    limit: u64,
+    part: File,
+    expected: Option<&'a State>,
     channel: &'a Channel,
     /// Whether it was put together from several answers.
     resumed: bool,
@@ -124,71 +205,55 @@ enum Trouble {
 }
 
 impl Transfer<'_> {
-    async fn whole(&mut self) -> Outcome<()> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(20))
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-                if attempt.previous().len() > REDIRECTS || (secure && attempt.url().scheme() != "https") {
-                    attempt.stop()
-                } else {
-                    attempt.follow()
-                }
-            }))
-            .user_agent(concat!("pipeline/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| kernel("fetching", &error))?;
+    fn run(&mut self) -> Outcome<()> {
+        let client = client(SILENCE)?;
+        runtime()?.block_on(self.whole(&client))?;
+        self.part.sync_all().map_err(|error| vec![unwritable(&error)])
+    }
+
+    async fn whole(&mut self, client: &reqwest::Client) -> Outcome<()> {
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.channel.info(format!("{}: {last}; trying again", shown(self.remote.url)));
                 tokio::time::sleep(PAUSE * 2u32.pow(attempt - 1)).await;
             }
-            match self.attempt(&client).await {
+            match self.attempt(client).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Passing(why)) => last = why,
                 Err(Trouble::Lasting(faults)) => return Err(faults),
             }
         }
-        Err(self.fault(
-            "data::unreachable",
-            format!("could not be fetched in {ATTEMPTS} attempts: {last}"),
-            "check the address and the network; what has arrived is kept, and the next run goes on from there",
-        ))
-    }
-
-    fn fault(&self, code: &str, what: String, help: &str) -> Vec<Fault> {
-        let text = format!("`{}` {what}", shown(self.remote.url));
-        vec![Fault::error(code, text).help(help).at(self.remote.at.clone())]
+        Err(unreachable(self.remote, format!("could not be fetched in {ATTEMPTS} attempts: {last}")))
     }
 
     async fn attempt(&mut self, client: &reqwest::Client) -> Result<(), Trouble> {
         let disk = |error: io::Error| Trouble::Lasting(vec![unwritable(&error)]);
+        if self.expected.is_some_and(|expected| expected.validator().is_none()) {
+            // Nothing would tell the rest of this file from the rest of another.
+            self.part.set_len(0).map_err(disk)?;
+        }
         let mut have = self.part.seek(SeekFrom::End(0)).map_err(disk)?;
         let mut request = client.get(self.remote.url);
         if have > 0 {
             request = request.header(RANGE, format!("bytes={have}-"));
+            if let Some(validator) = self.expected.and_then(State::validator) {
+                request = request.header(IF_RANGE, validator);
+            }
         }
-        let mut response = request.send().await.map_err(|error| Trouble::Passing(plain(&error)))?;
-        let status = response.status();
-        if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        let response = request.send().await.map_err(|error| Trouble::Passing(plain(&error)))?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             self.part.set_len(0).map_err(disk)?;
             return Err(Trouble::Passing("the server has fewer bytes than were fetched before".into()));
         }
-        if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
-            return Err(Trouble::Passing(format!("the server answers {status}")));
-        }
-        if !status.is_success() {
-            let help = if status.is_redirection() {
-                "it points elsewhere too often, or from https to http: name the last address itself"
-            } else {
-                "check the address; files that need a login must be fetched by a `command` stage"
-            };
-            return Err(Trouble::Lasting(self.fault(
-                "data::unreachable",
-                format!("is refused: the server answers {status}"),
-                help,
+        let mut response = judged(self.remote, response)?;
+        if self.expected.is_some_and(|expected| !expected.fits(&State::of(&response))) {
+            self.part.set_len(0).map_err(disk)?;
+            return Err(Trouble::Lasting(fault(
+                self.remote,
+                "data::changed_meanwhile",
+                "changed between the look at it and the fetching".into(),
+                "run again; if it changes all the time, fetch from an address that names one version",
             )));
         }
         let goes_on = response
@@ -196,13 +261,12 @@ impl Transfer<'_> {
             .get(CONTENT_RANGE)
             .and_then(|range| range.to_str().ok())
             .is_some_and(|range| range.starts_with(&format!("bytes {have}-")));
-        if have > 0 && !(status == StatusCode::PARTIAL_CONTENT && goes_on) {
-            if status == StatusCode::PARTIAL_CONTENT {
-                self.part.set_len(0).map_err(disk)?;
-                return Err(Trouble::Passing("the server sends another part than was asked for".into()));
-            }
+        if have > 0 && !(response.status() == StatusCode::PARTIAL_CONTENT && goes_on) {
             self.part.set_len(0).map_err(disk)?;
             have = self.part.seek(SeekFrom::Start(0)).map_err(disk)?;
+            if response.status() == StatusCode::PARTIAL_CONTENT {
+                return Err(Trouble::Passing("the server sends another part than was asked for".into()));
+            }
         }
         self.resumed |= have > 0;
         let total = response.content_length().map(|rest| rest + have);
@@ -213,23 +277,15 @@ impl Transfer<'_> {
                 Err(error) => return Err(Trouble::Passing(plain(&error))),
             };
             have += chunk.len() as u64;
-            if have > self.limit {
+            if have > self.remote.limit {
                 self.part.set_len(0).map_err(disk)?;
-                let what = format!("is larger than {} bytes", self.limit);
-                return Err(Trouble::Lasting(self.fault(
-                    "data::too_large",
-                    what,
-                    "fetch a smaller file, or a part of it",
-                )));
+                let what = format!("is larger than {} bytes", self.remote.limit);
+                let help = "fetch a smaller file, or a part of it";
+                return Err(Trouble::Lasting(fault(self.remote, "data::too_large", what, help)));
             }
             self.part.write_all(&chunk).map_err(disk)?;
-            self.channel.progress(Progress {
-                done: have,
-                total,
-                unit: "byte".into(),
-                message: shown(self.remote.url),
-                rate: None,
-            });
+            let message = shown(self.remote.url).to_owned();
+            self.channel.progress(Progress { done: have, total, unit: "byte".into(), message, rate: None });
         }
         match total {
             Some(total) if have < total => {
@@ -240,6 +296,55 @@ impl Transfer<'_> {
     }
 }
 
+/// An answer that delivers, or why it does not.
+fn judged(remote: &Remote<'_>, response: Response) -> Result<Response, Trouble> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+        return Err(Trouble::Passing(format!("the server answers {status}")));
+    }
+    let help = if status.is_redirection() {
+        "it points elsewhere too often, or from https to http: name the last address itself"
+    } else {
+        "check the address; files that need a login must be fetched by a `command` stage"
+    };
+    let what = format!("is refused: the server answers {status}");
+    Err(Trouble::Lasting(fault(remote, "data::unreachable", what, help)))
+}
+
+fn unreachable(remote: &Remote<'_>, what: String) -> Vec<Fault> {
+    let help = "check the address and the network; what has arrived is kept, and the next run goes on from there";
+    fault(remote, "data::unreachable", what, help)
+}
+
+fn fault(remote: &Remote<'_>, code: &str, what: String, help: &str) -> Vec<Fault> {
+    vec![Fault::error(code, format!("`{}` {what}", shown(remote.url))).help(help).at(remote.at.clone())]
+}
+
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| kernel("fetching", &error))
+}
+
+fn client(silence: Duration) -> Outcome<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(silence / 3)
+        .read_timeout(silence)
+        .redirect(reqwest::redirect::Policy::custom(|attempt| {
+            let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+            if attempt.previous().len() > REDIRECTS || (secure && attempt.url().scheme() != "https") {
+                attempt.stop()
+            } else {
+                attempt.follow()
+            }
+        }))
+        .user_agent(concat!("pipeline/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| kernel("fetching", &error))
+}
+
 /// The innermost reason, which is the one that tells something.
 fn plain(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
@@ -247,10 +352,4 @@ fn plain(error: &reqwest::Error) -> String {
         innermost = source;
     }
     innermost.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Where downloads are kept: in the store that the scratch folder belongs to, else in the scratch folder itself.
-pub fn downloads(scratch: &Path) -> PathBuf {
-    let store = scratch.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    store.unwrap_or(scratch).join("downloads-v1")
 }

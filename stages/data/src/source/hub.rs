@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array, RecordBatch, StringArray, UInt8Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::params::collect::{ColorMode, ParquetFiles};
@@ -13,10 +13,9 @@ use engine::error::Fault;
 use serde_json::Value;
 
 use super::bytes::Limits;
-use super::images::{decode_from, image_column, planes};
-use crate::dataset::{batch, item};
+use super::images::{Frame, decode_from, gather, image_column};
+use crate::dataset::batch;
 use crate::fault::{Faults, Outcome, kernel, place};
-use crate::threads;
 
 /// What of a file follows the hub's habits.
 pub struct Hub {
@@ -86,37 +85,14 @@ impl Hub {
                     *self.size.insert((first.height(), first.width()))
                 }
             };
-            let stated = self.stated;
-            let decoded = threads::map(bytes.len(), limits.threads, |row| {
-                let image = open(row)?;
-                if !stated && (image.height(), image.width()) != (height, width) {
-                    let text = format!(
-                        "the image in row {} of `{shown}` is {}×{}, the first is {height}×{width} (height×width)",
-                        before + row + 1,
-                        image.height(),
-                        image.width()
-                    );
-                    return Err(Fault::error("data::sizes_differ", text)
-                        .help(format!("let all be resized: `size: [{height}, {width}]`"))
-                        .place(place(shown, Some((before + row) as u64 + 1), None)));
-                }
-                Ok(planes(image, self.mode, (height, width)))
-            });
-            let mut faults = Faults::default();
-            let mut all = Vec::new();
-            for pixels in decoded {
-                match pixels {
-                    Ok(pixels) => all.extend_from_slice(&pixels),
-                    Err(fault) => faults.add(|| fault),
-                }
-            }
-            if !faults.is_empty() {
-                return Err(faults.into_vec());
-            }
-            let each = image_column("", self.mode, height, width).shape.iter().product::<u64>() as i32;
-            let list = FixedSizeListArray::new(item(DataType::UInt8), each, Arc::new(UInt8Array::from(all)), None);
+            let frame = Frame { mode: self.mode, size: (height, width), stated: self.stated, first: "the first" };
+            let called = |row: usize| {
+                let row = before + row + 1;
+                (format!("the image in row {row} of `{shown}`"), place(shown, Some(row as u64), None))
+            };
+            let list = gather(bytes.len(), &frame, limits.threads, open, called)?;
             fields[*index] = Field::new(name.clone(), list.data_type().clone(), false);
-            arrays[*index] = Arc::new(list);
+            arrays[*index] = list;
         }
         let schema = Schema::new_with_metadata(fields, rows.schema().metadata().clone());
         RecordBatch::try_new(Arc::new(schema), arrays).map_err(|error| kernel("reading images", &error))

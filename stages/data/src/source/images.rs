@@ -57,43 +57,88 @@ fn tensors(
     limits: &Limits,
     channel: &Channel,
 ) -> Outcome<(Column, ArrayRef)> {
-    let (height, width) = size(&entries[0], options, &folder.shown)?;
-    let channels = channels(options.mode);
-    let each = channels * height as usize * width as usize;
-    if each.checked_mul(entries.len()).is_none_or(|all| all > ELEMENTS) {
-        let text = format!("{} images of {channels}×{height}×{width} do not fit into one data set", entries.len());
-        return Err(vec![
-            Fault::error("data::too_large", text)
-                .help("state a smaller `size:`")
-                .at(engine::route!["from", "images", "size"]),
-        ]);
-    }
+    let size = size(&entries[0], options, &folder.shown)?;
+    let first = format!("`{}`", entries[0].name);
+    let frame = Frame { mode: options.mode, size, stated: options.size.is_some(), first: &first };
     let done = AtomicU64::new(0);
-    let decoded = threads::map(entries.len(), limits.threads, |index| {
-        let pixels = pixels(&entries[index], options, (height, width), &entries[0], &folder.shown);
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+    let open = |index: usize| {
+        let image = decode(&entries[index], &folder.shown);
         channel.progress(Progress {
-            done,
+            done: done.fetch_add(1, Ordering::Relaxed) + 1,
             total: Some(entries.len() as u64),
             unit: "image".into(),
             message: String::new(),
             rate: None,
         });
-        pixels
+        image
+    };
+    let name = |index: usize| {
+        let shown = format!("{}/{}", folder.shown, entries[index].name);
+        (format!("`{shown}`"), place(&shown, None, None))
+    };
+    let pixels = gather(entries.len(), &frame, limits.threads, open, name)?;
+    Ok((image_column("image", options.mode, size.0, size.1), pixels))
+}
+
+/// What the images of a column have in common.
+pub struct Frame<'a> {
+    /// How pixels are kept.
+    pub mode: ColorMode,
+    /// Height and width.
+    pub size: (u32, u32),
+    /// Whether the size is stated, so that images of another one are resized. Otherwise they are faults.
+    pub stated: bool,
+    /// How messages call the image that the size is of.
+    pub first: &'a str,
+}
+
+/// So many images as one column of tensors, decoded in parallel: the one place where that happens. `open` decodes one, `name` says
+/// how messages call it and where it is.
+///
+/// # Errors
+/// All that `open` refuses, sizes that differ, and more pixels than fit.
+pub fn gather(
+    count: usize,
+    frame: &Frame<'_>,
+    threads: usize,
+    open: impl Fn(usize) -> Result<DynamicImage, Fault> + Sync,
+    name: impl Fn(usize) -> (String, Place) + Sync,
+) -> Outcome<ArrayRef> {
+    let (height, width) = frame.size;
+    let channels = channels(frame.mode);
+    let each = channels * height as usize * width as usize;
+    if each.checked_mul(count).is_none_or(|all| all > ELEMENTS) {
+        let text = format!("{count} images of {channels}×{height}×{width} do not fit into one data set");
+        let (_, at) = name(0);
+        return Err(vec![Fault::error("data::too_large", text).help("state a smaller `size:`").place(at)]);
+    }
+    let decoded = threads::map(count, threads, |index| {
+        let image = open(index)?;
+        if !frame.stated && (image.height(), image.width()) != frame.size {
+            let (what, at) = name(index);
+            let text = format!(
+                "{what} is {}×{}, {} is {height}×{width} (height×width)",
+                image.height(),
+                image.width(),
+                frame.first
+            );
+            return Err(Fault::error("data::sizes_differ", text)
+                .help(format!("let all be resized: `size: [{height}, {width}]`"))
+                .place(at));
+        }
+        Ok(planes(image, frame.mode, frame.size))
     });
     let mut faults = Faults::default();
-    let mut all = Vec::with_capacity(each * entries.len());
+    let mut all = Vec::with_capacity(each * count);
     for pixels in decoded {
         match pixels {
             Ok(pixels) => all.extend_from_slice(&pixels),
             Err(fault) => faults.add(|| fault),
         }
     }
-    if !faults.is_empty() {
-        return Err(faults.into_vec());
-    }
-    let image = FixedSizeListArray::new(item(DataType::UInt8), each as i32, Arc::new(UInt8Array::from(all)), None);
-    Ok((image_column("image", options.mode, height, width), Arc::new(image)))
+    faults.or(())?;
+    let list = FixedSizeListArray::new(item(DataType::UInt8), each as i32, Arc::new(UInt8Array::from(all)), None);
+    Ok(Arc::new(list))
 }
 
 /// What [`read`] would give, from the folder's listing and its first image.
@@ -176,32 +221,8 @@ pub fn decode_from(from: impl BufRead + Seek, shown: &str, at: Place) -> Result<
     })
 }
 
-/// The bytes of one row, channel by channel.
-fn pixels(
-    entry: &Entry,
-    options: &Images,
-    (height, width): (u32, u32),
-    first: &Entry,
-    folder: &str,
-) -> Result<Vec<u8>, Fault> {
-    let image = decode(entry, folder)?;
-    if (image.height(), image.width()) != (height, width) && options.size.is_none() {
-        let shown = format!("{folder}/{}", entry.name);
-        let text = format!(
-            "`{shown}` is {}×{}, `{}` is {height}×{width} (height×width)",
-            image.height(),
-            image.width(),
-            first.name
-        );
-        return Err(Fault::error("data::sizes_differ", text)
-            .help(format!("let all be resized: `size: [{height}, {width}]`"))
-            .place(place(&shown, None, None)));
-    }
-    Ok(planes(image, options.mode, (height, width)))
-}
-
 /// An image as bytes, channel by channel, resized where its size is another.
-pub fn planes(mut image: DynamicImage, mode: ColorMode, (height, width): (u32, u32)) -> Vec<u8> {
+fn planes(mut image: DynamicImage, mode: ColorMode, (height, width): (u32, u32)) -> Vec<u8> {
     if (image.height(), image.width()) != (height, width) {
         image = image.resize_exact(width, height, image::imageops::FilterType::Triangle);
     }

@@ -1,0 +1,176 @@
+//! Sources that lie elsewhere: behind a URL, in an object store, in a database.
+//!
+//! What such a source holds is not known without fetching it, so its key holds what is known of its *state*: the entity tags and
+//! sizes a server tells, or, where it tells nothing, when it was asked. That is written into a small file in the store
+//! (`remotes-v1/<digest of the source>.json`), which stands for the source from then on: it is digested like any file, `plan` and
+//! `status` read it without a network, the worker learns from it which state it is to fetch, and a source that changes while
+//! it is fetched is an input that changed while the stage ran.
+//!
+//! | the server tells | when the state counts as new |
+//! |---|---|
+//! | entity tags or modification times | when they differ from last time |
+//! | nothing, and asking again is costly (a database) | when the user says so: `pipeline run --refresh` |
+//! | nothing | at every run |
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cache::fold::Fold;
+use cache::{Digest, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Fault;
+
+/// How the paths of sources that lie elsewhere begin.
+const SCHEMES: [&str; 4] = ["http://", "https://", "s3://", "postgres://"];
+/// The question of a run: in which state are the sources of this stage?
+pub const LOOK: &str = "look";
+
+/// Whether a path names a source that lies elsewhere. What follows a `#` in it belongs to the source and is not shown.
+pub fn is_remote(path: &str) -> bool {
+    SCHEMES.iter().any(|scheme| path.starts_with(scheme))
+}
+
+/// A remote path as messages show it: without a query or a fragment, which may hold a secret.
+pub fn shown(path: &str) -> &str {
+    let end = if path.starts_with("s3://") { path.find('#') } else { path.find(['?', '#']) };
+    &path[..end.unwrap_or(path.len())]
+}
+
+/// What a worker found when it looked at one source. The answer to [`LOOK`] has one for every remote file of the stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// As in [`crate::kind::FileInput::role`].
+    pub role: String,
+    /// What tells one state from another; no secrets.
+    pub state: Value,
+    /// How much the state tells.
+    pub freshness: Freshness,
+}
+
+/// How much a state tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// A change of the content changes it.
+    Tells,
+    /// Nothing; what was fetched is good until the user asks again.
+    Pinned,
+    /// Nothing; the content must be fetched to be known.
+    Unknown,
+}
+
+/// What the store remembers of a source: the content of the file that stands for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// As messages show it.
+    pub source: String,
+    /// Digest of the whole path: tells sources apart that are shown alike.
+    pub id: String,
+    /// As in [`Look::state`].
+    pub state: Value,
+    /// The run that asked for it anew, where the state does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+}
+
+impl Seen {
+    /// What the store remembers of a source, in the file that stands for it.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+}
+
+fn id(path: &str) -> Digest {
+    Fold::new("pipeline remote source v1").text("path", path).finish()
+}
+
+/// The file that stands for a source.
+pub fn stand_in(store: &Store, path: &str) -> PathBuf {
+    store.folder().join("remotes-v1").join(format!("{}.json", id(path)))
+}
+
+/// The digest of a source nobody has looked at: no record has it in its key.
+pub(crate) fn unseen(path: &str) -> Digest {
+    Fold::new("pipeline remote source never seen v1").text("path", path).finish()
+}
+
+/// Remembers what a look found, in the run of this name. `refresh` makes any state a new one.
+///
+/// # Errors
+/// A store that cannot be written.
+pub(crate) fn remember(store: &Store, path: &str, look: &Look, run: &str, refresh: bool) -> Result<(), Fault> {
+    let file = stand_in(store, path);
+    let before = Seen::read(&file);
+    let same = before.as_ref().is_some_and(|before| before.state == look.state);
+    let taken = match (look.freshness, &before) {
+        _ if refresh => Some(run.to_owned()),
+        (Freshness::Tells, Some(before)) if same => before.taken.clone(),
+        (Freshness::Tells, _) => None,
+        (Freshness::Pinned, Some(before)) if same && before.taken.is_some() => before.taken.clone(),
+        (Freshness::Pinned | Freshness::Unknown, _) => Some(run.to_owned()),
+    };
+    let seen = Seen { source: shown(path).to_owned(), id: id(path).to_string(), state: look.state.clone(), taken };
+    if before.as_ref() == Some(&seen) {
+        return Ok(());
+    }
+    let write = || -> std::io::Result<()> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let beside = folder.join(format!("{}.{}", id(path), std::process::id()));
+        let mut out = fs::File::create(&beside)?;
+        out.write_all(&serde_json::to_vec(&seen)?)?;
+        fs::rename(&beside, &file)
+    };
+    write().map_err(|error| {
+        Fault::error("store::remote", format!("what was seen of `{}` cannot be kept: {error}", shown(path)))
+            .help("check the disk that holds `.pipeline`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn look(freshness: Freshness, state: &str) -> Look {
+        Look { role: "data".into(), state: json!({ "etag": state }), freshness }
+    }
+
+    #[test]
+    fn a_state_is_new_when_it_says_so_or_the_user_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let path = "https://host/a.csv?token=secret";
+        let after = |freshness, state: &str, run: &str, refresh| {
+            remember(&store, path, &look(freshness, state), run, refresh).unwrap();
+            let text = fs::read_to_string(stand_in(&store, path)).unwrap();
+            assert!(!text.contains("secret"), "{text}");
+            text
+        };
+        let first = after(Freshness::Tells, "a", "1", false);
+        assert_eq!(after(Freshness::Tells, "a", "2", false), first);
+        let second = after(Freshness::Tells, "b", "3", false);
+        assert_ne!(second, first);
+        assert_eq!(after(Freshness::Tells, "a", "4", false), first, "what came back is known");
+        let refreshed = after(Freshness::Tells, "a", "5", true);
+        assert_ne!(refreshed, first);
+        assert_eq!(after(Freshness::Tells, "a", "6", false), refreshed, "and stays");
+        let pinned = after(Freshness::Pinned, "p", "7", false);
+        assert_eq!(after(Freshness::Pinned, "p", "8", false), pinned);
+        assert_ne!(after(Freshness::Pinned, "p", "9", true), pinned);
+        let unknown = after(Freshness::Unknown, "u", "10", false);
+        assert_ne!(after(Freshness::Unknown, "u", "11", false), unknown);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(shown("https://host/a.csv?token=x#y"), "https://host/a.csv");
+        assert_eq!(shown("s3://bucket/a?.csv#endpoint=http://x"), "s3://bucket/a?.csv");
+        assert_eq!(shown("postgres://u@h:1/d#select 1"), "postgres://u@h:1/d");
+        assert!(is_remote("s3://b/k") && !is_remote("data/a.csv") && !is_remote("/s3:/x"));
+    }
+}
