@@ -88,3 +88,55 @@ fn the_templates_run_at_once() {
         assert!(again.err.contains("init::in_the_way") && again.err.contains("--force"), "{}", again.err);
     }
 }
+
+#[test]
+fn every_kind_of_source_gives_its_rows() {
+    let house = House::example("sources");
+    let ran = house.run();
+    let rows = [
+        ("csv", 6.0),
+        ("tsv", 6.0),
+        ("gzip", 6.0),
+        ("zip", 6.0),
+        ("jsonl", 6.0),
+        ("parquet", 6.0),
+        ("arrow", 6.0),
+        ("spreadsheet", 3.0),
+        ("utf16", 2.0),
+        ("years", 6.0),
+        ("sqlite", 3.0),
+        ("images", 4.0),
+        ("texts", 3.0),
+        ("labelled", 3.0),
+        ("idx", 4.0),
+        ("npy", 4.0),
+        ("npz", 4.0),
+        ("longer", 8.0),
+        ("wider", 6.0),
+        ("survey", 3.0),
+    ];
+    for (stage, count) in rows {
+        assert!((ran.number(stage, "rows") - count).abs() < 0.5, "{stage}");
+    }
+    // What says the same is the same, however it is written.
+    let digests = ran.digests();
+    for other in ["tsv", "gzip", "zip", "parquet", "arrow", "jsonl"] {
+        assert_eq!(digests[&format!("{other}.data")], digests["csv.data"], "{other}");
+    }
+    let csv = |target: &str| {
+        assert_eq!(house.say(&["get", target, "-o", "out.csv"]).code, 0, "{target}");
+        house.read("out.csv")
+    };
+    assert!(csv("spreadsheet").contains("mañana") && csv("utf16").contains('雨'));
+    assert!(csv("years").lines().nth(4).is_some_and(|line| line.contains("2026")), "{}", csv("years"));
+    assert_eq!(csv("sqlite"), "city,celsius,days\nBergen,4.75,2\nJaipur,26.0,2\nQuito,14.0,2\n");
+    assert!(csv("wider").contains("Ecuador") && csv("longer").contains("Hanoi"));
+    assert_eq!(csv("survey"), "tweet,text\nt1,what a day\nt2,rain again\nt3,meh\n");
+    assert_eq!(
+        csv("survey.labels"),
+        "item,label,annotator\nt1,happy,rater_ann\nt1,happy,rater_bo\nt2,sad,rater_ann\nt2,neutral,rater_bo\nt2,sad,rater_cy\n\
+         t3,neutral,rater_ann\nt3,neutral,rater_cy\n"
+    );
+    assert!(house.say(&["show", "survey.labels"]).out.contains("annotator"));
+    house.run().nothing_ran();
+}

@@ -44,6 +44,17 @@ pub fn unwritable(error: &io::Error) -> Fault {
     }
 }
 
+/// So many columns may a data set have.
+pub const COLUMNS: usize = 1 << 16;
+
+/// A file of more columns than [`COLUMNS`].
+pub fn too_wide(file: &str, line: Option<u64>) -> Fault {
+    let text = format!("`{file}` has more than {COLUMNS} columns");
+    Fault::error("data::too_wide", text)
+        .help("is the delimiter right, and is it rows that stand beside each other? numbers of one kind belong into one tensor column (`npy`, or `parquet` with lists of a fixed length)")
+        .place(place(file, line, None))
+}
+
 /// A file without rows.
 pub fn empty(file: &str, why: &str) -> Fault {
     Fault::error("data::empty", format!("`{file}` has no rows: {why}"))

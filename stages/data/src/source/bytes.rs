@@ -13,6 +13,20 @@ use crate::fault::{Outcome, place, unreadable};
 /// A compressed file may become so large when nothing else is said: 64 GiB.
 pub const UNPACKED: u64 = 64 << 30;
 
+/// A record of text may be so long when nothing else is said: 256 MiB.
+pub const RECORD: usize = 256 << 20;
+
+/// A record of text that goes on and on.
+pub fn overlong(shown: &str, line: u64, limits: &Limits) -> Fault {
+    let size = match limits.record {
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
+    Fault::error("data::malformed_row", format!("`{shown}` has a record of more than {size}"))
+        .help("look for a quote that is never closed, or a line that is never ended; large fields belong into files of their own")
+        .place(place(shown, Some(line), None))
+}
+
 /// What reading may cost, and how much is wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -20,13 +34,15 @@ pub struct Limits {
     pub threads: usize,
     /// Bytes one unpacked file may have.
     pub unpacked: u64,
+    /// Bytes one record of text may have, and with it one of its fields.
+    pub record: usize,
     /// Only this much of the head is wanted (to infer types from); `None` for everything.
     pub head: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { threads: 1, unpacked: UNPACKED, head: None }
+        Self { threads: 1, unpacked: UNPACKED, record: RECORD, head: None }
     }
 }
 

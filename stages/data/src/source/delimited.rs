@@ -5,7 +5,7 @@
 //! are done the forms decide; only columns whose guess was wrong are read a second time. The result does not depend on
 //! the blocks or on the number of threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, mpsc};
 
 use arrow::array::{Array, ArrayRef, new_null_array};
@@ -15,7 +15,7 @@ use engine::protocol::{InputFile, Progress};
 use engine::worker::Channel;
 use memchr::{memchr, memchr_iter};
 
-use super::bytes::{Limits, Stream};
+use super::bytes::{Limits, Stream, overlong};
 use super::header::{self, Header};
 use super::scan::{Broken, Dialect, End, Scanner, whole_records};
 use super::sink::{Missing, Sink, Target};
@@ -25,8 +25,6 @@ use crate::fault::{Faults, Outcome, empty, place};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
-/// A record may not be longer than this.
-const RECORD: usize = 1 << 28;
 /// So much of the first block is looked at to guess types.
 const PROBE: usize = 1 << 16;
 
@@ -195,7 +193,7 @@ impl Job<'_> {
                 }
                 continue;
             }
-            if all || whole_records(&head, self.dialect.quote) > 0 || head.len() > RECORD {
+            if all || whole_records(&head, self.dialect.quote) > 0 || head.len() > self.limits.record {
                 if memchr(b'\n', &head).is_none()
                     && let Some(at) = memchr(b'\r', &head[..head.len() - 1])
                 {
@@ -241,7 +239,7 @@ impl Job<'_> {
         let header_lines = memchr_iter(b'\n', &head[..header.end]).count() as u64;
         let shown = file.shown.as_str();
         let mut complete = true;
-        let mut overlong = false;
+        let mut endless = false;
         let parsed: Mutex<BTreeMap<usize, Piece>> = Mutex::default();
         let threads = self.limits.threads.max(1);
         let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>, usize)>(threads);
@@ -273,8 +271,8 @@ impl Job<'_> {
                 let end = if all { text.len() } else { start + whole_records(&text[start..], self.dialect.quote) };
                 // Not one whole record: read on, twice as much each time, but not for ever. Parsing what is there will most
                 // likely find the quote that is never closed.
-                let end = if end == start && text.len() > RECORD {
-                    overlong = true;
+                let end = if end == start && text.len() > self.limits.record {
+                    endless = true;
                     all = true;
                     text.len()
                 } else {
@@ -319,12 +317,8 @@ impl Job<'_> {
             pieces.push(piece);
             line += lines;
         }
-        if overlong {
-            faults.add(|| {
-                Fault::error("data::malformed_row", format!("`{shown}` has a record of more than 256 MiB"))
-                    .help("look for a quote that is never closed")
-                    .place(place(shown, Some(line), None))
-            });
+        if endless {
+            faults.add(|| overlong(shown, line, self.limits));
         }
         faults.or((pieces, complete))
     }
@@ -420,9 +414,10 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
                 .place(place(shown, Some(1), None)),
         );
     }
+    let known: HashMap<&String, usize> = names.iter().enumerate().map(|(column, name)| (name, column)).collect();
     for (index, name) in header.names.iter().enumerate() {
-        match names.iter().position(|other| other == name) {
-            Some(column) => fields.push(column),
+        match known.get(name) {
+            Some(column) => fields.push(*column),
             None if named => {
                 let near = nearest(name, names.iter().map(String::as_str));
                 let help = near.map_or_else(
@@ -441,7 +436,8 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
             None => {}
         }
     }
-    for name in names.iter().filter(|name| named && !header.names.contains(name)) {
+    let own: HashSet<&String> = header.names.iter().collect();
+    for name in names.iter().filter(|name| named && !own.contains(name)) {
         faults.push(
             Fault::error("data::columns_differ", format!("`{shown}` has no column `{name}`, which `{first}` has"))
                 .help("files that are collected together need the same columns")

@@ -1,10 +1,12 @@
 //! The first line of delimited text: what the columns are called.
 
+use std::collections::HashMap;
+
 use engine::error::Fault;
 
 use super::delimited::{Options, broken_fault, encoding_fault, line_of};
 use super::scan::{Dialect, End, Scanner};
-use crate::fault::{Outcome, place};
+use crate::fault::{COLUMNS, Faults, Outcome, place, too_wide};
 
 /// What the head of a file says.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
         if end == End::Record {
             break;
         }
+        if names.len() > COLUMNS {
+            return Err(vec![too_wide(shown, Some(line_of(text, first)))]);
+        }
     }
     if !options.header {
         let names = (1..=names.len()).map(|number| format!("column_{number}")).collect();
@@ -57,7 +62,8 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
 }
 
 fn check(names: &[String], line: u64, shown: &str) -> Outcome<()> {
-    let mut faults = Vec::new();
+    let mut faults = Faults::default();
+    let mut known: HashMap<&str, usize> = HashMap::new();
     for (index, name) in names.iter().enumerate() {
         let column = index as u64 + 1;
         if name.trim().is_empty() {
@@ -66,21 +72,23 @@ fn check(names: &[String], line: u64, shown: &str) -> Outcome<()> {
             } else {
                 "name it in the header; a delimiter at the end of every line makes such a column, too"
             };
-            faults.push(
+            faults.add(|| {
                 Fault::error("data::empty_name", format!("column {column} of `{shown}` has no name"))
                     .help(help)
-                    .place(place(shown, Some(line), Some(column))),
-            );
-        } else if let Some(first) = names[..index].iter().position(|other| other == name) {
-            faults.push(
+                    .place(place(shown, Some(line), Some(column)))
+            });
+        } else if let Some(first) = known.get(name.as_str()) {
+            faults.add(|| {
                 Fault::error(
                     "data::duplicate_column",
                     format!("columns {} and {column} of `{shown}` are both called `{name}`", first + 1),
                 )
                 .help("give every column its own name; `header: false` numbers the columns instead")
-                .place(place(shown, Some(line), Some(column))),
-            );
+                .place(place(shown, Some(line), Some(column)))
+            });
+        } else {
+            known.insert(name, index);
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    faults.or(())
 }

@@ -11,11 +11,11 @@ use engine::worker::Channel;
 use memchr::{memchr, memrchr};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::bytes::{Limits, Stream};
+use super::bytes::{Limits, Stream, overlong};
 use super::sink::{Missing, Sink, Target};
 use crate::cell::{Seen, date, datetime, expected};
 use crate::dataset::{Table, arrow_type, batch};
-use crate::fault::{Faults, Outcome, empty, place};
+use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -91,6 +91,13 @@ pub fn read(
             rest = after;
         }
         text.drain(..end);
+        if text.len() > limits.record && !all {
+            reader.faults.add(|| overlong(shown, line + 1, limits));
+            return Err(reader.faults.into_vec());
+        }
+        if reader.columns.len() > COLUMNS {
+            return Err(vec![too_wide(shown, Some(line))]);
+        }
         channel.progress(Progress {
             done: stream.position(),
             total: Some(stream.size),

@@ -1,5 +1,6 @@
 //! Foreign Arrow types as the types of a data set.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, new_null_array};
@@ -9,7 +10,7 @@ use engine::artifact::{Column, DType, DatasetType};
 use engine::error::Fault;
 
 use crate::dataset::{METADATA, arrow_type, batch, item};
-use crate::fault::{Faults, Outcome, place};
+use crate::fault::{COLUMNS, Faults, Outcome, place, too_wide};
 
 /// The columns that a foreign schema becomes. Roles and shapes survive where the file is a data set of ours.
 ///
@@ -17,14 +18,18 @@ use crate::fault::{Faults, Outcome, place};
 /// Every column whose type has no counterpart: nested ones, durations, intervals.
 pub fn columns(schema: &Schema, shown: &str) -> Outcome<Vec<Column>> {
     let ours: Option<DatasetType> = schema.metadata().get(METADATA).and_then(|json| serde_json::from_str(json).ok());
+    if schema.fields().len() > COLUMNS {
+        return Err(vec![too_wide(shown, None)]);
+    }
     let mut faults = Faults::default();
     let mut columns: Vec<Column> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for (index, field) in schema.fields().iter().enumerate() {
         let at = || place(shown, None, Some(index as u64 + 1));
         if field.name().trim().is_empty() {
             let text = format!("column {} of `{shown}` has no name", index + 1);
             faults.add(|| Fault::error("data::empty_name", text).help("name it where the file is written").place(at()));
-        } else if columns.iter().any(|column| column.name == *field.name()) {
+        } else if !known.insert(field.name()) {
             let text = format!("`{shown}` has two columns called `{}`", field.name());
             let help = "rename one of them where the file is written";
             faults.add(|| Fault::error("data::duplicate_column", text).help(help).place(at()));

@@ -15,6 +15,10 @@ use crate::fault::{Faults, Outcome, kernel, place};
 /// # Errors
 /// Columns that one file has and another has not, and types that do not fit together: each with file and column.
 pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
+    let tables = match <[(String, Table); 1]>::try_from(tables) {
+        Ok([(_, table)]) => return Ok(table),
+        Err(several) => several,
+    };
     let mut faults = Faults::default();
     let mut columns = Vec::new();
     let mut owner = Vec::new();
