@@ -162,6 +162,7 @@ impl Store {
             self.records.compact(|key| kept_keys.contains(key))?;
         }
         self.sweep_blobs(&kept_blobs, &condemned, since, dry, &mut swept)?;
+        self.sweep_downloads(keep_bytes, since, dry, &mut swept)?;
         if dry {
             return Ok(swept);
         }
@@ -212,6 +213,32 @@ impl Store {
             swept.freed += meta.len();
             Ok(())
         })
+    }
+
+    /// What was fetched from elsewhere (`downloads-v1`) is a copy of what can be fetched again: what was fetched last stays as far as it
+    /// fits beside the blobs. Who else has the store open may be reading it.
+    fn sweep_downloads(&self, keep_bytes: u64, since: Since, dry: bool, swept: &mut Swept) -> Result<(), StoreError> {
+        let folder = self.layout.root.join("downloads-v1");
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
+        let mut files: Vec<_> =
+            entries.flatten().filter_map(|entry| Some((entry.path(), entry.metadata().ok()?))).collect();
+        files.sort_by_key(|(path, meta)| (std::cmp::Reverse((meta.mtime(), meta.mtime_nsec())), path.clone()));
+        let mut full = false;
+        for (path, meta) in files {
+            full |= swept.kept + meta.len() > keep_bytes;
+            if !full {
+                swept.kept += meta.len();
+            } else if since != Since::Nobody {
+                swept.waiting += meta.len();
+            } else {
+                if !dry {
+                    let removed = fault::point("gc.download").and_then(|()| fs::remove_file(&path));
+                    removed.map_err(|source| StoreError::io(&path, "remove", source))?;
+                }
+                swept.freed += meta.len();
+            }
+        }
+        Ok(())
     }
 
     /// Visits every file below the folder of blobs; a file whose name is no digest has none.

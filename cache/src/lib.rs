@@ -16,6 +16,8 @@
 //!   filehash-v1/   (path, size, times, inode) -> digest, one packed log
 //!   runs-v1/       what finished runs looked like, one packed log
 //!   logs-v1/       run/label.log: what work said while it was done, plain text
+//!   downloads-v1/  what workers fetched from elsewhere, under its content; collected like blobs
+//!   remotes-v1/    in which state sources elsewhere were seen, one small file each
 //!   locks-v1/      one file per key that is being worked on
 //!   users-v1/      one file per process that has the store open
 //!   tmp/           unfinished things of living processes

@@ -134,6 +134,32 @@ fn the_files_of_a_kept_folder_are_kept() {
 }
 
 #[test]
+fn what_was_fetched_stays_while_it_fits() {
+    let (_folder, store) = store();
+    let blob = store.put_bytes(&noise(1, 1000)).unwrap();
+    store.commit(&record(key("k"), "k", vec![("x".into(), blob)])).unwrap();
+    let downloads = store.folder().join("downloads-v1");
+    fs::create_dir_all(&downloads).unwrap();
+    for name in ["old", "new"] {
+        fs::write(downloads.join(name), noise(2, 500)).unwrap();
+    }
+    age(&downloads.join("old"));
+    let there = |name: &str| downloads.join(name).exists();
+    let dry = store.collect(1600, &DigestSet::default(), true).unwrap();
+    assert!(there("old") && there("new"), "nothing is removed");
+    let swept = store.gc(1600, &DigestSet::default()).unwrap();
+    assert_eq!((swept, swept.freed, swept.kept), (dry, 500, 1500));
+    assert!(!there("old") && there("new"), "the last that was fetched stays");
+    // Somebody else may be reading it.
+    let other = Store::open(store.folder()).unwrap();
+    assert_eq!(store.gc(0, &DigestSet::default()).unwrap().waiting, 1500);
+    assert!(there("new"));
+    drop(other);
+    store.gc(0, &DigestSet::default()).unwrap();
+    assert!(!there("new"));
+}
+
+#[test]
 fn beside_another_process_goes_only_what_was_there_before_it_came() {
     let (_folder, store) = store();
     let old = store.put_bytes(b"nobody's").unwrap();
