@@ -55,6 +55,8 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
     let mut folders = Folders::new(args.poll, sender)?;
     let mut known = Known::default();
     let mut workers: Option<Workers> = None;
+    // Once is what was asked for; from then on a source elsewhere is as its server says.
+    let mut refresh = args.run.refresh;
     let mut proved = read(args, project, &store, &mut folders, &mut known)?;
     loop {
         // A stage named on the command line may be gone after an edit.
@@ -69,7 +71,8 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
             let fitting = workers.take().filter(|of| of.fit(&proved.programs, &proved.environment, &proved.root));
             let of = fitting.unwrap_or_else(|| Workers::new(&proved.programs, &proved.environment, &proved.root));
             workers = Some(of.clone());
-            Flight::start(proved, RunOptions { workers: Some(of), ..options }, reporter(&args.run, proved))
+            let options = RunOptions { workers: Some(of), refresh: std::mem::take(&mut refresh), ..options };
+            Flight::start(proved, options, reporter(&args.run, proved))
         });
         let count = known.files.len();
         let changed = {

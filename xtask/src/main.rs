@@ -31,6 +31,8 @@ struct Cli {
 enum Task {
     /// Install libtorch once into the user's cache, or find an existing one; plain cargo works afterwards.
     Setup(libtorch::Setup),
+    /// Install what some tests talk to (PostgreSQL, an S3 store), where it is missing; `test` does so by itself.
+    Servers,
     /// Build everything and run the digits pipeline from an empty store, then again.
     Demo,
     /// Set up, build, and run every test.
@@ -72,6 +74,10 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(setup) => libtorch::setup(&setup).map(|found| println!("libtorch is at {}", found.root.display())),
+        Task::Servers => {
+            servers::ready();
+            Ok(())
+        }
         Task::Demo => demo::demo(),
         Task::Test { arguments } => test::test(&arguments),
         Task::Install { root, profile } => install::install(root, &profile),

@@ -49,9 +49,9 @@ pub const COLUMNS: usize = 1 << 16;
 
 /// A file of more columns than [`COLUMNS`].
 pub fn too_wide(file: &str, line: Option<u64>) -> Fault {
-    let text = format!("`{file}` has more than {COLUMNS} columns");
+    let text = format!("`{file}` has too many columns: no more than {COLUMNS}, and not a new one in every row");
     Fault::error("data::too_wide", text)
-        .help("is the delimiter right, and is it rows that stand beside each other? numbers of one kind belong into one tensor column (`npy`, or `parquet` with lists of a fixed length)")
+        .help("is the delimiter right, and are keys perhaps values? numbers of one kind belong into one tensor column (`npy`, or `parquet` with lists of a fixed length)")
         .place(place(file, line, None))
 }
 

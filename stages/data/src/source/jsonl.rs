@@ -19,6 +19,10 @@ use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
+/// A table of fewer cells may be as sparse as it likes.
+const SQUARE: usize = 1 << 22;
+/// Of so many cells of a larger one at least one is there.
+const SPARSE: usize = 1 << 10;
 
 /// One scalar of a line.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +58,14 @@ pub fn read(
 ) -> Outcome<(Table, bool)> {
     let mut stream = Stream::open_text(file, limits, None)?;
     let shown = file.shown.as_str();
-    let mut reader =
-        Rows { columns: Vec::new(), index: HashMap::new(), rows: 0, lines: Vec::new(), faults: Faults::default() };
+    let mut reader = Rows {
+        columns: Vec::new(),
+        index: HashMap::new(),
+        rows: 0,
+        filled: 0,
+        lines: Vec::new(),
+        faults: Faults::default(),
+    };
     let mut line = 0;
     let mut text: Vec<u8> = Vec::new();
     let mut total = 0;
@@ -87,6 +97,9 @@ pub fn read(
             line += 1;
             if !one.iter().all(u8::is_ascii_whitespace) {
                 reader.line(one, line, shown);
+                if reader.runs_away() {
+                    return Err(vec![too_wide(shown, Some(line))]);
+                }
             }
             rest = after;
         }
@@ -94,9 +107,6 @@ pub fn read(
         if text.len() > limits.record && !all {
             reader.faults.add(|| overlong(shown, line + 1, limits));
             return Err(reader.faults.into_vec());
-        }
-        if reader.columns.len() > COLUMNS {
-            return Err(vec![too_wide(shown, Some(line))]);
         }
         channel.progress(Progress {
             done: stream.position(),
@@ -116,11 +126,20 @@ struct Rows {
     columns: Vec<Cells>,
     index: HashMap<String, usize>,
     rows: usize,
+    /// Cells that are there.
+    filled: usize,
     lines: Vec<u64>,
     faults: Faults,
 }
 
 impl Rows {
+    /// Whether there are more columns than a data set may have, or will be: where every line has keys of its own, the keys are values,
+    /// and the table would be a square of missing cells.
+    fn runs_away(&self) -> bool {
+        let cells = self.columns.len().saturating_mul(self.rows);
+        self.columns.len() > COLUMNS || (cells > SQUARE && cells / SPARSE > self.filled)
+    }
+
     fn line(&mut self, text: &[u8], line: u64, shown: &str) {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         let row = deserializer.deserialize_any(Object).and_then(|row| deserializer.end().map(|()| row));
@@ -167,6 +186,7 @@ impl Rows {
             column.cells.resize(self.rows, Scalar::Missing);
             column.seen = column.seen.with(seen(&value));
             column.cells.push(value);
+            self.filled += 1;
         }
         self.rows += 1;
         self.lines.push(line);
