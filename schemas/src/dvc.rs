@@ -59,6 +59,8 @@ struct Import {
     notes: Vec<(Place, String)>,
     stages: usize,
     names: BTreeSet<String>,
+    /// What is picked already: a file and its keys, to where they are written.
+    picked: BTreeMap<(String, Vec<String>), String>,
 }
 
 /// One DVC file.
@@ -330,7 +332,7 @@ impl Import {
         Ok(())
     }
 
-    /// One picking stage for every file whose keys the stage depends on.
+    /// One picking stage for every file whose keys the stage depends on; stages with the same keys share it.
     fn params(
         &mut self,
         file: &File<'_>,
@@ -367,18 +369,25 @@ impl Import {
                 deps.push(path);
                 continue;
             }
+            let known = (path, keys);
+            if let Some(picked) = self.picked.get(&known) {
+                deps.push(picked.clone());
+                continue;
+            }
             let suffix = if number == 0 { String::new() } else { format!("-{}", number + 1) };
             let picked = format!(".params/{name}{suffix}.json");
             let pick = self.name(&format!("{name}-params{suffix}"));
-            let keys: Vec<String> = keys.iter().map(|key| shell(key)).collect();
-            let run = format!("\"$PIPELINE\" pick {} {} > {}", shell(&path), keys.join(" "), shell(&picked));
+            let (path, keys) = &known;
+            let words: Vec<String> = keys.iter().map(|key| shell(key)).collect();
+            let run = format!("\"$PIPELINE\" pick {} {} > {}", shell(path), words.join(" "), shell(&picked));
             self.stages += 1;
             let _ = writeln!(
                 self.text,
                 "  # The keys `{name}` depends on, so that no other key of the file matters to it."
             );
             let _ = writeln!(self.text, "  {pick}:\n    kind: command\n    run: {}", quoted(&run));
-            let _ = writeln!(self.text, "    deps:\n      - {}\n    outs:\n      - {}", quoted(&path), quoted(&picked));
+            let _ = writeln!(self.text, "    deps:\n      - {}\n    outs:\n      - {}", quoted(path), quoted(&picked));
+            self.picked.insert(known, picked.clone());
             deps.push(picked);
         }
     }

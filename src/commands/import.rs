@@ -26,13 +26,20 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
             "name another file with `--output`, or write over it with `--force`",
         ));
     }
-    let name =
-        std::path::absolute(&folder).ok().and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
+    let name = std::path::absolute(Path::new(".").join(&folder))
+        .ok()
+        .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
     let files: Vec<PathBuf> = args.files.clone();
     let imported =
         schemas::dvc::import(&files, name.as_deref().unwrap_or("imported")).map_err(|faults| failure(&faults))?;
-    for (place, note) in &imported.notes {
-        terminal::err(&format!("{} {note}", Styles::dim().apply_to(format!("{place}:"))));
+    // What `foreach` and `matrix` make of one line has the notes of one line.
+    for notes in imported.notes.chunk_by(|(one, _), (other, _)| one == other) {
+        let (place, note) = &notes[0];
+        let more = match notes.len() {
+            1 => String::new(),
+            count => format!(" (and {} more there)", count - 1),
+        };
+        terminal::err(&format!("{} {note}{more}", Styles::dim().apply_to(format!("{place}:"))));
     }
     if to_stdout {
         terminal::out(imported.text.trim_end());
@@ -43,11 +50,12 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
         Failure::user("import::unwritable", message, "look at the folder and its permissions")
     })?;
     terminal::err(&format!(
-        "{} {} stages in `{}`, {} notes; next: `pipeline check`",
+        "{} {} stages in `{}`, {} {}; next: `pipeline check`",
         Styles::good().apply_to("✓"),
         imported.stages,
         output.display(),
-        imported.notes.len()
+        imported.notes.len(),
+        if imported.notes.len() == 1 { "note" } else { "notes" }
     ));
     Ok(0)
 }

@@ -265,7 +265,7 @@ stages:
 }
 
 #[test]
-fn a_circle_of_ten_thousand_and_a_chain_of_twenty_thousand() {
+fn a_circle_of_ten_thousand_and_a_chain_of_a_hundred_thousand() {
     let count = 10_000;
     let stages: String = (0..count)
         .map(|n| format!("  s{n}: {{ kind: command, run: 'true', needs: s{} }}\n", (n + 1) % count))
@@ -275,14 +275,30 @@ fn a_circle_of_ten_thousand_and_a_chain_of_twenty_thousand() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("graph::cycle") && said.err.contains("more)"), "{}", said.err);
     assert!(said.err.lines().count() < 30);
-    let stages: String = (0..20_000)
-        .map(|n| {
+    let chain = |count: usize| {
+        let stage = |n: usize| {
             let needs = if n == 0 { String::new() } else { format!(", needs: s{}", n - 1) };
             format!("  s{n}: {{ kind: command, run: 'true'{needs} }}\n")
-        })
-        .collect();
-    let house = House::of(&format!("pipeline: chain\nstages:\n{stages}"));
-    for args in [&["check"][..], &["plan"], &["graph"], &["why", "s19999"]] {
+        };
+        House::of(&format!("pipeline: chain\nstages:\n{}", (0..count).map(stage).collect::<String>()))
+    };
+    let house = chain(20_000);
+    for args in [&["plan"][..], &["graph"], &["why", "s19999"]] {
         assert_eq!(house.say(args).code, 0, "{args:?}");
+    }
+    let said = chain(100_000).say(&["check"]);
+    assert!(said.code == 0 && said.err.contains("100,000 stages"), "{}", said.err);
+}
+
+#[test]
+fn a_file_without_end_and_one_of_a_hundred_megabytes() {
+    let house = House::of("pipeline: zero\ninclude: /dev/zero\nstages: {}\n");
+    house.write("big.yaml", "pipeline: big\n".repeat(100 << 16));
+    for (args, place) in
+        [(&["check"][..], "pipeline.yaml:2"), (&["check", "big.yaml"], "(87 MiB)"), (&["check", "/dev/zero"], "32 MiB")]
+    {
+        let said = house.say(args);
+        assert_eq!(said.code, 2, "{args:?}");
+        assert!(said.err.contains("source::too_large") && said.err.contains(place), "{args:?}: {}", said.err);
     }
 }

@@ -69,6 +69,13 @@ impl House {
         house
     }
 
+    /// A copy of a folder of `tests/fixtures`.
+    pub fn fixture(name: &str) -> Self {
+        let house = Self::empty();
+        copy(&repository().join("tests/fixtures").join(name), house.path());
+        house
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
