@@ -343,8 +343,20 @@ fn a_database_is_only_read_and_says_what_is_wrong() {
     ran.ran(["raw"]);
     assert!(!format!("{:?}{}", ran.events, ran.err).contains(Postgres::PASSWORD));
     assert_eq!(anywhere(house.path(), Postgres::PASSWORD), None, "the password is nowhere");
+    // Encrypted, the server must be who it says it is.
+    let house = asking(&server, "admin", "select ssl from pg_stat_ssl where pid = pg_backend_pid()");
+    house.run();
+    assert_eq!(csv(&house), "ssl\nfalse\n", "not on the way to this machine itself");
+    house.edit("pipeline.yaml", "        user:", "        tls: require\n        user:");
+    house.run().nothing_ran();
+    let refresh = |variables: &[(&str, &str)]| run_with(&house, variables, &["--refresh"]);
+    assert_eq!(refresh(&[]).codes(), ["data::database_insecure"]);
+    let certificate = server.certificate();
+    let ran = refresh(&[("SSL_CERT_FILE", certificate.to_str().expect("a path"))]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(csv(&house), "ssl\ntrue\n");
     // It may not be written where it would be read.
-    house.edit("pipeline.yaml", "SHOP_PASSWORD", "s3cret-Passw0rd");
+    let house = asking(&server, "reader\n        password_env: s3cret-Passw0rd", "select a from t");
     let said = house.say(&["check"]);
     assert!(said.code == 2 && said.err.contains("collect::password"), "{}", said.err);
 }

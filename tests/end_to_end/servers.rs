@@ -62,7 +62,7 @@ pub struct Postgres {
     server: Process,
     binaries: PathBuf,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -82,7 +82,7 @@ impl Postgres {
         }
         // It refuses to run as root.
         let command = |name: &str| {
-            let mut command = Command::new(binaries.join(name));
+            let mut command = Command::new(name);
             command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             if let Some((user, group)) = owner {
                 command.uid(user).gid(group);
@@ -90,7 +90,8 @@ impl Postgres {
             command
         };
         let data = folder.path().join("data");
-        let made = command("initdb")
+        let own = |name: &str| command(&binaries.join(name).to_string_lossy());
+        let made = own("initdb")
             .args(["--username=admin", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&data)
             .status()
@@ -101,15 +102,23 @@ impl Postgres {
             "host all admin 127.0.0.1/32 trust\nhost all reader 127.0.0.1/32 scram-sha-256\n",
         )
         .expect("a file");
+        let certified = command("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", "data/server.key", "-out", "data/server.crt"])
+            .status()
+            .expect("openssl, which PostgreSQL's package needs");
+        assert!(certified.success(), "no certificate");
         let port = free_port();
-        let server = command("postgres")
+        let server = own("postgres")
             .arg("-D")
             .arg(&data)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", "fsync=off", "-c", "shared_buffers=16MB"])
+            .args(["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "ssl=on"])
             .spawn()
             .expect("postgres starts");
-        let server = Self { server: Process(server), binaries, port, _folder: folder };
+        let server = Self { server: Process(server), binaries, port, folder };
         let up = (0..TRIES).any(|_| {
             let up = server.psql("select 1").is_ok();
             if !up {
@@ -141,6 +150,11 @@ impl Postgres {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its certificate, which it has signed itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("data/server.crt")
     }
 
     /// Stops it.

@@ -230,7 +230,7 @@ pub struct Postgres {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
-    /// Always, but for a server on this machine that does not offer it.
+    /// Always, but for a server on this machine.
     #[default]
     Auto,
     /// Always.

@@ -154,6 +154,11 @@ impl Asking<'_> {
 
     async fn connect(&self) -> Outcome<Client> {
         let options = self.options;
+        let encrypted = match options.tls {
+            Tls::Require => true,
+            Tls::Off => false,
+            Tls::Auto => !near(&options.host),
+        };
         let mut config = Config::new();
         config
             .host(&options.host)
@@ -162,16 +167,11 @@ impl Asking<'_> {
             .user(&options.user)
             .application_name("pipeline")
             .connect_timeout(CONNECT)
-            .ssl_mode(match options.tls {
-                Tls::Require => SslMode::Require,
-                Tls::Off => SslMode::Disable,
-                Tls::Auto if near(&options.host) => SslMode::Prefer,
-                Tls::Auto => SslMode::Require,
-            });
+            .ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
         if let Some(password) = std::env::var_os(&options.password_env) {
             config.password(password.as_encoded_bytes());
         }
-        let tls = MakeRustlsConnect::new(trust()?);
+        let tls = MakeRustlsConnect::new(trust(encrypted)?);
         let connecting = tokio::time::timeout(CONNECT * 2, config.connect(tls));
         let (client, connection) = match connecting.await {
             Ok(connected) => connected.map_err(|error| self.fault(&error))?,
@@ -270,7 +270,7 @@ impl Asking<'_> {
             }
             if error.to_string().contains("TLS") || why.contains("certificate") || why.contains("not support TLS") {
                 let text = format!("no secure connection to `{}`: {why}", self.options.host);
-                let help = "`SSL_CERT_FILE` names a file of certificates to trust besides the system's; `tls: off` goes without, where the way is safe";
+                let help = "`SSL_CERT_FILE` names a file of certificates to trust in place of the system's; `tls: off` goes without, where the way is safe";
                 return vec![Fault::error("data::database_insecure", text).help(help).at(self.at.join("tls"))];
             }
             return self.down(&why);
@@ -331,11 +331,13 @@ fn near(host: &str) -> bool {
     host.starts_with('/') || host == "localhost" || host == "::1" || host.starts_with("127.")
 }
 
-/// The system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` say others).
-fn trust() -> Outcome<ClientConfig> {
+/// Trusts the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` say others), where any are needed.
+fn trust(needed: bool) -> Outcome<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    // A certificate that cannot be read trusts nobody; the server's then fails with its own message.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if needed {
+        // A certificate that cannot be read trusts nobody; the server's then fails with its own message.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,6 +1,7 @@
 //! The data kinds from the outside.
 
 mod agreement;
+mod bad_input;
 mod fetching;
 mod formats;
 mod gallery;
