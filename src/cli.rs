@@ -261,6 +261,9 @@ pub struct Graph {
     /// Where to put it. Default: stdout.
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<std::path::PathBuf>,
+    /// Every child of a `matrix` by itself. Default: more than twelve are one.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// How `graph` draws.

@@ -50,7 +50,7 @@ impl Family<'_> {
         let took = self.members.iter().filter_map(|preview| preview.took).reduce(|sum, took| sum + took);
         let size = self.members.iter().filter_map(|preview| preview.bytes).reduce(|sum, size| sum + size);
         vec![
-            format!("{} {}", self.mark(), self.name),
+            format!("{} {}", mark(self.worst()), self.name),
             plan.stage(self.members[0].id).kind.clone(),
             self.states(word),
             took.map_or_else(|| "-".into(), duration),
@@ -58,15 +58,15 @@ impl Family<'_> {
         ]
     }
 
-    /// The mark of a line: of many, of the one that is furthest from done.
-    fn mark(&self) -> String {
+    /// The state that is furthest from done.
+    pub fn worst(&self) -> &State {
         let rank = |state: &State| match state {
             State::Hit => 0,
             State::Unknown { .. } => 1,
             State::Miss { .. } => 2,
         };
-        let worst = self.members.iter().map(|preview| &preview.state).max_by_key(|state| rank(state));
-        worst.map(mark).unwrap_or_default()
+        let states = self.members.iter().map(|preview| &preview.state);
+        states.max_by_key(|state| rank(state)).unwrap_or(&State::Hit)
     }
 
     /// How many are in which state: `12 reuse, 3 run`, in the words of `word`.

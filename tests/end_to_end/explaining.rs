@@ -303,3 +303,33 @@ fn what_plan_says_is_what_run_does() {
     }
     assert!(hits > 20 && misses > 10, "{hits} hits, {misses} misses");
 }
+
+#[test]
+fn a_graph_of_many_children_is_readable() {
+    let house = House::of(
+        "pipeline: many
+stages:
+  raw: { kind: command, run: echo 1 > raw.txt, outs: [raw.txt] }
+  part: { kind: command, matrix: { n: 20, of: [a, b] }, run: 'cat raw.txt > ${matrix.n}${matrix.of}.txt', deps: [raw.txt], outs: ['${matrix.n}${matrix.of}.txt'] }
+  all: { kind: command, inputs: { parts: 'part[*]' }, run: echo 1 > all.txt, outs: [all.txt] }
+",
+    );
+    house.edit("pipeline.yaml", "n: 20", &format!("n: {:?}", (0..20).collect::<Vec<_>>()));
+    let text = house.say(&["graph"]).out;
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("part[*]") && text.contains("← raw"), "{text}");
+    assert_eq!(house.say(&["graph", "--all"]).out.lines().count(), 42);
+    let svg = house.say(&["graph", "--format", "svg"]).out;
+    assert!(svg.contains("40 stages") && svg.matches("<rect").count() < 10, "{svg}");
+    // A stage between two children of one family: as one the family would stand above and below it.
+    house.edit("pipeline.yaml", "deps: [raw.txt]", "deps: ['${matrix.n}.txt']");
+    house.edit("pipeline.yaml", "${matrix.n}${matrix.of}", "o${matrix.n}${matrix.of}");
+    house.edit("pipeline.yaml", "['${matrix.n}${matrix.of}.txt']", "['o${matrix.n}${matrix.of}.txt']");
+    (0..19).for_each(|n| house.write(&format!("{n}.txt"), "x"));
+    house.edit(
+        "pipeline.yaml",
+        "  all:",
+        "  between: { kind: command, run: cp o0a.txt 19.txt, deps: [o0a.txt], outs: [19.txt] }\n  all:",
+    );
+    assert_eq!(house.say(&["graph"]).out.lines().count(), 43, "{}", house.say(&["graph"]).err);
+}
