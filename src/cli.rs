@@ -290,6 +290,12 @@ pub struct Show {
     /// Rows of a data set to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub head: u64,
+    /// So many rows of a data set chosen at random, in their order, in place of the first.
+    #[arg(long, value_name = "N", conflicts_with = "head")]
+    pub sample: Option<u64>,
+    /// Only rows of a data set for which an SQL expression is true: `--where "delay > 60 AND carrier = 'UA'"`.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub r#where: Option<String>,
     /// Describe each column of a data set: missing, distinct, range, mean.
     #[arg(long)]
     pub describe: bool,
@@ -306,7 +312,8 @@ pub struct Get {
     /// `stage` or `stage.port`.
     #[arg(value_name = "STAGE[.PORT]")]
     pub target: String,
-    /// Where to put it. A data set written to `.csv` becomes CSV; `-` writes to stdout.
+    /// Where to put it. A data set becomes what the suffix says: `.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`; one with images becomes a
+    /// contact sheet as `.png`. `-` writes to stdout.
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
 }

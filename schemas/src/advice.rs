@@ -78,6 +78,46 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("path", "to"),
 ];
 
+/// What other tools do in preprocessing and what has to be learned from data.
+const LEARNED: &[&str] = &[
+    "scale",
+    "standardize",
+    "standardise",
+    "standard_scaler",
+    "normalize",
+    "normalise",
+    "min_max",
+    "minmax",
+    "robust_scale",
+    "impute",
+    "fill_mean",
+    "fill_median",
+    "encode",
+    "label_encode",
+    "target_encode",
+    "ordinal_encode",
+    "tokenize",
+    "tokenise",
+    "vocabulary",
+    "tfidf",
+    "tf_idf",
+    "pca",
+    "quantile",
+    "whiten",
+    "embed",
+];
+
+/// The help for a step of preprocessing that has to be fitted, and therefore belongs to the model.
+pub(crate) fn learned(name: &str, list: &str) -> Option<String> {
+    let step = list.starts_with("steps") && LEARNED.contains(&name.to_lowercase().as_str());
+    step.then(|| {
+        format!(
+            "`{name}` has to be learned from the training part alone, or test rows would shape it: write it under `features:` \
+             of `train`, which keeps it in the model"
+        )
+    })
+}
+
 impl<'a> Decoder<'a> {
     /// The help for an unknown key: the nearest one, the one other tools call so, or the place where it is known.
     pub(crate) fn where_key_belongs(&self, form: &'a MappingForm, node: &Node, entry: &Entry) -> Option<String> {

@@ -52,7 +52,8 @@ impl<'a> Decoder<'a> {
         let Some(variant) = variants.iter().find(|variant| variant.name == text) else {
             let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
             let mut fault = Fault::error("document::unknown_choice", message);
-            fault.help = choices(text, variants.iter().map(|variant| variant.name.as_str()));
+            fault.help = crate::advice::learned(text, &self.list_name())
+                .or_else(|| choices(text, variants.iter().map(|variant| variant.name.as_str())));
             self.fault_at_key(fault, entry);
             return Value::Null;
         };
@@ -145,7 +146,7 @@ impl<'a> Decoder<'a> {
     ) {
         let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
         let mut fault = Fault::error("document::unknown_choice", message);
-        fault.help = choices(text, names);
+        fault.help = crate::advice::learned(text, &self.list_name()).or_else(|| choices(text, names));
         self.fault(fault, node, key);
     }
 }

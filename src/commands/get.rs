@@ -18,7 +18,9 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let proved = project.proved(&args.file.set)?;
     let found = find(&proved, &args.target)?;
-    let csv = args.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let suffix = args.output.extension().map(|suffix| suffix.to_string_lossy().to_lowercase()).unwrap_or_default();
+    // `.arrow` is what the store holds.
+    let converted = ["csv", "tsv", "jsonl", "ndjson", "parquet", "png"].contains(&suffix.as_str());
     if is_stdout(&args.output) {
         if found.blob.tree {
             return Err(Failure::user(
@@ -31,12 +33,12 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
         return Ok(0);
     }
     let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
-    if csv && matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels) {
+    if converted && matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels) {
         let question = Question {
             kind: "show".into(),
             // Never remembered: the answer is the file.
             version: std::process::id(),
-            params: json!({ "path": proved.store.blob_path(&found.blob.digest), "csv": output }),
+            params: json!({ "path": proved.store.blob_path(&found.blob.digest), "to": output }),
             inputs: Default::default(),
             files: Vec::new(),
         };

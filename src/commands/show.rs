@@ -171,17 +171,41 @@ fn dataset(project: &Project, proved: &Proved, found: &Found, args: &Show) -> Re
             "path": proved.store.blob_path(&found.blob.digest),
             "head": args.head,
             "describe": args.describe,
+            "sample": args.sample,
+            "where": args.r#where,
         }),
         inputs: Default::default(),
         files: Vec::new(),
     };
-    let answer = ask_data(project, proved, &question)?;
+    let mut answer = ask_data(project, proved, &question)?;
+    let steps = found.observations.get("steps").and_then(Value::as_array).filter(|_| found.port == "data");
     if args.json {
+        if let (Some(steps), Some(map)) = (steps, answer.as_object_mut()) {
+            map.insert("steps".into(), json!(steps));
+        }
         terminal::out(&format!("{answer:#}"));
         return Ok(());
     }
-    terminal::out(&describe_dataset(&answer, args.describe, &bytes(found.blob.size)));
+    let mut text = describe_dataset(&answer, args.describe, &bytes(found.blob.size));
+    if let Some(steps) = steps {
+        text.push('\n');
+        text.push_str(&describe_steps(&found.stage, steps));
+    }
+    terminal::out(&text);
     Ok(())
+}
+
+/// What each step of `preprocess` did.
+fn describe_steps(stage: &str, steps: &[Value]) -> String {
+    let field = |step: &Value, name: &str| step.get(name).map(text_of).unwrap_or_default();
+    let names = ["step", "rows_in", "rows_out", "rejected", "changed", "columns"];
+    let lines = steps.iter().map(|step| names.iter().map(|name| field(step, name)).collect::<Vec<_>>());
+    let heads = ["step", "rows in", "rows out", "rejected", "cells changed", "columns"];
+    let mut text = result::table(&heads, lines, &[1, 2, 3, 4, 5]);
+    if steps.iter().any(|step| step.get("rejected").and_then(Value::as_u64).is_some_and(|rows| rows > 0)) {
+        text.push_str(&format!("\nrejected rows with their reasons: `pipeline show {stage}.rejected`\n"));
+    }
+    text
 }
 
 /// Asks `pipeline-data`.
@@ -216,7 +240,11 @@ fn text_of(value: &Value) -> String {
 fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     let columns: Vec<&Value> = answer.get("columns").and_then(Value::as_array).into_iter().flatten().collect();
     let rows = answer.get("rows").and_then(Value::as_u64);
-    let shape = rows.map_or_else(String::new, |rows| format!("{} rows × ", count(rows)));
+    let matching = answer.get("matching").and_then(Value::as_u64);
+    let shape = match (matching, rows) {
+        (Some(matching), Some(rows)) => format!("{} of {} rows × ", count(matching), count(rows)),
+        (_, rows) => rows.map_or_else(String::new, |rows| format!("{} rows × ", count(rows))),
+    };
     let mut text = format!("{shape}{} columns, {size}\n\n", count(columns.len() as u64));
     let field = |value: &Value, name: &str| value.get(name).map(text_of).unwrap_or_default();
     if describe {

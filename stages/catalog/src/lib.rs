@@ -8,6 +8,7 @@ pub mod collect;
 pub mod command;
 pub mod compress;
 pub mod condition;
+pub mod dates;
 pub mod evaluate;
 pub mod export;
 pub mod features;

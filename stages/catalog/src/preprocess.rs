@@ -1,13 +1,14 @@
 //! `preprocess`: rows and columns, step by step.
 
-use engine::artifact::{ArtifactKind, ArtifactType, DatasetType};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
 use engine::error::Fault;
 use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
 use engine::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::preprocess::Preprocess;
+use crate::params::preprocess::{Preprocess, Step};
+use crate::question::Expression;
 use crate::typed::{decode, encode, sound};
 use crate::{question, steps};
 
@@ -20,7 +21,7 @@ impl Kind for PreprocessKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn executor(&self) -> Executor {
@@ -40,8 +41,18 @@ impl Kind for PreprocessKind {
             summary: "Cleans and reshapes rows and columns, step by step, in the order written. Every step is stateless, so it \
                       may stand before a split; what has to be learned from data (means, vocabularies) belongs to `train`, \
                       which learns it on the training part only.",
-            inputs: &[("data", "dataset", true, "The rows to work on.")],
-            outputs: &[("data", "dataset", "What is left after the last step.")],
+            inputs: &[
+                ("data", "dataset", true, "The rows to work on."),
+                ("…", "dataset", false, "Other tables for `join` and `sql`, by names of your own."),
+            ],
+            outputs: &[
+                ("data", "dataset", "What is left after the last step."),
+                (
+                    "rejected",
+                    "dataset",
+                    "Rows that steps dropped: the step, its name, the row's number there, the reason, and the cells as JSON.",
+                ),
+            ],
             example: "clean:\n  kind: preprocess\n  inputs: { data: raw }\n  steps:\n    - drop_duplicates\n    - drop_missing: { columns: [label] }\n    - filter: \"label <> 'unknown'\"\n    - pack: { columns: \"pixel_*\", into: image, shape: [1, 8, 8], divide_by: 16 }\n",
         }
     }
@@ -66,24 +77,62 @@ impl Stage for PreprocessStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true }]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        let port =
+            |name: &str, required| InputPort { name: name.into(), accepts: vec![ArtifactKind::Dataset], required };
+        // Only where a step can read another table may one be connected.
+        let reads = self.0.steps.iter().any(|step| matches!(step, Step::Join(_) | Step::Sql(_)));
+        let others = connected.iter().filter(|name| reads && **name != "data").map(|name| port(name, false));
+        std::iter::once(port("data", true)).chain(others).collect()
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("data", ArtifactKind::Dataset)]
+        vec![OutputPort::new("data", ArtifactKind::Dataset), OutputPort::new("rejected", ArtifactKind::Dataset)]
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {
         let mut dataset: DatasetType =
             context.inputs.get("data").and_then(ArtifactType::dataset).cloned().unwrap_or_default();
+        let mut others: Types = context.inputs.clone();
+        others.remove("data");
         let mut faults: Vec<Fault> = Vec::new();
-        let ask = |text: &str, dataset: &DatasetType| {
-            question::expression(context.oracle, PreprocessKind.version(), text, dataset)
+        let ask = |expression: &Expression, inputs: &Types| {
+            question::expression(context.oracle, PreprocessKind.version(), expression, inputs)
         };
+        let from =
+            DatasetType { sources: dataset.sources.clone(), parts: dataset.parts.clone(), ..DatasetType::default() };
         for (index, step) in self.0.steps.iter().enumerate() {
-            faults.extend(steps::apply(step, &mut dataset, &route!["steps", index], &ask));
+            let at = route!["steps", index];
+            if let Step::Join(join) = step
+                && let Some(fault) =
+                    steps::tables::not_connected(&join.with, context.connected, &at.join("join").join("with"))
+            {
+                faults.push(fault);
+                dataset.columns = None;
+                continue;
+            }
+            faults.extend(steps::apply(step, &mut dataset, &others, &at, &ask));
         }
-        Inference { outputs: [("data".to_owned(), ArtifactType::Dataset(dataset))].into(), faults }
+        let rejected = DatasetType { columns: Some(rejected()), ..from };
+        let outputs = [
+            ("data".to_owned(), ArtifactType::Dataset(dataset)),
+            ("rejected".to_owned(), ArtifactType::Dataset(rejected)),
+        ];
+        Inference { outputs: outputs.into(), faults }
     }
+}
+
+/// The columns of the output `rejected`: the step (from 1), its name, the row's number in what came into the step (from 1), why it
+/// was dropped, and its cells as JSON.
+pub fn rejected() -> Vec<Column> {
+    [
+        ("step", DType::Int64),
+        ("name", DType::String),
+        ("row", DType::Int64),
+        ("reason", DType::String),
+        ("cells", DType::String),
+    ]
+    .into_iter()
+    .map(|(name, dtype)| Column::new(name, dtype))
+    .collect()
 }

@@ -4,20 +4,25 @@
 //! [`DatasetType`](engine::artifact::DatasetType) as the stage would write it, `columns:` applied as far as the names in it exist
 //! (the caller reports those that do not); `parts` and `sources` are left empty.
 //!
-//! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters (`{"filter": "a > 1"}`), the data set
-//! it is about as the input `data`, no files. The answer is an [`ExpressionType`].
+//! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters (`{"filter": "a > 1"}`), the data sets
+//! it is about as inputs, no files. The answer is an [`ExpressionType`], of a query a `DatasetType`.
 
-use engine::artifact::{ArtifactType, DType, DatasetType};
+use engine::artifact::{DType, Types};
 use engine::error::Fault;
 use engine::kind::{Executor, Oracle, Question};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Parameters of the question about an expression.
+/// Parameters of the question about an expression: SQL over the columns of the input `data`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expression {
-    /// SQL over the columns of the input `data`.
-    pub filter: String,
+#[serde(rename_all = "snake_case")]
+pub enum Expression {
+    /// A condition over one row.
+    Filter(String),
+    /// Any value over one row.
+    Value(String),
+    /// A whole query over all inputs.
+    Query(String),
 }
 
 /// What an expression gives.
@@ -30,24 +35,22 @@ pub struct ExpressionType {
     pub nullable: bool,
 }
 
-/// Asks what an expression gives over a data set. `None` when nobody answers.
+/// Asks what an expression gives over data sets. `None` when nobody answers.
 ///
 /// # Errors
 /// What the worker found wrong with it.
 pub fn expression(
     oracle: &dyn Oracle,
     version: u32,
-    text: &str,
-    dataset: &DatasetType,
-) -> Result<Option<ExpressionType>, Vec<Fault>> {
-    let asked = DatasetType { columns: dataset.columns.clone(), ..DatasetType::default() };
+    expression: &Expression,
+    inputs: &Types,
+) -> Result<Option<Value>, Vec<Fault>> {
     let question = Question {
         kind: "preprocess".into(),
         version,
-        params: json!(Expression { filter: text.to_owned() }),
-        inputs: [("data".to_owned(), ArtifactType::Dataset(asked))].into(),
+        params: json!(expression),
+        inputs: inputs.clone(),
         files: Vec::new(),
     };
-    let answer = oracle.ask(Executor::Data, &question)?;
-    Ok(answer.and_then(|value| serde_json::from_value(value).ok()))
+    oracle.ask(Executor::Data, &question)
 }

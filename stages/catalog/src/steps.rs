@@ -4,20 +4,24 @@
 //! same names, types and order. After a fault the columns stay as they most likely would be, so that later
 //! steps are judged, too.
 
+pub mod shaping;
+pub mod tables;
+
 use std::collections::BTreeMap;
 
-use engine::artifact::{Classes, Column, DType, DatasetType, Role};
+use engine::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Role, Types};
 use engine::error::{Fault, Route, suggest};
+use serde_json::Value;
 
 use crate::collect::retype;
 use crate::network::{product, shown};
 use crate::params::preprocess::{FillMissing, Pack, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
 use crate::pattern::{self, Matched};
-use crate::question::ExpressionType;
+use crate::question::{Expression, ExpressionType};
 
-/// Asks what an expression gives over a data set; `None` when nobody answers.
-pub type Ask<'a> = dyn Fn(&str, &DatasetType) -> Result<Option<ExpressionType>, Vec<Fault>> + 'a;
+/// Asks what an expression gives over data sets by port; `None` when nobody answers.
+pub type Ask<'a> = dyn Fn(&Expression, &Types) -> Result<Option<Value>, Vec<Fault>> + 'a;
 
 /// What is wrong with a step whatever the data.
 pub fn check(step: &Step, at: &Route) -> Vec<Fault> {
@@ -53,13 +57,40 @@ pub fn check(step: &Step, at: &Route) -> Vec<Fault> {
                 );
             }
         }
+        Step::FillMissing(fill) => faults.extend(fitted(fill, at)),
+        Step::Sample(sample) => faults.extend(shaping::check_sample(sample, &at.join("sample"))),
+        Step::ParseDates(dates) => faults.extend(shaping::check_dates(dates, &at.join("parse_dates"))),
+        Step::SplitColumn(split) => faults.extend(shaping::check_split(split, &at.join("split_column"))),
+        Step::Bin(bin) => faults.extend(shaping::check_bin(bin, &at.join("bin"))),
+        Step::Clip(clip) => faults.extend(shaping::check_clip(clip, &at.join("clip"))),
+        Step::Replace(replace) => faults.extend(shaping::check_replace(replace, &at.join("replace"))),
+        Step::Resize(resize) => faults.extend(shaping::check_size(resize.size, &at.join("resize"))),
+        Step::Crop(crop) => faults.extend(shaping::check_size(crop.size, &at.join("crop"))),
+        Step::DecodeImages(decode) => faults.extend(shaping::check_size(decode.size, &at.join("decode_images"))),
+        Step::Sql(text) if text.trim().is_empty() => faults.push(
+            Fault::error("data::expression", "the query is empty")
+                .help("for example `sql: \"SELECT carrier, count(*) AS flights FROM data GROUP BY carrier\"`")
+                .at(at.join("sql")),
+        ),
         _ => {}
     }
     faults
 }
 
+/// `fill_missing: { with: mean }` would have to be fitted.
+fn fitted(fill: &FillMissing, at: &Route) -> Option<Fault> {
+    let Scalar::Text(text) = &fill.with else { return None };
+    let known = ["mean", "median", "mode", "most_frequent", "average"];
+    known.contains(&text.to_lowercase().as_str()).then(|| {
+        Fault::warning("data::fitted_step", format!("`{text}` is filled in as this text, not as a number computed from the data"))
+            .help("a mean has to be learned from the training part alone: `features:` of `train` does that and keeps it in the model")
+            .at(at.join("fill_missing").join("with"))
+    })
+}
+
 /// Carries the columns over a step. Row counts become unknown where the step may drop rows.
-pub fn apply(step: &Step, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+/// `others` are the data sets at the other input ports.
+pub fn apply(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
     match step {
         Step::DropDuplicates(some) => {
             dataset.rows = None;
@@ -73,7 +104,39 @@ pub fn apply(step: &Step, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) 
         Step::Cast(types) => cast(types, dataset, &at.join("cast")),
         Step::Filter(text) => filter(text, dataset, &at.join("filter"), ask),
         Step::Pack(pack) => self::pack(pack, dataset, &at.join("pack")),
+        Step::DropNearDuplicates(options) => shaping::near(options, dataset, &at.join("drop_near_duplicates")),
+        Step::Sample(options) => {
+            dataset.rows = dataset.rows.map(|rows| shaping::sampled(options, rows));
+            Vec::new()
+        }
+        Step::Sort(options) => shaping::sort(options, dataset, &at.join("sort")),
+        Step::ParseDates(options) => shaping::dates(options, dataset, &at.join("parse_dates")),
+        Step::Derive(expressions) => tables::derive(expressions, dataset, &at.join("derive"), ask),
+        Step::SplitColumn(options) => shaping::split(options, dataset, &at.join("split_column")),
+        Step::JoinColumns(options) => shaping::join_columns(options, dataset, &at.join("join_columns")),
+        Step::OneHot(options) => shaping::one_hot(options, dataset, &at.join("one_hot")),
+        Step::Bin(options) => shaping::bin(options, dataset, &at.join("bin")),
+        Step::Clip(options) => shaping::clip(options, dataset, &at.join("clip")),
+        Step::Replace(options) => shaping::replace(options, dataset, &at.join("replace")),
+        Step::CleanText(options) => shaping::clean_text(options, dataset, &at.join("clean_text")),
+        Step::Language(options) => shaping::language(options, dataset, &at.join("language")),
+        Step::Resize(options) => shaping::resize(options, dataset, &at.join("resize")),
+        Step::Crop(options) => shaping::crop(options, dataset, &at.join("crop")),
+        Step::Greyscale(some) => shaping::greyscale(some.columns.as_ref(), dataset, &at.join("greyscale")),
+        Step::DecodeImages(options) => shaping::decode_images(options, dataset, &at.join("decode_images")),
+        Step::DropDuplicateImages(options) => {
+            shaping::duplicate_images(options, dataset, &at.join("drop_duplicate_images"))
+        }
+        Step::Join(options) => tables::join(options, dataset, others, &at.join("join")),
+        Step::GroupBy(options) => tables::group_by(options, dataset, &at.join("group_by")),
+        Step::Window(options) => tables::window(options, dataset, &at.join("window")),
+        Step::Sql(text) => tables::sql(text, dataset, others, &at.join("sql"), ask),
     }
+}
+
+/// The worker knows an expression, not where it stands.
+fn placed(faults: Vec<Fault>, at: &Route) -> Vec<Fault> {
+    faults.into_iter().map(|fault| Fault { route: Some(at.clone()), ..fault }).collect()
 }
 
 /// The columns a step is about: those named, or all. `None` when the columns are not known.
@@ -377,16 +440,14 @@ fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> V
     if dataset.columns.is_none() {
         return Vec::new();
     }
-    match ask(text, dataset) {
-        Err(faults) => faults
-            .into_iter()
-            .map(|mut fault| {
-                // The worker knows the expression, not where it stands.
-                fault.route = Some(at.clone());
-                fault
-            })
-            .collect(),
-        Ok(Some(answer)) if answer.dtype != DType::Bool => vec![
+    let asked = DatasetType { columns: dataset.columns.clone(), ..DatasetType::default() };
+    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked))].into();
+    let answer = match ask(&Expression::Filter(text.to_owned()), &inputs) {
+        Err(faults) => return placed(faults, at),
+        Ok(answer) => answer.and_then(|value| serde_json::from_value::<ExpressionType>(value).ok()),
+    };
+    match answer {
+        Some(answer) if answer.dtype != DType::Bool => vec![
             Fault::error(
                 "data::filter_type",
                 format!("the expression gives {}, not true or false", answer.dtype.name()),
@@ -394,7 +455,7 @@ fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> V
             .help("compare it with something: `x > 0`, `x IS NOT NULL`")
             .at(at.clone()),
         ],
-        Ok(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod annotators;
 pub mod cell;
+pub mod chance;
 pub mod classes;
 pub mod collect;
 pub mod convert;
@@ -16,6 +17,7 @@ pub mod profile;
 pub mod program;
 pub mod show;
 pub mod source;
+pub mod spill;
 pub mod split;
 pub mod step;
 pub mod threads;

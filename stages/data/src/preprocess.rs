@@ -1,41 +1,109 @@
 //! `preprocess`: rows and columns, step by step. Every step is stateless: it would do the same to any other rows.
+//!
+//! A step works on pieces of at most 2^16 rows, and what it makes is held in memory or, beyond the stage's bound, in a mapped
+//! scratch file ([`crate::spill`]). This file is long because it is the table of all steps.
 
-use arrow::array::{BooleanArray, RecordBatch};
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
-use catalog::params::preprocess::{FillMissing, Preprocess, SomeColumns, Step};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use catalog::dates::Format;
+use catalog::params::preprocess::{
+    FillMissing, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
+};
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{Matched, find, select, unknown};
-use engine::artifact::{Column, DType};
+use catalog::steps::shaping::{bins, instant, sampled};
+use engine::artifact::{ArtifactType, Column, DType, DatasetType, Types};
 use engine::error::{Fault, Route};
 use engine::protocol::Progress;
 use engine::route;
 use engine::worker::Channel;
+use serde::Serialize;
 
+use crate::chance::Chance;
 use crate::collect::refused;
-use crate::convert::convert;
+use crate::convert::{convert, shown};
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Faults, Outcome, kernel};
+use crate::spill::{Keeper, Memory, pieces};
 use crate::step::duplicates::drop_duplicates;
-use crate::step::expression::Condition;
-use crate::step::{fill, pack};
+use crate::step::expression::{Condition, Expression};
+use crate::step::rejected::Rejected;
+use crate::step::{fill, join, near, pack, picture, prose, query, reshape};
+use crate::threads;
+
+/// What stands around the rows that are worked on.
+pub struct Scene<'a> {
+    /// The tables at the other input ports.
+    pub others: BTreeMap<String, Table>,
+    /// How much memory there is.
+    pub memory: &'a Memory,
+    /// Threads that may be used.
+    pub threads: usize,
+    /// Where the log goes.
+    pub channel: &'a Channel,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// The step's name.
+    pub step: &'static str,
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows that went out.
+    pub rows_out: u64,
+    /// Rows in the output `rejected` (as far as they are kept).
+    pub rejected: u64,
+    /// Cells of columns that stayed which have another value now; of new columns, those that are not missing.
+    pub changed: u64,
+    /// Columns that went out.
+    pub columns: u64,
+}
+
+/// What came out of all steps.
+#[derive(Debug)]
+pub struct Made {
+    /// The rows that are left.
+    pub table: Table,
+    /// The rows that were dropped.
+    pub rejected: Table,
+    /// What each step did.
+    pub steps: Vec<Done>,
+}
 
 /// Carries all steps out, and says in the log what each did to the rows.
 ///
 /// # Errors
 /// What is wrong with the first step that fails, with the route to it.
-pub fn preprocess(params: &Preprocess, mut table: Table, channel: &Channel) -> Outcome<Table> {
+pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outcome<Made> {
     let total = params.steps.len() as u64;
+    let mut rejected = Rejected::new(params.keep_rejected, scene.memory);
+    let mut table = pieces(table);
+    let mut steps = Vec::with_capacity(params.steps.len());
     for (index, step) in params.steps.iter().enumerate() {
         let name = name(step);
         let route = route!["steps", index, name];
         let (rows, columns) = (table.rows(), table.columns.len());
-        table = apply(step, table, &route)?;
+        rejected.step(index, name);
+        let mut changed = 0;
+        table = pieces(apply(step, table, scene, &mut rejected, &mut changed, &route)?);
         let (left, now) = (table.rows(), table.columns.len());
         let dropped = if left < rows { format!(" ({} dropped)", rows - left) } else { String::new() };
         let width = if now == columns { String::new() } else { format!(", {columns} → {now} columns") };
-        channel.info(format!("{name}: {rows} → {left} rows{dropped}{width}"));
-        channel.progress(Progress {
+        let cells = if changed == 0 { String::new() } else { format!(", {changed} cells changed") };
+        scene.channel.info(format!("{name}: {rows} → {left} rows{dropped}{width}{cells}"));
+        steps.push(Done {
+            step: name,
+            rows_in: rows as u64,
+            rows_out: left as u64,
+            rejected: rejected.count(),
+            changed,
+            columns: now as u64,
+        });
+        scene.channel.progress(Progress {
             done: index as u64 + 1,
             total: Some(total),
             unit: "step".into(),
@@ -53,7 +121,7 @@ pub fn preprocess(params: &Preprocess, mut table: Table, channel: &Channel) -> O
             ]);
         }
     }
-    Ok(table)
+    Ok(Made { table, rejected: rejected.finish()?, steps })
 }
 
 /// The step's name in a document.
@@ -68,25 +136,202 @@ fn name(step: &Step) -> &'static str {
         Step::Cast(_) => "cast",
         Step::Filter(_) => "filter",
         Step::Pack(_) => "pack",
+        Step::DropNearDuplicates(_) => "drop_near_duplicates",
+        Step::Sample(_) => "sample",
+        Step::Sort(_) => "sort",
+        Step::ParseDates(_) => "parse_dates",
+        Step::Derive(_) => "derive",
+        Step::SplitColumn(_) => "split_column",
+        Step::JoinColumns(_) => "join_columns",
+        Step::OneHot(_) => "one_hot",
+        Step::Bin(_) => "bin",
+        Step::Clip(_) => "clip",
+        Step::Replace(_) => "replace",
+        Step::CleanText(_) => "clean_text",
+        Step::Language(_) => "language",
+        Step::Resize(_) => "resize",
+        Step::Crop(_) => "crop",
+        Step::Greyscale(_) => "greyscale",
+        Step::DecodeImages(_) => "decode_images",
+        Step::DropDuplicateImages(_) => "drop_duplicate_images",
+        Step::Join(_) => "join",
+        Step::GroupBy(_) => "group_by",
+        Step::Window(_) => "window",
+        Step::Sql(_) => "sql",
     }
 }
 
-fn apply(step: &Step, table: Table, route: &Route) -> Outcome<Table> {
+/// The columns a step gives, as the catalog types them.
+fn typed(step: &Step, table: &Table, scene: &Scene<'_>, route: &Route) -> Outcome<Vec<Column>> {
+    let mut dataset = DatasetType { columns: Some(table.columns.clone()), ..DatasetType::default() };
+    let others: Types = scene
+        .others
+        .iter()
+        .map(|(port, table)| {
+            let dataset = DatasetType { columns: Some(table.columns.clone()), ..DatasetType::default() };
+            (port.clone(), ArtifactType::Dataset(dataset))
+        })
+        .collect();
+    let at = Route(route.0[..route.0.len() - 1].to_vec());
+    let faults: Vec<Fault> = catalog::steps::apply(step, &mut dataset, &others, &at, &|_, _| Ok(None))
+        .into_iter()
+        .filter(Fault::is_error)
+        .collect();
+    if faults.is_empty() { Ok(dataset.columns.unwrap_or_default()) } else { Err(faults) }
+}
+
+/// The arrays of a piece, and the rows that are to be rejected with the reason (none twice, ascending).
+type Piece = (Vec<ArrayRef>, Vec<(usize, String)>);
+
+/// Every piece of a table through a function, pieces in order; rejected rows are left out.
+fn each(
+    table: Table,
+    columns: Vec<Column>,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    f: impl Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync,
+) -> Outcome<Table> {
+    let mut keeper = Keeper::new(columns.clone(), scene.memory);
+    let starts: Vec<usize> = table
+        .batches
+        .iter()
+        .scan(0, |before, rows| {
+            *before += rows.num_rows();
+            Some(*before - rows.num_rows())
+        })
+        .collect();
+    let stays: Vec<Option<usize>> = columns
+        .iter()
+        .map(|column| table.columns.iter().position(|old| old.name == column.name && old.shape == column.shape))
+        .collect();
+    let mut faults = Faults::default();
+    for (group, starts) in table.batches.chunks(scene.threads.max(1)).zip(starts.chunks(scene.threads.max(1))) {
+        let done = threads::map(group.len(), scene.threads, |index| f(&group[index], starts[index]));
+        for ((rows, before), outcome) in group.iter().zip(starts).zip(done) {
+            let (arrays, gone) = match outcome {
+                Ok(piece) => piece,
+                Err(more) => {
+                    more.into_iter().for_each(|fault| faults.add(|| fault));
+                    continue;
+                }
+            };
+            if !faults.is_empty() {
+                continue;
+            }
+            for (array, stays) in arrays.iter().zip(&stays) {
+                *changed += match stays {
+                    Some(old) => reshape::changed(rows.column(*old), array),
+                    None => (array.len() - array.null_count()) as u64,
+                };
+            }
+            let made = batch(&columns, arrays)?;
+            if gone.is_empty() {
+                keeper.push(made)?;
+                continue;
+            }
+            let mut kept = vec![true; made.num_rows()];
+            for (row, reason) in &gone {
+                rejected.add(rows, &table.columns, *row, *before, reason)?;
+                kept[*row] = false;
+            }
+            let kept = filter_record_batch(&made, &BooleanArray::from(kept));
+            keeper.push(kept.map_err(|error| kernel("dropping rows", &error))?)?;
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults.into_vec());
+    }
+    keeper.finish()
+}
+
+/// Drops rows by a mask of those that stay.
+fn filter(
+    table: Table,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    mask: impl Fn(&RecordBatch) -> Outcome<BooleanArray> + Sync,
+    reason: impl Fn(&RecordBatch, usize) -> String + Sync,
+) -> Outcome<Table> {
+    let columns = table.columns.clone();
+    each(table, columns, scene, rejected, &mut 0, |rows, _| {
+        let mask = mask(rows)?;
+        let gone = (0..rows.num_rows()).filter(|row| !mask.value(*row)).map(|row| (row, reason(rows, row))).collect();
+        Ok((rows.columns().to_vec(), gone))
+    })
+}
+
+/// Cells that could not be read: faults, rejections, or nothing.
+fn policy(
+    on_error: OnError,
+    wrong: Vec<(usize, String)>,
+    fault: impl Fn(usize, &str) -> Fault,
+) -> Outcome<Vec<(usize, String)>> {
+    match on_error {
+        OnError::Fill => Ok(Vec::new()),
+        OnError::Reject => Ok(wrong),
+        OnError::Fail if wrong.is_empty() => Ok(wrong),
+        OnError::Fail => {
+            let mut faults = Faults::default();
+            for (row, reason) in &wrong {
+                faults.add(|| fault(*row, reason));
+            }
+            Err(faults.into_vec())
+        }
+    }
+}
+
+fn at(columns: &[Column], name: &str, route: &Route) -> Outcome<usize> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(route.clone())])
+}
+
+fn apply(
+    step: &Step,
+    table: Table,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    route: &Route,
+) -> Outcome<Table> {
     match step {
         Step::DropDuplicates(options) => {
             let columns = some(&table, options, route)?;
-            let batches = drop_duplicates(&table, &columns)?;
-            Ok(Table { columns: table.columns, batches })
+            let firsts = drop_duplicates(&table, &columns)?;
+            let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
+            let mut before = 0;
+            for (rows, firsts) in table.batches.iter().zip(&firsts) {
+                for (row, first) in firsts.iter().enumerate().filter(|(row, first)| **first != before + row) {
+                    rejected.add(rows, &table.columns, row, before, &format!("equal to row {}", first + 1))?;
+                }
+                let kept: BooleanArray =
+                    firsts.iter().enumerate().map(|(row, first)| Some(*first == before + row)).collect();
+                let kept = filter_record_batch(rows, &kept).map_err(|error| kernel("dropping rows", &error))?;
+                keeper.push(kept)?;
+                before += rows.num_rows();
+            }
+            keeper.finish()
         }
         Step::DropMissing(options) => {
-            let columns = some(&table, options, route)?;
-            filter(table, |rows| {
-                let gone: Vec<_> = columns.iter().map(|index| fill::missing(rows.column(*index))).collect();
-                let kept = BooleanBuffer::collect_bool(rows.num_rows(), |row| !gone.iter().any(|gone| gone.value(row)));
-                Ok(BooleanArray::new(kept, None))
-            })
+            let chosen = some(&table, options, route)?;
+            let columns = table.columns.clone();
+            filter(
+                table,
+                scene,
+                rejected,
+                |rows| {
+                    let gone: Vec<_> = chosen.iter().map(|index| fill::missing(rows.column(*index))).collect();
+                    let kept =
+                        BooleanBuffer::collect_bool(rows.num_rows(), |row| !gone.iter().any(|gone| gone.value(row)));
+                    Ok(BooleanArray::new(kept, None))
+                },
+                |rows, row| {
+                    let first = chosen.iter().find(|index| fill::missing(&rows.column(**index).slice(row, 1)).value(0));
+                    first.map_or_else(String::new, |index| format!("`{}` is missing", columns[*index].name))
+                },
+            )
         }
-        Step::FillMissing(options) => fill_missing(table, options, route),
+        Step::FillMissing(options) => fill_missing(table, options, scene, rejected, changed, route),
         Step::Rename(names) => rename(table, names, route),
         Step::Select(patterns) => {
             let kept = resolve(&table, patterns, route)?;
@@ -104,21 +349,436 @@ fn apply(step: &Step, table: Table, route: &Route) -> Outcome<Table> {
             }
             project(&table, &kept)
         }
-        Step::Cast(types) => cast(table, types, route),
+        Step::Cast(types) => cast(table, types, scene, rejected, changed, route),
         Step::Filter(text) => {
             let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault.at(route.clone())])?;
-            filter(table, |rows| {
-                condition.evaluate(rows).map_err(|error| {
-                    vec![
-                        Fault::error("data::expression_value", format!("`{text}` has no value for some row: {error}"))
-                            .help("exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`")
-                            .at(route.clone()),
-                    ]
-                })
-            })
+            filter(
+                table,
+                scene,
+                rejected,
+                |rows| condition.evaluate(rows).map_err(|error| vec![no_value(text, &error, route)]),
+                |_, _| format!("not `{text}`"),
+            )
         }
         Step::Pack(options) => pack::pack(&table, options, route),
+        Step::DropNearDuplicates(options) => near_duplicates(&table, options, scene, rejected, route),
+        Step::Sample(options) => sample(&table, options, scene),
+        Step::Sort(options) => {
+            let by = resolve(&table, &options.by, &route.join("by"))?;
+            query::sort(&by, options.descending, &table, scene.memory, route)
+        }
+        Step::Join(options) => {
+            let Some(other) = scene.others.get(&options.with) else {
+                let text = format!("no input of the stage is called `{}`", options.with);
+                let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
+                return Err(vec![fault.at(route.join("with"))]);
+            };
+            join::join(options, &table, other, scene.memory, rejected, route)
+        }
+        Step::GroupBy(options) => {
+            let made = typed(step, &table, scene, route)?;
+            query::group_by(options, &table, made, scene.memory, route)
+        }
+        Step::Window(options) => {
+            let made = typed(step, &table, scene, route)?;
+            query::window(options, &table, made, scene.memory, route)
+        }
+        Step::Sql(text) => {
+            let tables: BTreeMap<String, &Table> = scene
+                .others
+                .iter()
+                .map(|(port, table)| (port.clone(), table))
+                .chain([("data".to_owned(), &table)])
+                .collect();
+            query::sql(text, &tables, scene.memory, route)
+        }
+        Step::DropDuplicateImages(options) => {
+            let index = at(&table.columns, &options.column, &route.join("column"))?;
+            let shape = picture::shape(&table.columns[index].shape);
+            let mut kept: Vec<(usize, u64)> = Vec::new();
+            let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
+            let mut before = 0;
+            typed(step, &table, scene, route)?;
+            for rows in &table.batches {
+                let list = rows.column(index).as_fixed_size_list();
+                let hashes = threads::map(rows.num_rows(), scene.threads, |row| {
+                    let pixels = list.value(row);
+                    picture::dhash(pixels.as_primitive::<arrow::datatypes::UInt8Type>().values(), shape)
+                });
+                let mut mask = vec![true; rows.num_rows()];
+                for (row, hash) in hashes.into_iter().enumerate() {
+                    let like = kept.iter().find(|(_, other)| (other ^ hash).count_ones() <= options.distance);
+                    match like {
+                        Some((first, other)) => {
+                            let bits = (other ^ hash).count_ones();
+                            let reason = format!("looks like row {} ({bits} of 64 bits differ)", first + 1);
+                            rejected.add(rows, &table.columns, row, before, &reason)?;
+                            mask[row] = false;
+                        }
+                        None => kept.push((before + row, hash)),
+                    }
+                }
+                let rows_kept = filter_record_batch(rows, &BooleanArray::from(mask));
+                keeper.push(rows_kept.map_err(|error| kernel("dropping rows", &error))?)?;
+                before += rows.num_rows();
+            }
+            keeper.finish()
+        }
+        _ => reshaped(step, table, scene, rejected, changed, route),
     }
+}
+
+fn no_value(text: &str, error: &str, route: &Route) -> Fault {
+    Fault::error("data::expression_value", format!("`{text}` has no value for some row: {error}"))
+        .help("exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`")
+        .at(route.clone())
+}
+
+/// The steps that change cells and columns, each row by itself.
+fn reshaped(
+    step: &Step,
+    table: Table,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    route: &Route,
+) -> Outcome<Table> {
+    let before = table.columns.clone();
+    // Expressions are typed here; every other step gives the columns the catalog says.
+    let (after, expressions) = match step {
+        Step::Derive(texts) => {
+            let mut after = before.clone();
+            let mut expressions = Vec::new();
+            for (name, text) in texts {
+                let at = route.join(name.as_str());
+                let expression = Expression::new(text, &before).map_err(|fault| vec![fault.at(at.clone())])?;
+                let dtype = expression.dtype(text).map_err(|fault| vec![fault.at(at.clone())])?;
+                let new = Column::new(name, dtype);
+                let position = after.iter().position(|column| column.name == *name).unwrap_or(after.len());
+                match after.get_mut(position) {
+                    Some(column) => *column = Column { role: column.role, ..new },
+                    None => after.push(new),
+                }
+                expressions.push((position, dtype, text, expression, at));
+            }
+            (after, expressions)
+        }
+        _ => (typed(step, &table, scene, route)?, Vec::new()),
+    };
+    let columns = |patterns: &OneOrMany<String>| resolve(&table, patterns, &route.join("columns"));
+    let one = |name: &str| at(&before, name, &route.join("column"));
+    match step {
+        Step::Derive(_) => each(table, after.clone(), scene, rejected, changed, |rows, _| {
+            let mut arrays = rows.columns().to_vec();
+            for (position, dtype, text, expression, at) in &expressions {
+                let array = expression.values(rows).map_err(|error| vec![no_value(text, &error, at)])?;
+                let array =
+                    convert(&array, *dtype).map_err(|_| vec![no_value(text, "a value does not fit its type", at)])?;
+                if *position < arrays.len() { arrays[*position] = array } else { arrays.push(array) }
+            }
+            Ok((arrays, Vec::new()))
+        }),
+        Step::ParseDates(options) => {
+            let chosen = columns(&options.columns)?;
+            let formats: Vec<Format> = options.formats.iter().filter_map(|text| Format::new(text).ok()).collect();
+            let into = instant(options);
+            each(table, after, scene, rejected, changed, |rows, start| {
+                let mut arrays = rows.columns().to_vec();
+                let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
+                for index in &chosen {
+                    let (array, rows_wrong) = reshape::dates(&arrays[*index], &formats, into)?;
+                    for row in rows_wrong {
+                        let text = shown(&arrays[*index], row);
+                        wrong
+                            .entry(row)
+                            .or_insert_with(|| format!("`{text}` in column `{}` fits no format", before[*index].name));
+                    }
+                    arrays[*index] = array;
+                }
+                let gone = policy(options.on_error, wrong.into_iter().collect(), |row, reason| {
+                    Fault::error("data::cell", format!("row {}: {reason}", start + row + 1))
+                        .help("add its format to `formats`, or write `on_error: reject` or `on_error: fill`")
+                        .at(route.join("formats"))
+                })?;
+                Ok((arrays, gone))
+            })
+        }
+        Step::SplitColumn(options) => {
+            let index = one(&options.column)?;
+            let pattern = options.pattern.as_deref().map(|text| pattern(text, &route.join("pattern"))).transpose()?;
+            if let Some(pattern) = &pattern
+                && pattern.captures_len() != options.into.len() + 1
+            {
+                let (groups, names) = (pattern.captures_len() - 1, options.into.len());
+                let text = format!("the pattern has {groups} groups for {names} new columns");
+                let fault = Fault::error("data::pattern", text).help("every new column is one group in parentheses");
+                return Err(vec![fault.at(route.join("pattern"))]);
+            }
+            each(table, after, scene, rejected, changed, |rows, _| {
+                let mut arrays = rows.columns().to_vec();
+                let parts = reshape::parts(&arrays[index], options.into.len(), options.by.as_deref(), pattern.as_ref());
+                if !options.keep {
+                    arrays.remove(index);
+                }
+                arrays.extend(parts);
+                Ok((arrays, Vec::new()))
+            })
+        }
+        Step::JoinColumns(options) => {
+            let chosen = columns(&options.columns)?;
+            each(table, after, scene, rejected, changed, |rows, _| {
+                let sources: Vec<ArrayRef> = chosen.iter().map(|index| rows.column(*index).clone()).collect();
+                let joined = reshape::joined(&sources, &options.between, rows.num_rows())?;
+                let kept = |index: &usize| options.keep || !chosen.contains(index);
+                let mut arrays: Vec<ArrayRef> =
+                    (0..rows.num_columns()).filter(kept).map(|index| rows.column(index).clone()).collect();
+                arrays.push(joined);
+                Ok((arrays, Vec::new()))
+            })
+        }
+        Step::OneHot(options) => {
+            let index = one(&options.column)?;
+            each(table, after, scene, rejected, changed, |rows, start| {
+                let mut arrays = rows.columns().to_vec();
+                let (made, strangers) = reshape::one_hot(&arrays[index], &before[index], &options.categories)?;
+                let wrong = strangers
+                    .into_iter()
+                    .map(|row| {
+                        (row, format!("`{}` in column `{}` is no category", shown(&arrays[index], row), options.column))
+                    })
+                    .collect();
+                let gone = policy(options.on_error, wrong, |row, reason| {
+                    Fault::error("data::category", format!("row {}: {reason}", start + row + 1))
+                        .help("state it under `categories`, or write `on_error: fill` (all columns 0) or `on_error: reject`")
+                        .at(route.join("categories"))
+                })?;
+                if !options.keep {
+                    arrays.remove(index);
+                }
+                arrays.extend(made);
+                Ok((arrays, gone))
+            })
+        }
+        Step::Bin(options) => {
+            let index = one(&options.column)?;
+            let names = bins(options);
+            each(table, after, scene, rejected, changed, |rows, _| {
+                let mut arrays = rows.columns().to_vec();
+                let binned = reshape::bin(&arrays[index], &options.edges, &names)?;
+                if options.into.is_some() {
+                    arrays.push(binned)
+                } else {
+                    arrays[index] = binned
+                }
+                Ok((arrays, Vec::new()))
+            })
+        }
+        Step::Clip(options) => {
+            let chosen = columns(&options.columns)?;
+            cells(table, after, &chosen, scene, rejected, changed, |array, _| reshape::clip(array, options))
+        }
+        Step::Replace(options) => {
+            let chosen = columns(&options.columns)?;
+            let values: Vec<(String, Option<Scalar>)> =
+                options.values.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
+            let pattern = options.pattern.as_deref().map(|text| pattern(text, &route.join("pattern"))).transpose()?;
+            let with = options.with.as_deref().unwrap_or_default();
+            cells(table, after, &chosen, scene, rejected, changed, |array, index| match &pattern {
+                Some(pattern) => Ok(reshape::texts(array, |text| pattern.replace_all(text, with))),
+                None => reshape::replace(array, &before[index], &values),
+            })
+        }
+        Step::CleanText(options) => {
+            let chosen = match &options.columns {
+                Some(patterns) => columns(patterns)?,
+                None => {
+                    let text = |index: &usize| before[*index].dtype == DType::String && before[*index].shape.is_empty();
+                    (0..before.len()).filter(text).collect()
+                }
+            };
+            cells(table, after, &chosen, scene, rejected, changed, |array, _| {
+                Ok(reshape::texts(array, |text| prose::clean(text, options)))
+            })
+        }
+        Step::Language(options) => {
+            let index = one(&options.column)?;
+            each(table, after, scene, rejected, changed, |rows, _| {
+                let mut arrays = rows.columns().to_vec();
+                let texts = arrays[index].as_string::<i32>().clone();
+                let told: Vec<Option<&'static str>> =
+                    texts.iter().map(|text| text.and_then(|text| prose::language(text, options.confidence))).collect();
+                let mut gone = Vec::new();
+                if let Some(keep) = &options.keep {
+                    for (row, code) in told.iter().enumerate() {
+                        match code {
+                            None => gone.push((row, "its language cannot be told".to_owned())),
+                            Some(code) if !keep.iter().any(|kept| kept == code) => {
+                                gone.push((row, format!("its language is `{code}`")))
+                            }
+                            Some(_) => {}
+                        }
+                    }
+                }
+                if options.into.is_some() {
+                    arrays.push(std::sync::Arc::new(told.into_iter().collect::<arrow::array::StringArray>()));
+                }
+                Ok((arrays, gone))
+            })
+        }
+        Step::Resize(options) => {
+            let chosen = columns(&options.columns)?;
+            let [height, width] = options.size.map(|side| side as usize);
+            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+                let from = picture::shape(&before[index].shape);
+                Ok(picture::each(array, [from[0], height, width], |pixels| {
+                    picture::resize(pixels, from, height, width)
+                }))
+            })
+        }
+        Step::Crop(options) => {
+            let chosen = columns(&options.columns)?;
+            let [height, width] = options.size.map(|side| side as usize);
+            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+                let from = picture::shape(&before[index].shape);
+                let middle = [(from[1] - height) / 2, (from[2] - width) / 2];
+                let corner = options.from.map_or(middle, |from| from.map(|side| side as usize));
+                Ok(picture::each(array, [from[0], height, width], |pixels| {
+                    picture::crop(pixels, from, corner, height, width)
+                }))
+            })
+        }
+        Step::Greyscale(options) => {
+            let chosen = match &options.columns {
+                Some(patterns) => columns(patterns)?,
+                None => (0..before.len()).filter(|index| before[*index].shape != after[*index].shape).collect(),
+            };
+            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+                let from = picture::shape(&before[index].shape);
+                Ok(picture::each(array, [1, from[1], from[2]], |pixels| picture::grey(pixels, from)))
+            })
+        }
+        Step::DecodeImages(options) => {
+            let index = one(&options.column)?;
+            let shape = picture::shape(&after[index].shape);
+            each(table, after, scene, rejected, changed, |rows, start| {
+                let mut arrays = rows.columns().to_vec();
+                let bytes = arrays[index].as_binary::<i32>().clone();
+                let mut wrong = Vec::new();
+                let mut pixels = Vec::with_capacity(bytes.len() * shape.iter().product::<usize>());
+                for (row, cell) in bytes.iter().enumerate() {
+                    let read = cell.ok_or_else(|| "it is missing".to_owned());
+                    let read =
+                        read.and_then(|cell| picture::decode(cell, options.size[0], options.size[1], options.grey));
+                    match read {
+                        Ok(image) => pixels.extend(image),
+                        Err(why) => {
+                            wrong.push((row, format!("the image in column `{}` is broken: {why}", options.column)));
+                            pixels.resize(pixels.len() + shape.iter().product::<usize>(), 0);
+                        }
+                    }
+                }
+                let gone = policy(options.on_error, wrong, |row, reason| {
+                    Fault::error("data::broken_image", format!("row {}: {reason}", start + row + 1))
+                        .help("write `on_error: reject` to drop such rows")
+                        .at(route.join("column"))
+                })?;
+                arrays[index] = picture::tensor(pixels, shape);
+                Ok((arrays, gone))
+            })
+        }
+        _ => Ok(table),
+    }
+}
+
+/// Some columns of every piece through a function.
+fn cells(
+    table: Table,
+    after: Vec<Column>,
+    chosen: &[usize],
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    f: impl Fn(&ArrayRef, usize) -> Outcome<ArrayRef> + Sync,
+) -> Outcome<Table> {
+    each(table, after, scene, rejected, changed, |rows, _| {
+        let mut arrays = rows.columns().to_vec();
+        for index in chosen {
+            arrays[*index] = f(&arrays[*index], *index)?;
+        }
+        Ok((arrays, Vec::new()))
+    })
+}
+
+fn pattern(text: &str, route: &Route) -> Outcome<regex::Regex> {
+    regex::Regex::new(text).map_err(|error| {
+        let why = error.to_string();
+        let line =
+            why.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it is too large").to_owned();
+        vec![
+            Fault::error("data::pattern", format!("`{text}` is no regular expression: {line}"))
+                .help("`\\.` is a dot, `\\(` a parenthesis; in YAML, put patterns in single quotes")
+                .at(route.clone()),
+        ]
+    })
+}
+
+fn near_duplicates(
+    table: &Table,
+    options: &NearDuplicates,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    route: &Route,
+) -> Outcome<Table> {
+    let chosen = match &options.columns {
+        Some(patterns) => resolve(table, patterns, &route.join("columns"))?,
+        None => (0..table.columns.len()).filter(|index| table.columns[*index].shape.is_empty()).collect(),
+    };
+    let mut index = near::Index::default();
+    let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
+    let mut before = 0;
+    for rows in &table.batches {
+        let signed = threads::map(rows.num_rows(), scene.threads, |row| {
+            let shingles = near::shingles(rows, &chosen, row)?;
+            let signature = near::signature(&shingles);
+            Ok::<_, Vec<Fault>>((shingles, signature))
+        });
+        let mut mask = vec![true; rows.num_rows()];
+        for (row, signed) in signed.into_iter().enumerate() {
+            let (shingles, signature) = signed?;
+            match index.similar(&shingles, &signature, options.similarity) {
+                Some((first, similarity)) => {
+                    let reason = format!("like row {} (similarity {similarity:.2})", first + 1);
+                    rejected.add(rows, &table.columns, row, before, &reason)?;
+                    mask[row] = false;
+                }
+                None => index.add(before + row, shingles, &signature),
+            }
+        }
+        let kept = filter_record_batch(rows, &BooleanArray::from(mask));
+        keeper.push(kept.map_err(|error| kernel("dropping rows", &error))?)?;
+        before += rows.num_rows();
+    }
+    keeper.finish()
+}
+
+/// Rows chosen without replacement, in their order (selection sampling: D. Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S).
+fn sample(table: &Table, options: &Sample, scene: &Scene<'_>) -> Outcome<Table> {
+    let (mut left, mut wanted) = (table.rows() as u64, sampled(options, table.rows() as u64));
+    let mut chance = Chance::new(*b"pipeline sample ", options.seed);
+    let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
+    for rows in &table.batches {
+        let mut chosen: Vec<u64> = Vec::new();
+        for row in 0..rows.num_rows() as u64 {
+            if chance.below(left) < wanted {
+                chosen.push(row);
+                wanted -= 1;
+            }
+            left -= 1;
+        }
+        let kept = take_record_batch(rows, &UInt64Array::from(chosen));
+        keeper.push(kept.map_err(|error| kernel("choosing rows", &error))?)?;
+    }
+    keeper.finish()
 }
 
 fn names(table: &Table) -> Vec<&str> {
@@ -137,15 +797,6 @@ fn some(table: &Table, options: &SomeColumns, route: &Route) -> Outcome<Vec<usiz
     }
 }
 
-fn filter(table: Table, mask: impl Fn(&RecordBatch) -> Outcome<BooleanArray>) -> Outcome<Table> {
-    let mut batches = Vec::with_capacity(table.batches.len());
-    for rows in &table.batches {
-        let kept = filter_record_batch(rows, &mask(rows)?).map_err(|error| kernel("dropping rows", &error))?;
-        batches.push(kept);
-    }
-    Ok(Table { columns: table.columns, batches })
-}
-
 /// The columns at these positions, in this order.
 fn project(table: &Table, kept: &[usize]) -> Outcome<Table> {
     let columns: Vec<Column> = kept.iter().map(|index| table.columns[*index].clone()).collect();
@@ -157,7 +808,14 @@ fn project(table: &Table, kept: &[usize]) -> Outcome<Table> {
     Ok(Table { columns, batches })
 }
 
-fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<Table> {
+fn fill_missing(
+    table: Table,
+    options: &FillMissing,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    route: &Route,
+) -> Outcome<Table> {
     let chosen = match &options.columns {
         Some(patterns) => Some(resolve(&table, patterns, &route.join("columns"))?),
         None => None,
@@ -189,15 +847,14 @@ fn fill_missing(table: Table, options: &FillMissing, route: &Route) -> Outcome<T
     if !faults.is_empty() {
         return Err(faults.into_vec());
     }
-    let mut batches = Vec::with_capacity(table.batches.len());
-    for rows in &table.batches {
+    let columns = table.columns.clone();
+    each(table, columns, scene, rejected, changed, |rows, _| {
         let mut arrays = rows.columns().to_vec();
         for (index, cell) in &cells {
             arrays[*index] = fill::fill(&arrays[*index], cell.clone())?;
         }
-        batches.push(batch(&table.columns, arrays)?);
-    }
-    Ok(Table { columns: table.columns, batches })
+        Ok((arrays, Vec::new()))
+    })
 }
 
 fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, String>, route: &Route) -> Outcome<Table> {
@@ -240,7 +897,14 @@ fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, Strin
     Ok(table)
 }
 
-fn cast(table: Table, types: &std::collections::BTreeMap<String, DType>, route: &Route) -> Outcome<Table> {
+fn cast(
+    table: Table,
+    types: &std::collections::BTreeMap<String, DType>,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    changed: &mut u64,
+    route: &Route,
+) -> Outcome<Table> {
     let mut faults = Faults::default();
     let mut columns = table.columns.clone();
     let mut wanted: Vec<(usize, DType, Route)> = Vec::new();
@@ -264,39 +928,34 @@ fn cast(table: Table, types: &std::collections::BTreeMap<String, DType>, route: 
     for (index, dtype, _) in &wanted {
         columns[*index].dtype = *dtype;
     }
-    let mut batches = Vec::with_capacity(table.batches.len());
-    let mut before = 0;
-    for rows in &table.batches {
+    if !faults.is_empty() {
+        return Err(faults.into_vec());
+    }
+    let old = table.columns.clone();
+    each(table, columns, scene, rejected, changed, |rows, before| {
         let mut arrays = rows.columns().to_vec();
+        let mut faults = Faults::default();
         for (index, dtype, route) in &wanted {
             match convert(&arrays[*index], *dtype) {
                 Ok(array) => arrays[*index] = array,
                 Err(refusal) => {
-                    refused(
-                        &refusal,
-                        &table.columns[*index],
-                        *dtype,
-                        &arrays[*index],
-                        before,
-                        &mut faults,
-                        route,
-                        None,
-                    );
+                    refused(&refusal, &old[*index], *dtype, &arrays[*index], before, &mut faults, route, None);
                 }
             }
         }
-        before += rows.num_rows();
-        if faults.is_empty() {
-            batches.push(batch(&columns, arrays)?);
-        }
-    }
-    faults.or(Table { columns, batches })
+        faults.or((arrays, Vec::new()))
+    })
 }
 
-/// The type of a filter's condition, for questions: `bool`, or what is wrong with it.
+/// The type of an expression over columns, for questions: `bool` for a condition, or what is wrong with it.
 ///
 /// # Errors
-/// As the step `filter`.
-pub fn condition(text: &str, columns: &[Column]) -> Result<DType, Fault> {
-    Condition::new(text, columns).map(|_| DType::Bool)
+/// As the steps `filter` and `derive`.
+pub fn expression(asked: &catalog::question::Expression, columns: &[Column]) -> Result<DType, Fault> {
+    match asked {
+        catalog::question::Expression::Filter(text) => Condition::new(text, columns).map(|_| DType::Bool),
+        catalog::question::Expression::Value(text) | catalog::question::Expression::Query(text) => {
+            Expression::new(text, columns)?.dtype(text)
+        }
+    }
 }

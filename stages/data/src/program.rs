@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use catalog::params::collect::Collect;
-use catalog::params::preprocess::Preprocess;
+use catalog::params::preprocess::{Preprocess, Step};
 use catalog::params::profile::Profile;
 use catalog::params::split::Split;
 use catalog::profile::Expressions;
 use catalog::question::{Expression, ExpressionType};
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Part};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType};
 use engine::error::Fault;
 use engine::kind::Question;
 use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
@@ -21,11 +21,13 @@ use serde_json::{Value, json};
 use crate::collect::{Rooms, gather, infer, look};
 use crate::dataset::{Table, open, write};
 use crate::fault::{Outcome, unwritable};
-use crate::preprocess::{condition, preprocess};
+use crate::preprocess::{Scene, expression, preprocess};
 use crate::profile;
 use crate::show::{Show, show};
 use crate::source::bytes::Limits;
+use crate::spill::Memory;
 use crate::split::split;
+use crate::step::query::columns_of;
 
 /// `pipeline-data`.
 #[derive(Debug, Default)]
@@ -65,20 +67,36 @@ impl Program for Data {
             "preprocess" => {
                 let params: Preprocess = typed(&request.params)?;
                 let (table, from) = input(request, "data")?;
-                let table = preprocess(&params, table, channel)?;
-                finish(request, vec![("data".into(), table, from)], Vec::new())
+                let mut others = BTreeMap::new();
+                for port in request.inputs.keys().filter(|port| *port != "data") {
+                    others.insert(port.clone(), input(request, port)?.0);
+                }
+                let memory = Memory::new(request.memory, request.scratch.clone());
+                let scene = Scene { others, memory: &memory, threads: request.threads.max(1), channel };
+                let made = preprocess(&params, table, &scene)?;
+                let mut lineage = from.clone();
+                if params.steps.iter().any(|step| matches!(step, Step::Sql(_))) {
+                    let more = request.inputs.values().filter_map(|input| input.artifact.dataset());
+                    lineage.sources.extend(more.flat_map(|other| other.sources.iter().cloned()));
+                    lineage.sources.sort();
+                    lineage.sources.dedup();
+                }
+                let outputs = vec![("data".into(), made.table, lineage), ("rejected".into(), made.rejected, from)];
+                let mut finished = finish(request, outputs, Vec::new())?;
+                finished.observations = json!({ "steps": made.steps });
+                Ok(finished)
             }
             "profile" => run_profile(request, channel),
             "split" => {
                 let params: Split = typed(&request.params)?;
                 let (table, from) = input(request, "data")?;
-                let (parts, warnings) = split(&params, request.seed, &table)?;
+                let (parts, warnings) = split(&params, request.seed, &table, request.threads.max(1))?;
                 let parts = parts
                     .into_iter()
                     .map(|(name, table)| {
                         channel.info(format!("{name}: {} rows", table.rows()));
                         let mut from = from.clone();
-                        from.parts.push(Part { split: request.stage.clone(), part: name.clone() });
+                        from.parts.extend(catalog::split::lineage(&request.stage, &params, &name));
                         (name, table, from)
                     })
                     .collect();
@@ -98,8 +116,16 @@ impl Program for Data {
             }
             LOOK => answer(&look(&typed(&question.params)?)?),
             "preprocess" => {
-                let expression: Expression = typed(&question.params)?;
-                let dtype = condition(&expression.filter, &columns(question)).map_err(|fault| vec![fault])?;
+                let asked: Expression = typed(&question.params)?;
+                if let Expression::Query(text) = &asked {
+                    let tables = question
+                        .inputs
+                        .iter()
+                        .filter_map(|(port, artifact)| Some((port.clone(), artifact.dataset()?.columns.clone()?)));
+                    let columns = columns_of(text, &tables.collect())?;
+                    return answer(&DatasetType { columns: Some(columns), ..DatasetType::default() });
+                }
+                let dtype = expression(&asked, &columns(question)).map_err(|fault| vec![fault])?;
                 answer(&ExpressionType { dtype, nullable: false })
             }
             "profile" => {

@@ -4,18 +4,22 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
+use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::artifact::Column;
+use engine::error::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::chance::Chance;
 use crate::classes::classes;
 use crate::dataset::{Table, open};
-use crate::fault::{Outcome, unwritable};
+use crate::fault::{Outcome, kernel, unwritable};
+use crate::step::expression::Condition;
 use crate::step::fill::missing;
+use crate::step::rejected::value;
 use crate::threads;
 
 /// What is asked of a data set in the store.
@@ -30,9 +34,15 @@ pub struct Show {
     /// Whether every column is to be described (reads all rows).
     #[serde(default)]
     pub describe: bool,
-    /// Where to write all rows as CSV.
+    /// So many rows at random in place of the first.
     #[serde(default)]
-    pub csv: Option<std::path::PathBuf>,
+    pub sample: Option<u64>,
+    /// Only rows for which this SQL expression is true.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+    /// Where to write all rows, in the form the suffix names.
+    #[serde(default)]
+    pub to: Option<std::path::PathBuf>,
 }
 
 /// What is said of a column.
@@ -56,10 +66,30 @@ struct Described {
 /// # Errors
 /// A file that is no data set; a CSV that cannot be written.
 pub fn show(ask: &Show) -> Outcome<Value> {
-    let table = open(&ask.path)?;
-    if let Some(path) = &ask.csv {
-        write_csv(&table, path)?;
+    let mut table = open(&ask.path)?;
+    let rows = table.rows();
+    if let Some(text) = &ask.filter {
+        let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault])?;
+        let kept = table.batches.iter().map(|batch| {
+            let mask = condition.evaluate(batch).map_err(|error| {
+                let text = format!("`{text}` has no value for some row: {error}");
+                vec![
+                    Fault::error("data::expression_value", text)
+                        .help("exclude such rows first: `x <> 0 AND y / x > 1`"),
+                ]
+            })?;
+            filter_record_batch(batch, &mask).map_err(|error| kernel("choosing rows", &error))
+        });
+        table.batches = kept.collect::<Outcome<Vec<_>>>()?;
     }
+    let matching = table.rows();
+    if let Some(path) = &ask.to {
+        export(&table, path)?;
+    }
+    let shown = match ask.sample {
+        None => head(&table, ask.head),
+        Some(wanted) => head(&sampled(&table, wanted)?, usize::MAX),
+    };
     let columns: Vec<Value> = threads::map(table.columns.len(), if ask.describe { 4 } else { 1 }, |index| {
         let column = &table.columns[index];
         let mut value = json!(column);
@@ -72,7 +102,136 @@ pub fn show(ask: &Show) -> Outcome<Value> {
         }
         value
     });
-    Ok(json!({ "rows": table.rows(), "columns": columns, "head": head(&table, ask.head) }))
+    let mut answer = json!({ "rows": rows, "columns": columns, "head": shown });
+    if ask.filter.is_some() {
+        answer["matching"] = json!(matching);
+    }
+    Ok(answer)
+}
+
+/// Some rows at random, in their order (the same ones every time).
+fn sampled(table: &Table, wanted: u64) -> Outcome<Table> {
+    let (mut left, mut wanted) = (table.rows() as u64, wanted.min(table.rows() as u64));
+    let mut chance = Chance::new(*b"pipeline show  1", 0);
+    let mut batches = Vec::new();
+    for rows in &table.batches {
+        let mut chosen: Vec<u64> = Vec::new();
+        for row in 0..rows.num_rows() as u64 {
+            if chance.below(left) < wanted {
+                chosen.push(row);
+                wanted -= 1;
+            }
+            left -= 1;
+        }
+        let kept = take_record_batch(rows, &UInt64Array::from(chosen));
+        batches.push(kept.map_err(|error| kernel("choosing rows", &error))?);
+    }
+    Ok(Table { columns: table.columns.clone(), batches })
+}
+
+/// All rows as a file of the form its suffix names: CSV, TSV, JSON Lines, Parquet, or a contact sheet of images.
+///
+/// # Errors
+/// A disk that is full or read-only; a contact sheet of rows that have no images.
+pub fn export(table: &Table, path: &Path) -> Outcome<()> {
+    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase()).unwrap_or_default();
+    match suffix.as_str() {
+        "tsv" => write_delimited(table, path, '\t'),
+        "jsonl" | "ndjson" => write_jsonl(table, path),
+        "parquet" => write_parquet(table, path),
+        "png" => write_sheet(table, path),
+        _ => write_csv(table, path),
+    }
+}
+
+fn create(path: &Path) -> Outcome<BufWriter<File>> {
+    Ok(BufWriter::with_capacity(1 << 20, File::create(path).map_err(|error| vec![unwritable(&error)])?))
+}
+
+fn write_jsonl(table: &Table, path: &Path) -> Outcome<()> {
+    let fault = |error: std::io::Error| vec![unwritable(&error)];
+    let mut out = create(path)?;
+    for batch in &table.batches {
+        for row in 0..batch.num_rows() {
+            let line: serde_json::Map<String, Value> = table
+                .columns
+                .iter()
+                .zip(batch.columns())
+                .map(|(column, array)| (column.name.clone(), value(array, row, usize::MAX)))
+                .collect();
+            writeln!(out, "{}", Value::Object(line)).map_err(fault)?;
+        }
+    }
+    out.flush().map_err(fault)
+}
+
+fn write_parquet(table: &Table, path: &Path) -> Outcome<()> {
+    let fail = |error: parquet::errors::ParquetError| vec![unwritable(&std::io::Error::other(error.to_string()))];
+    let schema = crate::dataset::schema(&table.columns);
+    let mut writer = parquet::arrow::ArrowWriter::try_new(create(path)?, schema, None).map_err(fail)?;
+    for batch in &table.batches {
+        writer.write(batch).map_err(fail)?;
+    }
+    writer.close().map(|_| ()).map_err(fail)
+}
+
+/// Images of a contact sheet.
+const SHEET: usize = 100;
+
+/// The first images of the first image column, ten in a row, as PNG. Floats are stretched to the range of what is shown.
+fn write_sheet(table: &Table, path: &Path) -> Outcome<()> {
+    let image = |column: &Column| matches!(column.shape.as_slice(), [1 | 3, _, _] | [_, _]);
+    let Some(index) = table.columns.iter().position(image) else {
+        return Err(vec![
+            Fault::error("data::no_images", "no column holds images, so there is nothing to draw")
+                .help("write `.csv`, `.jsonl`, `.parquet` or `.arrow`; images are tensors such as `uint8[3, 32, 32]`"),
+        ]);
+    };
+    let shape = &table.columns[index].shape;
+    let (channels, sides) = if shape.len() == 3 { (shape[0] as usize, &shape[1..]) } else { (1, &shape[..]) };
+    let (height, width) = (sides[0] as usize, sides[1] as usize);
+    let each = channels * height * width;
+    let mut values: Vec<f32> = Vec::new();
+    for batch in &table.batches {
+        let list = batch.column(index).as_fixed_size_list();
+        for row in 0..list.len().min(SHEET - values.len() / each.max(1)) {
+            let cell = cast(&list.value(row), &DataType::Float32).map_err(|error| kernel("drawing images", &error))?;
+            values.extend(cell.as_primitive::<arrow::datatypes::Float32Type>().values().iter());
+        }
+        if values.len() >= SHEET * each {
+            break;
+        }
+    }
+    let (low, high) = if table.columns[index].dtype == engine::artifact::DType::UInt8 {
+        (0.0, 255.0)
+    } else {
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
+    };
+    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+    // Small images are drawn larger, by a whole factor, with a line between them.
+    let zoom = (64 / height.max(width).max(1)).max(1);
+    let count = values.len() / each.max(1);
+    let across = count.clamp(1, 10);
+    let (cell_height, cell_width) = (height * zoom + 2, width * zoom + 2);
+    let (rows, background) = (count.div_ceil(across), image::Rgb([24u8, 24, 24]));
+    let mut sheet =
+        image::RgbImage::from_pixel((across * cell_width) as u32, (rows.max(1) * cell_height) as u32, background);
+    for (number, pixels) in values.chunks_exact(each.max(1)).enumerate() {
+        let (top, left) = (number / across * cell_height + 1, number % across * cell_width + 1);
+        for y in 0..height * zoom {
+            for x in 0..width * zoom {
+                let at = y / zoom * width + x / zoom;
+                let level = |channel: usize| {
+                    let value = pixels[(channel % channels) * height * width + at];
+                    ((value - low) * scale).round().clamp(0.0, 255.0) as u8
+                };
+                sheet.put_pixel((left + x) as u32, (top + y) as u32, image::Rgb([level(0), level(1), level(2)]));
+            }
+        }
+    }
+    sheet
+        .save_with_format(path, image::ImageFormat::Png)
+        .map_err(|error| vec![unwritable(&std::io::Error::other(error.to_string()))])
 }
 
 fn head(table: &Table, count: usize) -> Vec<Vec<Value>> {
@@ -152,20 +311,24 @@ fn extreme_text(array: &ArrayRef, row: usize) -> Option<String> {
 /// # Errors
 /// A disk that is full or read-only.
 pub fn write_csv(table: &Table, path: &Path) -> Outcome<()> {
+    write_delimited(table, path, ',')
+}
+
+fn write_delimited(table: &Table, path: &Path, between: char) -> Outcome<()> {
     let fault = |error: std::io::Error| vec![unwritable(&error)];
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(fault)?);
-    let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-    writeln!(out, "{}", names.join(",")).map_err(fault)?;
+    let mut out = create(path)?;
+    let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name, between)).collect();
+    writeln!(out, "{}", names.join(&between.to_string())).map_err(fault)?;
     for batch in &table.batches {
         let texts: Vec<bool> =
             table.columns.iter().map(|column| column.dtype == engine::artifact::DType::String).collect();
         for row in 0..batch.num_rows() {
             for (index, array) in batch.columns().iter().enumerate() {
                 if index > 0 {
-                    out.write_all(b",").map_err(fault)?;
+                    write!(out, "{between}").map_err(fault)?;
                 }
                 if let Some(text) = cell(array, row, usize::MAX) {
-                    let text = if texts[index] || text.contains(',') { quoted(&text) } else { text };
+                    let text = if texts[index] || text.contains(between) { quoted(&text, between) } else { text };
                     out.write_all(text.as_bytes()).map_err(fault)?;
                 }
             }
@@ -175,8 +338,8 @@ pub fn write_csv(table: &Table, path: &Path) -> Outcome<()> {
     out.flush().map_err(fault)
 }
 
-fn quoted(text: &str) -> String {
-    if text.is_empty() || text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
+fn quoted(text: &str, between: char) -> String {
+    if text.is_empty() || text.contains(['"', between, '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()

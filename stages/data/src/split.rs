@@ -1,67 +1,63 @@
-//! `split`: rows at random into parts, under the seed.
+//! `split`: rows into parts: at random under the seed, by groups, in time, into folds, or as a column says.
 //!
 //! Shares are as exact as whole rows allow: the method of largest remainders for the parts, and with `stratify` for every class in
 //! turn, where what rounding has given or taken so far decides between remainders. Inside a part, rows keep their order.
+
+mod adversary;
+mod groups;
+mod ordered;
 
 use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use catalog::params::split::Split;
+use catalog::params::split::{Predefined, Split};
 use catalog::pattern::unknown;
-use catalog::split::{parts, sizes};
+use catalog::split::{ports, sizes};
 use engine::error::Fault;
 use engine::route;
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::chance::Chance;
 use crate::dataset::Table;
-use crate::fault::{Outcome, kernel};
+use crate::fault::{Faults, Outcome, kernel};
 
 /// The rows of each part, by name, and what is worth a warning.
 pub type Parts = (Vec<(String, Table)>, Vec<Fault>);
 
-/// Divides a table. No row is lost, none is in two parts.
+/// Divides a table. No row is lost, none is in two parts (of one fold).
 ///
 /// # Errors
-/// Ratios that are no shares, a part without rows, a column to stratify by that has too many values.
-pub fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
-    let (names, shares): (Vec<String>, Vec<f64>) =
-        parts(&params.ratios).into_iter().map(|(name, share)| (name.to_owned(), share)).unzip();
-    let sum: f64 = shares.iter().sum();
-    if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
-        let text = format!("the shares sum to {sum}, not to 1, or one of them is not above 0");
-        let help = "for example `{ train: 0.7, validation: 0.15, test: 0.15 }`";
-        return Err(vec![Fault::error("split::ratios", text).help(help).at(route!["ratios"])]);
-    }
+/// Ratios that are no shares, a part without rows, a column to stratify by that has too many values, rows that belong to no part.
+pub fn split(params: &Split, seed: u64, table: &Table, threads: usize) -> Outcome<Parts> {
     let rows = table.rows();
     let mut warnings = Vec::new();
-    let assigned = match &params.stratify {
-        None => random(rows, &shares, seed),
-        Some(column) => {
-            let classes = classes(table, column)?;
-            let assigned = stratified(rows, &classes, &shares, seed);
-            for (class, members) in &classes {
-                let short: Vec<String> = (0..names.len())
-                    .filter(|part| members.iter().all(|row| assigned[*row] != *part))
-                    .map(|part| format!("`{}`", names[part]))
-                    .collect();
-                if !short.is_empty() {
-                    let text = format!(
-                        "`{class}` in column `{column}` has {} rows, so none of them {} in {}",
-                        members.len(),
-                        if members.len() == 1 { "is" } else { "are" },
-                        short.join(" and ")
-                    );
-                    warnings.push(
-                        Fault::warning("split::rare_class", text)
-                            .help("collect more of it, or merge or drop the class")
-                            .at(route!["stratify"]),
-                    );
-                }
+    let ports = ports(params);
+    // Which of the ports' rows a row belongs to; with folds, the fold that tests it.
+    let (names, assigned) = if let Some(folds) = params.folds {
+        let names: Vec<String> = (1..=folds).map(|fold| format!("test_{fold}")).collect();
+        let shares = vec![1.0 / f64::from(folds); folds as usize];
+        let assigned = by_shares(params, &names, &shares, seed, table, threads, &mut warnings)?;
+        (names, assigned)
+    } else {
+        let names: Vec<String> = ports.iter().map(|(name, _)| name.clone()).collect();
+        let assigned = if let Some(by) = &params.by {
+            predefined(by, &names, table)?
+        } else if !params.cuts.is_empty() {
+            ordered::at_cuts(params, &names, table)?
+        } else {
+            let shares: Vec<f64> = ports.iter().filter_map(|(_, share)| *share).collect();
+            let sum: f64 = shares.iter().sum();
+            if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
+                let text = format!("the shares sum to {sum}, not to 1, or one of them is not above 0");
+                let help = "for example `{ train: 0.7, validation: 0.15, test: 0.15 }`";
+                return Err(vec![Fault::error("split::ratios", text).help(help).at(route!["ratios"])]);
             }
-            assigned
-        }
+            match &params.time {
+                Some(_) => ordered::by_shares(params, &shares, table)?,
+                None => by_shares(params, &names, &shares, seed, table, threads, &mut warnings)?,
+            }
+        };
+        (names, assigned)
     };
     let mut counts = vec![0usize; names.len()];
     for part in &assigned {
@@ -70,23 +66,123 @@ pub fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
     let empty: Vec<Fault> = (0..names.len())
         .filter(|part| counts[*part] == 0)
         .map(|part| {
-            Fault::error(
-                "split::empty_part",
-                format!("part `{}` gets none of the {rows} rows: its share is {}", names[part], shares[part]),
-            )
-            .help("give it a larger share, or collect more rows")
-            .at(route!["ratios", names[part].as_str()])
+            let route = if params.ratios.is_empty() { route![] } else { route!["ratios", names[part].as_str()] };
+            Fault::error("split::empty_part", format!("part `{}` gets none of the {rows} rows", names[part]))
+                .help("give it a larger share (or fewer folds), or collect more rows")
+                .at(route)
         })
         .collect();
     if !empty.is_empty() {
         return Err(empty);
     }
-    let parts = names
-        .into_iter()
-        .enumerate()
-        .map(|(part, name)| Ok((name, pick(table, &assigned, part)?)))
-        .collect::<Outcome<Vec<_>>>()?;
+    let mut parts = Vec::with_capacity(ports.len());
+    for (part, name) in names.iter().enumerate() {
+        if params.folds.is_some() {
+            let train: Vec<usize> = assigned.iter().map(|other| usize::from(*other == part)).collect();
+            parts.push((format!("train_{}", part + 1), pick(table, &train, 0)?));
+        }
+        parts.push((name.clone(), pick(table, &assigned, part)?));
+    }
+    if params.adversarial && params.folds.is_none() {
+        let side = |wanted: &str| names.iter().position(|name| name == wanted);
+        if let (Some(train), Some(test)) = (side("train"), side("test")) {
+            let hidden: Vec<&str> = params
+                .time
+                .as_deref()
+                .into_iter()
+                .chain(params.by.iter().map(|by| by.column.as_str()))
+                .chain(params.group.iter().flat_map(|group| group.iter().map(String::as_str)))
+                .collect();
+            warnings.extend(adversary::judge(table, &assigned, train, test, &hidden));
+        }
+    }
     Ok((parts, warnings))
+}
+
+/// Rows dealt by shares: at random, by class, or by groups that stay together.
+fn by_shares(
+    params: &Split,
+    names: &[String],
+    shares: &[f64],
+    seed: u64,
+    table: &Table,
+    threads: usize,
+    warnings: &mut Vec<Fault>,
+) -> Outcome<Vec<usize>> {
+    let rows = table.rows();
+    if params.group.is_some() || params.together.is_some() {
+        let groups = groups::groups(params, table, threads)?;
+        return Ok(groups::deal(&groups, shares, seed));
+    }
+    let Some(column) = &params.stratify else { return Ok(random(rows, shares, seed)) };
+    let classes = classes(table, column)?;
+    let assigned = stratified(rows, &classes, shares, seed);
+    for (class, members) in &classes {
+        let short: Vec<String> = (0..names.len())
+            .filter(|part| members.iter().all(|row| assigned[*row] != *part))
+            .map(|part| format!("`{}`", names[part]))
+            .collect();
+        if !short.is_empty() {
+            let text = format!(
+                "`{class}` in column `{column}` has {} rows, so none of them {} in {}",
+                members.len(),
+                if members.len() == 1 { "is" } else { "are" },
+                short.join(" and ")
+            );
+            warnings.push(
+                Fault::warning("split::rare_class", text)
+                    .help("collect more of it, or merge or drop the class")
+                    .at(route!["stratify"]),
+            );
+        }
+    }
+    Ok(assigned)
+}
+
+/// The part of each row by the value of a column.
+fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<usize>> {
+    let at = route!["by", "column"];
+    let index = position(table, &by.column, &at)?;
+    let parts: BTreeMap<&str, usize> = by
+        .parts
+        .iter()
+        .filter_map(|(part, values)| Some((names.iter().position(|name| name == part)?, values)))
+        .flat_map(|(part, values)| values.iter().map(move |value| (value.as_str(), part)))
+        .collect();
+    let mut assigned = Vec::with_capacity(table.rows());
+    let mut faults = Faults::default();
+    let mut strangers = std::collections::BTreeSet::new();
+    for piece in table.pieces(index) {
+        let text: ArrayRef = crate::convert::convert(&piece, engine::artifact::DType::String)
+            .map_err(|_| kernel("reading parts", &"the column cannot be written as text"))?;
+        for value in text.as_string::<i32>() {
+            match value.and_then(|value| parts.get(value)) {
+                Some(part) => assigned.push(*part),
+                None => {
+                    let shown = value.unwrap_or("missing").to_owned();
+                    if strangers.insert(shown.clone()) {
+                        let row = assigned.len() + 1;
+                        faults.add(|| {
+                            Fault::error(
+                                "split::no_part",
+                                format!("`{shown}` in row {row} of `{}` belongs to no part", by.column),
+                            )
+                            .help("name the value under a part, or `filter` such rows before")
+                            .at(route!["by", "parts"])
+                        });
+                    }
+                    assigned.push(0);
+                }
+            }
+        }
+    }
+    faults.or(assigned)
+}
+
+/// Where a column stands.
+fn position(table: &Table, name: &str, at: &engine::error::Route) -> Outcome<usize> {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(at.clone())])
 }
 
 /// The rows assigned to a part, in order.
@@ -146,14 +242,14 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
 /// The part of each row.
 fn random(rows: usize, shares: &[f64], seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
-    let mut chance = Chance::new(seed);
+    let mut chance = Chance::new(*b"pipeline split 1", seed);
     chance.shuffle(&mut order);
     let counts = sizes(rows as u64, shares).into_iter().map(|size| size as usize).collect();
     deal(rows, &[(order, counts)])
 }
 
 fn stratified(rows: usize, classes: &[(String, Vec<usize>)], shares: &[f64], seed: u64) -> Vec<usize> {
-    let mut chance = Chance::new(seed);
+    let mut chance = Chance::new(*b"pipeline split 1", seed);
     let mut owed = vec![0.0; shares.len()];
     let mut dealt = Vec::with_capacity(classes.len());
     for (_, members) in classes {
@@ -219,41 +315,13 @@ fn everywhere(counts: &mut [usize], owed: &mut [f64]) {
     }
 }
 
-/// Random numbers that stay the same across versions of any crate: the ChaCha stream by its definition, and our own shuffle.
-struct Chance(ChaCha12Rng);
-
-impl Chance {
-    fn new(seed: u64) -> Self {
-        let mut key = *b"pipeline split 1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        key[24..].copy_from_slice(&seed.to_le_bytes());
-        Self(ChaCha12Rng::from_seed(key))
-    }
-
-    /// A whole number below `bound`, all equally likely (D. Lemire, Fast random integer generation in an interval, 2019).
-    fn below(&mut self, bound: u64) -> u64 {
-        loop {
-            let product = u128::from(self.0.next_u64()) * u128::from(bound);
-            if product as u64 >= bound.wrapping_neg() % bound {
-                return (product >> 64) as u64;
-            }
-        }
-    }
-
-    /// Fisher and Yates, from the end.
-    fn shuffle(&mut self, rows: &mut [usize]) {
-        for last in (1..rows.len()).rev() {
-            let other = self.below(last as u64 + 1) as usize;
-            rows.swap(last, other);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
+    use catalog::params::shape::OneOrMany;
     use engine::artifact::{Column, DType};
     use proptest::prelude::*;
 
@@ -279,10 +347,15 @@ mod tests {
         Split {
             ratios: ratios.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect(),
             stratify: stratify.map(str::to_owned),
+            ..Split::default()
         }
     }
 
     const USUAL: &[(&str, f64)] = &[("test", 0.15), ("train", 0.7), ("validation", 0.15)];
+
+    fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
+        super::split(params, seed, table, 2)
+    }
 
     fn rows(table: &Table) -> Vec<i64> {
         table.pieces(0).iter().flat_map(|piece| piece.as_primitive::<Int64Type>().values().to_vec()).collect()
@@ -337,6 +410,73 @@ mod tests {
         assert_eq!(code(split(&params(&[("train", 1.5), ("test", -0.5)], None), 1, &table(&[9]))), "split::ratios");
         assert_eq!(code(split(&params(USUAL, Some("klass")), 1, &table(&[9]))), "data::unknown_column");
         assert_eq!(code(split(&params(USUAL, Some("row")), 1, &table(&[9]))), "split::too_many_classes");
+    }
+
+    #[test]
+    fn folds_test_every_row_once() {
+        let params = Split { folds: Some(3), stratify: Some("class".into()), ..Split::default() };
+        let (parts, _) = split(&params, 5, &table(&[60, 30])).unwrap();
+        let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["train_1", "test_1", "train_2", "test_2", "train_3", "test_3"]);
+        let mut tested: Vec<i64> = parts.iter().skip(1).step_by(2).flat_map(|(_, part)| rows(part)).collect();
+        tested.sort_unstable();
+        assert_eq!(tested, (0..90).collect::<Vec<_>>());
+        for pair in parts.chunks(2) {
+            assert_eq!((pair[0].1.rows(), pair[1].1.rows()), (60, 30));
+            assert_eq!(count(&pair[1].1, "c1"), 10);
+            assert!(rows(&pair[0].1).iter().all(|row| !rows(&pair[1].1).contains(row)));
+        }
+    }
+
+    #[test]
+    fn groups_stay_on_one_side() {
+        let params = Split { group: Some(OneOrMany(vec!["class".into()])), ..params(USUAL, None) };
+        let (parts, _) = split(&params, 5, &table(&[10; 40])).unwrap();
+        for class in 0..40 {
+            let found = parts.iter().filter(|(_, part)| count(part, &format!("c{class}")) > 0).count();
+            assert_eq!(found, 1, "class {class}");
+        }
+        assert_eq!(parts.iter().map(|(_, part)| part.rows()).collect::<Vec<_>>(), [280, 60, 60]);
+        let together =
+            Some(catalog::params::split::Together { columns: Some(OneOrMany(vec!["class".into()])), similarity: None });
+        let equal = Split { group: None, together, ..params };
+        let (parts, _) = split(&equal, 5, &table(&[10; 40])).unwrap();
+        assert_eq!(parts.iter().map(|(_, part)| part.rows()).sum::<usize>(), 400);
+        assert_eq!(parts.iter().filter(|(_, part)| count(part, "c7") > 0).count(), 1);
+    }
+
+    #[test]
+    fn time_goes_from_train_to_test() {
+        let by_time = Split { time: Some("row".into()), ..params(USUAL, None) };
+        let (parts, _) = split(&by_time, 5, &table(&[100])).unwrap();
+        assert_eq!(rows(&parts[0].1), (0..70).collect::<Vec<_>>());
+        assert_eq!(rows(&parts[2].1), (85..100).collect::<Vec<_>>());
+        let cuts = [("test".to_owned(), catalog::params::preprocess::Scalar::Int(90))].into();
+        let cut = Split { ratios: BTreeMap::new(), cuts, ..by_time };
+        let (parts, _) = split(&cut, 5, &table(&[100])).unwrap();
+        assert_eq!(rows(&parts[1].1), (90..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_column_may_say_the_part_and_a_part_may_give_itself_away() {
+        let list = |values: &[&str]| OneOrMany(values.iter().map(ToString::to_string).collect());
+        let by = |parts: &[(&str, &[&str])]| Split {
+            by: Some(Predefined {
+                column: "class".into(),
+                parts: parts.iter().map(|(part, values)| ((*part).to_owned(), list(values))).collect(),
+            }),
+            adversarial: true,
+            ..Split::default()
+        };
+        let (parts, warnings) =
+            split(&by(&[("train", &["c0", "c2"]), ("test", &["c1"])]), 1, &table(&[100, 100, 100])).unwrap();
+        assert_eq!((parts[0].1.rows(), parts[1].1.rows()), (200, 100));
+        assert_eq!(warnings.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(), ["split::told_apart"]);
+        assert!(warnings[0].message.contains("`row`"), "{}", warnings[0].message);
+        let faults = split(&by(&[("train", &["c0"]), ("test", &["c1"])]), 1, &table(&[5, 5, 5])).unwrap_err();
+        assert_eq!((faults.len(), faults[0].code.as_str()), (1, "split::no_part"));
+        let random = Split { adversarial: true, ..params(&[("train", 0.5), ("test", 0.5)], None) };
+        assert_eq!(split(&random, 1, &table(&[1000, 1000])).unwrap().1, []);
     }
 
     proptest! {

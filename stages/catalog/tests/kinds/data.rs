@@ -334,6 +334,196 @@ fn preprocess_faults() {
     }
 }
 
+/// Every fault of the steps that shape columns and tables, with its place.
+#[test]
+fn shaping_faults() {
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (
+            json!({ "drop_near_duplicates": { "columns": "speces" } }),
+            "data::unknown_column",
+            "drop_near_duplicates.columns",
+        ),
+        (json!({ "sample": {} }), "data::sample_size", "sample"),
+        (json!({ "sample": { "rows": 5, "share": 0.5 } }), "data::sample_size", "sample"),
+        (json!({ "sort": { "by": "yaer" } }), "data::unknown_column", "sort.by"),
+        (json!({ "parse_dates": { "columns": "sex", "formats": "%Q" } }), "data::date_format", "parse_dates.formats"),
+        (
+            json!({ "parse_dates": { "columns": "year", "formats": "%Y-%m-%d" } }),
+            "data::date_type",
+            "parse_dates.columns",
+        ),
+        (json!({ "split_column": { "column": "sex", "into": ["a"] } }), "data::split_by", "split_column"),
+        (
+            json!({ "split_column": { "column": "year", "by": "-", "into": ["a"] } }),
+            "data::text_type",
+            "split_column.column",
+        ),
+        (
+            json!({ "split_column": { "column": "sex", "by": "-", "into": ["year"] } }),
+            "data::duplicate_column",
+            "split_column.into[0]",
+        ),
+        (
+            json!({ "join_columns": { "columns": ["sex", "yaer"], "into": "x" } }),
+            "data::unknown_column",
+            "join_columns.columns[1]",
+        ),
+        (json!({ "one_hot": { "column": "sex", "categories": ["male"] } }), "data::category", "one_hot.categories"),
+        (
+            json!({ "one_hot": { "column": "sex", "categories": [1], "on_error": "fill" } }),
+            "data::fill_type",
+            "one_hot.categories[0]",
+        ),
+        (json!({ "bin": { "column": "year", "edges": [3, 1] } }), "data::bin_edges", "bin.edges"),
+        (json!({ "bin": { "column": "year", "edges": [1, 3], "labels": ["a"] } }), "data::bin_labels", "bin.labels"),
+        (json!({ "bin": { "column": "sex", "edges": [1] } }), "data::number_type", "bin.column"),
+        (json!({ "clip": { "columns": "year" } }), "data::clip_range", "clip"),
+        (json!({ "clip": { "columns": "year", "min": 0.5 } }), "data::clip_range", "clip.min"),
+        (json!({ "replace": { "columns": "sex" } }), "data::replace_what", "replace"),
+        (
+            json!({ "replace": { "columns": "year", "values": { "2007": "new" } } }),
+            "data::fill_type",
+            "replace.values.2007",
+        ),
+        (json!({ "clean_text": {} }), "data::nothing_to_clean", "clean_text"),
+        (json!({ "language": { "column": "sex" } }), "data::language_what", "language"),
+        (json!({ "language": { "column": "sex", "keep": ["english"] } }), "data::unknown_language", "language.keep"),
+        (json!({ "resize": { "columns": "year", "size": [8, 8] } }), "data::image_type", "resize.columns"),
+        (json!({ "resize": { "columns": "year", "size": [0, 8] } }), "data::image_size", "resize.size"),
+        (json!({ "decode_images": { "column": "sex", "size": [8, 8] } }), "data::image_type", "decode_images.column"),
+        (
+            json!({ "group_by": { "by": "sex", "aggregates": { "x": { "mean": "island" } } } }),
+            "data::aggregate_type",
+            "group_by.aggregates.x.mean",
+        ),
+        (
+            json!({ "group_by": { "by": "sex", "aggregates": { "x": { "mean": "yaer" } } } }),
+            "data::unknown_column",
+            "group_by.aggregates.x.mean",
+        ),
+        (
+            json!({ "window": { "columns": { "x": { "difference": "sex" } } } }),
+            "data::aggregate_type",
+            "window.columns.x.difference",
+        ),
+        (json!({ "join": { "with": "planes", "on": "year" } }), "data::unknown_table", "join.with"),
+        (json!({ "sql": " " }), "data::expression", "sql"),
+        (json!({ "fill_missing": { "columns": "sex", "with": "mean" } }), "data::fitted_step", "fill_missing.with"),
+    ];
+    for (step, code, route) in cases {
+        let params = json!({ "steps": [step] });
+        let found = match catalog::registry().get("preprocess").unwrap().stage(params.clone()) {
+            Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
+            Err(faults) => faults,
+        };
+        let found: Vec<(String, String)> =
+            found.iter().map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string())).collect();
+        assert_eq!(found, [(code.to_owned(), format!("steps[0].{route}"))], "{params}");
+    }
+}
+
+#[test]
+fn ways_to_split_are_checked() {
+    let cases: Vec<(Value, &str, &str)> = vec![
+        (json!({}), "split::one_part", ""),
+        (json!({ "ratios": { "train": 0.5, "test": 0.5 }, "folds": 5 }), "split::two_ways", "folds"),
+        (json!({ "folds": 5, "stratify": "sex", "group": "island" }), "split::two_ways", "stratify"),
+        (json!({ "folds": 5, "group": "iland" }), "data::unknown_column", "group"),
+        (json!({ "cuts": { "test": 2009 } }), "split::cuts_of_what", "cuts"),
+        (json!({ "time": "year", "cuts": { "train": 2009 } }), "split::part_name", "cuts.train"),
+        (json!({ "time": "year", "cuts": { "test": "soon" } }), "split::cut_type", "cuts.test"),
+        (json!({ "time": "sex", "cuts": { "test": "soon" } }), "split::time_type", "time"),
+        (
+            json!({ "by": { "column": "sex", "parts": { "train": "male", "test": "femal" } } }),
+            "split::unknown_value",
+            "by.parts.test",
+        ),
+    ];
+    for (params, code, route) in cases {
+        let found = match catalog::registry().get("split").unwrap().stage(params.clone()) {
+            Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
+            Err(faults) => faults,
+        };
+        let found: Vec<(String, String)> =
+            found.iter().map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string())).collect();
+        assert_eq!(found, [(code.to_owned(), route.to_owned())], "{params}");
+    }
+    let pixels = rows(vec![shaped(Column::new("image", DType::UInt8), &[1, 4, 4])], 50);
+    let found = infer(&*stage("split", json!({ "folds": 2, "group": "image" })), dataset("data", pixels));
+    assert_eq!(found.faults[0].code, "split::group_type");
+}
+
+#[test]
+fn folds_overlap_only_where_they_do() {
+    use engine::artifact::DatasetLineage;
+    let data = DatasetType { sources: vec!["raw".into()], ..penguins() };
+    let found = infer(&*stage("split", json!({ "folds": 3 })), dataset("data", data));
+    let lineage = |port: &str| DatasetLineage::from(found.outputs[port].dataset().unwrap());
+    let overlap = |left: &str, right: &str| catalog::lineage::overlap(&lineage(left), &lineage(right));
+    assert!(!overlap("train_1", "test_1") && !overlap("train_3", "test_3"));
+    assert!(!overlap("test_1", "test_2"));
+    assert!(overlap("train_1", "test_2") && overlap("train_1", "train_2"));
+    assert_eq!(catalog::lineage::shown(&lineage("test_2")), "`here.fold_2.test`");
+}
+
+#[test]
+fn images_are_checked_before_they_are_cut() {
+    let image = |shape: &[u64]| {
+        rows(vec![shaped(Column::new("image", DType::UInt8), shape), Column::new("raw", DType::Binary)], 10)
+    };
+    let judge = |step: Value, shape: &[u64]| {
+        let found = infer(&*stage("preprocess", json!({ "steps": [step] })), dataset("data", image(shape)));
+        (found.faults.iter().map(|fault| fault.code.clone()).collect::<Vec<_>>(), columns(&found, "data"))
+    };
+    let (faults, after) = judge(json!({ "crop": { "columns": "image", "size": [8, 8] } }), &[3, 10, 10]);
+    assert_eq!((faults.len(), after[0].as_str()), (0, "image: uint8[3, 8, 8]"));
+    assert_eq!(
+        judge(json!({ "crop": { "columns": "image", "size": [8, 8], "from": [3, 0] } }), &[3, 10, 10]).0,
+        ["data::image_size"]
+    );
+    assert_eq!(judge(json!({ "greyscale": {} }), &[3, 10, 10]).1[0], "image: uint8[1, 10, 10]");
+    assert_eq!(judge(json!({ "greyscale": {} }), &[2, 10, 10]).0, ["data::image_type"]);
+    assert_eq!(judge(json!({ "drop_near_duplicates": { "columns": "image" } }), &[1, 4, 4]).0, ["data::near_type"]);
+    assert_eq!(judge(json!({ "sort": { "by": "image" } }), &[1, 4, 4]).0, ["data::sort_type"]);
+    let grouped = json!({ "group_by": { "by": "image", "aggregates": { "n": "count" } } });
+    assert_eq!(judge(grouped, &[1, 4, 4]).0, ["data::key_type"]);
+    let decode = json!({ "decode_images": { "column": "raw", "size": [4, 4], "on_error": "fill" } });
+    assert_eq!(judge(decode, &[1, 4, 4]).0, ["data::image_fill"]);
+}
+
+#[test]
+fn a_join_is_typed_before_it_runs() {
+    let planes =
+        |names: &[(&str, DType)]| rows(names.iter().map(|(name, dtype)| Column::new(*name, *dtype)).collect(), 9);
+    let judge = |join: Value, here: DatasetType, there: DatasetType| {
+        let mut inputs = dataset("data", here);
+        inputs.extend(dataset("planes", there));
+        let found = infer(&*stage("preprocess", json!({ "steps": [{ "join": join }] })), inputs);
+        (found.faults.iter().map(|fault| fault.code.clone()).collect::<Vec<_>>(), columns(&found, "data"))
+    };
+    let on_year = json!({ "with": "planes", "on": "year" });
+    let (faults, after) =
+        judge(on_year.clone(), penguins(), planes(&[("year", DType::Int64), ("seats", DType::Int64)]));
+    assert_eq!((faults.len(), after.last().unwrap().as_str()), (0, "seats: int64?"));
+    assert_eq!(judge(on_year.clone(), penguins(), planes(&[("year", DType::String)])).0, ["data::join_type"]);
+    assert_eq!(
+        judge(json!({ "with": "planes" }), penguins(), planes(&[("year", DType::Int64)])).0,
+        ["data::join_keys"]
+    );
+    let twice = planes(&[("year", DType::Int64), ("sex", DType::String)]);
+    assert_eq!(judge(on_year.clone(), penguins(), twice).0, ["data::duplicate_column"]);
+    let mut tensor = planes(&[("year", DType::Int64), ("picture", DType::UInt8)]);
+    tensor.columns.as_mut().unwrap()[1].shape = vec![1, 2, 2];
+    assert_eq!(judge(on_year.clone(), penguins(), tensor).0, ["data::join_tensor"]);
+    let sourced = |mut data: DatasetType| {
+        data.sources = vec!["raw".into()];
+        data
+    };
+    let train = part(sourced(penguins()), "train");
+    let all = sourced(planes(&[("year", DType::Int64)]));
+    assert_eq!(judge(on_year, train, all).0, ["data::join_leak"]);
+}
+
 #[test]
 fn all_faults_of_a_chain_are_found_at_once() {
     let steps = json!([

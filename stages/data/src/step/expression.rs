@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, prep_null_mask_filter};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -14,17 +14,21 @@ use datafusion::common::{DFSchema, DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use engine::artifact::Column;
+use engine::artifact::{Column, DType};
 use engine::error::{Fault, nearest, suggest};
 
 use crate::dataset::schema;
 use crate::source::normal::scalar;
 
-/// An expression that is true or false and fits its columns.
-pub struct Condition(Arc<dyn PhysicalExpr>);
+/// An expression that fits its columns.
+pub struct Expression {
+    physical: Arc<dyn PhysicalExpr>,
+    /// What it gives.
+    pub data_type: DataType,
+}
 
-impl Condition {
-    /// Parses and types a condition.
+impl Expression {
+    /// Parses and types an expression.
     ///
     /// # Errors
     /// What is wrong, with the character it is at where that is known.
@@ -37,10 +41,45 @@ impl Condition {
         let expr = context.parse_sql_expr(text, &df_schema).map_err(wrong)?;
         check(text, &expr)?;
         let physical = context.create_physical_expr(expr, &df_schema).map_err(wrong)?;
-        match physical.data_type(df_schema.as_arrow()).map_err(wrong)? {
-            DataType::Boolean | DataType::Null => Ok(Self(physical)),
+        let data_type = physical.data_type(df_schema.as_arrow()).map_err(wrong)?;
+        Ok(Self { physical, data_type })
+    }
+
+    /// The type a column of its values has.
+    ///
+    /// # Errors
+    /// Lists, intervals and other values that no column holds.
+    pub fn dtype(&self, text: &str) -> Result<DType, Fault> {
+        scalar(&self.data_type).ok_or_else(|| {
+            Fault::error("data::expression", format!("`{text}` gives {}, which no column holds", self.data_type))
+                .help("make a number, a text, a date or true/false of it")
+        })
+    }
+
+    /// Its value for each row.
+    ///
+    /// # Errors
+    /// What only the values tell: a division by zero, a number that does not fit.
+    pub fn values(&self, batch: &RecordBatch) -> Result<ArrayRef, String> {
+        let value = self.physical.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        value.map_err(|error| first_line(&error))
+    }
+}
+
+/// An expression that is true or false and fits its columns.
+pub struct Condition(Expression);
+
+impl Condition {
+    /// Parses and types a condition.
+    ///
+    /// # Errors
+    /// What is wrong, with the character it is at where that is known.
+    pub fn new(text: &str, columns: &[Column]) -> Result<Self, Fault> {
+        let expression = Expression::new(text, columns)?;
+        match &expression.data_type {
+            DataType::Boolean | DataType::Null => Ok(Self(expression)),
             other => {
-                let name = scalar(&other).map_or_else(|| other.to_string(), |dtype| dtype.name().to_owned());
+                let name = scalar(other).map_or_else(|| other.to_string(), |dtype| dtype.name().to_owned());
                 Err(Fault::error("data::filter_type", format!("`{text}` is {name}, not true or false"))
                     .help("compare it with something: `body_mass_g > 3000`, `sex = 'male'`, `x IS NOT NULL`"))
             }
@@ -52,8 +91,7 @@ impl Condition {
     /// # Errors
     /// What only the values tell: a division by zero, a number that does not fit.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, String> {
-        let value = self.0.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-        let array = value.map_err(|error| first_line(&error))?;
+        let array = self.0.values(batch)?;
         let array = cast(&array, &DataType::Boolean).map_err(|error| error.to_string())?;
         let array = array.as_boolean();
         Ok(if array.nulls().is_some() { prep_null_mask_filter(array) } else { array.clone() })
@@ -98,7 +136,7 @@ fn first_line(error: &DataFusionError) -> String {
 }
 
 /// A fault of DataFusion's in our words.
-fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
+pub(super) fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
     match error.find_root() {
         DataFusionError::SchemaError(error, _) => match error.as_ref() {
             SchemaError::FieldNotFound { field, .. } => {
@@ -144,6 +182,17 @@ fn unknown(text: &str, name: &str, columns: &[Column]) -> Fault {
 
 fn misfit(text: &str, message: &str) -> Fault {
     let line = message.lines().next().unwrap_or_default();
+    if let Some(rest) = line.split("Invalid function '").nth(1) {
+        let name = rest.split('\'').next().unwrap_or_default();
+        let at = find(text, name).map_or_else(String::new, |at| format!(", at character {at}"));
+        let meant = rest.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
+        let near = meant.filter(|meant| nearest(name, [*meant]).is_some());
+        let help = near.map_or_else(
+            || "functions are those of SQL: `abs`, `round`, `lower`, `substr`, `date_part`, `regexp_like` …".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Fault::error("data::unknown_function", format!("there is no function `{name}`{at}")).help(help);
+    }
     let line = ["Error during planning: ", "This feature is not implemented: ", "Schema error: "]
         .iter()
         .fold(line, |line, prefix| line.trim_start_matches(prefix));
@@ -170,7 +219,6 @@ fn find(text: &str, word: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float64Array, Int64Array, StringArray};
-    use engine::artifact::DType;
 
     use super::*;
     use crate::dataset::batch;

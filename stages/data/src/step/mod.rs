@@ -3,4 +3,11 @@
 pub mod duplicates;
 pub mod expression;
 pub mod fill;
+pub mod join;
+pub mod near;
 pub mod pack;
+pub mod picture;
+pub mod prose;
+pub mod query;
+pub mod rejected;
+pub mod reshape;

@@ -1,17 +1,15 @@
 //! What `catalog` says of a step before it runs is what the step does.
 
 use catalog::params::preprocess::Preprocess;
-use catalog::question::ExpressionType;
+use catalog::question::{Expression, ExpressionType};
 use catalog::steps;
-use engine::artifact::{DType, DatasetType};
+use engine::artifact::{DType, DatasetType, Types};
 use engine::route;
-use engine::worker::Channel;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stages_data::dataset::write;
-use stages_data::preprocess::preprocess;
 
-use crate::steps::penguins;
+use crate::steps::{penguins, run_params as run};
 
 fn step() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -27,6 +25,23 @@ fn step() -> impl Strategy<Value = Value> {
         Just(json!({ "cast": { "mass": "string" } })),
         Just(json!({ "cast": { "bill": "string", "p9": "string" } })),
         Just(json!({ "filter": "p10 < 4" })),
+        Just(json!({ "drop_near_duplicates": {} })),
+        Just(json!({ "sample": { "share": 0.5 } })),
+        Just(json!({ "sort": { "by": ["p10", "sex"], "descending": true } })),
+        Just(json!({ "derive": { "mass": "p10 + 1", "new": "upper(sex)" } })),
+        Just(json!({ "split_column": { "column": "sex", "by": "a", "into": ["s1", "s2"] } })),
+        Just(json!({ "join_columns": { "columns": ["sex", "p10"], "into": "both" } })),
+        Just(json!({ "one_hot": { "column": "sex", "categories": ["male", ""] } })),
+        Just(json!({ "bin": { "column": "bill", "edges": [10, 39.5] } })),
+        Just(json!({ "clip": { "columns": ["mass", "p10"], "max": 3 } })),
+        Just(json!({ "replace": { "columns": ["mass", "p10"], "values": { "2": 7, "3750": null } } })),
+        Just(json!({ "clean_text": { "case": "upper" } })),
+        Just(json!({ "language": { "column": "sex", "into": "lang" } })),
+        Just(json!({ "group_by": { "by": "sex", "aggregates": {
+            "n": "count", "m": { "mean": "mass" }, "d": { "distinct": "bill" }, "s": { "sum": "p10" }, "x": { "max": "bill" },
+            "f": { "first": "p9" }, "e": { "std": "mass" }, "o": { "median": "p10" } } } })),
+        Just(json!({ "window": { "by": "sex", "order": "p10", "columns": {
+            "i": "number", "l": { "lag": "mass" }, "c": { "difference": "p10" }, "r": { "mean": "bill" } } } })),
         Just(json!({ "pack": { "columns": "p*", "into": "x" } })),
         Just(json!({ "pack": { "columns": ["p10", "bill"], "into": "bill", "shape": [2, 1] } })),
     ]
@@ -41,12 +56,19 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let before = write(&penguins(), &folder.path().join("before"), 1).unwrap();
         let mut said: DatasetType = before;
-        let condition = |_: &str, _: &DatasetType| Ok(Some(ExpressionType { dtype: DType::Bool, nullable: false }));
+        let condition = |asked: &Expression, _: &Types| {
+            let columns = penguins().columns;
+            let dtype = match asked {
+                Expression::Filter(_) => DType::Bool,
+                _ => stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?,
+            };
+            Ok(Some(json!(ExpressionType { dtype, nullable: false })))
+        };
         let mut refused = Vec::new();
         for (index, step) in params.steps.iter().enumerate() {
-            refused.extend(steps::apply(step, &mut said, &route!["steps", index], &condition).into_iter().filter(|fault| fault.is_error()));
+            refused.extend(steps::apply(step, &mut said, &Types::new(), &route!["steps", index], &condition).into_iter().filter(|fault| fault.is_error()));
         }
-        match preprocess(&params, penguins(), &Channel::silent()) {
+        match run(&params).map(|made| made.table) {
             Ok(table) => {
                 prop_assert!(refused.is_empty(), "refused, yet it ran: {refused:?}");
                 let done = write(&table, &folder.path().join("after"), 1).unwrap();
@@ -68,7 +90,7 @@ proptest! {
                 // What was not refused before can only fail by its values, and every such fault has a place in the document.
                 prop_assert!(!faults.is_empty() && faults.iter().all(|fault| fault.route.is_some() && fault.help.is_some()));
                 if refused.is_empty() {
-                    let by_value = ["data::cell", "data::pack_missing", "data::empty", "data::expression", "data::unknown_column"];
+                    let by_value = ["data::cell", "data::pack_missing", "data::empty", "data::expression", "data::expression_value", "data::unknown_column", "data::category"];
                     prop_assert!(faults.iter().all(|fault| by_value.contains(&fault.code.as_str())), "{faults:?}");
                 }
             }

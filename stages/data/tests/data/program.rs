@@ -142,8 +142,8 @@ fn from_a_file_to_parts() {
         { "drop_duplicates": {} },
         { "drop_missing": { "columns": null } },
         { "pack": { "columns": ["x*"], "into": "x", "shape": null, "divide_by": 1.0 } },
-    ] });
-    let mut request = worker.request("preprocess", steps, &["data"]);
+    ], "keep_rejected": 10 });
+    let mut request = worker.request("preprocess", steps, &["data", "rejected"]);
     request.inputs.insert("data".into(), data);
     let (cleaned, before) = worker.run(&request).unwrap();
     assert_eq!(rows(&cleaned, "data"), Some(100));
@@ -159,9 +159,11 @@ fn from_a_file_to_parts() {
         [
             "drop_duplicates: 102 → 101 rows (1 dropped)",
             "drop_missing: 101 → 100 rows (1 dropped)",
-            "pack: 100 → 100 rows, 3 → 2 columns",
+            "pack: 100 → 100 rows, 3 → 2 columns, 100 cells changed",
         ]
     );
+    assert_eq!(rows(&cleaned, "rejected"), Some(2));
+    assert_eq!(cleaned.observations["steps"][0]["rows_out"], 101);
     let clean = artifact(&request.outputs["data"], &cleaned.types["data"]);
 
     let params = json!({ "ratios": { "train": 0.7, "validation": 0.15, "test": 0.15 }, "stratify": "label" });
@@ -216,7 +218,7 @@ fn faults_come_back_and_the_worker_lives_on() {
     request.kind = "train".into();
     request.version = catalog::registry().get("train").unwrap().version();
     assert_eq!(worker.run(&request).unwrap_err()[0].code, "worker::unknown_kind");
-    let mut request = worker.request("preprocess", json!({ "steps": [] }), &["data"]);
+    let mut request = worker.request("preprocess", json!({ "steps": [], "keep_rejected": 1 }), &["data", "rejected"]);
     let damaged = worker.path("damaged");
     std::fs::write(&damaged, "ARROW1 and then nothing").unwrap();
     request.inputs.insert("data".into(), artifact(&damaged, &ArtifactType::unknown_dataset()));
@@ -284,7 +286,7 @@ fn a_data_set_is_given_back_as_csv() {
     let question = Question {
         kind: "show".into(),
         version: 1,
-        params: json!({ "path": request.outputs["data"], "csv": out }),
+        params: json!({ "path": request.outputs["data"], "to": out }),
         inputs: BTreeMap::new(),
         files: Vec::new(),
     };

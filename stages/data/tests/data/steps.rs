@@ -1,5 +1,6 @@
 //! `preprocess`, step by step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray};
@@ -9,7 +10,8 @@ use engine::error::Fault;
 use engine::worker::Channel;
 use serde_json::{Value, json};
 use stages_data::dataset::{Table, batch};
-use stages_data::preprocess::preprocess;
+use stages_data::preprocess::{Made, Scene, preprocess};
+use stages_data::spill::Memory;
 
 /// Four rows in two batches, as a long table would be.
 pub fn penguins() -> Table {
@@ -35,7 +37,25 @@ pub fn penguins() -> Table {
 
 fn run(steps: Value) -> Result<Table, Vec<Fault>> {
     let params: Preprocess = serde_json::from_value(json!({ "steps": steps })).unwrap();
-    preprocess(&params, penguins(), &Channel::silent())
+    run_params(&params).map(|made| made.table)
+}
+
+/// All of what the steps make of the penguins.
+pub fn run_params(params: &Preprocess) -> Result<Made, Vec<Fault>> {
+    over(params, penguins(), BTreeMap::new(), None)
+}
+
+/// The steps over any tables, under a bound of memory.
+pub fn over(
+    params: &Preprocess,
+    table: Table,
+    others: BTreeMap<String, Table>,
+    memory: Option<u64>,
+) -> Result<Made, Vec<Fault>> {
+    let scratch = tempfile::tempdir().unwrap();
+    let memory = Memory::new(memory, scratch.path().to_owned());
+    let scene = Scene { others, memory: &memory, threads: 2, channel: &Channel::silent() };
+    preprocess(params, table, &scene)
 }
 
 fn done(steps: Value) -> Table {
@@ -187,4 +207,163 @@ fn a_step_that_leaves_no_row_is_named() {
         faults(json!([{ "drop_duplicates": {} }, { "filter": "p10 > 100" }, { "drop_missing": {} }])),
         ["steps[1].filter: data::empty: no row is left after step 2 (`filter`), 3 came in"]
     );
+}
+
+fn params(steps: Value) -> Preprocess {
+    serde_json::from_value(json!({ "steps": steps })).unwrap()
+}
+
+fn texts(name: &str, cells: &[Option<&str>]) -> Table {
+    let columns = vec![Column::new(name, DType::String)];
+    let batch = batch(&columns, vec![Arc::new(StringArray::from(cells.to_vec()))]).unwrap();
+    Table { columns, batches: vec![batch] }
+}
+
+#[test]
+fn every_dropped_row_is_kept_with_the_reason() {
+    let steps = json!([{ "drop_duplicates": {} }, { "drop_missing": { "columns": "bill" } }, { "filter": "mass > 1" }]);
+    let made = run_params(&params(steps)).unwrap();
+    assert_eq!(cells(&made.table, "p10"), ["1"]);
+    assert_eq!(cells(&made.rejected, "name"), ["drop_duplicates", "drop_missing", "drop_missing"]);
+    assert_eq!(cells(&made.rejected, "row"), ["3", "2", "3"]);
+    assert_eq!(cells(&made.rejected, "reason"), ["equal to row 1", "`bill` is missing", "`bill` is missing"]);
+    let first: Value = serde_json::from_str(made.rejected.batches[0].column(4).as_string::<i32>().value(0)).unwrap();
+    assert_eq!(first, json!({ "bill": 39.0, "mass": 3750, "sex": "male", "p10": 1, "p9": true }));
+    let rows: Vec<(u64, u64)> = made.steps.iter().map(|step| (step.rows_in, step.rows_out)).collect();
+    assert_eq!(rows, [(4, 3), (3, 1), (1, 1)]);
+}
+
+#[test]
+fn near_duplicates_are_found_and_said() {
+    let text = "the quick brown fox jumps over the lazy dog near the river bank every single morning of the year";
+    let near = text.replace("river", "RIVER ").replace("quick", "quiet");
+    let table =
+        texts("text", &[Some(text), Some("something else altogether that has nothing in common"), Some(&near), None]);
+    let made = over(
+        &params(json!([{ "drop_near_duplicates": { "columns": "text", "similarity": 0.7 } }])),
+        table,
+        BTreeMap::new(),
+        None,
+    );
+    let made = made.unwrap();
+    assert_eq!(made.table.rows(), 3);
+    let reasons = cells(&made.rejected, "reason");
+    assert!(reasons.len() == 1 && reasons[0].starts_with("like row 1 (similarity 0."), "{reasons:?}");
+}
+
+#[test]
+fn dates_in_five_formats() {
+    let table = texts(
+        "day",
+        &[
+            Some("2013-01-31"),
+            Some("31.1.2013"),
+            Some("01/31/13"),
+            Some("Jan 31, 2013"),
+            Some("nonsense"),
+            Some(""),
+            None,
+        ],
+    );
+    let formats = json!(["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%y", "%b %d, %Y"]);
+    let run = |on_error: &str| {
+        let steps = json!([{ "parse_dates": { "columns": "day", "formats": formats, "on_error": on_error } }]);
+        over(&params(steps), table.clone(), BTreeMap::new(), None)
+    };
+    assert_eq!(
+        cells(&run("fill").unwrap().table, "day")[..5],
+        ["2013-01-31", "2013-01-31", "2013-01-31", "2013-01-31", "missing"]
+    );
+    let rejected = run("reject").unwrap();
+    assert_eq!((rejected.table.rows(), rejected.rejected.rows()), (6, 1));
+    assert_eq!(cells(&rejected.rejected, "reason"), ["`nonsense` in column `day` fits no format"]);
+    let faults = run("fail").unwrap_err();
+    assert_eq!((faults[0].code.as_str(), faults[0].message.contains("row 5")), ("data::cell", true));
+}
+
+#[test]
+fn columns_out_of_columns() {
+    let made = done(json!([
+        { "derive": { "double": "p10 * 2", "who": "coalesce(sex, '?')" } },
+        { "join_columns": { "columns": ["p10", "who"], "into": "both", "between": "-", "keep": true } },
+        { "split_column": { "column": "both", "by": "-", "into": ["left", "right"] } },
+        { "one_hot": { "column": "who", "categories": ["male", "?"], "on_error": "fill", "keep": true } },
+        { "bin": { "column": "p10", "edges": [2], "labels": ["few", "many"], "into": "size" } },
+        { "clip": { "columns": "double", "min": 3, "max": 5 } },
+        { "replace": { "columns": "who", "values": { "male": "m", "": null } } },
+    ]));
+    assert_eq!(cells(&made, "double"), ["3", "4", "3", "5"]);
+    assert_eq!(cells(&made, "left"), ["1", "2", "1", "4"]);
+    assert_eq!(cells(&made, "who_male"), ["1", "0", "1", "0"]);
+    assert_eq!(cells(&made, "size"), ["few", "many", "few", "many"]);
+    assert_eq!(cells(&made, "who"), ["m", "?", "m", "missing"]);
+    let text = done(
+        json!([{ "clean_text": { "columns": "sex", "case": "upper" } }, { "sort": { "by": "p10", "descending": true } }]),
+    );
+    assert_eq!(cells(&text, "sex"), ["", "missing", "MALE", "MALE"]);
+}
+
+#[test]
+fn groups_windows_and_queries() {
+    let grouped = done(json!([{ "group_by": { "by": "p9", "aggregates": {
+        "n": "count", "mean": { "mean": "mass" }, "bills": { "distinct": "bill" }, "total": { "sum": "p10" } } } }]));
+    assert_eq!(cells(&grouped, "p9"), ["false", "true"]);
+    assert_eq!(cells(&grouped, "n"), ["1", "3"]);
+    assert_eq!(cells(&grouped, "mean"), ["3800.0", "3750.0"]);
+    assert_eq!(cells(&grouped, "bills"), ["0", "1"], "missing and NaN are no values");
+    assert_eq!(cells(&grouped, "total"), ["2", "6"]);
+    let window = done(json!([{ "window": { "by": "p9", "rows": 2, "columns": {
+        "at": "number", "before": { "lag": "p10" }, "two": { "sum": "p10" }, "step": { "difference": "p10" } } } }]));
+    assert_eq!(cells(&window, "at"), ["1", "1", "2", "3"]);
+    assert_eq!(cells(&window, "before"), ["missing", "missing", "1", "1"]);
+    assert_eq!(cells(&window, "two"), ["1", "2", "2", "5"]);
+    assert_eq!(cells(&window, "step"), ["missing", "missing", "0", "3"]);
+    let query = done(json!([{ "sql": "SELECT sex, count(*) AS n FROM data GROUP BY sex ORDER BY n DESC, sex" }]));
+    assert_eq!(cells(&query, "n"), ["2", "1", "1"]);
+    for (text, code) in [
+        ("SELECT mas FROM data", "data::unknown_column"),
+        ("SELECT * FROM dat", "data::unknown_table"),
+        ("SELECT random() AS x FROM data", "data::not_row_wise"),
+        ("DROP TABLE data", "data::expression"),
+        ("SELECT lenght(sex) AS x FROM data", "data::unknown_function"),
+    ] {
+        assert!(faults(json!([{ "sql": text }]))[0].contains(code), "{text}: {:?}", faults(json!([{ "sql": text }])));
+    }
+}
+
+#[test]
+fn a_join_keeps_the_order_of_the_left() {
+    let columns = vec![Column::new("p10", DType::Int64), Column::new("seats", DType::Int64)];
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![Some(4), Some(1), Some(1), None])),
+        Arc::new(Int64Array::from(vec![40, 10, 11, 0])),
+    ];
+    let planes = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    let run = |how: &str| {
+        let steps = json!([{ "join": { "with": "planes", "on": "p10", "how": how } }]);
+        over(&params(steps), penguins(), [("planes".to_owned(), planes.clone())].into(), None).unwrap()
+    };
+    assert_eq!(cells(&run("left").table, "seats"), ["10", "11", "missing", "10", "11", "40"]);
+    let inner = run("inner");
+    assert_eq!(cells(&inner.table, "seats"), ["10", "11", "10", "11", "40"]);
+    assert_eq!(cells(&inner.rejected, "reason"), ["no row of `planes` has its key"]);
+}
+
+#[test]
+fn a_table_larger_than_its_memory_gives_the_same_rows() {
+    let columns = vec![Column::new("key", DType::Int64), Column::new("text", DType::String)];
+    let count = 200_000i64;
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values((0..count).map(|row| row * 7919 % count))),
+        Arc::new(StringArray::from_iter_values(
+            (0..count).map(|row| format!("row number {row} of many with some text")),
+        )),
+    ];
+    let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    let steps = json!([{ "derive": { "x": "key * 2" } }, { "filter": "key > 10" }, { "sort": { "by": "key" } }]);
+    let run = |memory| over(&params(steps.clone()), table.clone(), BTreeMap::new(), memory).unwrap();
+    let (small, large) = (run(Some(8 << 20)), run(Some(1 << 30)));
+    assert_eq!(small.table.rows() as i64, count - 11);
+    assert_eq!(cells(&small.table, "key"), cells(&large.table, "key"));
+    assert_eq!(cells(&small.table, "text"), cells(&large.table, "text"));
 }

@@ -1,0 +1,385 @@
+//! Types of the steps that look beyond one row: join, group, window, SQL.
+
+use engine::artifact::{ArtifactType, Column, DType, DatasetType, Types};
+use engine::error::{Fault, Route, suggest};
+
+use super::shaping::{add, is_number, one};
+use super::{Ask, names};
+use crate::params::preprocess::{Aggregate, GroupBy, How, Join, Window, WindowFunction};
+use crate::params::shape::OneOrMany;
+use crate::pattern;
+use crate::question::Expression;
+
+/// What a join does to names: the keys of both tables, and the columns that come in with their new names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Positions of equal columns, here and there.
+    pub keys: Vec<(usize, usize)>,
+    /// Position there and the name here.
+    pub columns: Vec<(usize, String)>,
+}
+
+/// Resolves the columns of a join.
+///
+/// # Errors
+/// Keys that are not there, that differ in type, or that are missing; names that would be there twice.
+pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> Result<Joined, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut keys = Vec::new();
+    let pairs = options
+        .on
+        .iter()
+        .flat_map(|on| {
+            on.iter()
+                .enumerate()
+                .map(move |(index, name)| (name, name, pattern::entry_route(on, index, &at.join("on"))))
+        })
+        .chain(options.keys.iter().map(|(left, right)| (left, right, at.join("keys").join(left.as_str()))));
+    for (left, right, route) in pairs {
+        match (one(left, here, &route), one(right, there, &route)) {
+            (Ok(left), Ok(right)) => {
+                let (a, b) = (&here[left], &there[right]);
+                if a.dtype != b.dtype || !a.shape.is_empty() || !b.shape.is_empty() {
+                    faults.push(
+                        Fault::error(
+                            "data::join_type",
+                            format!(
+                                "`{}` is {} here and `{}` is {} in `{}`: nothing would be equal",
+                                a.name,
+                                a.type_name(),
+                                b.name,
+                                b.type_name(),
+                                options.with
+                            ),
+                        )
+                        .help(format!("`cast: {{ {}: {} }}` before this step", a.name, b.dtype.name()))
+                        .at(route),
+                    );
+                } else {
+                    keys.push((left, right));
+                }
+            }
+            (left, right) => {
+                faults.extend(left.err());
+                faults.extend(right.err().map(|mut fault| {
+                    fault.message = format!("{} in `{}`", fault.message, options.with);
+                    fault
+                }));
+            }
+        }
+    }
+    if keys.is_empty() && faults.is_empty() {
+        faults.push(
+            Fault::error("data::join_keys", "a join needs columns that are equal: `on` or `keys`")
+                .help("`on: tailnum`, or `keys: { origin: faa }` where the names differ")
+                .at(at.clone()),
+        );
+    }
+    let is_key = |position: usize| keys.iter().any(|(_, right)| *right == position);
+    let chosen = match &options.columns {
+        Some(entries) => match pattern::select(entries, &names(there), &at.join("columns")) {
+            Ok(positions) => positions,
+            Err(more) => {
+                faults.extend(more);
+                Vec::new()
+            }
+        },
+        None => (0..there.len()).filter(|position| !is_key(*position)).collect(),
+    };
+    let mut taken: Vec<String> = here.iter().map(|column| column.name.clone()).collect();
+    let mut columns = Vec::new();
+    for position in chosen {
+        let mut name = there[position].name.clone();
+        if taken.contains(&name)
+            && let Some(suffix) = &options.suffix
+        {
+            name.push_str(suffix);
+        }
+        if taken.contains(&name) {
+            faults.push(
+                Fault::error("data::duplicate_column", format!("`{name}` is in both tables"))
+                    .help("give a `suffix` for such columns, such as `suffix: _plane`, or name the `columns` to take")
+                    .at(at.clone()),
+            );
+        }
+        if options.how == How::Left && !there[position].shape.is_empty() {
+            faults.push(
+                Fault::error(
+                    "data::join_tensor",
+                    format!("`{name}` is a tensor, which cannot be missing in rows without a partner"),
+                )
+                .help("write `how: inner`, or leave the column out")
+                .at(at.clone()),
+            );
+        }
+        taken.push(name.clone());
+        columns.push((position, name));
+    }
+    if faults.is_empty() { Ok(Joined { keys, columns }) } else { Err(faults) }
+}
+
+pub(super) fn join(options: &Join, dataset: &mut DatasetType, others: &Types, at: &Route) -> Vec<Fault> {
+    dataset.rows = None;
+    let unknown = DatasetType::default();
+    let other = others.get(&options.with).and_then(ArtifactType::dataset).unwrap_or(&unknown);
+    let mut faults = leak(options, dataset, other, at);
+    let (Some(here), Some(there)) = (&mut dataset.columns, &other.columns) else {
+        dataset.columns = None;
+        return faults;
+    };
+    match joined(options, here, there, at) {
+        Ok(joined) => {
+            for (position, name) in joined.columns {
+                let mut column = Column { name, ..there[position].clone() };
+                column.nullable |= options.how == How::Left;
+                here.push(column);
+            }
+        }
+        Err(more) => faults.extend(more),
+    }
+    faults
+}
+
+/// A part joined with a table made from all rows learns from the other parts.
+fn leak(options: &Join, here: &DatasetType, there: &DatasetType, at: &Route) -> Vec<Fault> {
+    let common = here.sources.iter().any(|source| there.sources.contains(source));
+    let Some(part) = here.parts.iter().find(|part| !there.parts.contains(part)) else { return Vec::new() };
+    if !common {
+        return Vec::new();
+    }
+    vec![
+        Fault::warning(
+            "data::join_leak",
+            format!("`{}` is made from rows beyond `{}.{}`, and brings them in", options.with, part.split, part.part),
+        )
+        .help("make that table from this part alone, or join before the split if it only describes")
+        .at(at.join("with")),
+    ]
+}
+
+/// The column an aggregate reads, with its name in a document.
+pub fn read(aggregate: &Aggregate) -> Option<(&'static str, &str)> {
+    Some(match aggregate {
+        Aggregate::Count => return None,
+        Aggregate::Distinct(name) => ("distinct", name),
+        Aggregate::Sum(name) => ("sum", name),
+        Aggregate::Mean(name) => ("mean", name),
+        Aggregate::Median(name) => ("median", name),
+        Aggregate::Std(name) => ("std", name),
+        Aggregate::Min(name) => ("min", name),
+        Aggregate::Max(name) => ("max", name),
+        Aggregate::First(name) => ("first", name),
+        Aggregate::Last(name) => ("last", name),
+    })
+}
+
+fn sum_type(dtype: DType) -> DType {
+    match dtype {
+        dtype if dtype.is_float() => DType::Float64,
+        DType::UInt8 | DType::UInt16 | DType::UInt32 | DType::UInt64 => DType::UInt64,
+        _ => DType::Int64,
+    }
+}
+
+/// What a function over many cells of a column gives, or the fault of a column it cannot be computed over.
+fn over(function: &str, column: &Column, at: &Route) -> Result<DType, Fault> {
+    let refuse = |wanted: &str| {
+        Fault::error(
+            "data::aggregate_type",
+            format!("`{function}` is not defined for `{}`, which is {}", column.name, column.type_name()),
+        )
+        .help(format!("it wants {wanted}; `count`, `distinct`, `first` and `last` work on every column"))
+        .at(at.clone())
+    };
+    if !column.shape.is_empty() {
+        return Err(refuse("plain cells, not tensors"));
+    }
+    match function {
+        "count" | "distinct" => Ok(DType::Int64),
+        "sum" if is_number(column) => Ok(sum_type(column.dtype)),
+        "mean" | "median" | "std" if is_number(column) => Ok(DType::Float64),
+        "difference" if is_number(column) => Ok(if column.dtype.is_float() { DType::Float64 } else { DType::Int64 }),
+        "sum" | "mean" | "median" | "std" | "difference" => Err(refuse("numbers")),
+        "min" | "max" if matches!(column.dtype, DType::Binary | DType::Bool) => Err(refuse("numbers, texts or dates")),
+        _ => Ok(column.dtype),
+    }
+}
+
+fn keys(entries: &OneOrMany<String>, columns: &[Column], at: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+    let positions = pattern::select(entries, &names(columns), at)?;
+    let tensors: Vec<Fault> = positions
+        .iter()
+        .map(|position| &columns[*position])
+        .filter(|column| !column.shape.is_empty())
+        .map(|column| {
+            Fault::error("data::key_type", format!("`{}` is {}, which is no key", column.name, column.type_name()))
+                .help("keys are numbers, texts, dates or true/false")
+                .at(at.clone())
+        })
+        .collect();
+    if tensors.is_empty() { Ok(positions) } else { Err(tensors) }
+}
+
+pub(super) fn group_by(options: &GroupBy, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    dataset.rows = None;
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let mut faults = Vec::new();
+    let mut made: Vec<Column> = Vec::new();
+    match keys(&options.by, columns, &at.join("by")) {
+        Ok(positions) => made.extend(positions.into_iter().map(|position| columns[position].clone())),
+        Err(more) => faults.extend(more),
+    }
+    for (name, aggregate) in &options.aggregates {
+        let route = at.join("aggregates").join(name.as_str());
+        let (dtype, nullable) = match read(aggregate) {
+            None => (DType::Int64, false),
+            Some((function, column)) => {
+                let inside = route.join(function);
+                let typed = one(column, columns, &inside)
+                    .and_then(|position| over(function, &columns[position], &inside).map(|dtype| (dtype, position)));
+                match typed {
+                    // The deviation of one row, and the sum of none, are missing.
+                    Ok((dtype, position)) => {
+                        let missing = columns[position].nullable || columns[position].dtype.is_float();
+                        (dtype, function == "std" || (missing && function != "distinct"))
+                    }
+                    Err(fault) => {
+                        faults.push(fault);
+                        (DType::Float64, true)
+                    }
+                }
+            }
+        };
+        let route_key = at.join("aggregates").join(name.as_str());
+        faults.extend(add(&mut made, Column { nullable, ..Column::new(name, dtype) }, &route_key));
+    }
+    *columns = made;
+    faults
+}
+
+/// The column a window function reads, with its name in a document.
+pub fn windowed(function: &WindowFunction) -> Option<(&'static str, &str)> {
+    Some(match function {
+        WindowFunction::Number => return None,
+        WindowFunction::Lag(name) => ("lag", name),
+        WindowFunction::Lead(name) => ("lead", name),
+        WindowFunction::Difference(name) => ("difference", name),
+        WindowFunction::Count(name) => ("count", name),
+        WindowFunction::Sum(name) => ("sum", name),
+        WindowFunction::Mean(name) => ("mean", name),
+        WindowFunction::Min(name) => ("min", name),
+        WindowFunction::Max(name) => ("max", name),
+    })
+}
+
+pub(super) fn window(options: &Window, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    let Some(columns) = &mut dataset.columns else { return Vec::new() };
+    let mut faults = Vec::new();
+    for (key, entries) in [("by", &options.by), ("order", &options.order)] {
+        if let Some(entries) = entries
+            && let Err(more) = keys(entries, columns, &at.join(key))
+        {
+            faults.extend(more);
+        }
+    }
+    let before = columns.clone();
+    for (name, function) in &options.columns {
+        let route = at.join("columns").join(name.as_str());
+        let (dtype, nullable) = match windowed(function) {
+            None => (DType::Int64, false),
+            Some((function, column)) => {
+                let inside = route.join(function);
+                let typed =
+                    one(column, &before, &inside).and_then(|position| over(function, &before[position], &inside));
+                match typed {
+                    Ok(dtype) => (dtype, function != "count"),
+                    Err(fault) => {
+                        faults.push(fault);
+                        (DType::Float64, true)
+                    }
+                }
+            }
+        };
+        faults.extend(add(columns, Column { nullable, ..Column::new(name, dtype) }, &route));
+    }
+    faults
+}
+
+pub(super) fn sql(text: &str, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    dataset.rows = None;
+    let known = dataset.columns.is_some()
+        && others.values().all(|other| other.dataset().is_some_and(|other| other.columns.is_some()));
+    let mut inputs = others.clone();
+    let only_columns = DatasetType { columns: dataset.columns.take(), ..DatasetType::default() };
+    inputs.insert("data".to_owned(), ArtifactType::Dataset(only_columns));
+    for other in others.values().filter_map(ArtifactType::dataset) {
+        for source in &other.sources {
+            if !dataset.sources.contains(source) {
+                dataset.sources.push(source.clone());
+            }
+        }
+    }
+    dataset.sources.sort();
+    if !known {
+        return Vec::new();
+    }
+    match ask(&Expression::Query(text.to_owned()), &inputs) {
+        Ok(answer) => {
+            let answer: Option<DatasetType> = answer.and_then(|value| serde_json::from_value(value).ok());
+            dataset.columns = answer.and_then(|answer| answer.columns);
+            Vec::new()
+        }
+        Err(faults) => super::placed(faults, at),
+    }
+}
+
+pub(super) fn derive(
+    expressions: &std::collections::BTreeMap<String, String>,
+    dataset: &mut DatasetType,
+    at: &Route,
+    ask: &Ask<'_>,
+) -> Vec<Fault> {
+    let Some(columns) = dataset.columns.clone() else { return Vec::new() };
+    let asked = DatasetType { columns: Some(columns), ..DatasetType::default() };
+    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked))].into();
+    let mut faults = Vec::new();
+    for (name, text) in expressions {
+        let answer = match ask(&Expression::Value(text.clone()), &inputs) {
+            Ok(answer) => {
+                answer.and_then(|value| serde_json::from_value::<crate::question::ExpressionType>(value).ok())
+            }
+            Err(more) => {
+                faults.extend(super::placed(more, &at.join(name.as_str())));
+                None
+            }
+        };
+        let Some(columns) = &mut dataset.columns else { continue };
+        let Some(answer) = answer else {
+            if faults.is_empty() {
+                // Nobody answered: what the later steps meet is not known.
+                dataset.columns = None;
+            } else if !columns.iter().any(|column| column.name == *name) {
+                columns.push(Column { nullable: true, ..Column::new(name, DType::Float64) });
+            }
+            continue;
+        };
+        let new = Column { nullable: true, ..Column::new(name, answer.dtype) };
+        match columns.iter_mut().find(|column| column.name == *name) {
+            Some(column) => *column = Column { role: column.role, ..new },
+            None => columns.push(new),
+        }
+    }
+    faults
+}
+
+/// The port a join reads, when nothing is connected to it.
+pub fn not_connected(port: &str, connected: &[&str], at: &Route) -> Option<Fault> {
+    if connected.contains(&port) && port != "data" {
+        return None;
+    }
+    let fault = Fault::error("data::unknown_table", format!("no input of the stage is called `{port}`"));
+    let others = connected.iter().copied().filter(|other| *other != "data");
+    let help =
+        suggest(port, others).unwrap_or_else(|| format!("connect the other table: `inputs: {{ data: …, {port}: … }}`"));
+    Some(fault.help(help).at(at.clone()))
+}

@@ -1,0 +1,152 @@
+//! Rows that grow: held in memory up to a bound, beyond it written to a scratch file and mapped.
+//!
+//! A mapped page that is not in use costs nothing, so a data set may be larger than the memory a stage has.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::Schema;
+use arrow::ipc::MetadataVersion;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use engine::artifact::{Column, DatasetType};
+
+use crate::dataset::{METADATA, Table, open, schema};
+use crate::fault::{Outcome, kernel, unwritable};
+
+/// Rows of a piece that a step works on at once.
+pub const PIECE_ROWS: usize = 1 << 16;
+
+/// How much memory a stage may use, and where it may write what does not fit.
+#[derive(Debug)]
+pub struct Memory {
+    /// Bytes.
+    pub limit: u64,
+    scratch: PathBuf,
+    next: AtomicU64,
+}
+
+impl Memory {
+    /// A stage's bound: what `resources.memory` says, or half of what the machine has free.
+    pub fn new(limit: Option<u64>, scratch: PathBuf) -> Self {
+        Self { limit: limit.unwrap_or_else(|| free() / 2), scratch, next: AtomicU64::new(0) }
+    }
+
+    /// Where temporary files go.
+    pub fn scratch(&self) -> &std::path::Path {
+        &self.scratch
+    }
+
+    fn path(&self) -> PathBuf {
+        self.scratch.join(format!("spill-{}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// Free memory of the machine in bytes; 4 GiB where it is not told.
+fn free() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.map_or(4 << 30, |kib| kib << 10)
+}
+
+/// A table being made, batch by batch.
+pub struct Keeper<'a> {
+    columns: Vec<Column>,
+    memory: &'a Memory,
+    held: Vec<RecordBatch>,
+    bytes: u64,
+    file: Option<(PathBuf, FileWriter<BufWriter<File>>)>,
+}
+
+impl<'a> Keeper<'a> {
+    /// An empty table of these columns.
+    pub fn new(columns: Vec<Column>, memory: &'a Memory) -> Self {
+        Self { columns, memory, held: Vec::new(), bytes: 0, file: None }
+    }
+
+    /// Adds rows behind those that are there.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn push(&mut self, batch: RecordBatch) -> Outcome<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.bytes += size(&batch);
+        self.held.push(batch);
+        // Several tables are alive at once (a step's input and its output, kernels between them).
+        if self.bytes > self.memory.limit / 6 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Outcome<()> {
+        let (_, writer) = match &mut self.file {
+            Some(open) => open,
+            none => {
+                let path = self.memory.path();
+                let file = File::create(&path).map_err(|error| vec![unwritable(&error)])?;
+                let options = IpcWriteOptions::try_new(64, false, MetadataVersion::V5)
+                    .map_err(|error| kernel("writing", &error))?;
+                let dataset = DatasetType { columns: Some(self.columns.clone()), ..DatasetType::default() };
+                let json = serde_json::to_string(&dataset).unwrap_or_default();
+                let fields = schema(&self.columns).fields().clone();
+                let schema = Schema::new_with_metadata(fields, HashMap::from([(METADATA.to_owned(), json)]));
+                let out = BufWriter::with_capacity(1 << 20, file);
+                let writer = FileWriter::try_new_with_options(out, &schema, options)
+                    .map_err(|error| kernel("writing", &error))?;
+                none.insert((path, writer))
+            }
+        };
+        for batch in self.held.drain(..) {
+            let batch = RecordBatch::try_new(Arc::clone(writer.schema()), batch.columns().to_vec())
+                .map_err(|error| kernel("building a batch", &error))?;
+            writer.write(&batch).map_err(|error| vec![unwritable(&std::io::Error::other(error.to_string()))])?;
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Everything, in order; what was written is mapped, and its file is gone from the folder.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn finish(mut self) -> Outcome<Table> {
+        if self.file.is_none() {
+            return Ok(Table { columns: self.columns, batches: self.held });
+        }
+        self.flush()?;
+        let Some((path, mut writer)) = self.file.take() else {
+            return Ok(Table { columns: self.columns, batches: self.held });
+        };
+        let fault = |error: &dyn std::fmt::Display| vec![unwritable(&std::io::Error::other(error.to_string()))];
+        writer.finish().map_err(|error| fault(&error))?;
+        writer.into_inner().map_err(|error| fault(&error))?.flush().map_err(|error| vec![unwritable(&error)])?;
+        let table = open(&path)?;
+        // The mapping keeps the bytes until the last batch is dropped.
+        let _ = std::fs::remove_file(&path);
+        Ok(Table { columns: self.columns, batches: table.batches })
+    }
+}
+
+/// Bytes of a batch's own rows, not of the buffers it is a slice of.
+pub fn size(batch: &RecordBatch) -> u64 {
+    batch.columns().iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or_default() as u64).sum()
+}
+
+/// The same rows in pieces small enough for a step to hold several of.
+pub fn pieces(table: Table) -> Table {
+    let mut batches = Vec::with_capacity(table.batches.len());
+    for batch in &table.batches {
+        for start in (0..batch.num_rows()).step_by(PIECE_ROWS) {
+            batches.push(batch.slice(start, PIECE_ROWS.min(batch.num_rows() - start)));
+        }
+    }
+    Table { columns: table.columns, batches }
+}

@@ -1,0 +1,124 @@
+//! Groups of rows that stay in one part: equal keys, equal rows, near duplicates.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::row::{RowConverter, SortField};
+use catalog::params::split::Split;
+use catalog::pattern::select;
+use engine::error::Fault;
+use engine::route;
+
+use crate::chance::Chance;
+use crate::dataset::Table;
+use crate::fault::{Outcome, kernel};
+use crate::step::duplicates::{digest, drop_duplicates};
+use crate::step::near;
+use crate::threads;
+
+/// The group of each row, by the number of its first row. Rows without a key are groups of their own.
+///
+/// # Errors
+/// Columns that are not there or that cannot be compared.
+pub fn groups(params: &Split, table: &Table, threads: usize) -> Outcome<Vec<usize>> {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let mut parents: Vec<usize> = (0..table.rows()).collect();
+    if let Some(entries) = &params.group {
+        keys(table, &select(entries, &names, &route!["group"])?, &mut parents)?;
+    }
+    if let Some(together) = &params.together {
+        let columns = match &together.columns {
+            Some(entries) => select(entries, &names, &route!["together", "columns"])?,
+            None => (0..names.len()).filter(|index| table.columns[*index].shape.is_empty()).collect(),
+        };
+        match together.similarity {
+            None => {
+                for (row, first) in drop_duplicates(table, &columns)?.into_iter().flatten().enumerate() {
+                    unite(&mut parents, row, first);
+                }
+            }
+            Some(similarity) => similar(table, &columns, similarity, threads, &mut parents)?,
+        }
+    }
+    Ok((0..parents.len()).map(|row| root(&mut parents, row)).collect())
+}
+
+fn keys(table: &Table, columns: &[usize], parents: &mut [usize]) -> Outcome<()> {
+    let Some(first) = table.batches.first() else { return Ok(()) };
+    let fail = |error: arrow::error::ArrowError| kernel("comparing rows", &error);
+    let fields = columns.iter().map(|index| SortField::new(first.column(*index).data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(fail)?;
+    let mut seen: HashMap<u128, usize> = HashMap::new();
+    let mut before = 0;
+    for batch in &table.batches {
+        let arrays: Vec<ArrayRef> = columns.iter().map(|index| batch.column(*index).clone()).collect();
+        let rows = converter.convert_columns(&arrays).map_err(fail)?;
+        for (row, cells) in rows.iter().enumerate().filter(|(row, _)| arrays.iter().all(|array| array.is_valid(*row))) {
+            let first = *seen.entry(digest(cells.as_ref())).or_insert(before + row);
+            unite(parents, before + row, first);
+        }
+        before += batch.num_rows();
+    }
+    Ok(())
+}
+
+fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, parents: &mut [usize]) -> Outcome<()> {
+    let mut index = near::Index::default();
+    let mut before = 0;
+    for batch in &table.batches {
+        let signed = threads::map(batch.num_rows(), threads, |row| {
+            let shingles = near::shingles(batch, columns, row)?;
+            let signature = near::signature(&shingles);
+            Ok::<_, Vec<Fault>>((shingles, signature))
+        });
+        for (row, signed) in signed.into_iter().enumerate() {
+            let (shingles, signature) = signed?;
+            if let Some((first, _)) = index.similar(&shingles, &signature, similarity) {
+                unite(parents, before + row, first);
+            }
+            // A row that is like an earlier one may be the bridge to a third.
+            index.add(before + row, shingles, &signature);
+        }
+        before += batch.num_rows();
+    }
+    Ok(())
+}
+
+/// The smallest row of a row's set (with path halving: R. Tarjan and J. van Leeuwen, 1984).
+fn root(parents: &mut [usize], mut row: usize) -> usize {
+    while parents[row] != row {
+        parents[row] = parents[parents[row]];
+        row = parents[row];
+    }
+    row
+}
+
+fn unite(parents: &mut [usize], left: usize, right: usize) {
+    let (left, right) = (root(parents, left), root(parents, right));
+    parents[left.max(right)] = left.min(right);
+}
+
+/// The part of each row: groups in random order, the large ones first, each to the part that lacks most of its share.
+pub fn deal(groups: &[usize], shares: &[f64], seed: u64) -> Vec<usize> {
+    let mut sizes: HashMap<usize, usize> = HashMap::new();
+    for group in groups {
+        *sizes.entry(*group).or_default() += 1;
+    }
+    let mut order: Vec<usize> = sizes.keys().copied().collect();
+    order.sort_unstable();
+    Chance::new(*b"pipeline groups1", seed).shuffle(&mut order);
+    order.sort_by_key(|group| std::cmp::Reverse(sizes[group]));
+    let mut room: Vec<f64> = shares.iter().map(|share| share * groups.len() as f64).collect();
+    let mut part_of: HashMap<usize, usize> = HashMap::new();
+    for group in order {
+        let mut best = 0;
+        for part in 1..room.len() {
+            if room[part] > room[best] + 1e-9 {
+                best = part;
+            }
+        }
+        room[best] -= sizes[&group] as f64;
+        part_of.insert(group, best);
+    }
+    groups.iter().map(|group| part_of[group]).collect()
+}
