@@ -53,7 +53,7 @@ fn read(path: &Path, format: &str, threads: usize) -> Value {
     let out = folder.path().join("data");
     let made = write(&table, &out, threads).unwrap();
     assert_eq!(infer(&params, &files, &limits).unwrap(), made, "what is inferred is what is made: {name}");
-    let shown = show(&Show { path: out, head: 100, describe: false, csv: None }).unwrap();
+    let shown = show(&Show { path: out, head: 100, describe: false, sample: None, filter: None, to: None }).unwrap();
     let columns = made.columns.unwrap();
     let columns: Vec<Value> = columns
         .iter()
