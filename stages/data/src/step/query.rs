@@ -44,6 +44,8 @@ impl House {
         config.options_mut().sql_parser.enable_ident_normalization = false;
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
+            // What a sort keeps for merging its spilled runs; the default of 10 MiB is more than a small bound has.
+            config = config.with_sort_spill_reservation_bytes((memory.limit / 16) as usize);
             // Half of the bound: rows held before and after a query need the rest.
             builder = builder
                 .with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 2) as usize)))

@@ -276,7 +276,7 @@ fn dates_in_five_formats() {
     );
     let rejected = run("reject").unwrap();
     assert_eq!((rejected.table.rows(), rejected.rejected.rows()), (6, 1));
-    assert_eq!(cells(&rejected.rejected, "reason"), ["`nonsense` in column `day` fits no format"]);
+    assert_eq!(cells(&rejected.rejected, "reason"), ["`nonsense` in column `day` fits no forma…"]);
     let faults = run("fail").unwrap_err();
     assert_eq!((faults[0].code.as_str(), faults[0].message.contains("row 5")), ("data::cell", true));
 }
