@@ -360,7 +360,12 @@ fn apply(
                 |_, _| format!("not `{text}`"),
             )
         }
-        Step::Pack(options) => pack::pack(&table, options, route),
+        Step::Pack(options) => {
+            let packing = pack::Packing::new(&table, options, route)?;
+            each(table, packing.columns.clone(), scene, rejected, changed, |rows, before| {
+                Ok((packing.piece(rows, before, route)?, Vec::new()))
+            })
+        }
         Step::DropNearDuplicates(options) => near_duplicates(&table, options, scene, rejected, route),
         Step::Sample(options) => sample(&table, options, scene),
         Step::Sort(options) => {

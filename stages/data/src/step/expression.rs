@@ -11,7 +11,9 @@ use arrow::compute::{cast, prep_null_mask_filter};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, SchemaError};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use engine::artifact::{Column, DType};
@@ -40,6 +42,7 @@ impl Expression {
         let df_schema = DFSchema::try_from(schema(columns)).map_err(wrong)?;
         let expr = context.parse_sql_expr(text, &df_schema).map_err(wrong)?;
         check(text, &expr)?;
+        let expr = simplified(&context, expr, &df_schema).map_err(wrong)?;
         let physical = context.create_physical_expr(expr, &df_schema).map_err(wrong)?;
         let data_type = physical.data_type(df_schema.as_arrow()).map_err(wrong)?;
         Ok(Self { physical, data_type })
@@ -96,6 +99,17 @@ impl Condition {
         let array = array.as_boolean();
         Ok(if array.nulls().is_some() { prep_null_mask_filter(array) } else { array.clone() })
     }
+}
+
+/// Some functions (`coalesce`, `nvl`) exist only as what the simplifier rewrites them to.
+fn simplified(context: &SessionContext, expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let state = context.state();
+    let around = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    let simplifier = ExprSimplifier::new(around);
+    simplifier.simplify(simplifier.coerce(expr, schema)?)
 }
 
 /// Refuses what is not a function of the row.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::params::preprocess::Pack;
@@ -11,40 +11,56 @@ use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 
 use super::fill::missing;
-use crate::dataset::{Table, batch, item};
+use crate::dataset::{Table, item};
 use crate::fault::{Faults, Outcome, kernel};
 
-/// Replaces the columns by one of 32-bit floats, where the first of them stood. Tensor columns may be among them (all their
-/// elements are taken). Without `shape` there is one dimension, or the tensor's own shape when it is the only column.
-///
-/// # Errors
-/// Columns that are no numbers, cells that are missing (row and column), a shape of another size, a name that is taken.
-pub fn pack(table: &Table, options: &Pack, route: &Route) -> Outcome<Table> {
-    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    let taken = select_sorted(&options.columns, &names, &route.join("columns"))?;
-    let size: u64 = taken.iter().map(|index| elements(&table.columns[*index])).sum();
-    let shape: Vec<u64> = match (&options.shape, taken.as_slice()) {
-        (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
-        (None, [one]) if !table.columns[*one].shape.is_empty() => table.columns[*one].shape.clone(),
-        (None, _) => vec![size],
-    };
-    check(table, options, &taken, size, &shape, route)?;
-    let place = taken.iter().copied().min().unwrap_or_default();
-    let mut packed = Column::new(&options.into, DType::Float32);
-    packed.shape = shape;
-    let kept = |index: &usize| *index == place || !taken.contains(index);
-    let columns: Vec<Column> = (0..table.columns.len())
-        .filter(kept)
-        .map(|index| if index == place { packed.clone() } else { table.columns[index].clone() })
-        .collect();
-    let mut faults = Faults::default();
-    let mut batches = Vec::with_capacity(table.batches.len());
-    let mut before = 0;
-    for rows in &table.batches {
-        for index in &taken {
-            let gone = missing(rows.column(*index));
-            for row in gone.set_indices() {
-                let (row, name) = (before + row + 1, &table.columns[*index].name);
+/// A packing that fits its columns.
+pub struct Packing {
+    /// The columns it gives.
+    pub columns: Vec<Column>,
+    names: Vec<String>,
+    taken: Vec<usize>,
+    place: usize,
+    size: usize,
+    divide_by: f64,
+}
+
+impl Packing {
+    /// Replaces the columns by one of 32-bit floats, where the first of them stood. Tensor columns may be among them (all their
+    /// elements are taken). Without `shape` there is one dimension, or the tensor's own shape when it is the only column.
+    ///
+    /// # Errors
+    /// Columns that are no numbers, a shape of another size, a name that is taken.
+    pub fn new(table: &Table, options: &Pack, route: &Route) -> Outcome<Self> {
+        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        let taken = select_sorted(&options.columns, &names, &route.join("columns"))?;
+        let size: u64 = taken.iter().map(|index| elements(&table.columns[*index])).sum();
+        let shape: Vec<u64> = match (&options.shape, taken.as_slice()) {
+            (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
+            (None, [one]) if !table.columns[*one].shape.is_empty() => table.columns[*one].shape.clone(),
+            (None, _) => vec![size],
+        };
+        check(table, options, &taken, size, &shape, route)?;
+        let place = taken.iter().copied().min().unwrap_or_default();
+        let mut packed = Column::new(&options.into, DType::Float32);
+        packed.shape = shape;
+        let columns = (0..table.columns.len())
+            .filter(|index| *index == place || !taken.contains(index))
+            .map(|index| if index == place { packed.clone() } else { table.columns[index].clone() })
+            .collect();
+        let names = names.into_iter().map(str::to_owned).collect();
+        Ok(Self { columns, names, taken, place, size: size as usize, divide_by: options.divide_by })
+    }
+
+    /// The columns of a piece; `before` rows came earlier.
+    ///
+    /// # Errors
+    /// Cells that are missing (row and column).
+    pub fn piece(&self, rows: &RecordBatch, before: usize, route: &Route) -> Outcome<Vec<ArrayRef>> {
+        let mut faults = Faults::default();
+        for index in &self.taken {
+            for row in missing(rows.column(*index)).set_indices() {
+                let (row, name) = (before + row + 1, &self.names[*index]);
                 faults.add(|| {
                     Fault::error("data::pack_missing", format!("row {row} of column `{name}` is missing"))
                         .help("`drop_missing` or `fill_missing` before packing: a tensor has no missing elements")
@@ -52,19 +68,14 @@ pub fn pack(table: &Table, options: &Pack, route: &Route) -> Outcome<Table> {
                 });
             }
         }
-        before += rows.num_rows();
-        if !faults.is_empty() {
-            continue;
-        }
-        let sources: Vec<&ArrayRef> = taken.iter().map(|index| rows.column(*index)).collect();
-        let tensor = tensor(&sources, rows.num_rows(), size as usize, options.divide_by)?;
-        let arrays = (0..table.columns.len())
-            .filter(kept)
-            .map(|index| if index == place { tensor.clone() } else { rows.column(index).clone() })
-            .collect();
-        batches.push(batch(&columns, arrays)?);
+        faults.or(())?;
+        let sources: Vec<&ArrayRef> = self.taken.iter().map(|index| rows.column(*index)).collect();
+        let tensor = tensor(&sources, rows.num_rows(), self.size, self.divide_by)?;
+        Ok((0..rows.num_columns())
+            .filter(|index| *index == self.place || !self.taken.contains(index))
+            .map(|index| if index == self.place { tensor.clone() } else { rows.column(index).clone() })
+            .collect())
     }
-    faults.or(Table { columns, batches })
 }
 
 /// Elements of one cell; 1 for a scalar.

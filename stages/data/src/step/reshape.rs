@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StringBuilder, UInt8Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StringBuilder, UInt8Array, make_comparator,
 };
 use arrow::compute::kernels::cmp;
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{cast, prep_null_mask_filter};
+use arrow::compute::{SortOptions, cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalog::dates::Format;
@@ -165,8 +165,12 @@ pub fn changed(old: &ArrayRef, new: &ArrayRef) -> u64 {
     if old.data_type() != new.data_type() {
         return (new.len() - new.null_count()) as u64;
     }
-    if old.data_type().is_nested() || old.to_data().ptr_eq(&new.to_data()) {
+    if old.to_data().ptr_eq(&new.to_data()) {
         return 0;
+    }
+    if old.data_type().is_nested() {
+        let compare = make_comparator(old, new, SortOptions::default());
+        return compare.map_or(0, |compare| (0..new.len()).filter(|row| compare(*row, *row).is_ne()).count() as u64);
     }
     cmp::distinct(old, new).map_or(0, |mask| mask.true_count() as u64)
 }
