@@ -55,9 +55,8 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
                         .help(format!("`cast: {{ {}: {} }}` before this step", a.name, b.dtype.name()))
                         .at(route),
                     );
-                } else {
-                    keys.push((left, right));
                 }
+                keys.push((left, right));
             }
             (left, right) => {
                 faults.extend(left.err());

@@ -46,7 +46,9 @@ fn documented_ports_are_the_ports() {
         let stage = stage(kind.name(), params);
         let inputs: Vec<(String, bool)> =
             stage.inputs(&[]).into_iter().map(|port| (port.name, port.required)).collect();
-        let told: Vec<(String, bool)> = about.inputs.iter().map(|port| (port.0.to_owned(), port.2)).collect();
+        // `…` stands for ports with names of the user's own.
+        let told = about.inputs.iter().filter(|port| port.0 != "…");
+        let told: Vec<(String, bool)> = told.map(|port| (port.0.to_owned(), port.2)).collect();
         assert_eq!(inputs, told, "{}", kind.name());
         let outputs: Vec<(String, &str)> =
             stage.outputs().into_iter().map(|port| (port.name, port.kind.name())).collect();

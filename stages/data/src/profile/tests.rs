@@ -111,8 +111,12 @@ fn a_fix_mends_what_it_is_for() {
     let params = serde_json::from_value(json!({ "steps": [step] })).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let memory = crate::spill::Memory::new(None, scratch.path().to_owned());
-    let scene =
-        crate::preprocess::Scene { others: Default::default(), memory: &memory, threads: 2, channel: &Channel::silent() };
+    let scene = crate::preprocess::Scene {
+        others: Default::default(),
+        memory: &memory,
+        threads: 2,
+        channel: &Channel::silent(),
+    };
     let mended = crate::preprocess::preprocess(&params, planted(2000), &scene).unwrap();
     let after = profiled(json!({ "target": "label" }), &mended.table, &Beside::default(), 2);
     for code in ["constant", "redundant", "leakage", "identifier"] {

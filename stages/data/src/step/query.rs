@@ -5,18 +5,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::steps::tables::{read, windowed};
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use engine::artifact::Column;
 use engine::error::{Fault, Route, suggest};
@@ -25,7 +30,7 @@ use crate::convert::convert;
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Outcome, kernel};
 use crate::source::normal;
-use crate::spill::{Keeper, Memory};
+use crate::spill::{Keeper, Memory, size};
 
 /// The name of the column of row numbers that queries of ours order by.
 const ROW: &str = "\u{1}row";
@@ -37,10 +42,52 @@ struct House {
     tables: BTreeMap<String, Vec<Column>>,
 }
 
+/// Rows as copies of their own, made when they are asked for.
+#[derive(Debug)]
+struct Copies {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl PartitionStream for Copies {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), 2);
+        let (out, batches, rows) = (builder.tx(), self.batches.clone(), self.rows);
+        builder.spawn_blocking(move || {
+            for batch in batches {
+                for start in (0..batch.num_rows()).step_by(rows) {
+                    let end = batch.num_rows().min(start + rows) as u64;
+                    let copy = take_record_batch(&batch, &UInt64Array::from_iter_values(start as u64..end));
+                    if out.blocking_send(copy.map_err(DataFusionError::from)).is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        });
+        builder.build()
+    }
+}
+
+/// Rows of a batch inside the engine: 8192, fewer when they are so wide that a few batches would fill the memory.
+fn batch_rows(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>) -> usize {
+    let Some(memory) = memory else { return 8192 };
+    let width = |table: &Table| table.batches.iter().map(size).sum::<u64>() / table.rows().max(1) as u64;
+    let widest = tables.values().map(|table| width(table)).max().unwrap_or_default().max(1);
+    usize::try_from(memory.limit / 128 / widest).unwrap_or(8192).clamp(16, 8192)
+}
+
 impl House {
-    fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>) -> Outcome<Self> {
+    /// `keeps` says that the rows themselves are kept for long (to be sorted), not only what is computed from them.
+    fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, keeps: bool) -> Outcome<Self> {
         let fail = |error: DataFusionError| kernel("opening the table engine", &error);
-        let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(8192);
+        let rows = batch_rows(tables, memory);
+        let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(rows);
         config.options_mut().sql_parser.enable_ident_normalization = false;
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
@@ -55,9 +102,17 @@ impl House {
         let context = SessionContext::new_with_config_rt(config, runtime);
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
-            let memory = MemTable::try_new(schema, vec![table.batches.clone()]).map_err(fail)?;
+            // The engine counts whole buffers, of a mapped file the whole file: what it may keep is copied piece by piece.
+            let counted: u64 = table.batches.iter().map(|rows| rows.get_array_memory_size() as u64).sum();
+            let provider: Arc<dyn TableProvider> = match memory {
+                Some(memory) if keeps && counted > memory.limit / 8 => {
+                    let pieces = Copies { schema: schema.clone(), batches: table.batches.clone(), rows };
+                    Arc::new(StreamingTable::try_new(schema, vec![Arc::new(pieces)]).map_err(fail)?)
+                }
+                _ => Arc::new(MemTable::try_new(schema, vec![table.batches.clone()]).map_err(fail)?),
+            };
             let reference = datafusion::common::TableReference::bare(name.as_str());
-            context.register_table(reference, Arc::new(memory)).map_err(fail)?;
+            context.register_table(reference, provider).map_err(fail)?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -140,9 +195,7 @@ impl House {
     }
 }
 
-async fn next(
-    stream: &mut datafusion::execution::SendableRecordBatchStream,
-) -> Option<Result<RecordBatch, DataFusionError>> {
+async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
     std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
@@ -204,7 +257,7 @@ pub fn columns_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome
         .map(|(name, columns)| (name.clone(), Table { columns: columns.clone(), batches: Vec::new() }))
         .collect();
     let at = engine::route!["sql"];
-    let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None)?;
+    let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, false)?;
     let frame = house.plan(text, &at)?;
     let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
     Ok(columns.into_iter().map(|column| Column { nullable: column.shape.is_empty(), ..column }).collect())
@@ -215,7 +268,7 @@ pub fn columns_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome
 /// # Errors
 /// As [`columns_of`], and what only values tell.
 pub fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let house = House::new(tables, Some(memory))?;
+    let house = House::new(tables, Some(memory), true)?;
     let frame = house.plan(text, at)?;
     house.run(frame, None, memory, at)
 }
@@ -266,7 +319,7 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     let order: Vec<String> = keys.iter().map(|key| format!("{key} ASC NULLS LAST")).collect();
     let text =
         format!("SELECT {} FROM data GROUP BY {} ORDER BY {}", selected.join(", "), keys.join(", "), order.join(", "));
-    let house = House::new(&[("data".to_owned(), table)].into(), Some(memory))?;
+    let house = House::new(&[("data".to_owned(), table)].into(), Some(memory), false)?;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(made), memory, at)
 }
@@ -331,7 +384,7 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
     }
     let text = format!("SELECT {} FROM data ORDER BY {}", selected.join(", "), quoted(ROW));
     let numbered = numbered(table)?;
-    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory))?;
+    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory), true)?;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(made), memory, at)
 }
@@ -348,7 +401,7 @@ pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory, at: 
     let selected: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
     let text = format!("SELECT {} FROM data ORDER BY {}", selected.join(", "), order.join(", "));
     let numbered = numbered(table)?;
-    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory))?;
+    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory), true)?;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(table.columns.clone()), memory, at)
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StringBuilder, UInt8Array, make_comparator,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StringBuilder, UInt8Array,
+    make_comparator,
 };
 use arrow::compute::kernels::cmp;
 use arrow::compute::kernels::zip::zip;

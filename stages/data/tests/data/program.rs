@@ -159,7 +159,7 @@ fn from_a_file_to_parts() {
         [
             "drop_duplicates: 102 → 101 rows (1 dropped)",
             "drop_missing: 101 → 100 rows (1 dropped)",
-            "pack: 100 → 100 rows, 3 → 2 columns",
+            "pack: 100 → 100 rows, 3 → 2 columns, 100 cells changed",
         ]
     );
     assert_eq!(rows(&cleaned, "rejected"), Some(2));
