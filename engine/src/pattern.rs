@@ -57,10 +57,7 @@ impl Pattern {
         let below = if self.fixed == "." {
             path
         } else {
-            match path.strip_prefix(self.fixed.as_str()).map(|rest| rest.trim_start_matches('/')) {
-                Some(below) => below,
-                None => return None,
-            }
+            path.strip_prefix(self.fixed.as_str())?.trim_start_matches('/')
         };
         // The set of positions in the pattern that are reached after each name.
         let mut positions = self.spread(vec![0]);

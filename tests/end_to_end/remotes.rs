@@ -224,7 +224,7 @@ fn refused(house: &House, variables: &[(&str, &str)], code: &str, word: &str) {
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains(code) && said.err.contains(word), "{code}, {word}:\n{}", said.err);
     assert!(said.err.contains("help:") && said.err.contains("pipeline.yaml:"), "{}", said.err);
-    for bad in ["panicked", "Os {", Postgres::PASSWORD] {
+    for bad in ["panicked", "Os {", "os error", Postgres::PASSWORD] {
         assert!(!said.err.contains(bad), "{bad}:\n{}", said.err);
     }
 }

@@ -44,6 +44,17 @@ pub fn unwritable(error: &io::Error) -> Fault {
     }
 }
 
+/// The innermost reason of an error, which is the one that tells something: one line, without the system's number.
+pub fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" (os error").next().unwrap_or(line).to_owned()
+}
+
 /// So many columns may a data set have.
 pub const COLUMNS: usize = 1 << 16;
 

@@ -20,7 +20,7 @@ use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Shelf, digest};
-use crate::fault::{Outcome, kernel, unwritable};
+use crate::fault::{Outcome, kernel, reason, unwritable};
 
 /// So often a transfer is begun or taken up again.
 const ATTEMPTS: u32 = 6;
@@ -177,13 +177,15 @@ pub fn look(remote: &Remote<'_>) -> Outcome<State> {
                 }
                 asked => asked,
             };
-            match asked.map_err(|error| Trouble::Passing(plain(&error))).and_then(|response| judged(remote, response)) {
+            match asked.map_err(|error| Trouble::Passing(reason(&error))).and_then(|response| judged(remote, response))
+            {
                 Ok(response) => return Ok(State::of(&response)),
                 Err(Trouble::Passing(why)) => last = why,
                 Err(Trouble::Lasting(faults)) => return Err(faults),
             }
         }
-        Err(unreachable(remote, format!("cannot be reached: {last}")))
+        let what = format!("cannot be reached: {last}");
+        Err(fault(remote, "data::unreachable", what, "check the address and the network"))
     })
 }
 
@@ -241,7 +243,7 @@ impl Transfer<'_> {
                 request = request.header(IF_RANGE, validator);
             }
         }
-        let response = request.send().await.map_err(|error| Trouble::Passing(plain(&error)))?;
+        let response = request.send().await.map_err(|error| Trouble::Passing(reason(&error)))?;
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             self.part.set_len(0).map_err(disk)?;
             return Err(Trouble::Passing("the server has fewer bytes than were fetched before".into()));
@@ -274,7 +276,7 @@ impl Transfer<'_> {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(error) => return Err(Trouble::Passing(plain(&error))),
+                Err(error) => return Err(Trouble::Passing(reason(&error))),
             };
             have += chunk.len() as u64;
             if have > self.remote.limit {
@@ -343,13 +345,4 @@ fn client(silence: Duration) -> Outcome<reqwest::Client> {
         .user_agent(concat!("pipeline/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| kernel("fetching", &error))
-}
-
-/// The innermost reason, which is the one that tells something.
-fn plain(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string().lines().next().unwrap_or_default().to_owned()
 }

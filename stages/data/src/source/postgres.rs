@@ -6,7 +6,6 @@
 //!
 //! The password comes from an environment variable and goes nowhere but to the server.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use super::bytes::Limits;
 use super::postgres_cell::{Filling, Form, Raw};
 use super::spill::Spill;
 use crate::dataset::Table;
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{Faults, Outcome, kernel, reason};
 
 /// So long a server may take to answer the first call.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -264,7 +263,7 @@ impl Asking<'_> {
     fn fault(&self, error: &tokio_postgres::Error) -> Vec<Fault> {
         let Postgres { user, database, password_env, .. } = self.options;
         let Some(told) = error.as_db_error() else {
-            let why = innermost(error);
+            let why = reason(error);
             if why.contains("password") {
                 return self.refused(format!("the server wants a password for `{user}`"), "password_env");
             }
@@ -343,16 +342,6 @@ fn trust(needed: bool) -> Outcome<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| kernel("preparing a secure connection", &error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn innermost(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(inner) = next {
-        text = inner.to_string();
-        next = inner.source();
-    }
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The query with its rows in the order of all their columns. Types without an order are ordered as text.

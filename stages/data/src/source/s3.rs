@@ -22,7 +22,7 @@ use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryCon
 use serde::{Deserialize, Serialize};
 
 use super::shelf::Shelf;
-use crate::fault::{Outcome, kernel, unwritable};
+use crate::fault::{Outcome, kernel, reason, unwritable};
 
 /// So many bytes come at a time.
 const PIECE: u64 = 8 << 20;
@@ -221,7 +221,9 @@ impl<'a> Bucket<'a> {
                 "put the credentials into the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where there is one, `AWS_SESSION_TOKEN`",
             ),
             other => {
-                let why = innermost(other);
+                // The request's address may be signed.
+                let why = reason(other);
+                let why = why.split(" for url").next().unwrap_or_default();
                 if why.contains("NoSuchBucket") {
                     return fault(
                         "data::no_object",
@@ -247,15 +249,4 @@ fn runtime() -> Outcome<tokio::runtime::Runtime> {
 fn object(meta: ObjectMeta) -> Object {
     let modified = meta.e_tag.is_none().then(|| meta.last_modified.to_rfc3339());
     Object { key: meta.location.to_string(), size: meta.size, etag: meta.e_tag, modified }
-}
-
-/// The innermost reason, without the request's address, which may be signed.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(inner) = next {
-        text = inner.to_string();
-        next = inner.source();
-    }
-    text.split(" for url").next().unwrap_or(&text).lines().next().unwrap_or_default().to_owned()
 }
