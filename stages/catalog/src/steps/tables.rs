@@ -67,12 +67,16 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
             }
         }
     }
-    if keys.is_empty() && faults.is_empty() {
-        faults.push(
-            Fault::error("data::join_keys", "a join needs columns that are equal: `on` or `keys`")
-                .help("`on: tailnum`, or `keys: { origin: faa }` where the names differ")
-                .at(at.clone()),
-        );
+    if keys.is_empty() {
+        if faults.is_empty() {
+            faults.push(
+                Fault::error("data::join_keys", "a join needs columns that are equal: `on` or `keys`")
+                    .help("`on: tailnum`, or `keys: { origin: faa }` where the names differ")
+                    .at(at.clone()),
+            );
+        }
+        // Which columns are there twice is not known before the keys are.
+        return Err(faults);
     }
     let is_key = |position: usize| keys.iter().any(|(_, right)| *right == position);
     let chosen = match &options.columns {
