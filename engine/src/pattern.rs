@@ -54,11 +54,8 @@ impl Pattern {
 
     /// The positions in the pattern that are reached after all names of a path; `None` when the path leads elsewhere.
     fn positions(&self, path: &str) -> Option<Vec<usize>> {
-        let below = if self.fixed == "." {
-            path
-        } else {
-            path.strip_prefix(self.fixed.as_str())?.trim_start_matches('/')
-        };
+        let below =
+            if self.fixed == "." { path } else { path.strip_prefix(self.fixed.as_str())?.trim_start_matches('/') };
         // The set of positions in the pattern that are reached after each name.
         let mut positions = self.spread(vec![0]);
         for name in below.split('/') {
