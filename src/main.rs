@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod project;
 mod report;
+mod shortcut;
 
 use std::process::ExitCode;
 

@@ -14,11 +14,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::hash_file;
@@ -226,6 +227,24 @@ impl Store {
             }
             other => other,
         }
+    }
+}
+
+/// Whether the blob of a digest is there, of this size and undamaged by its mark, found from the open folder of blobs. False where
+/// only hashing could tell.
+pub(crate) fn looks_whole(blobs: BorrowedFd<'_>, digest: &Digest, size: u64) -> bool {
+    let mut path = [0_u8; 65];
+    digest.write_hex(&mut path);
+    // `abcdef…` becomes `ab/cdef…`.
+    path.copy_within(2..64, 3);
+    path[2] = b'/';
+    match rustix::fs::statat(blobs, &path[..], AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => {
+            FileType::from_raw_mode(there.st_mode) == FileType::RegularFile
+                && there.st_size as u64 == size
+                && i128::from(there.st_mtime_nsec) == i128::from(mark(digest, size))
+        }
+        Err(_) => false,
     }
 }
 

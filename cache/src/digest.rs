@@ -31,6 +31,15 @@ impl Digest {
         &self.0
     }
 
+    /// Writes the 64 hexadecimal digits to the start of `text`.
+    pub(crate) fn write_hex(&self, text: &mut [u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for (pair, byte) in text.chunks_exact_mut(2).zip(&self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+    }
+
     /// The first 12 digits, for display only; never for naming or comparing.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
@@ -39,12 +48,8 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0u8; 64];
-        for (position, byte) in self.0.iter().enumerate() {
-            text[2 * position] = DIGITS[usize::from(byte >> 4)];
-            text[2 * position + 1] = DIGITS[usize::from(byte & 15)];
-        }
+        self.write_hex(&mut text);
         f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
 }

@@ -34,7 +34,7 @@ pub struct FileDigest {
 
 /// What `stat` says of one file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
+pub(crate) struct Stat {
     size: u64,
     modified: i128,
     changed: i128,
@@ -43,7 +43,7 @@ struct Stat {
 }
 
 impl Stat {
-    fn of(meta: &Metadata) -> Self {
+    pub(crate) fn of(meta: &Metadata) -> Self {
         let ns = |seconds: i64, part: i64| i128::from(seconds) * 1_000_000_000 + i128::from(part);
         Self {
             size: meta.len(),
@@ -54,7 +54,19 @@ impl Stat {
         }
     }
 
-    fn bytes(&self) -> [u8; 56] {
+    /// The same of what the system call gives.
+    pub(crate) fn raw(stat: &rustix::fs::Stat) -> Self {
+        let ns = |seconds: i64, part: i128| i128::from(seconds) * 1_000_000_000 + part;
+        Self {
+            size: stat.st_size as u64,
+            modified: ns(stat.st_mtime, i128::from(stat.st_mtime_nsec)),
+            changed: ns(stat.st_ctime, i128::from(stat.st_ctime_nsec)),
+            inode: stat.st_ino,
+            device: stat.st_dev,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> [u8; 56] {
         let mut bytes = [0; 56];
         bytes[..8].copy_from_slice(&self.size.to_le_bytes());
         bytes[8..24].copy_from_slice(&self.modified.to_le_bytes());
@@ -65,7 +77,7 @@ impl Stat {
     }
 
     /// Whether a hashing begun at `hashed` may have missed a later change with these same times.
-    fn racy(&self, hashed: i128) -> bool {
+    pub(crate) fn racy(&self, hashed: i128) -> bool {
         let newest = self.modified.max(self.changed);
         let tick = if newest % 1_000_000_000 == 0 { COARSE_TICK } else { TICK };
         newest + tick > hashed
@@ -125,7 +137,7 @@ impl Store {
     }
 
     /// The digest of one file from the memo, or by hashing; with the stat it holds for.
-    fn hashed(&self, path: &Path, meta: &Metadata) -> Result<(Digest, Stat, bool), StoreError> {
+    pub(crate) fn hashed(&self, path: &Path, meta: &Metadata) -> Result<(Digest, Stat, bool), StoreError> {
         let stat = Stat::of(meta);
         let key = memo_key(path)?;
         if let Some(memo) = self.filehash.get(&key)?

@@ -18,7 +18,8 @@
 //!   logs-v1/       run/label.log: what work said while it was done, plain text
 //!   downloads-v1/  what workers fetched from elsewhere, under its content; collected like blobs
 //!   remotes-v1/    in which state sources elsewhere were seen, one small file each
-//!   locks-v1/      one file per key that is being worked on
+//!   snapshots-v1/  what finished runs saw: a run that finds it unmoved is done
+//!   locks-v1/      one file per key that is being worked on, or path that was
 //!   users-v1/      one file per process that has the store open
 //!   tmp/           unfinished things of living processes
 //! ```
@@ -43,6 +44,7 @@ mod materialise;
 mod memo;
 mod record;
 mod runs;
+mod snapshot;
 mod staging;
 mod store;
 mod tree;
@@ -57,6 +59,7 @@ pub use gc::{Swept, Usage};
 pub use lock::KeyLock;
 pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};
 pub use record::{Committed, Record};
+pub use snapshot::Snapshot;
 pub use staging::Staging;
 pub use store::Store;
 pub use tree::{Entry, Node, Tree};

@@ -10,7 +10,8 @@ use crate::{Digest, Store, StoreError, fault};
 /// The right to work on one key, until dropped or until the process ends.
 #[derive(Debug)]
 pub struct KeyLock {
-    path: PathBuf,
+    /// The file to remove; `None` when it stays for the next one.
+    path: Option<PathBuf>,
     // Held by being open.
     _file: File,
 }
@@ -18,8 +19,10 @@ pub struct KeyLock {
 impl Drop for KeyLock {
     fn drop(&mut self) {
         // Unlinked while held: whoever waits on this file finds it gone and takes a new one.
-        if fault::point("lock.remove").is_ok() {
-            let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path
+            && fault::point("lock.remove").is_ok()
+        {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -55,9 +58,29 @@ impl Store {
         }
     }
 
-    /// The id of the process that works on this key, as far as it can be told.
+    /// [`Store::try_lock_key`] for one of a limited number of names that are locked again and again, such as the paths of a
+    /// project: the file stays. (Making and removing a file for every stage costs ext4 more than anything else in a run of
+    /// many: it does not give away an inode that was freed in the last seconds, and searches past all of them.)
+    pub fn try_lock_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
+        let path = self.layout.locks.join(name.to_string());
+        loop {
+            let file = open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(source)) => return Err(StoreError::io(&path, "lock", source)),
+            }
+            if is_at(&path, &file)? {
+                return Ok(Some(KeyLock { path: None, _file: file }));
+            }
+        }
+    }
+
+    /// The id of the process that works on this key or name, as far as it can be told.
     pub fn lock_holder(&self, key: &Digest) -> Option<u32> {
-        fs::read_to_string(self.layout.locks.join(key.to_string())).ok()?.trim().parse().ok()
+        let path = self.layout.locks.join(key.to_string());
+        let written = fs::read_to_string(&path).ok()?.trim().parse().ok();
+        written.or_else(|| kernel_holder(fs::metadata(&path).ok()?.ino()))
     }
 }
 
@@ -75,19 +98,36 @@ fn open(path: &Path) -> Result<File, StoreError> {
     .map_err(|source| StoreError::io(path, "open", source))
 }
 
+/// Who holds a lock on this file, by the kernel's list: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:123456 0 EOF`.
+fn kernel_holder(inode: u64) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let end = format!(":{inode}");
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // With an arrow before it, a line tells who waits.
+        let [_, "FLOCK", _, _, process, file, ..] = fields[..] else { return None };
+        file.ends_with(&end).then(|| process.parse().ok()).flatten().filter(|process| *process > 0)
+    })
+}
+
 /// The lock counts only when the file is still the one under its name: the last holder has removed it otherwise.
 fn claim(path: &Path, mut file: File) -> Result<Option<KeyLock>, StoreError> {
+    if !is_at(path, &file)? {
+        return Ok(None);
+    }
+    // Only for people; a full disk does not matter here.
+    let _ = fault::point("lock.name");
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(Some(KeyLock { path: Some(path.to_owned()), _file: file }))
+}
+
+/// Whether a file is the one under this name.
+fn is_at(path: &Path, file: &File) -> Result<bool, StoreError> {
     let failed = |source| StoreError::io(path, "lock", source);
     let ours = file.metadata().map_err(failed)?;
     match fs::metadata(path) {
-        Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
-            // Only for people; a full disk does not matter here.
-            let _ = fault::point("lock.name");
-            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-            Ok(Some(KeyLock { path: path.to_owned(), _file: file }))
-        }
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed(error)),
     }
 }

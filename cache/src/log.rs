@@ -122,6 +122,11 @@ impl Log {
         Self { folder, path, state: Mutex::default() }
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The newest payload of a key.
     pub(crate) fn get(&self, key: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let mut state = self.state()?;
@@ -628,7 +633,7 @@ fn word(bytes: &[u8]) -> u64 {
 
 /// A check against damage (not against malice). Each step is a bijection of the state, so damage inside one word is
 /// always seen; other damage goes unseen once in 2^64.
-fn mix(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn mix(seed: u64, bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = (seed ^ bytes.len() as u64).wrapping_mul(ODD);
     let mut step = |word: u64| {

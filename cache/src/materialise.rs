@@ -35,7 +35,8 @@ impl Store {
             return Err(StoreError::Damaged { digest: blob.digest });
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let there = fault::point("materialise.folder").and_then(|()| fs::create_dir_all(folder));
+        let there = fault::point("materialise.folder")
+            .and_then(|()| if folder.is_dir() { Ok(()) } else { fs::create_dir_all(folder) });
         there.map_err(|source| StoreError::io(folder, "create folder", source))?;
         // Made in the store's own folder for unfinished things where a rename leads from there to here: what a killed process leaves
         // is swept there, and nobody who reads the project's folder ever sees it.

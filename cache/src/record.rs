@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Blob, Digest, Store, StoreError, fault};
 
 /// A use is written down again after this many milliseconds (six hours): enough for the collector.
-const FRESH: u64 = 6 * 3600 * 1000;
+pub(crate) const FRESH: u64 = 6 * 3600 * 1000;
 
 /// The result of one piece of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,20 +1,52 @@
 //! What finished runs looked like.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Fold, Store, StoreError};
+use crate::{Digest, Fold, Store, StoreError};
 
 impl Store {
     /// Keeps the summary of a run under its id.
+    ///
+    /// A summary with `"stages_of": ID` in place of `stages` stands for one that found everything as run ID had left it.
     pub fn run_put(&self, id: &str, summary: &Value) -> Result<(), StoreError> {
-        let key = Fold::new("pipeline run id v1").text("id", id).finish();
         let entry = serde_json::to_vec(&(id, summary)).unwrap_or_default();
-        self.runs.put(&key, "", &entry, |_| true)
+        self.runs.put(&run_key(id), "", &entry, |_| true)
     }
 
     /// The newest `limit` runs, newest first, with their ids.
     pub fn runs(&self, limit: usize) -> Result<Vec<(String, Value)>, StoreError> {
         let entries = self.runs.newest(limit)?;
-        Ok(entries.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect())
+        let mut runs: Vec<(String, Value)> =
+            entries.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+        // Many in a row stand for the same one.
+        let mut known: Option<(String, Value)> = None;
+        for (_, summary) in &mut runs {
+            let Some(Value::String(base)) = summary.as_object_mut().and_then(|run| run.remove("stages_of")) else {
+                continue;
+            };
+            let stages = match known.take().filter(|(id, _)| *id == base) {
+                Some((_, stages)) => stages,
+                None => self.stages_as_hits(&base)?,
+            };
+            summary["stages"] = stages.clone();
+            known = Some((base, stages));
+        }
+        Ok(runs)
     }
+
+    /// The stages of a run, as the next run found them: all done, nothing to do.
+    fn stages_as_hits(&self, id: &str) -> Result<Value, StoreError> {
+        let entry = self.runs.get(&run_key(id))?;
+        let run = entry.and_then(|bytes| serde_json::from_slice::<(String, Value)>(&bytes).ok());
+        let mut stages = run.map_or_else(|| json!([]), |(_, mut run)| run["stages"].take());
+        for stage in stages.as_array_mut().into_iter().flatten() {
+            stage["end"] = "hit".into();
+            stage["took"] = 0.0.into();
+        }
+        Ok(stages)
+    }
+}
+
+fn run_key(id: &str) -> Digest {
+    Fold::new("pipeline run id v1").text("id", id).finish()
 }

@@ -15,8 +15,10 @@ mod rounds;
 mod voice;
 
 pub use self::detail::Detail;
+pub(crate) use self::drive::name as run_name;
 pub use self::drive::run;
 pub(crate) use self::ended::Ended;
+pub(crate) use self::execute::now;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::offload::Offload;
 pub use self::options::{Compared, End, Force, RunOptions, Scratch, Spare, StageSummary, Summary, Workers};

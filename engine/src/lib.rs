@@ -29,5 +29,6 @@ pub mod remote;
 pub mod scheduler;
 mod seal;
 pub mod selection;
+pub mod snapshot;
 pub mod toolchain;
 pub mod worker;

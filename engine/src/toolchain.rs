@@ -251,7 +251,7 @@ pub(crate) fn check(program: &Path, hello: &Hello) -> Result<(), Fault> {
 }
 
 /// The key under which a program's hello is remembered; `None` when it cannot be looked at.
-fn identity(program: &Path) -> Option<Digest> {
+pub(crate) fn identity(program: &Path) -> Option<Digest> {
     let meta = program.metadata().ok()?;
     let mut fold = Fold::new("pipeline worker hello v1");
     fold.text("program", &program.to_string_lossy()).uint("protocol", u64::from(PROTOCOL));

@@ -11,6 +11,11 @@ use crate::faults::Placed;
 use crate::node::{Kind, Link, Node};
 use crate::source::{Position, Source, SourceId, Span};
 
+/// The name of a text that is an override and not a file.
+pub(crate) const SET: &str = "--set";
+/// The name of a text that is a profile's name.
+pub(crate) const PROFILE: &str = "--profile";
+
 /// The texts of a pipeline and the tree they became: turns the route of any fault into a line and a caret.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -45,6 +50,12 @@ impl Sources {
     /// The pipeline's own text.
     pub fn text(&self) -> &str {
         self.sources.first().map_or("", Source::text)
+    }
+
+    /// The files the pipeline was read from, by the name they were given, with what stood in them. (What came from the
+    /// command line is not a file.)
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().map(|source| (source.name(), source.text())).filter(|(name, _)| ![SET, PROFILE].contains(name))
     }
 
     /// The document with variables and overrides put in, as YAML.

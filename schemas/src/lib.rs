@@ -105,12 +105,12 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
     };
     let files = include::include(&mut root, &mut sources, &mut faults);
     if let Some(profile) = &options.profile {
-        sources.push(Source::new("--profile", profile.as_str()));
+        sources.push(Source::new(diagnostic::PROFILE, profile.as_str()));
     }
     let chosen = options.profile.as_ref().map(|_| sources.len() - 1);
     profile::apply(&mut root, chosen.map(|at| (SourceId(at as u32), &sources[at])), &mut faults);
     let written = sources.len();
-    sources.extend(options.set.iter().map(|set| Source::new("--set", set.as_str())));
+    sources.extend(options.set.iter().map(|set| Source::new(diagnostic::SET, set.as_str())));
     for (at, source) in sources.iter().enumerate().skip(written) {
         overrides::apply(&mut root, SourceId(at as u32), source, &mut faults);
     }

@@ -11,6 +11,11 @@ use crate::cli::Run;
 use crate::project::{Failure, Project, Proved, render, render_all};
 use crate::report::terminal;
 
+/// Where the lock file of a pipeline is.
+pub fn lock_file(project: &Project) -> PathBuf {
+    project.file.with_extension("lock")
+}
+
 /// What a run has to do with the lock file.
 pub struct Keeper {
     path: PathBuf,
@@ -30,7 +35,7 @@ impl Keeper {
     /// # Errors
     /// With `--locked`: there is no lock file, or it would change (exit code 2).
     pub fn new(project: &Project, proved: &Proved, options: &RunOptions, args: &Run) -> Result<Self, Failure> {
-        let path = project.file.with_extension("lock");
+        let path = lock_file(project);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut keeper = Self {
             path,

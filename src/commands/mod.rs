@@ -24,6 +24,7 @@ mod verify;
 mod watch;
 mod why;
 
+pub use self::lock::lock_file;
 use crate::cli::Command;
 use crate::project::Failure;
 

@@ -10,9 +10,10 @@ use super::{ENGINE_FAILED, INVALID};
 use crate::cli::{Run, RunArgs};
 use crate::project::{Failure, Project, Proved, render};
 use crate::report::json::JsonLines;
-use crate::report::plain::{Lines, Plain, Reporter, Volume};
+use crate::report::plain::{Lines, Plain, Reporter, Volume, up_to_date};
 use crate::report::progress::Bars;
 use crate::report::terminal;
+use crate::shortcut::Shortcut;
 
 /// Runs.
 ///
@@ -21,6 +22,13 @@ use crate::report::terminal;
 pub fn execute(args: &Run) -> Result<u8, Failure> {
     let mut names = args.run.stages.clone();
     let project = Project::find_with(&args.run.file, &mut names)?;
+    let shortcut = Shortcut::of(args, &project, &names);
+    if let Some(unmoved) = shortcut.as_ref().and_then(Shortcut::unmoved) {
+        for line in up_to_date(volume(&args.run), &unmoved.first, unmoved.stages, unmoved.took) {
+            terminal::err(&line);
+        }
+        return Ok(engine::event::Outcome::Success.exit_code());
+    }
     let proved = project.proved(&args.run.file.set)?;
     let options = options(&args.run, &proved, names)?;
     let lock = super::lock::Keeper::new(&project, &proved, &options, args)?;
@@ -33,7 +41,11 @@ pub fn execute(args: &Run) -> Result<u8, Failure> {
         tokio::spawn(cancel_on_signal(cancel.clone()));
         drive(&proved, options, &mut *reporter, cancel).await
     })?;
-    lock.settle(&proved, &summary)
+    let code = lock.settle(&proved, &summary)?;
+    if let Some(shortcut) = shortcut.filter(|_| proved.warnings.is_empty()) {
+        shortcut.keep(&proved, &summary);
+    }
+    Ok(code)
 }
 
 /// One thread drives: the work is done by other processes, and hashing has its own threads.
@@ -105,16 +117,21 @@ pub fn options(args: &RunArgs, proved: &Proved, targets: Vec<String>) -> Result<
     })
 }
 
+/// How much is shown.
+fn volume(args: &RunArgs) -> Volume {
+    match (args.quiet, args.verbose) {
+        (true, _) => Volume::Quiet,
+        (_, true) => Volume::Verbose,
+        _ => Volume::Normal,
+    }
+}
+
 /// The reporter that fits the terminal and the options.
 pub fn reporter(args: &RunArgs, proved: &Proved) -> Box<dyn Reporter> {
     if args.json {
         return Box::new(JsonLines);
     }
-    let volume = match (args.quiet, args.verbose) {
-        (true, _) => Volume::Quiet,
-        (_, true) => Volume::Verbose,
-        _ => Volume::Normal,
-    };
+    let volume = volume(args);
     let sources = Arc::clone(&proved.sources);
     let lines = Lines::new(volume, Box::new(move |fault| render(fault, &sources)));
     if terminal::is_interactive() && volume != Volume::Quiet {

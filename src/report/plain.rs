@@ -153,19 +153,34 @@ impl Lines {
         if hits.is_empty() || self.volume <= Volume::Quiet {
             return;
         }
-        lines.push(format!(
-            "{} {}",
-            Styles::dim().apply_to("="),
-            Styles::dim().apply_to(format!("up to date: {}", some(&hits)))
-        ));
+        lines.push(hits_line(&some(&hits)));
     }
+}
+
+fn hits_line(names: &str) -> String {
+    format!("{} {}", Styles::dim().apply_to("="), Styles::dim().apply_to(format!("up to date: {names}")))
+}
+
+/// What is left of a run of hits only, known by its `first` names and how many there are.
+pub fn up_to_date(volume: Volume, first: &[String], count: usize, took: Duration) -> Vec<String> {
+    let mut lines = Vec::new();
+    if volume > Volume::Quiet && count > 0 {
+        lines.push(hits_line(&some_of(first, count)));
+    }
+    lines.push(last_line(Outcome::Success, [count, 0, 0, 0], took));
+    lines
 }
 
 /// A list of names, cut where it gets long.
 fn some(names: &[String]) -> String {
+    some_of(names, names.len())
+}
+
+/// The same of `count` names, of which the first are known.
+fn some_of(first: &[String], count: usize) -> String {
     const SHOWN: usize = 12;
-    let head = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN { format!("{head} and {} more", names.len() - SHOWN) } else { head }
+    let head = first.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if count > SHOWN { format!("{head} and {} more", count - SHOWN) } else { head }
 }
 
 /// The numbers that matter most of a stage's summary, in one line.

@@ -14,6 +14,7 @@ mod language;
 mod remotes;
 mod reruns;
 mod servers;
+mod shortcut;
 mod trust;
 mod tutorial;
 mod watching;

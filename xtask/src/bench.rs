@@ -21,12 +21,15 @@ pub enum Bench {
         #[arg(long, default_value_t = 5)]
         repeats: u32,
     },
+    /// A layered graph of N `cksum` stages beside ninja, DVC and Snakemake: first run, nothing to do, one edit.
+    Engine(crate::layered::Engine),
 }
 
 /// Runs a benchmark and prints both sides and the ratio.
 pub fn bench(what: &Bench) -> Done {
     match what {
         Bench::Training { steps, repeats } => training(*steps, *repeats),
+        Bench::Engine(options) => crate::layered::measure(options),
     }
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod existing;
 mod fuzz;
 mod install;
+mod layered;
 mod libtorch;
 mod schema;
 mod servers;

@@ -10,6 +10,7 @@ mod commits;
 mod damage;
 mod files;
 mod full;
+mod snapshots;
 mod trees;
 
 /// A store in a fresh folder.
@@ -168,6 +169,14 @@ fn a_key_is_locked_by_one_at_a_time() {
     waiting.join().unwrap();
     assert!(other.try_lock_key(&key("a")).unwrap().is_some());
     assert_eq!(names(&store.folder().join("locks-v1")), [""; 0]);
+    // The file of a name stays, the lock does not.
+    let lock = store.try_lock_name(&key("path")).unwrap().unwrap();
+    assert!(other.try_lock_name(&key("path")).unwrap().is_none());
+    assert_eq!(other.lock_holder(&key("path")), Some(std::process::id()));
+    drop(lock);
+    assert_eq!(other.lock_holder(&key("path")), None);
+    assert!(other.try_lock_name(&key("path")).unwrap().is_some());
+    assert_eq!(names(&store.folder().join("locks-v1")), [key("path").to_string()]);
 }
 
 #[test]

@@ -642,7 +642,7 @@ fn machine_memory() -> Option<u64> {
 }
 
 /// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.
-fn name(ms: u64) -> String {
+pub(crate) fn name(ms: u64) -> String {
     let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = calendar::civil(days as i64);
     let (seconds, milli) = (rest / 1000, rest % 1000);

@@ -99,40 +99,32 @@ impl Attempt {
 
     async fn attempt(&self, voice: &Voice) -> Result<Gave, Ended> {
         let (id, stage) = (self.id, self.stage());
-        // Looked at again: it may have waited for its slots for an hour.
-        let mut looked = self.aside(move |run| run.look(id)).await?;
-        if let Some(hit) = looked.hit.take() {
-            return Ok(Gave::Hit(Box::new(hit)));
-        }
-        let mut _working = Vec::new();
-        for key in self.locks(looked.key) {
-            _working.push(self.lock(key, voice).await?);
-        }
-        // While this waited, or just before, another process may have finished the same work.
-        let forced = self.run.forced(id) || !stage.cache;
-        let (mut looked, reasons) = self
-            .aside(move |run| {
-                let stage = run.stage(id);
-                if !forced {
-                    run.look_up(stage, &mut looked)?;
+        let locks = self.locks();
+        let (attempt, told) = (self.attempt, voice.clone());
+        // In one go where nobody else works on the same: a change of threads costs as much as all of it.
+        let began = self.aside(move |run| run.begin(id, locks, attempt, &told)).await?;
+        let began = match began {
+            Began::Busy(looked) => {
+                let mut working = Vec::new();
+                for lock in self.locks_or(looked.key) {
+                    working.push(self.lock(lock, voice).await?);
                 }
-                let reasons = if looked.hit.is_some() { Vec::new() } else { run.reasons(stage, &looked) };
-                Ok((looked, reasons))
-            })
-            .await?;
-        if let Some(hit) = looked.hit.take() {
-            return Ok(Gave::Hit(Box::new(hit)));
-        }
-        self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
-        voice.send(Event::StageStarted {
-            stage: stage.name.clone(),
-            key: looked.key.to_string(),
-            reasons,
-            attempt: self.attempt,
-        });
+                let told = voice.clone();
+                self.aside(move |run| run.under_lock(id, *looked, working, attempt, &told)).await?
+            }
+            began => began,
+        };
+        let (looked, _working, prepared) = match began {
+            Began::Hit(hit) => return Ok(Gave::Hit(hit)),
+            Began::Ready { looked, working, prepared } => (looked, working, prepared),
+            Began::Busy(_) => {
+                let fault = Fault::error("run::panic", "a stage was begun without its locks");
+                return Err(Ended::final_fault(fault.help("please report this")));
+            }
+        };
         let begun = Instant::now();
         let (staging, finished) = match stage.executor {
-            Executor::Command => self.command(voice).await?,
+            Executor::Command => self.command(prepared, voice).await?,
             Executor::Data | Executor::Torch => self.worker(&looked, voice).await?,
         };
         let took = begun.elapsed();
@@ -142,17 +134,17 @@ impl Attempt {
     }
 
     /// Takes a lock that another stage or process may hold, saying for whom it waits.
-    async fn lock(&self, key: Digest, voice: &Voice) -> Result<KeyLock, Ended> {
+    async fn lock(&self, lock: Lock, voice: &Voice) -> Result<KeyLock, Ended> {
         let mut pause = Duration::from_millis(5);
         let mut said = false;
         loop {
             // Taking a free lock is a system call or two: not worth a thread.
-            if let Some(lock) = self.run.store.try_lock_key(&key)? {
-                return Ok(lock);
+            if let Some(taken) = lock.take(&self.run.store)? {
+                return Ok(taken);
             }
             if !said {
                 said = true;
-                let holder = match self.run.store.lock_holder(&key) {
+                let holder = match self.run.store.lock_holder(&lock.digest()) {
                     Some(process) if process == std::process::id() => "another stage of this run".to_owned(),
                     Some(process) => format!("process {process}"),
                     None => "another process".to_owned(),
@@ -169,7 +161,7 @@ impl Attempt {
     /// What nobody else may do meanwhile. For a worker: the same work. For a program, which writes into the project itself:
     /// anything that writes the same paths, so that a run with other parameters never mixes with this one; one lock per
     /// path, in an order all processes keep to.
-    fn locks(&self, key: Digest) -> Vec<Digest> {
+    fn locks(&self) -> Vec<Lock> {
         let stage = self.stage();
         let paths = stage.outputs.iter().filter_map(|port| port.path.as_ref());
         let mut keys: Vec<Digest> = paths
@@ -181,7 +173,13 @@ impl Attempt {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        if keys.is_empty() { vec![key] } else { keys }
+        keys.into_iter().map(Lock::Path).collect()
+    }
+
+    /// [`Attempt::locks`], or the key itself.
+    fn locks_or(&self, key: Digest) -> Vec<Lock> {
+        let locks = self.locks();
+        if locks.is_empty() { vec![Lock::Key(key)] } else { locks }
     }
 
     async fn worker(&self, looked: &Looked, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
@@ -222,26 +220,16 @@ impl Attempt {
         Ok((Some(staging), finished))
     }
 
-    async fn command(&self, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
+    async fn command(
+        &self,
+        (staging, inputs): (Option<Staging>, Vec<(String, PathBuf)>),
+        voice: &Voice,
+    ) -> Result<(Option<Staging>, Finished), Ended> {
         let stage = self.stage();
         let Some(line) = &stage.command else {
             let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
             return Err(Ended::final_fault(fault.help("please report this")));
         };
-        let id = self.id;
-        let (staging, inputs) = self
-            .aside(move |run| {
-                run.stay_inside(id)?;
-                run.restore(id)?;
-                run.clear_outputs(id)?;
-                // A file in the store can be read where it is; a folder needs a place.
-                let folders = |input: &PlannedInput| run.output(input.from, input.output).is_some_and(|blob| blob.tree);
-                let needed = run.stage(id).inputs.iter().any(folders);
-                let staging = if needed { Some(run.store.staging()?) } else { None };
-                let inputs = run.input_paths(id, staging.as_ref().map(Staging::path))?;
-                Ok((staging, inputs))
-            })
-            .await?;
         let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
         let mounted = |(port, path): (String, PathBuf)| command::Mounted { label: label(&port), port, path };
         let inputs: Vec<command::Mounted> = inputs.into_iter().map(mounted).collect();
@@ -256,6 +244,40 @@ impl Attempt {
     }
 }
 
+/// What an attempt has for itself while it works.
+#[derive(Debug, Clone, Copy)]
+enum Lock {
+    /// The work.
+    Key(Digest),
+    /// A path of the project, by its digest.
+    Path(Digest),
+}
+
+impl Lock {
+    fn take(self, store: &Store) -> Result<Option<KeyLock>, StoreError> {
+        match self {
+            Self::Key(key) => store.try_lock_key(&key),
+            Self::Path(name) => store.try_lock_name(&name),
+        }
+    }
+
+    fn digest(self) -> Digest {
+        match self {
+            Self::Key(digest) | Self::Path(digest) => digest,
+        }
+    }
+}
+
+/// How an attempt begins.
+enum Began {
+    /// Somebody has made it meanwhile.
+    Hit(Box<Hit>),
+    /// Somebody else works on the same.
+    Busy(Box<Looked>),
+    /// It has its locks, has said that it starts, and of a program also what the project needs and where its inputs lie.
+    Ready { looked: Box<Looked>, working: Vec<KeyLock>, prepared: (Option<Staging>, Vec<(String, PathBuf)>) },
+}
+
 /// What a request needs beyond the plan.
 struct Prepared {
     inputs: BTreeMap<String, InputArtifact>,
@@ -264,6 +286,64 @@ struct Prepared {
 }
 
 impl Run {
+    /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks (the key where there are
+    /// none) and begins it.
+    fn begin(&self, id: StageId, locks: Vec<Lock>, attempt: u32, voice: &Voice) -> Result<Began, Ended> {
+        let mut looked = self.look(id)?;
+        if let Some(hit) = looked.hit.take() {
+            return Ok(Began::Hit(Box::new(hit)));
+        }
+        let locks = if locks.is_empty() { vec![Lock::Key(looked.key)] } else { locks };
+        let mut working = Vec::with_capacity(locks.len());
+        for lock in locks {
+            match lock.take(&self.store)? {
+                Some(lock) => working.push(lock),
+                None => return Ok(Began::Busy(Box::new(looked))),
+            }
+        }
+        self.under_lock(id, looked, working, attempt, voice)
+    }
+
+    /// Begins a stage that has its locks. While it waited for them, or just before, another process may have finished the same
+    /// work.
+    fn under_lock(
+        &self,
+        id: StageId,
+        mut looked: Looked,
+        working: Vec<KeyLock>,
+        attempt: u32,
+        voice: &Voice,
+    ) -> Result<Began, Ended> {
+        let stage = self.stage(id);
+        if !self.forced(id) && stage.cache {
+            self.look_up(stage, &mut looked)?;
+            if let Some(hit) = looked.hit.take() {
+                return Ok(Began::Hit(Box::new(hit)));
+            }
+        }
+        let reasons = self.reasons(stage, &looked);
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
+        voice.send(Event::StageStarted { stage: stage.name.clone(), key: looked.key.to_string(), reasons, attempt });
+        let prepared = match stage.executor {
+            Executor::Command => self.prepare_command(id)?,
+            Executor::Data | Executor::Torch => (None, Vec::new()),
+        };
+        Ok(Began::Ready { looked: Box::new(looked), working, prepared })
+    }
+
+    /// Makes the project ready for a program, and says where its inputs lie.
+    fn prepare_command(&self, id: StageId) -> Result<(Option<Staging>, Vec<(String, PathBuf)>), Ended> {
+        self.stay_inside(id)?;
+        self.restore(id)?;
+        self.clear_outputs(id)?;
+        // A file in the store can be read where it is; a folder needs a place.
+        let folders = |input: &PlannedInput| self.output(input.from, input.output).is_some_and(|blob| blob.tree);
+        let needed = self.stage(id).inputs.iter().any(folders);
+        let staging = if needed { Some(self.store.staging()?) } else { None };
+        let inputs = self.input_paths(id, staging.as_ref().map(Staging::path))?;
+        Ok((staging, inputs))
+    }
+
     /// Makes the folders of a request and looks up its inputs.
     fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, Ended> {
         let stage = self.stage(id);

@@ -1,0 +1,371 @@
+//! What a finished run has seen, kept so that the next run can tell with `stat` alone that nothing has moved.
+//!
+//! ```text
+//! snapshots-v1/<name>:  magic(8) created(8) info length(4) chunks(4) info check(8) info
+//!                       then of every chunk: length(4) 0(4) check(8) entries
+//! entry: file    1 racy(1) follow(1) path length(2) stat(56) digest(32) path
+//!        blob    2 digest(32) size(8)
+//!        folder  3 path length(2) device(8) inode(8) type(4) path
+//! ```
+//!
+//! The name is a digest of everything the outcome depends on that is not a file: the program, its options, its
+//! environment. A snapshot *holds* when every file has the stat it had when its content was hashed (a racily clean one, see
+//! [`crate::filehash`], is hashed again), every blob is there, of its size and undamaged by its mark, every folder on the way is the
+//! same folder, and the log of records is what it was. Whatever is not so, or cannot be told, is "does not hold": the
+//! long way finds out. A snapshot is never more than a shortcut, and may be lost at any time.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+
+use crate::filehash::Stat;
+use crate::hash::hash_file;
+use crate::log::mix;
+use crate::record::FRESH;
+use crate::{Blob, Digest, Store, StoreError, blob, layout};
+
+const MAGIC: [u8; 8] = *b"PLsnap1\n";
+const HEADER: usize = 32;
+const CHUNK_HEADER: usize = 16;
+/// Entries that are checked by one thread in one go.
+const CHUNK: usize = 1024;
+/// So many snapshots (of other options, other variables) are kept.
+const KEPT: usize = 8;
+/// More racily clean files than this are hashed by the long way, which remembers what it hashed.
+const RACY: usize = 512;
+/// A larger racily clean file is left to the long way, too.
+const SMALL: u64 = 1 << 20;
+
+/// A snapshot that is being taken.
+#[derive(Debug)]
+pub struct Snapshot {
+    root: PathBuf,
+    chunks: Vec<Vec<u8>>,
+    entries: usize,
+}
+
+impl Snapshot {
+    fn entry(&mut self) -> &mut Vec<u8> {
+        if self.entries.is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK * 128));
+        }
+        self.entries += 1;
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last]
+    }
+
+    /// A path as it is kept: relative to the root where it lies inside.
+    fn kept<'a>(&self, path: &'a Path) -> &'a [u8] {
+        let kept = path.strip_prefix(&self.root).unwrap_or(path).as_os_str().as_bytes();
+        if kept.is_empty() { b"." } else { kept }
+    }
+
+    fn put_file(&mut self, path: &Path, stat: &Stat, digest: &Digest, racy: bool, follow: bool) -> bool {
+        let path = self.kept(path);
+        let Ok(length) = u16::try_from(path.len()) else { return false };
+        let entry = self.entry();
+        entry.extend_from_slice(&[1, u8::from(racy), u8::from(follow)]);
+        entry.extend_from_slice(&length.to_le_bytes());
+        entry.extend_from_slice(&stat.bytes());
+        entry.extend_from_slice(digest.as_bytes());
+        entry.extend_from_slice(path);
+        true
+    }
+
+    /// A blob, which the caller has [checked](Store::check).
+    pub fn blob(&mut self, blob: &Blob) {
+        let entry = self.entry();
+        entry.push(2);
+        entry.extend_from_slice(blob.digest.as_bytes());
+        entry.extend_from_slice(&blob.size.to_le_bytes());
+    }
+
+    /// A folder (or link) on the way to a file. False when it cannot be noted.
+    pub fn folder(&mut self, path: &Path) -> bool {
+        let Ok(there) = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+        let path = self.kept(path);
+        let Ok(length) = u16::try_from(path.len()) else { return false };
+        let entry = self.entry();
+        entry.push(3);
+        entry.extend_from_slice(&length.to_le_bytes());
+        entry.extend_from_slice(&there.st_dev.to_le_bytes());
+        entry.extend_from_slice(&there.st_ino.to_le_bytes());
+        entry.extend_from_slice(&kind(&there).to_le_bytes());
+        entry.extend_from_slice(path);
+        true
+    }
+}
+
+fn kind(stat: &rustix::fs::Stat) -> u32 {
+    FileType::from_raw_mode(stat.st_mode).as_raw_mode()
+}
+
+impl Store {
+    /// Begins a snapshot: from here on another record makes it void. `None` when there are no records.
+    ///
+    /// What is queued must have been [flushed](Store::flush).
+    pub fn snapshot(&self, root: &Path) -> Option<Snapshot> {
+        let mut snapshot = Snapshot { root: root.to_owned(), chunks: Vec::new(), entries: 0 };
+        let log = self.records.path();
+        let stat = Stat::of(&fs::symlink_metadata(log).ok()?);
+        // Appending changes the size and compaction the inode, so this one file is never racily clean.
+        snapshot.put_file(log, &stat, &Digest::from_bytes([0; 32]), false, false).then_some(snapshot)
+    }
+
+    /// Notes a file whose content must be `digest`. `follow` is for files of the user's, which may be links; a link in the
+    /// place of an output is not that output. False when it is something else.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn snapshot_file(
+        &self,
+        snapshot: &mut Snapshot,
+        path: &Path,
+        digest: &Digest,
+        follow: bool,
+    ) -> Result<bool, StoreError> {
+        let meta = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+        let meta = meta.map_err(|source| StoreError::io(path, "read", source))?;
+        if !meta.is_file() {
+            return Ok(false);
+        }
+        let (found, stat, racy) = self.hashed(path, &meta)?;
+        Ok(found == *digest && snapshot.put_file(path, &stat, digest, racy, follow))
+    }
+
+    /// Keeps a snapshot under a name, with what is to be known when it holds.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is lost by that.
+    pub fn snapshot_put(&self, name: &Digest, snapshot: &Snapshot, info: &[u8]) -> Result<(), StoreError> {
+        let folder = self.layout.root.join(FOLDER);
+        let failed = |source| StoreError::io(&folder, "write", source);
+        let mut chunks = Vec::with_capacity(snapshot.chunks.iter().map(|chunk| chunk.len() + CHUNK_HEADER).sum());
+        for chunk in &snapshot.chunks {
+            chunks.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+            chunks.extend_from_slice(&[0; 4]);
+            chunks.extend_from_slice(&mix(SEED, chunk).to_le_bytes());
+            chunks.extend_from_slice(chunk);
+        }
+        let mut head = Vec::with_capacity(HEADER + info.len());
+        head.extend_from_slice(&MAGIC);
+        head.extend_from_slice(&layout::now_ms().to_le_bytes());
+        head.extend_from_slice(&(info.len() as u32).to_le_bytes());
+        head.extend_from_slice(&(snapshot.chunks.len() as u32).to_le_bytes());
+        head.extend_from_slice(&mix(SEED, info).to_le_bytes());
+        head.extend_from_slice(info);
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let temporary = self.temporary()?;
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&head)?;
+            file.write_all(&chunks)?;
+            fs::rename(&temporary, folder.join(name.to_string()))
+        };
+        write().map_err(failed)?;
+        forget_old(&folder);
+        Ok(())
+    }
+
+    /// What was kept with the snapshot of this name, when it holds: everything it names is as it was.
+    pub fn snapshot_holds(&self, name: &Digest, root: &Path) -> Option<Vec<u8>> {
+        let path = self.layout.root.join(FOLDER).join(name.to_string());
+        let mut bytes = fs::read(&path).ok()?;
+        let head = bytes.first_chunk::<HEADER>()?;
+        let created = u64::from_le_bytes(*head[8..].first_chunk()?);
+        let now = layout::now_ms();
+        // After this time uses are written down again, for the collector. A clock that ran backwards proves nothing.
+        if head[..8] != MAGIC || created > now || created + FRESH < now {
+            return None;
+        }
+        let info = u32::from_le_bytes(*head[16..].first_chunk()?) as usize;
+        let count = u32::from_le_bytes(*head[20..].first_chunk()?) as usize;
+        let check = u64::from_le_bytes(*head[24..].first_chunk()?);
+        let info = bytes.get(HEADER..HEADER + info)?.to_vec();
+        if mix(SEED, &info) != check {
+            return None;
+        }
+        let mut chunks = Vec::with_capacity(count);
+        let mut at = HEADER + info.len();
+        for _ in 0..count {
+            let length = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize;
+            let check = u64::from_le_bytes(*bytes.get(at + 8..)?.first_chunk()?);
+            chunks.push((at + CHUNK_HEADER, bytes.get(at + CHUNK_HEADER..at + CHUNK_HEADER + length)?, check));
+            at += CHUNK_HEADER + length;
+        }
+        if at != bytes.len() {
+            return None;
+        }
+        let open = |path: &Path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let places = Places { root: open(root).ok()?, blobs: open(&self.layout.blobs).ok()? };
+        let cleared = check_all(&chunks, &places)?;
+        if !cleared.is_empty() {
+            // Hashed again, clearly after their last change: from now on their stat is enough.
+            let ends: Vec<(usize, usize)> = chunks.iter().map(|(start, chunk, _)| (*start, chunk.len())).collect();
+            for at in cleared {
+                bytes[at] = 0;
+            }
+            for (start, length) in ends {
+                let check = mix(SEED, &bytes[start..start + length]);
+                bytes[start - 8..start].copy_from_slice(&check.to_le_bytes());
+            }
+            if let Ok(temporary) = self.temporary() {
+                let _ = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, &path));
+            }
+        }
+        Some(info)
+    }
+}
+
+/// Where snapshots lie in a store.
+pub(crate) const FOLDER: &str = "snapshots-v1";
+const SEED: u64 = 3;
+
+/// Removes the oldest snapshots beyond [`KEPT`].
+fn forget_old(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<_> = entries
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().unwrap_or(UNIX_EPOCH), entry.path())))
+        .collect();
+    all.sort();
+    let excess = all.len().saturating_sub(KEPT);
+    for (_, path) in &all[..excess] {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Open folders: short paths from them are looked up faster.
+struct Places {
+    root: OwnedFd,
+    blobs: OwnedFd,
+}
+
+/// Checks all entries, on several threads when they are many. The positions (in the file) of the racy flags that can be
+/// cleared; `None` when something is not as it was.
+fn check_all(chunks: &[(usize, &[u8], u64)], places: &Places) -> Option<Vec<usize>> {
+    // Asking for the number of processors costs more than checking a small snapshot.
+    let threads = if chunks.len() < 4 {
+        1
+    } else {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 8)
+    };
+    let (next, moved, racy) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
+    let work = || {
+        let mut cleared = Vec::new();
+        while !moved.load(Ordering::Relaxed) {
+            let Some((start, chunk, check)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let whole = mix(SEED, chunk) == *check
+                && Chunk { at: 0, bytes: chunk }.check(places, &racy, |at| {
+                    cleared.push(start + at);
+                }) == Some(true);
+            if !whole {
+                moved.store(true, Ordering::Relaxed);
+            }
+        }
+        cleared
+    };
+    let cleared = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut cleared = work();
+        for other in others {
+            match other.join() {
+                Ok(more) => cleared.extend(more),
+                Err(_) => moved.store(true, Ordering::Relaxed),
+            }
+        }
+        cleared
+    });
+    (!moved.load(Ordering::Relaxed)).then_some(cleared)
+}
+
+struct Chunk<'a> {
+    at: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes.get(self.at..self.at + count)?;
+        self.at += count;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        Some(usize::from(u16::from_le_bytes(*self.take(2)?.first_chunk()?)))
+    }
+
+    /// `Some(true)` when everything is as it was; `None` when the entries cannot be read.
+    fn check(&mut self, places: &Places, racy: &AtomicUsize, mut cleared: impl FnMut(usize)) -> Option<bool> {
+        while self.at < self.bytes.len() {
+            let as_it_was = match self.take(1)?[0] {
+                1 => {
+                    let flag = self.at;
+                    let (unsure, follow) = (self.take(1)?[0] != 0, self.take(1)?[0] != 0);
+                    let length = self.length()?;
+                    let (known, digest) = (self.take(56)?, self.take(32)?);
+                    let path = self.take(length)?;
+                    let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+                    match statat(&places.root, path, flags) {
+                        Ok(now) if regular(&now) && Stat::raw(&now).bytes() == known => {
+                            !unsure || {
+                                let begun = layout::now_ns();
+                                let sure = racy.fetch_add(1, Ordering::Relaxed) < RACY
+                                    && now.st_size as u64 <= SMALL
+                                    && hashed_again(places, path, known).is_some_and(|now| now.as_bytes() == digest);
+                                if sure && !Stat::raw(&now).racy(begun) {
+                                    cleared(flag);
+                                }
+                                sure
+                            }
+                        }
+                        _ => false,
+                    }
+                }
+                2 => {
+                    let digest = Digest::from_bytes(*self.take(32)?.first_chunk()?);
+                    let size = self.number()?;
+                    blob::looks_whole(places.blobs.as_fd(), &digest, size)
+                }
+                3 => {
+                    let length = self.length()?;
+                    let (device, inode) = (self.number()?, self.number()?);
+                    let type_bits = u32::from_le_bytes(*self.take(4)?.first_chunk()?);
+                    let path = self.take(length)?;
+                    statat(&places.root, path, AtFlags::SYMLINK_NOFOLLOW)
+                        .is_ok_and(|now| (now.st_dev, now.st_ino, kind(&now)) == (device, inode, type_bits))
+                }
+                _ => return None,
+            };
+            if !as_it_was {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+}
+
+fn regular(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// The digest of a small file whose stat stays `known` while it is read.
+fn hashed_again(places: &Places, path: &[u8], known: &[u8]) -> Option<Digest> {
+    let file = openat(&places.root, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).ok()?;
+    let file = File::from(file);
+    let same = |file: &File| -> io::Result<bool> { Ok(Stat::of(&file.metadata()?).bytes() == known) };
+    if !same(&file).ok()? {
+        return None;
+    }
+    let digest = hash_file(&file, file.metadata().ok()?.len()).ok()?;
+    same(&file).ok()?.then_some(digest)
+}

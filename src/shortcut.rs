@@ -1,0 +1,56 @@
+//! The shortcut of `run`: nothing has moved since the last time, so there is nothing to read, plan or do.
+
+use std::path::PathBuf;
+
+use cache::{Digest, Store};
+use engine::driver::Summary;
+use engine::snapshot::{self, Unmoved};
+
+use crate::cli::Run;
+use crate::commands::lock_file;
+use crate::project::{Project, Proved, find_programs};
+
+/// Where the snapshot of a run would be, and under which name.
+pub struct Shortcut {
+    folder: PathBuf,
+    root: PathBuf,
+    name: Digest,
+    /// The lock file, where a run writes it.
+    lock: Option<PathBuf>,
+}
+
+impl Shortcut {
+    /// `None` where a run always goes the long way: every event is wanted, something is to run in any case, only some stages are
+    /// asked for, or the lock file is to be compared.
+    pub fn of(args: &Run, project: &Project, targets: &[String]) -> Option<Self> {
+        let locked = args.locked;
+        let args = &args.run;
+        if args.json || locked || !args.force.is_empty() || !targets.is_empty() {
+            return None;
+        }
+        let jobs = args.jobs.map_or_else(String::new, |jobs| jobs.to_string());
+        let mut options = vec![("jobs", jobs.as_str()), ("keep_going", if args.keep_going { "yes" } else { "no" })];
+        options.extend(args.file.set.iter().map(|set| ("set", set.as_str())));
+        let name = snapshot::name(&project.file, &options, &find_programs())?;
+        let lock = args.file.set.is_empty().then(|| lock_file(project));
+        Some(Self { folder: project.store_folder(), root: project.root.clone(), name, lock })
+    }
+
+    /// What the last run has left, when nothing of it has moved.
+    pub fn unmoved(&self) -> Option<Unmoved> {
+        // A store is made by the long way only.
+        if !self.folder.join("snapshots-v1").is_dir() {
+            return None;
+        }
+        let store = Store::open(&self.folder).ok()?;
+        snapshot::unmoved(&store, &self.name, &self.root)
+    }
+
+    /// Keeps what the next run needs. A snapshot that cannot be kept costs the next run its shortcut, no more.
+    pub fn keep(&self, proved: &Proved, summary: &Summary) {
+        let texts: Vec<(PathBuf, &str)> = proved.sources.files().map(|(name, text)| (name.into(), text)).collect();
+        let written: Vec<PathBuf> =
+            self.lock.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+        let _ = snapshot::take(&proved.plan, &proved.store, &proved.environment, summary, &texts, &written, &self.name);
+    }
+}
