@@ -71,6 +71,8 @@ pub struct Proved {
     pub environment: Environment,
     /// The kinds.
     pub registry: Arc<Registry>,
+    /// The files it includes, under every name they are included by.
+    pub files: Vec<PathBuf>,
 }
 
 impl Project {
@@ -166,6 +168,7 @@ impl Project {
                     programs,
                     environment,
                     registry: Arc::clone(&self.registry),
+                    files: files.clone(),
                 })
             }
             _ => None,

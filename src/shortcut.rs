@@ -49,8 +49,9 @@ impl Shortcut {
     /// Keeps what the next run needs. A snapshot that cannot be kept costs the next run its shortcut, no more.
     pub fn keep(&self, proved: &Proved, summary: &Summary) {
         let texts: Vec<(PathBuf, &str)> = proved.sources.files().map(|(name, text)| (name.into(), text)).collect();
-        let written: Vec<PathBuf> =
-            self.lock.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect();
+        let others = proved.files.iter().filter(|path| !texts.iter().any(|(read, _)| read == *path));
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let written: Vec<PathBuf> = self.lock.iter().chain(others).map(absolute).collect();
         let _ = snapshot::take(&proved.plan, &proved.store, &proved.environment, summary, &texts, &written, &self.name);
     }
 }

@@ -103,7 +103,7 @@ pub fn unmoved(store: &Store, name: &Digest, root: &Path) -> Option<Unmoved> {
 }
 
 /// Keeps a snapshot of a run that went well; whether there is one now. `texts` are the files the plan was made from, with their
-/// content as it was read; `written` are other files that the run left behind and a run of hits would leave as they are.
+/// content as it was read; `written` are other files that the next run must find as they are now.
 ///
 /// # Errors
 /// When the store or a file cannot be read or written. The run is what it was.

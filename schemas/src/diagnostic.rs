@@ -55,7 +55,10 @@ impl Sources {
     /// The files the pipeline was read from, by the name they were given, with what stood in them. (What came from the
     /// command line is not a file.)
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.sources.iter().map(|source| (source.name(), source.text())).filter(|(name, _)| ![SET, PROFILE].contains(name))
+        self.sources
+            .iter()
+            .map(|source| (source.name(), source.text()))
+            .filter(|(name, _)| ![SET, PROFILE].contains(name))
     }
 
     /// The document with variables and overrides put in, as YAML.

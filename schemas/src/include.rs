@@ -136,9 +136,11 @@ impl Walk<'_> {
             return;
         }
         if !self.done.insert(identity.clone()) {
+            // Another name of a file that was read: when that name leads elsewhere, the pipeline is another one.
+            self.files.paths.push(shown);
             return;
         }
-        if self.files.paths.len() >= MAX_FILES || self.open.len() > MAX_CHAIN {
+        if self.done.len() > MAX_FILES || self.open.len() > MAX_CHAIN {
             let fault = Fault::error(
                 "include::too_many",
                 format!("more than {MAX_FILES} files, or a chain of more than {MAX_CHAIN}"),

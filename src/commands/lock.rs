@@ -1,5 +1,6 @@
 //! The lock file beside the pipeline: compared before a run with `--locked`, written after a complete one without.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use engine::driver::{RunOptions, Summary};
@@ -27,6 +28,8 @@ pub struct Keeper {
     complete: bool,
     /// What ran is what the file says, without overrides: the lock is of the file alone.
     plain: bool,
+    /// It could not be written, which every run has to say again.
+    warned: Cell<bool>,
 }
 
 impl Keeper {
@@ -43,6 +46,7 @@ impl Keeper {
             locked: None,
             complete: options.targets.is_empty(),
             plain: args.run.file.set.is_empty() && args.run.file.profile.is_none(),
+            warned: Cell::new(false),
         };
         if !args.locked {
             return Ok(keeper);
@@ -61,6 +65,11 @@ impl Keeper {
         }
         keeper.locked = Some(lock);
         Ok(keeper)
+    }
+
+    /// Whether there was something to say that the next run must say again.
+    pub fn warned(&self) -> bool {
+        self.warned.get()
     }
 
     /// Compares what the run came to, or writes it down.
@@ -84,6 +93,7 @@ impl Keeper {
             }
             None => {
                 if let Err(warning) = now.write(&self.path) {
+                    self.warned.set(true);
                     terminal::err(&render(&warning, &proved.sources));
                 }
                 Ok(code)

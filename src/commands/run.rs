@@ -42,7 +42,7 @@ pub fn execute(args: &Run) -> Result<u8, Failure> {
         drive(&proved, options, &mut *reporter, cancel).await
     })?;
     let code = lock.settle(&proved, &summary)?;
-    if let Some(shortcut) = shortcut.filter(|_| proved.warnings.is_empty()) {
+    if let Some(shortcut) = shortcut.filter(|_| proved.warnings.is_empty() && !lock.warned()) {
         shortcut.keep(&proved, &summary);
     }
     Ok(code)
