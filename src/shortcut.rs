@@ -6,7 +6,7 @@ use cache::{Digest, Store};
 use engine::driver::Summary;
 use engine::snapshot::{self, Unmoved};
 
-use crate::cli::Run;
+use crate::cli::{FileArgs, Run, RunArgs};
 use crate::commands::lock_file;
 use crate::project::{Project, Proved, find_programs};
 
@@ -23,16 +23,18 @@ impl Shortcut {
     /// `None` where a run always goes the long way: every event is wanted, something is to run in any case, only some stages are
     /// asked for, or the lock file is to be compared.
     pub fn of(args: &Run, project: &Project, targets: &[String]) -> Option<Self> {
-        let locked = args.locked;
-        let args = &args.run;
-        if args.json || locked || !args.force.is_empty() || !targets.is_empty() {
+        // Without `..`: whoever adds an option decides here what it means for a run with nothing to do.
+        let Run { locked, run: RunArgs { file, stages: _, force, keep_going, jobs, json, verbose: _, quiet: _ } } =
+            args;
+        let FileArgs { file: _, set } = file;
+        if *json || *locked || !force.is_empty() || !targets.is_empty() {
             return None;
         }
-        let jobs = args.jobs.map_or_else(String::new, |jobs| jobs.to_string());
-        let mut options = vec![("jobs", jobs.as_str()), ("keep_going", if args.keep_going { "yes" } else { "no" })];
-        options.extend(args.file.set.iter().map(|set| ("set", set.as_str())));
+        let jobs = jobs.map_or_else(String::new, |jobs| jobs.to_string());
+        let mut options = vec![("jobs", jobs.as_str()), ("keep_going", if *keep_going { "yes" } else { "no" })];
+        options.extend(set.iter().map(|set| ("set", set.as_str())));
         let name = snapshot::name(&project.file, &options, &find_programs())?;
-        let lock = args.file.set.is_empty().then(|| lock_file(project));
+        let lock = set.is_empty().then(|| lock_file(project));
         Some(Self { folder: project.store_folder(), root: project.root.clone(), name, lock })
     }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::log::Listed;
 use crate::staging::sweep;
 use crate::using::{self, Since};
-use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, blob, fault};
+use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, blob, fault, lock};
 
 /// What a collection did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -168,12 +168,7 @@ impl Store {
         }
         self.memos.compact(|_| true)?;
         self.filehash.compact(|_| true)?;
-        if since == Since::Nobody
-            && let Ok(locks) = fs::read_dir(&self.layout.locks)
-        {
-            // We are alone: nobody holds any.
-            locks.flatten().for_each(|lock| drop(fs::remove_file(lock.path())));
-        }
+        lock::forget_free(&self.layout.locks);
         sweep(&self.layout.tmp);
         Ok(swept)
     }

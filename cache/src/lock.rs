@@ -84,6 +84,18 @@ impl Store {
     }
 }
 
+/// Removes the lock files that nobody holds. Each is removed by its holder, which this is for a moment: whoever opened it
+/// meanwhile finds it gone and takes a new one.
+pub(crate) fn forget_free(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(file) = File::open(&path) else { continue };
+        if file.try_lock().is_ok() && is_at(&path, &file).is_ok_and(|there| there) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 fn open(path: &Path) -> Result<File, StoreError> {
     fault::point("lock.open").map_err(|source| StoreError::io(path, "open", source))?;
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);

@@ -3,6 +3,7 @@
 use cache::{DigestSet, Store};
 
 use super::cache::digests;
+use super::lock_file;
 use crate::cli::Gc;
 use crate::project::{Failure, Project};
 use crate::report::quantity::{bytes, count, parse_bytes};
@@ -67,7 +68,7 @@ pub fn pins(project: &Project, store: &Store, runs: usize) -> Result<DigestSet, 
         pins.extend(stages.filter_map(|stage| stage["key"].as_str()?.parse::<cache::Digest>().ok()));
     }
     // Whatever is written there that is the key of a record is one that it names.
-    if let Ok(text) = std::fs::read_to_string(project.root.join("pipeline.lock")) {
+    if let Ok(text) = std::fs::read_to_string(lock_file(project)) {
         pins.extend(digests(&text));
     }
     Ok(pins)

@@ -179,6 +179,31 @@ fn a_key_is_locked_by_one_at_a_time() {
     assert_eq!(names(&store.folder().join("locks-v1")), [key("path").to_string()]);
 }
 
+/// Also its own, and also with nobody else in the store.
+#[test]
+fn the_collector_leaves_the_locks_that_are_held() {
+    let (folder, store) = store();
+    let other = Store::open(&folder.path().join(".pipeline")).unwrap();
+    let locks = || names(&store.folder().join("locks-v1"));
+    let path = other.try_lock_name(&key("path")).unwrap().unwrap();
+    drop(other.try_lock_name(&key("free")).unwrap().unwrap());
+    let work = other.lock_key(&key("work")).unwrap();
+    let mut held = [key("path").to_string(), key("work").to_string()];
+    held.sort();
+    store.gc(0, &Default::default()).unwrap();
+    assert_eq!(locks(), held);
+    assert!(store.try_lock_name(&key("path")).unwrap().is_none());
+    drop(work);
+    other.gc(0, &Default::default()).unwrap();
+    assert_eq!(locks(), [key("path").to_string()]);
+    drop(store);
+    other.gc(0, &Default::default()).unwrap();
+    let another = Store::open(&folder.path().join(".pipeline")).unwrap();
+    assert!(another.try_lock_name(&key("path")).unwrap().is_none());
+    drop(path);
+    assert!(another.try_lock_name(&key("path")).unwrap().is_some());
+}
+
 #[test]
 fn committed_is_what_it_says() {
     let (_folder, store) = store();

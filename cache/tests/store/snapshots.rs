@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use cache::{Blob, Store};
@@ -138,6 +138,33 @@ fn whatever_moves_is_seen() {
         edit(&yard);
         assert!(!yard.holds(), "{what}");
     }
+}
+
+/// Changed in the same tick of the clock in which it was recorded, to the same size and in place: all of its stat may be as it was.
+#[test]
+fn a_file_changed_within_the_clocks_granularity_of_its_recording_is_seen() {
+    let yard = yard();
+    let source = yard.path("source");
+    let write = |text: &[u8]| OpenOptions::new().write(true).open(&source).unwrap().write_all(text).unwrap();
+    let mut same = 0;
+    for turn in 0..200 {
+        write(b"first");
+        assert!(yard.take(), "turn {turn}");
+        let stat = |meta: fs::Metadata| (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec(), meta.len());
+        let before = stat(fs::metadata(&source).unwrap());
+        write(b"FIRST");
+        same += usize::from(before == stat(fs::metadata(&source).unwrap()));
+        assert!(!yard.holds(), "turn {turn}, {same} of them with the same stat");
+    }
+}
+
+/// The collector keeps the project's files and the blobs; what it takes away must not be vouched for.
+#[test]
+fn a_collected_blob_is_seen() {
+    let yard = yard();
+    assert!(yard.holds());
+    assert_eq!(yard.store.gc(0, &Default::default()).unwrap().blobs, 1);
+    assert!(!yard.holds());
 }
 
 #[test]
