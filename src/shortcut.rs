@@ -24,17 +24,20 @@ impl Shortcut {
     /// asked for, or the lock file is to be compared.
     pub fn of(args: &Run, project: &Project, targets: &[String]) -> Option<Self> {
         // Without `..`: whoever adds an option decides here what it means for a run with nothing to do.
-        let Run { locked, run: RunArgs { file, stages: _, force, keep_going, jobs, json, verbose: _, quiet: _ } } =
-            args;
-        let FileArgs { file: _, set } = file;
-        if *json || *locked || !force.is_empty() || !targets.is_empty() {
+        let Run {
+            locked,
+            run: RunArgs { file, stages: _, force, refresh, keep_going, jobs, json, verbose: _, quiet: _ },
+        } = args;
+        let FileArgs { file: _, profile, set } = file;
+        if *json || *locked || *refresh || !force.is_empty() || !targets.is_empty() {
             return None;
         }
         let jobs = jobs.map_or_else(String::new, |jobs| jobs.to_string());
         let mut options = vec![("jobs", jobs.as_str()), ("keep_going", if *keep_going { "yes" } else { "no" })];
+        options.extend(profile.iter().map(|profile| ("profile", profile.as_str())));
         options.extend(set.iter().map(|set| ("set", set.as_str())));
         let name = snapshot::name(&project.file, &options, &find_programs())?;
-        let lock = set.is_empty().then(|| lock_file(project));
+        let lock = (set.is_empty() && profile.is_none()).then(|| lock_file(project));
         Some(Self { folder: project.store_folder(), root: project.root.clone(), name, lock })
     }
 

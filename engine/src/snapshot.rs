@@ -199,7 +199,11 @@ pub fn take(
 /// Whether `stat` can say of all the files of a stage that they are what they were.
 fn plain(stage: &PlannedStage) -> bool {
     let exact = |index: usize| stage.written.iter().filter(|edge| edge.file as usize == index).all(|edge| edge.exact);
-    stage.files.iter().enumerate().all(|(index, file)| !file.glob && !files::elsewhere(stage.executor, file) && exact(index))
+    stage
+        .files
+        .iter()
+        .enumerate()
+        .all(|(index, file)| !file.glob && !files::elsewhere(stage.executor, file) && exact(index))
 }
 
 /// The files of a stage as they enter its key, with the path of those that are looked at; `None` when one is not a plain file.

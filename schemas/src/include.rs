@@ -31,7 +31,7 @@ const MAIN_ONLY: &[&str] = &["seed", "device", "resources"];
 pub(crate) struct Files {
     /// For every source, the folder its paths start from, relative to the main file's folder.
     pub folders: Vec<String>,
-    /// Every file that was read or looked for beside the main one.
+    /// Every file that was read or looked for beside the main one, under every name it was asked for by.
     pub paths: Vec<PathBuf>,
 }
 
@@ -58,6 +58,8 @@ pub(crate) fn include(root: &mut Node, sources: &mut Vec<Source>, faults: &mut F
             there.value = entry.value.clone();
         }
     }
+    let mut seen = HashSet::new();
+    files.paths.retain(|path| seen.insert(path.clone()));
     files
 }
 

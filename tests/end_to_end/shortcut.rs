@@ -258,6 +258,41 @@ fn another_pipeline_of_the_same_name_in_its_place_is_seen() {
 }
 
 #[test]
+fn included_files_and_profiles_are_seen() {
+    let house = House::of(
+        "pipeline: parts\ninclude: [part.yaml, link.yaml]\nvars: { word: plain }\nprofiles: { loud: { vars: { word: LOUD } } }\n",
+    );
+    let part = |name: &str, word: &str| {
+        format!("stages:\n  {name}: {{ kind: command, run: 'echo {word} > {name}.txt', outs: [{name}.txt] }}\n")
+    };
+    house.write("part.yaml", part("a", "${vars.word}"));
+    house.write("other.yaml", part("b", "one"));
+    house.write("another.yaml", part("b", "two"));
+    let link = house.path().join("link.yaml");
+    symlink("other.yaml", &link).expect("mine");
+    let run = |arguments: &[&str]| {
+        let run = house.say(arguments);
+        assert_eq!(run.code, 0, "{}", run.err);
+        (house.read("a.txt").trim().to_owned(), house.read("b.txt").trim().to_owned())
+    };
+    let both = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    for _ in 0..3 {
+        assert_eq!(run(&["run"]), both("plain", "one"));
+        assert_eq!(run(&["run", "--profile", "loud"]), both("LOUD", "one"));
+    }
+    // In turns each finds the files of the other; twice in a row there is nothing to do.
+    assert_eq!(taken(&house), 0);
+    assert_eq!(run(&["run", "--profile", "loud"]), both("LOUD", "one"));
+    assert_eq!(taken(&house), 1);
+    house.write("part.yaml", part("a", "new"));
+    assert_eq!(run(&["run", "--profile", "loud"]), both("new", "one"));
+    fs::remove_file(&link).expect("mine");
+    symlink("another.yaml", &link).expect("mine");
+    assert_eq!(run(&["run", "--profile", "loud"]), both("new", "two"));
+    assert_eq!(taken(&house), 1);
+}
+
+#[test]
 fn the_lock_file_is_written_where_it_is_missing_or_different_and_compared_where_it_is_locked() {
     let house = settled();
     let lock = house.read("pipeline.lock");

@@ -135,8 +135,8 @@ fn layered(options: &Engine, place: &Place, scratch: &Path, size: usize) -> Done
     for _ in 0..firsts {
         for (at, tool) in tools.iter().enumerate() {
             prepare(place, *tool, &project(*tool), size)?;
-            for measure in 0..2 {
-                measured[at][measure].push(place.once(*tool, &project(*tool))?);
+            for takes in &mut measured[at][..2] {
+                takes.push(place.once(*tool, &project(*tool))?);
             }
         }
     }

@@ -51,6 +51,9 @@ pub(crate) struct Attempt {
     pub(crate) stop: CancelToken,
 }
 
+/// The name of each input of a program, and where it lies.
+type InputPaths = Vec<(String, PathBuf)>;
+
 impl Attempt {
     fn stage(&self) -> &PlannedStage {
         self.run.stage(self.id)
@@ -222,7 +225,7 @@ impl Attempt {
 
     async fn command(
         &self,
-        (staging, inputs): (Option<Staging>, Vec<(String, PathBuf)>),
+        (staging, inputs): (Option<Staging>, InputPaths),
         voice: &Voice,
     ) -> Result<(Option<Staging>, Finished), Ended> {
         let stage = self.stage();
@@ -275,7 +278,7 @@ enum Began {
     /// Somebody else works on the same.
     Busy(Box<Looked>),
     /// It has its locks, has said that it starts, and of a program also what the project needs and where its inputs lie.
-    Ready { looked: Box<Looked>, working: Vec<KeyLock>, prepared: (Option<Staging>, Vec<(String, PathBuf)>) },
+    Ready { looked: Box<Looked>, working: Vec<KeyLock>, prepared: (Option<Staging>, InputPaths) },
 }
 
 /// What a request needs beyond the plan.
@@ -332,7 +335,7 @@ impl Run {
     }
 
     /// Makes the project ready for a program, and says where its inputs lie.
-    fn prepare_command(&self, id: StageId) -> Result<(Option<Staging>, Vec<(String, PathBuf)>), Ended> {
+    fn prepare_command(&self, id: StageId) -> Result<(Option<Staging>, InputPaths), Ended> {
         self.stay_inside(id)?;
         self.restore(id)?;
         self.clear_outputs(id)?;
@@ -379,7 +382,7 @@ impl Run {
     }
 
     /// Where the inputs lie: a file in the store itself, a folder as a copy in the staging folder.
-    fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<Vec<(String, PathBuf)>, Ended> {
+    fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<InputPaths, Ended> {
         let mut paths = Vec::new();
         for input in &self.stage(id).inputs {
             let Some(blob) = self.output(input.from, input.output) else { continue };
