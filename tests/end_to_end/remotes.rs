@@ -94,6 +94,22 @@ fn refreshing_fetches_again_and_stops_below_where_nothing_changed() {
 }
 
 #[test]
+fn verify_names_the_column_that_came_out_differently() {
+    let server = Http::start(tagged(50, "one"));
+    let house = fetching(&server.url());
+    house.run();
+    // The content changed behind an entity tag that did not.
+    let body = String::from_utf8(lines(50)).expect("text").replace("\n7,x1\n", "\n7,x9\n").into_bytes();
+    server.serve(Some(Served { body, ..tagged(50, "one") }));
+    assert_eq!(house.say(&["verify", "raw"]).code, 0, "what was fetched is still there");
+    fs::remove_dir_all(house.path().join(".pipeline/downloads-v1")).expect("what was fetched");
+    let said = house.say(&["verify", "raw"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("column `b`, row 8: `x1` was, `x9` is now"), "{}{}", said.out, said.err);
+    house.run().nothing_ran();
+}
+
+#[test]
 fn a_date_is_as_good_as_a_tag_and_without_either_everything_is_fetched() {
     let dated = |rows: usize, day: &str| Served {
         body: lines(rows),

@@ -11,6 +11,7 @@ pub mod classes;
 pub mod collect;
 pub mod convert;
 pub mod dataset;
+pub mod difference;
 pub mod fault;
 pub mod preprocess;
 pub mod profile;

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::collect::{Rooms, gather, infer, look};
 use crate::dataset::{Table, open, write};
+use crate::difference::difference;
 use crate::fault::{Outcome, unwritable};
 use crate::preprocess::{Scene, expression, preprocess};
 use crate::profile;
@@ -136,6 +137,7 @@ impl Program for Data {
                 if wrong.is_empty() { Ok(json!({})) } else { Err(wrong) }
             }
             "show" => show(&typed::<Show>(&question.params)?),
+            "difference" => difference(&typed(&question.params)?),
             other => Err(vec![stranger(other)]),
         }
     }
