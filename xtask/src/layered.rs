@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::libtorch::cache_folder;
 use crate::shell::{Done, cargo, failed, failure, output, python, run, target, workspace};
+use crate::watched;
 
 /// What the peers are, as Python packages.
 const PACKAGES: [&str; 4] = ["ninja==1.13.2", "dvc==3.67.1", "snakemake==9.27.1", "blake3==1.0.11"];
@@ -30,6 +31,12 @@ pub struct Engine {
     /// Up to how many stages the first run is repeated three times; beyond, it is measured once.
     #[arg(long, default_value_t = 1000)]
     repeat_first: usize,
+    /// Edits that are made while `pipeline watch` runs (0: none).
+    #[arg(long, default_value_t = 41)]
+    edits: usize,
+    /// Up to how many stages watching is measured.
+    #[arg(long, default_value_t = 10_000)]
+    watch: usize,
     /// The `pipeline` program to measure; default: a release build.
     #[arg(long)]
     program: Option<PathBuf>,
@@ -191,6 +198,25 @@ fn layered(options: &Engine, place: &Place, scratch: &Path, size: usize) -> Done
     let plan = place.timed(Command::new(&place.ours).arg("plan").current_dir(project(Tool::Ours)), 3)?;
     println!("`pipeline plan`: {:.1} ms, {:.0} MiB", plan.wall * 1e3, plan.resident / 1024.0);
     figures["plan"] = json!({"wall": plan.wall, "resident_kib": plan.resident});
+    let matrix = project(Tool::Ours).join("matrix.yaml");
+    fs::write(&matrix, one_matrix(size)).map_err(failed("write", &matrix))?;
+    let mut command = Command::new(&place.ours);
+    command.args(["check", "-f", "matrix.yaml"]).current_dir(project(Tool::Ours));
+    let check = place.timed(&mut command, options.repeats)?;
+    println!("`pipeline check` of one matrix of as many: {:.1} ms", check.wall * 1e3);
+    figures["check of a matrix"] = check.wall.into();
+    if options.edits > 0 && size <= options.watch {
+        let delays = watched::delays(&place.ours, &project(Tool::Ours), &place.jobs, options.edits)?;
+        let at = |share: usize| delays[(delays.len() - 1) * share / 100] * 1e3;
+        println!(
+            "`pipeline watch`, from a saved file to the first stage, {} edits: p50 {:.1} ms, p90 {:.1} ms, worst {:.1} ms",
+            delays.len(),
+            at(50),
+            at(90),
+            at(100)
+        );
+        figures["watch"] = json!(delays);
+    }
     Ok(figures)
 }
 
@@ -228,6 +254,17 @@ impl Place {
         let number = |name: &str| said[name].as_f64().unwrap_or_default();
         Ok(Took { wall: number("wall"), processor: number("user") + number("system"), resident: number("resident") })
     }
+}
+
+/// So many stages as one matrix of two axes.
+fn one_matrix(size: usize) -> String {
+    let wide = size.div_ceil(20).max(1);
+    let axis = |length: usize| (0..length).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    format!(
+        "pipeline: matrix\nstages:\n  one:\n    kind: command\n    matrix: {{ a: [{}], b: [{}] }}\n    run: echo ${{matrix.a}} ${{matrix.b}} > m${{matrix.a}}-${{matrix.b}}\n    outs: [\"m${{matrix.a}}-${{matrix.b}}\"]\n",
+        axis(wide),
+        axis(size.div_ceil(wide))
+    )
 }
 
 /// By wall time.

@@ -14,6 +14,7 @@ mod schema;
 mod servers;
 mod shell;
 mod test;
+mod watched;
 mod wheel;
 
 use std::path::PathBuf;
