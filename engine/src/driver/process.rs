@@ -62,11 +62,18 @@ pub(crate) fn signal_help(status: ExitStatus) -> Option<&'static str> {
     })
 }
 
-/// Bytes of memory a process holds; `None` when it cannot be told.
+/// Bytes of memory a process holds of its own; `None` when it cannot be told. What is mapped of files does not count: a data set
+/// may be larger than the memory there is, and the system takes its pages back when it needs them.
 pub(crate) fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    match (field("RssAnon:"), field("RssShmem:")) {
+        (Some(own), Some(shared)) => Some(own + shared),
+        _ => field("VmRSS:"),
+    }
 }
 
 /// `2.0 GiB`, `512 MiB`.

@@ -26,7 +26,7 @@ impl Chance {
     }
 
     /// Fisher and Yates, from the end.
-    pub fn shuffle(&mut self, rows: &mut [usize]) {
+    pub fn shuffle<T>(&mut self, rows: &mut [T]) {
         for last in (1..rows.len()).rev() {
             let other = self.below(last as u64 + 1) as usize;
             rows.swap(last, other);

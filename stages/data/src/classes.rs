@@ -18,29 +18,9 @@ pub const COUNTED: usize = 10_000;
 /// The distinct values of a bool, integer or text column, given in pieces; `None` for other types and for more than
 /// [`COUNTED`] values.
 pub fn classes(pieces: &[ArrayRef]) -> Option<Classes> {
-    match pieces.first()?.data_type() {
-        DataType::Boolean => {
-            let mut seen = [false; 2];
-            for array in pieces {
-                let array = array.as_boolean();
-                let trues = array.true_count();
-                seen[1] |= trues > 0;
-                seen[0] |= array.len() - array.null_count() > trues;
-            }
-            let values = [(seen[0], "false"), (seen[1], "true")];
-            Some(listed(values.iter().filter(|(seen, _)| *seen).map(|(_, name)| (*name).to_owned()).collect()))
-        }
-        DataType::Int8 => integers::<Int8Type>(pieces),
-        DataType::Int16 => integers::<Int16Type>(pieces),
-        DataType::Int32 => integers::<Int32Type>(pieces),
-        DataType::Int64 => integers::<Int64Type>(pieces),
-        DataType::UInt8 => integers::<UInt8Type>(pieces),
-        DataType::UInt16 => integers::<UInt16Type>(pieces),
-        DataType::UInt32 => integers::<UInt32Type>(pieces),
-        DataType::UInt64 => integers::<UInt64Type>(pieces),
-        DataType::Utf8 => texts(pieces),
-        _ => None,
-    }
+    let mut census = Census::new(pieces.first()?.data_type());
+    pieces.iter().for_each(|piece| census.add(piece));
+    census.finish()
 }
 
 fn listed(values: Vec<String>) -> Classes {
@@ -48,90 +28,147 @@ fn listed(values: Vec<String>) -> Classes {
     Classes { count, values: if values.len() <= LISTED { values } else { Vec::new() } }
 }
 
-/// Width of a value range that is marked in a table of flags instead of hashed.
-const FLAGS: i128 = 1 << 18;
+/// Width of the range around the first number that is marked in a table of flags instead of hashed.
+const FLAGS: u64 = 1 << 18;
 
-fn integers<T: ArrowPrimitiveType>(pieces: &[ArrayRef]) -> Option<Classes>
-where
-    i128: From<T::Native>,
-{
-    let mut low = i128::MAX;
-    let mut high = i128::MIN;
-    for array in pieces {
-        present::<T>(array.as_primitive(), |value| {
-            low = low.min(value);
-            high = high.max(value);
-            true
-        });
+/// Distinct values being found, piece by piece.
+pub struct Census(State);
+
+enum State {
+    /// Another type, or too many values.
+    None,
+    Bool([bool; 2]),
+    Int(Ints),
+    Text(HashSet<Box<str>, Quick>),
+}
+
+/// Whole numbers by their 64 bits, those of `uint64` as well.
+#[derive(Default)]
+struct Ints {
+    unsigned: bool,
+    low: i64,
+    flags: Vec<u64>,
+    flagged: usize,
+    others: HashSet<i64, Quick>,
+}
+
+impl Census {
+    /// Nothing yet, of this type.
+    pub fn new(data_type: &DataType) -> Self {
+        Self(match data_type {
+            DataType::Boolean => State::Bool([false; 2]),
+            DataType::Utf8 => State::Text(HashSet::default()),
+            other if other.is_integer() => State::Int(Ints { unsigned: *other == DataType::UInt64, ..Ints::default() }),
+            _ => State::None,
+        })
     }
-    if low > high {
-        return Some(listed(Vec::new()));
-    }
-    let mut values: Vec<i128> = if high - low < FLAGS {
-        let mut flags = vec![false; usize::try_from(high - low).ok()? + 1];
-        for array in pieces {
-            present::<T>(array.as_primitive(), |value| {
-                flags[(value - low) as usize] = true;
+
+    /// Adds a piece of the column.
+    pub fn add(&mut self, array: &ArrayRef) {
+        let few = match &mut self.0 {
+            State::None => return,
+            State::Bool(seen) => {
+                let array = array.as_boolean();
+                let trues = array.true_count();
+                seen[1] |= trues > 0;
+                seen[0] |= array.len() - array.null_count() > trues;
                 true
-            });
-        }
-        flags.iter().enumerate().filter(|(_, seen)| **seen).map(|(offset, _)| low + offset as i128).collect()
-    } else {
-        let mut seen: HashSet<i128, Quick> = HashSet::default();
-        for array in pieces {
-            present::<T>(array.as_primitive(), |value| {
-                seen.insert(value);
-                seen.len() <= COUNTED
-            });
-        }
-        seen.into_iter().collect()
-    };
-    if values.len() > COUNTED {
-        return None;
-    }
-    values.sort_unstable();
-    Some(listed(values.iter().map(i128::to_string).collect()))
-}
-
-/// Hands every value that is there to `f`, until it says stop.
-fn present<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, mut f: impl FnMut(i128) -> bool)
-where
-    i128: From<T::Native>,
-{
-    if array.null_count() == 0 {
-        for value in array.values() {
-            if !f(i128::from(*value)) {
-                return;
             }
+            State::Int(ints) => match array.data_type() {
+                DataType::Int8 => ints.add::<Int8Type>(array, i64::from),
+                DataType::Int16 => ints.add::<Int16Type>(array, i64::from),
+                DataType::Int32 => ints.add::<Int32Type>(array, i64::from),
+                DataType::Int64 => ints.add::<Int64Type>(array, |value| value),
+                DataType::UInt8 => ints.add::<UInt8Type>(array, i64::from),
+                DataType::UInt16 => ints.add::<UInt16Type>(array, i64::from),
+                DataType::UInt32 => ints.add::<UInt32Type>(array, i64::from),
+                DataType::UInt64 => ints.add::<UInt64Type>(array, |value| value as i64),
+                _ => false,
+            },
+            State::Text(seen) => texts(array, seen),
+        };
+        if !few {
+            self.0 = State::None;
         }
-    } else {
-        for value in array.iter().flatten() {
-            if !f(i128::from(value)) {
-                return;
+    }
+
+    /// The values, sorted.
+    pub fn finish(self) -> Option<Classes> {
+        match self.0 {
+            State::None => None,
+            State::Bool(seen) => {
+                let values = [(seen[0], "false"), (seen[1], "true")];
+                Some(listed(values.iter().filter(|(seen, _)| *seen).map(|(_, name)| (*name).to_owned()).collect()))
+            }
+            State::Int(ints) => Some(listed(ints.sorted().iter().map(i128::to_string).collect())),
+            State::Text(seen) => {
+                let mut values: Vec<String> = seen.into_iter().map(String::from).collect();
+                values.sort_unstable();
+                Some(listed(values))
             }
         }
     }
 }
 
-fn texts(pieces: &[ArrayRef]) -> Option<Classes> {
-    let mut seen: HashSet<&str, Quick> = HashSet::default();
-    for array in pieces {
-        let array = array.as_string::<i32>();
-        let mut last = None;
-        for text in array.iter().flatten() {
-            if last == Some(text) {
-                continue;
+impl Ints {
+    /// Whether there are still no more than [`COUNTED`].
+    fn add<T: ArrowPrimitiveType>(&mut self, array: &ArrayRef, bits: impl Fn(T::Native) -> i64) -> bool {
+        let array: &PrimitiveArray<T> = array.as_primitive();
+        if array.null_count() == 0 {
+            array.values().iter().all(|value| self.one(bits(*value)))
+        } else {
+            array.iter().flatten().all(|value| self.one(bits(value)))
+        }
+    }
+
+    #[inline]
+    fn one(&mut self, value: i64) -> bool {
+        if self.flags.is_empty() {
+            self.flags = vec![0; FLAGS as usize / 64];
+            self.low = value.wrapping_sub(FLAGS as i64 / 2);
+        }
+        let place = value.wrapping_sub(self.low) as u64;
+        if place < FLAGS {
+            let (word, bit) = ((place / 64) as usize, 1 << (place % 64));
+            if self.flags[word] & bit != 0 {
+                return true;
             }
-            last = Some(text);
-            seen.insert(text);
+            self.flags[word] |= bit;
+            self.flagged += 1;
+        } else if !self.others.insert(value) {
+            return true;
+        }
+        self.flagged + self.others.len() <= COUNTED
+    }
+
+    fn sorted(self) -> Vec<i128> {
+        let wide = |value: i64| if self.unsigned { i128::from(value as u64) } else { i128::from(value) };
+        let flagged = self.flags.iter().enumerate().flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word as i64 * 64 + bit)
+        });
+        let flagged = flagged.map(|place| wide(self.low.wrapping_add(place)));
+        let mut values: Vec<i128> = flagged.chain(self.others.iter().map(|value| wide(*value))).collect();
+        values.sort_unstable();
+        values
+    }
+}
+
+/// Whether there are still no more than [`COUNTED`].
+fn texts(array: &ArrayRef, seen: &mut HashSet<Box<str>, Quick>) -> bool {
+    let mut last = None;
+    for text in array.as_string::<i32>().iter().flatten() {
+        if last == Some(text) {
+            continue;
+        }
+        last = Some(text);
+        if !seen.contains(text) {
+            seen.insert(text.into());
             if seen.len() > COUNTED {
-                return None;
+                return false;
             }
         }
     }
-    let mut values: Vec<&str> = seen.into_iter().collect();
-    values.sort_unstable();
-    Some(listed(values.into_iter().map(str::to_owned).collect()))
+    true
 }
 
 type Quick = BuildHasherDefault<Fx>;
@@ -168,9 +205,8 @@ impl Hasher for Fx {
         self.add(u64::from(value));
     }
 
-    fn write_i128(&mut self, value: i128) {
+    fn write_i64(&mut self, value: i64) {
         self.add(value as u64);
-        self.add((value >> 64) as u64);
     }
 }
 
@@ -206,6 +242,8 @@ mod tests {
         assert_eq!((many.count, many.values.len()), (10_000, 0));
         assert_eq!(of(Int64Array::from_iter_values(0..10_001)), None);
         assert_eq!(of(Int64Array::from_iter_values((0..10_001).map(|i| i << 40))), None);
+        let spread = (0..3000).flat_map(|i| [i, i << 40, -i]);
+        assert_eq!(of(Int64Array::from_iter_values(spread)).unwrap().count, 2 * 2999 + 3000);
         let texts: Vec<String> = (0..257).map(|i| format!("t{i}")).collect();
         let found = of(StringArray::from_iter_values(&texts)).unwrap();
         assert_eq!((found.count, found.values.len()), (257, 0));

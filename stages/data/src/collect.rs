@@ -30,6 +30,7 @@ use crate::source::{
     archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, postgres, sqlite, texts,
     unify,
 };
+use crate::spill::Memory;
 use crate::threads;
 
 /// Sources up to this size are read whole to infer types; of larger ones, [`HEAD`] bytes.
@@ -78,7 +79,8 @@ pub fn gather(
     rooms: &Rooms<'_>,
     channel: &Channel,
 ) -> Outcome<Collected> {
-    let reader = Reader { params, limits, rooms, channel, warnings: Mutex::default() };
+    let memory = Memory::new(limits.memory, rooms.scratch.to_owned());
+    let reader = Reader { params, limits, rooms, memory: &memory, channel, warnings: Mutex::default() };
     let (table, _) = reader.read(files)?;
     if table.rows() == 0 {
         let shown = files.first().map_or("the source", |file| file.shown.as_str());
@@ -182,7 +184,15 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     let scratch = scratch()?;
     let rooms = Rooms { scratch: scratch.path() };
     let channel = Channel::silent();
-    let reader = Reader { params, limits: &limits, rooms: &rooms, channel: &channel, warnings: Mutex::default() };
+    let memory = Memory::new(limits.memory, scratch.path().to_owned());
+    let reader = Reader {
+        params,
+        limits: &limits,
+        rooms: &rooms,
+        memory: &memory,
+        channel: &channel,
+        warnings: Mutex::default(),
+    };
     let (table, total) = reader.read(files)?;
     let table = stated(table)?;
     let whole = total == Some(table.rows() as u64);
@@ -213,6 +223,7 @@ struct Reader<'a> {
     params: &'a Collect,
     limits: &'a Limits,
     rooms: &'a Rooms<'a>,
+    memory: &'a Memory,
     channel: &'a Channel,
     warnings: Mutex<Vec<Fault>>,
 }
@@ -342,7 +353,7 @@ impl Reader<'_> {
         one(files)?;
         let (files, complete) = self.unpacked(source, &natural_order(files), prefix)?;
         let params = self.params;
-        let (limits, channel) = (self.limits, self.channel);
+        let (limits, memory, channel) = (self.limits, self.memory, self.channel);
         let types: BTreeMap<String, DType> =
             params.columns.iter().filter_map(|(name, options)| Some((name.clone(), options.dtype?))).collect();
         let single = |table: Table| {
@@ -351,15 +362,15 @@ impl Reader<'_> {
             (table, Some(rows), spans)
         };
         let (table, total, spans) = match source {
-            Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, channel)?,
-            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, channel)?,
+            Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, memory, channel)?,
+            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, memory, channel)?,
             Source::Jsonl(_) => several(&files, true, limits, |file| {
                 let (table, complete) = jsonl::read(file, &types, limits, channel)?;
                 let rows = complete.then_some(table.rows() as u64);
                 Ok((table, rows))
             })?,
             Source::Parquet(options) => several(&files, false, limits, |file| {
-                let (table, rows) = parquet::read(file, &options.0, limits, channel)?;
+                let (table, rows) = parquet::read(file, &options.0, limits, memory, channel)?;
                 Ok((table, Some(rows)))
             })?,
             Source::Arrow(_) => several(&files, false, limits, |file| ipc::read(file, limits).map(counted))?,
@@ -396,8 +407,8 @@ impl Reader<'_> {
                 (None, folder) => single(images::read(folder, &options.0, limits, channel)?),
                 (Some(labels), _) => {
                     let folder = files.iter().find(|file| file.role == "images").map_or_else(|| one(&files), Ok)?;
-                    let table =
-                        delimited(&label_file(), b',', "csv", std::slice::from_ref(labels), &types, limits, channel)?.0;
+                    let files = std::slice::from_ref(labels);
+                    let table = delimited(&label_file(), b',', "csv", files, &types, limits, memory, channel)?.0;
                     single(images::labelled(folder, (labels, table), &options.0, limits, channel)?)
                 }
             },
@@ -419,10 +430,10 @@ impl Reader<'_> {
             }
         };
         let table = match source.paths() {
-            Some(_) => origin::add_partitions(table, &spans)?,
+            Some(_) => origin::add_partitions(table, &spans, memory)?,
             None => table,
         };
-        let table = if params.provenance { origin::add_provenance(table, &spans)? } else { table };
+        let table = if params.provenance { origin::add_provenance(table, &spans, memory)? } else { table };
         Ok((table, total.filter(|_| complete)))
     }
 
@@ -539,6 +550,7 @@ fn several(
     unify::tables(tables, lenient).map(|table| (table, total, spans))
 }
 
+#[expect(clippy::too_many_arguments, reason = "what is read, how, and within which bounds")]
 fn delimited(
     options: &Delimited,
     default: u8,
@@ -546,6 +558,7 @@ fn delimited(
     files: &[InputFile],
     types: &BTreeMap<String, DType>,
     limits: &Limits,
+    memory: &Memory,
     channel: &Channel,
 ) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
     let mut faults = Vec::new();
@@ -574,7 +587,7 @@ fn delimited(
         missing: options.missing.clone(),
         encoding: options.encoding.clone(),
     };
-    let read = delimited::read(files, &options, types, limits, channel)?;
+    let read = delimited::read(files, &options, types, limits, memory, channel)?;
     let rows = read.complete.then_some(read.table.rows() as u64);
     let spans = files.iter().zip(&read.counts).map(|(file, rows)| Span { shown: file.shown.clone(), rows: *rows });
     let spans = spans.collect();

@@ -5,28 +5,20 @@
 //! The bytes follow from the logical content alone: what lies under a missing cell is zero, spare bits are zero, text is
 //! packed without gaps. `docs/dataset.md` is the format's page for other readers.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeListArray, RecordBatch, StringArray,
-    make_array,
-};
-use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer};
-use arrow::compute::concat;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
-use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
-use arrow::ipc::{Block, MetadataVersion, convert::fb_to_schema, root_as_footer};
+use arrow::ipc::{Block, convert::fb_to_schema, root_as_footer};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::Fault;
 
-use crate::classes::classes;
 use crate::fault::{Outcome, kernel, place, unreadable, unwritable};
-use crate::threads;
+pub use crate::writer::write;
 
 /// Rows of a full record batch.
 pub const BATCH_ROWS: usize = 1 << 20;
@@ -100,163 +92,11 @@ pub fn batch(columns: &[Column], arrays: Vec<ArrayRef>) -> Outcome<RecordBatch> 
     RecordBatch::try_new(schema(columns), arrays).map_err(|error| kernel("building a batch", &error))
 }
 
-/// Writes a table and says what it truly is (missing cells, classes and rows are found here).
-///
-/// # Errors
-/// A disk that is full or read-only; text of more than 2 GiB in one column of one batch.
-pub fn write(table: &Table, path: &Path, threads: usize) -> Outcome<DatasetType> {
-    let rows = table.rows();
-    let starts: Vec<usize> = (0..rows).step_by(BATCH_ROWS).collect();
-    let packed: Vec<Outcome<(Column, Vec<ArrayRef>)>> = threads::map(table.columns.len(), threads, |index| {
-        let pieces = table.pieces(index);
-        let mut column = table.columns[index].clone();
-        let arrays = starts
-            .iter()
-            .map(|start| packed(&pieces, *start, BATCH_ROWS.min(rows - start), &column.name))
-            .collect::<Outcome<Vec<ArrayRef>>>()?;
-        column.nullable = arrays.iter().any(|array| array.null_count() > 0);
-        column.classes = if column.shape.is_empty() { classes(&arrays) } else { None };
-        Ok((column, arrays))
-    });
-    let mut columns = Vec::with_capacity(packed.len());
-    let mut arrays = Vec::with_capacity(packed.len());
-    for outcome in packed {
-        let (column, pieces) = outcome?;
-        columns.push(column);
-        arrays.push(pieces);
-    }
-    let dataset = DatasetType { columns: Some(columns), rows: Some(rows as u64), ..DatasetType::default() };
-    let schema = stored_schema(&dataset);
-    let file = File::create(path).map_err(|error| vec![unwritable(&error)])?;
-    let options =
-        IpcWriteOptions::try_new(64, false, MetadataVersion::V5).map_err(|error| kernel("writing", &error))?;
-    let out = BufWriter::with_capacity(1 << 20, file);
-    let mut writer =
-        FileWriter::try_new_with_options(out, &schema, options).map_err(|error| vec![write_fault(error)])?;
-    for position in 0..starts.len() {
-        let columns = arrays.iter().map(|pieces| pieces[position].clone()).collect();
-        let batch =
-            RecordBatch::try_new(schema.clone(), columns).map_err(|error| kernel("building a batch", &error))?;
-        writer.write(&batch).map_err(|error| vec![write_fault(error)])?;
-    }
-    writer.finish().map_err(|error| vec![write_fault(error)])?;
-    let mut out = writer.into_inner().map_err(|error| vec![write_fault(error)])?;
-    out.flush().map_err(|error| vec![unwritable(&error)])?;
-    Ok(dataset)
-}
-
 pub(crate) fn write_fault(error: arrow::error::ArrowError) -> Fault {
     match error {
         arrow::error::ArrowError::IoError(_, error) => unwritable(&error),
         other => unwritable(&std::io::Error::other(other.to_string())),
     }
-}
-
-/// The schema as stored: true nullability, and the metadata entry.
-fn stored_schema(dataset: &DatasetType) -> SchemaRef {
-    let columns = dataset.columns.as_deref().unwrap_or_default();
-    let fields: Vec<Field> =
-        columns.iter().map(|column| Field::new(&column.name, arrow_type(column), column.nullable)).collect();
-    let json = serde_json::to_string(dataset).unwrap_or_default();
-    Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA.to_owned(), json)])))
-}
-
-/// Rows `start .. start + count` of a column given in pieces, as one canonical array.
-fn packed(pieces: &[ArrayRef], start: usize, count: usize, name: &str) -> Outcome<ArrayRef> {
-    let mut parts: Vec<ArrayRef> = Vec::new();
-    let mut offset = 0;
-    for piece in pieces {
-        let from = start.max(offset);
-        let to = (start + count).min(offset + piece.len());
-        if from < to {
-            parts.push(piece.slice(from - offset, to - from));
-        }
-        offset += piece.len();
-    }
-    let refs: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref() as &dyn Array).collect();
-    let bytes: usize = parts.iter().map(text_bytes).sum();
-    if bytes > i32::MAX as usize {
-        return Err(vec![
-            Fault::error("data::too_large", format!("column `{name}` has more than 2 GiB of text in {count} rows"))
-                .help("drop or shorten the column, or collect fewer rows"),
-        ]);
-    }
-    let whole = concat(&refs).map_err(|error| kernel("putting rows together", &error))?;
-    Ok(canonical(whole))
-}
-
-fn text_bytes(array: &ArrayRef) -> usize {
-    match array.data_type() {
-        DataType::Utf8 => array.as_string::<i32>().value_offsets().last().copied().unwrap_or_default() as usize,
-        DataType::Binary => array.as_binary::<i32>().value_offsets().last().copied().unwrap_or_default() as usize,
-        _ => 0,
-    }
-}
-
-/// The one array of this content: no validity without missing cells, zeros under missing cells and in spare bits, no slack.
-fn canonical(array: ArrayRef) -> ArrayRef {
-    let nulls =
-        array.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| NullBuffer::new(tidy(nulls.inner(), None)));
-    match array.data_type() {
-        DataType::Boolean => {
-            let values = tidy(array.as_boolean().values(), nulls.as_ref());
-            Arc::new(BooleanArray::new(values, nulls))
-        }
-        DataType::Utf8 => {
-            let text = array.as_string::<i32>();
-            let offsets = text.value_offsets();
-            let hidden = nulls.as_ref().is_some_and(|nulls| {
-                (0..array.len()).any(|row| nulls.is_null(row) && offsets[row] != offsets[row + 1])
-            });
-            if hidden || offsets.first() != Some(&0) {
-                Arc::new(text.iter().collect::<StringArray>())
-            } else {
-                Arc::new(StringArray::new(text.offsets().clone(), text.values().clone(), nulls))
-            }
-        }
-        DataType::Binary => {
-            let bytes = array.as_binary::<i32>();
-            Arc::new(bytes.iter().collect::<BinaryArray>())
-        }
-        DataType::FixedSizeList(field, size) => {
-            let list = array.as_fixed_size_list();
-            let size_in_rows = *size as usize;
-            let values = list.values().slice(list.value_offset(0) as usize, array.len() * size_in_rows);
-            Arc::new(FixedSizeListArray::new(field.clone(), *size, canonical(values), nulls))
-        }
-        _ => {
-            let data = array.to_data();
-            let Some(width) = data.data_type().primitive_width() else { return array };
-            let bytes = &data.buffers()[0].as_slice()[data.offset() * width..(data.offset() + data.len()) * width];
-            let buffer = match &nulls {
-                None if data.offset() == 0 => data.buffers()[0].slice_with_length(0, bytes.len()),
-                None => Buffer::from_slice_ref(bytes),
-                Some(nulls) => {
-                    let mut zeroed = MutableBuffer::from_len_zeroed(bytes.len());
-                    let out = zeroed.as_slice_mut();
-                    out.copy_from_slice(bytes);
-                    for row in 0..data.len() {
-                        if nulls.is_null(row) {
-                            out[row * width..(row + 1) * width].fill(0);
-                        }
-                    }
-                    zeroed.into()
-                }
-            };
-            let built =
-                ArrayData::builder(data.data_type().clone()).len(data.len()).add_buffer(buffer).nulls(nulls).build();
-            built.map_or(array, make_array)
-        }
-    }
-}
-
-/// Bits from offset 0, false where a cell is missing, spare bits zero.
-fn tidy(bits: &BooleanBuffer, nulls: Option<&NullBuffer>) -> BooleanBuffer {
-    let shown = match nulls {
-        Some(nulls) => bits & nulls.inner(),
-        None => bits.clone(),
-    };
-    BooleanBuffer::collect_bool(shown.len(), |index| shown.value(index))
 }
 
 /// Maps a data set. Nothing is copied: arrays point into the mapping and keep it alive.
@@ -337,7 +177,10 @@ fn map(file: &File) -> std::io::Result<Buffer> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, Float32Array, Int64Array, TimestampMicrosecondArray, UInt8Array};
+    use arrow::array::{
+        AsArray, BooleanArray, Date32Array, FixedSizeListArray, Float32Array, Int64Array, StringArray,
+        TimestampMicrosecondArray, UInt8Array,
+    };
 
     use super::*;
 

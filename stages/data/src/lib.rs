@@ -22,3 +22,4 @@ pub mod spill;
 pub mod split;
 pub mod step;
 pub mod threads;
+pub mod writer;

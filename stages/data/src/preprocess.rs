@@ -28,7 +28,7 @@ use crate::convert::{convert, shown};
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Faults, Outcome, kernel};
 use crate::spill::{Keeper, Memory, pieces};
-use crate::step::duplicates::drop_duplicates;
+use crate::step::duplicates::repeats;
 use crate::step::expression::{Condition, Expression};
 use crate::step::rejected::Rejected;
 use crate::step::{fill, join, near, pack, picture, prose, query, reshape};
@@ -297,17 +297,18 @@ fn apply(
     match step {
         Step::DropDuplicates(options) => {
             let columns = some(&table, options, route)?;
-            let firsts = drop_duplicates(&table, &columns)?;
+            let repeats = repeats(&table, &columns, scene.memory, scene.threads)?;
             let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
-            let mut before = 0;
-            for (rows, firsts) in table.batches.iter().zip(&firsts) {
-                for (row, first) in firsts.iter().enumerate().filter(|(row, first)| **first != before + row) {
-                    rejected.add(rows, &table.columns, row, before, &format!("equal to row {}", first + 1))?;
+            let (mut before, mut done) = (0, 0);
+            for rows in &table.batches {
+                let mut kept = vec![true; rows.num_rows()];
+                while let Some((row, first)) = repeats.get(done).filter(|(row, _)| *row < before + rows.num_rows()) {
+                    rejected.add(rows, &table.columns, row - before, before, &format!("equal to row {}", first + 1))?;
+                    kept[row - before] = false;
+                    done += 1;
                 }
-                let kept: BooleanArray =
-                    firsts.iter().enumerate().map(|(row, first)| Some(*first == before + row)).collect();
-                let kept = filter_record_batch(rows, &kept).map_err(|error| kernel("dropping rows", &error))?;
-                keeper.push(kept)?;
+                let kept = filter_record_batch(rows, &BooleanArray::from(kept));
+                keeper.push(kept.map_err(|error| kernel("dropping rows", &error))?)?;
                 before += rows.num_rows();
             }
             keeper.finish()

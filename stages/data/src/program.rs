@@ -26,9 +26,10 @@ use crate::preprocess::{Scene, expression, preprocess};
 use crate::profile;
 use crate::show::{Show, show};
 use crate::source::bytes::Limits;
-use crate::spill::Memory;
+use crate::spill::{Memory, pieces};
 use crate::split::split;
 use crate::step::query::columns_of;
+use crate::writer::Rows;
 
 /// `pipeline-data`.
 #[derive(Debug, Default)]
@@ -50,14 +51,14 @@ impl Program for Data {
 
     fn run(&mut self, request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
         same_version(request)?;
-        let limits = Limits { threads: request.threads.max(1), ..Limits::default() };
+        let limits = Limits { threads: request.threads.max(1), memory: request.memory, ..Limits::default() };
         match request.kind.as_str() {
             "collect" => {
                 let params: Collect = typed(&request.params)?;
                 let rooms = Rooms { scratch: &request.scratch };
                 let collected = gather(&params, &request.files, &limits, &rooms, channel)?;
                 let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
-                let mut finished = finish(request, vec![("data".into(), collected.table, from)], collected.warnings)?;
+                let mut finished = finish(request, vec![("data", &collected.table, &from)], collected.warnings)?;
                 if let (Some(labels), Some(path)) = (collected.labels, request.outputs.get("labels")) {
                     write(&labels, path, limits.threads)?;
                     finished.summary.insert("labels".into(), labels.rows() as f64);
@@ -82,7 +83,7 @@ impl Program for Data {
                     lineage.sources.sort();
                     lineage.sources.dedup();
                 }
-                let outputs = vec![("data".into(), made.table, lineage), ("rejected".into(), made.rejected, from)];
+                let outputs: Vec<Made<'_>> = vec![("data", &made.table, &lineage), ("rejected", &made.rejected, &from)];
                 let mut finished = finish(request, outputs, Vec::new())?;
                 finished.observations = json!({ "steps": made.steps });
                 Ok(finished)
@@ -91,17 +92,20 @@ impl Program for Data {
             "split" => {
                 let params: Split = typed(&request.params)?;
                 let (table, from) = input(request, "data")?;
-                let (parts, warnings) = split(&params, request.seed, &table, request.threads.max(1))?;
-                let parts = parts
-                    .into_iter()
-                    .map(|(name, table)| {
-                        channel.info(format!("{name}: {} rows", table.rows()));
-                        let mut from = from.clone();
-                        from.parts.extend(catalog::split::lineage(&request.stage, &params, &name));
-                        (name, table, from)
-                    })
-                    .collect();
-                finish(request, parts, warnings)
+                let table = pieces(table);
+                let memory = Memory::new(request.memory, request.scratch.clone());
+                let (parts, warnings) = split(&params, request.seed, &table, &memory, request.threads.max(1))?;
+                let lineage = |name: &str| {
+                    let mut from = from.clone();
+                    from.parts.extend(catalog::split::lineage(&request.stage, &params, name));
+                    from
+                };
+                let parts: Vec<_> = parts.into_iter().map(|(name, part)| (lineage(&name), name, part)).collect();
+                for (_, name, part) in &parts {
+                    channel.info(format!("{name}: {} rows", part.rows()));
+                }
+                let made = parts.iter().map(|(from, name, part)| (name.as_str(), part as &dyn Rows, from));
+                finish(request, made.collect(), warnings)
             }
             other => Err(vec![stranger(other)]),
         }
@@ -196,23 +200,26 @@ fn same_version(request: &RunRequest) -> Outcome<()> {
     ])
 }
 
+/// An output: its port, its rows, and where they come from.
+type Made<'a> = (&'a str, &'a dyn Rows, &'a DatasetType);
+
 /// Writes the outputs and says what they are.
-fn finish(request: &RunRequest, made: Vec<(String, Table, DatasetType)>, warnings: Vec<Fault>) -> Outcome<Finished> {
+fn finish(request: &RunRequest, made: Vec<Made<'_>>, warnings: Vec<Fault>) -> Outcome<Finished> {
     let mut finished = Finished { warnings, observations: json!({}), ..Finished::default() };
     for (port, table, from) in made {
-        let Some(path) = request.outputs.get(&port) else {
+        let Some(path) = request.outputs.get(port) else {
             let text = format!("the request has no path for the output `{port}`");
             return Err(vec![
                 Fault::error("worker::bad_request", text).help("`pipeline` and `pipeline-data` must be of one version"),
             ]);
         };
-        let mut dataset = write(&table, path, request.threads.max(1))?;
-        dataset.parts = from.parts;
-        dataset.sources = from.sources;
+        let mut dataset = write(table, path, request.threads.max(1))?;
+        dataset.parts.clone_from(&from.parts);
+        dataset.sources.clone_from(&from.sources);
         let rows =
             if request.outputs.len() == 1 || port == "data" { "rows".to_owned() } else { format!("{port}.rows") };
-        finished.summary.insert(rows, table.rows() as f64);
-        finished.types.insert(port, ArtifactType::Dataset(dataset));
+        finished.summary.insert(rows, dataset.rows.unwrap_or_default() as f64);
+        finished.types.insert(port.to_owned(), ArtifactType::Dataset(dataset));
     }
     Ok(finished)
 }

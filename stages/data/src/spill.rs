@@ -41,7 +41,8 @@ impl Memory {
         &self.scratch
     }
 
-    fn path(&self) -> PathBuf {
+    /// A new name in it.
+    pub fn path(&self) -> PathBuf {
         self.scratch.join(format!("spill-{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 }

@@ -7,36 +7,95 @@ mod adversary;
 mod groups;
 mod ordered;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter;
 use catalog::params::split::{Predefined, Split};
 use catalog::pattern::unknown;
 use catalog::split::{ports, sizes};
+use engine::artifact::Column;
 use engine::error::Fault;
 use engine::route;
 
 use crate::chance::Chance;
 use crate::dataset::Table;
 use crate::fault::{Faults, Outcome, kernel};
+use crate::spill::Memory;
+use crate::writer::Rows;
+
+/// The number of a row. A table of more rows (4 billion) is refused: what is known of every row is held in memory.
+pub type Row = u32;
 
 /// The rows of each part, by name, and what is worth a warning.
-pub type Parts = (Vec<(String, Table)>, Vec<Fault>);
+pub type Parts<'a> = (Vec<(String, Part<'a>)>, Vec<Fault>);
+
+/// Some rows of a table, in its order. They are picked when they are asked for, so that no part is ever held in memory.
+pub struct Part<'a> {
+    table: &'a Table,
+    assigned: Arc<[u32]>,
+    /// Where each batch begins.
+    starts: Vec<usize>,
+    part: u32,
+    /// All rows but those of `part`.
+    others: bool,
+}
+
+impl Part<'_> {
+    fn has(&self, row: usize) -> bool {
+        (self.assigned[row] == self.part) != self.others
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        (0..self.assigned.len()).filter(|row| self.has(*row)).count()
+    }
+}
+
+impl Rows for Part<'_> {
+    fn columns(&self) -> &[Column] {
+        &self.table.columns
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        let here = |(start, batch): (&usize, &RecordBatch)| {
+            (*start..*start + batch.num_rows()).filter(|row| self.has(*row)).count()
+        };
+        self.starts.iter().zip(&self.table.batches).map(here).collect()
+    }
+
+    fn cells(&self, piece: usize, column: usize) -> Outcome<ArrayRef> {
+        let array = self.table.batches[piece].column(column);
+        let start = self.starts[piece];
+        let mask = BooleanBuffer::collect_bool(array.len(), |row| self.has(start + row));
+        filter(array, &BooleanArray::new(mask, None)).map_err(|error| kernel("dividing rows", &error))
+    }
+}
 
 /// Divides a table. No row is lost, none is in two parts (of one fold).
 ///
 /// # Errors
 /// Ratios that are no shares, a part without rows, a column to stratify by that has too many values, rows that belong to no part.
-pub fn split(params: &Split, seed: u64, table: &Table, threads: usize) -> Outcome<Parts> {
+pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, threads: usize) -> Outcome<Parts<'a>> {
     let rows = table.rows();
+    if rows > Row::MAX as usize {
+        return Err(vec![
+            Fault::error(
+                "data::too_large",
+                format!("a table of {rows} rows cannot be split: no more than {}", Row::MAX),
+            )
+            .help("sample it, or split it into several tables before"),
+        ]);
+    }
     let mut warnings = Vec::new();
     let ports = ports(params);
     // Which of the ports' rows a row belongs to; with folds, the fold that tests it.
     let (names, assigned) = if let Some(folds) = params.folds {
         let names: Vec<String> = (1..=folds).map(|fold| format!("test_{fold}")).collect();
         let shares = vec![1.0 / f64::from(folds); folds as usize];
-        let assigned = by_shares(params, &names, &shares, seed, table, threads, &mut warnings)?;
+        let assigned = by_shares(params, &names, &shares, seed, (table, memory, threads), &mut warnings)?;
         (names, assigned)
     } else {
         let names: Vec<String> = ports.iter().map(|(name, _)| name.clone()).collect();
@@ -54,14 +113,14 @@ pub fn split(params: &Split, seed: u64, table: &Table, threads: usize) -> Outcom
             }
             match &params.time {
                 Some(_) => ordered::by_shares(params, &shares, table)?,
-                None => by_shares(params, &names, &shares, seed, table, threads, &mut warnings)?,
+                None => by_shares(params, &names, &shares, seed, (table, memory, threads), &mut warnings)?,
             }
         };
         (names, assigned)
     };
     let mut counts = vec![0usize; names.len()];
     for part in &assigned {
-        counts[*part] += 1;
+        counts[*part as usize] += 1;
     }
     let empty: Vec<Fault> = (0..names.len())
         .filter(|part| counts[*part] == 0)
@@ -75,13 +134,28 @@ pub fn split(params: &Split, seed: u64, table: &Table, threads: usize) -> Outcom
     if !empty.is_empty() {
         return Err(empty);
     }
+    let assigned: Arc<[u32]> = assigned.into();
+    let starts: Vec<usize> = table
+        .batches
+        .iter()
+        .scan(0, |before, batch| {
+            *before += batch.num_rows();
+            Some(*before - batch.num_rows())
+        })
+        .collect();
+    let pick = |part: usize, others: bool| Part {
+        table,
+        assigned: assigned.clone(),
+        starts: starts.clone(),
+        part: part as u32,
+        others,
+    };
     let mut parts = Vec::with_capacity(ports.len());
     for (part, name) in names.iter().enumerate() {
         if params.folds.is_some() {
-            let train: Vec<usize> = assigned.iter().map(|other| usize::from(*other == part)).collect();
-            parts.push((format!("train_{}", part + 1), pick(table, &train, 0)?));
+            parts.push((format!("train_{}", part + 1), pick(part, true)));
         }
-        parts.push((name.clone(), pick(table, &assigned, part)?));
+        parts.push((name.clone(), pick(part, false)));
     }
     if params.adversarial && params.folds.is_none() {
         let side = |wanted: &str| names.iter().position(|name| name == wanted);
@@ -105,13 +179,12 @@ fn by_shares(
     names: &[String],
     shares: &[f64],
     seed: u64,
-    table: &Table,
-    threads: usize,
+    (table, memory, threads): (&Table, &Memory, usize),
     warnings: &mut Vec<Fault>,
-) -> Outcome<Vec<usize>> {
+) -> Outcome<Vec<u32>> {
     let rows = table.rows();
     if params.group.is_some() || params.together.is_some() {
-        let groups = groups::groups(params, table, threads)?;
+        let groups = groups::groups(params, table, memory, threads)?;
         return Ok(groups::deal(&groups, shares, seed));
     }
     let Some(column) = &params.stratify else { return Ok(random(rows, shares, seed)) };
@@ -119,7 +192,7 @@ fn by_shares(
     let assigned = stratified(rows, &classes, shares, seed);
     for (class, members) in &classes {
         let short: Vec<String> = (0..names.len())
-            .filter(|part| members.iter().all(|row| assigned[*row] != *part))
+            .filter(|part| members.iter().all(|row| assigned[*row as usize] != *part as u32))
             .map(|part| format!("`{}`", names[part]))
             .collect();
         if !short.is_empty() {
@@ -140,13 +213,13 @@ fn by_shares(
 }
 
 /// The part of each row by the value of a column.
-fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<usize>> {
+fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u32>> {
     let at = route!["by", "column"];
     let index = position(table, &by.column, &at)?;
-    let parts: BTreeMap<&str, usize> = by
+    let parts: BTreeMap<&str, u32> = by
         .parts
         .iter()
-        .filter_map(|(part, values)| Some((names.iter().position(|name| name == part)?, values)))
+        .filter_map(|(part, values)| Some((names.iter().position(|name| name == part)? as u32, values)))
         .flat_map(|(part, values)| values.iter().map(move |value| (value.as_str(), part)))
         .collect();
     let mut assigned = Vec::with_capacity(table.rows());
@@ -185,23 +258,8 @@ fn position(table: &Table, name: &str, at: &engine::error::Route) -> Outcome<usi
     names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(at.clone())])
 }
 
-/// The rows assigned to a part, in order.
-fn pick(table: &Table, assigned: &[usize], part: usize) -> Outcome<Table> {
-    let mut batches: Vec<RecordBatch> = Vec::new();
-    let mut start = 0;
-    for rows in &table.batches {
-        let here = &assigned[start..start + rows.num_rows()];
-        let chosen: UInt64Array =
-            (0..here.len()).filter(|row| here[*row] == part).map(|row| Some(row as u64)).collect();
-        batches.push(take_record_batch(rows, &chosen).map_err(|error| kernel("dividing rows", &error))?);
-        start += rows.num_rows();
-    }
-    batches.retain(|batch| batch.num_rows() > 0);
-    Ok(Table { columns: table.columns.clone(), batches })
-}
-
 /// The rows of each value, sorted by value; missing cells are a class of their own.
-fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
+fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
     let at = route!["stratify"];
     let Some(index) = table.columns.iter().position(|column| column.name == name) else {
         let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
@@ -214,7 +272,8 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
         let text = format!("column `{name}` is {}, which has no classes", column.type_name());
         return Err(vec![Fault::error("split::stratify_type", text).help(help).at(at)]);
     }
-    let mut members: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    let mut members: BTreeMap<(bool, String), Vec<Row>> = BTreeMap::new();
+    let rows = table.rows();
     let mut start = 0;
     for piece in table.pieces(index) {
         let text: ArrayRef = crate::convert::convert(&piece, engine::artifact::DType::String).map_err(|_| {
@@ -224,13 +283,15 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
                     .at(at.clone()),
             ]
         })?;
+        let mut here: HashMap<Option<&str>, Vec<Row>> = HashMap::new();
         for (row, value) in text.as_string::<i32>().iter().enumerate() {
-            let key = (value.is_none(), value.unwrap_or("missing").to_owned());
-            members.entry(key).or_default().push(start + row);
+            here.entry(value).or_default().push((start + row) as Row);
+        }
+        for (value, more) in here {
+            members.entry((value.is_none(), value.unwrap_or("missing").to_owned())).or_default().extend(more);
         }
         start += piece.len();
     }
-    let rows = table.rows();
     if members.len() > 1 && members.len() * 2 > rows {
         let text =
             format!("column `{name}` has {} values in {rows} rows: too many to keep their shares", members.len());
@@ -240,15 +301,15 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<usize>)>> {
 }
 
 /// The part of each row.
-fn random(rows: usize, shares: &[f64], seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rows).collect();
+fn random(rows: usize, shares: &[f64], seed: u64) -> Vec<u32> {
+    let mut order: Vec<Row> = (0..rows as Row).collect();
     let mut chance = Chance::new(*b"pipeline split 1", seed);
     chance.shuffle(&mut order);
     let counts = sizes(rows as u64, shares).into_iter().map(|size| size as usize).collect();
     deal(rows, &[(order, counts)])
 }
 
-fn stratified(rows: usize, classes: &[(String, Vec<usize>)], shares: &[f64], seed: u64) -> Vec<usize> {
+fn stratified(rows: usize, classes: &[(String, Vec<Row>)], shares: &[f64], seed: u64) -> Vec<u32> {
     let mut chance = Chance::new(*b"pipeline split 1", seed);
     let mut owed = vec![0.0; shares.len()];
     let mut dealt = Vec::with_capacity(classes.len());
@@ -262,13 +323,13 @@ fn stratified(rows: usize, classes: &[(String, Vec<usize>)], shares: &[f64], see
     deal(rows, &dealt)
 }
 
-fn deal(rows: usize, dealt: &[(Vec<usize>, Vec<usize>)]) -> Vec<usize> {
+fn deal(rows: usize, dealt: &[(Vec<Row>, Vec<usize>)]) -> Vec<u32> {
     let mut assigned = vec![0; rows];
     for (order, counts) in dealt {
         let mut rest = order.iter();
         for (part, count) in counts.iter().enumerate() {
             for row in rest.by_ref().take(*count) {
-                assigned[*row] = part;
+                assigned[*row as usize] = part as u32;
             }
         }
     }
@@ -317,8 +378,6 @@ fn everywhere(counts: &mut [usize], owed: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
     use catalog::params::shape::OneOrMany;
@@ -353,8 +412,22 @@ mod tests {
 
     const USUAL: &[(&str, f64)] = &[("test", 0.15), ("train", 0.7), ("validation", 0.15)];
 
-    fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
-        super::split(params, seed, table, 2)
+    /// The parts as tables, as they are written and read back.
+    fn split(params: &Split, seed: u64, table: &Table) -> Outcome<(Vec<(String, Table)>, Vec<Fault>)> {
+        let (parts, warnings) = {
+            let folder = tempfile::tempdir().unwrap();
+            let memory = Memory::new(None, folder.path().to_owned());
+            super::split(params, seed, table, &memory, 2)?
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let read = |(name, part): (String, Part<'_>)| {
+            let path = folder.path().join(&name);
+            crate::writer::write(&part, &path, 2).unwrap();
+            let table = crate::dataset::open(&path).unwrap();
+            assert_eq!(table.rows(), part.rows());
+            (name, table)
+        };
+        Ok((parts.into_iter().map(read).collect(), warnings))
     }
 
     fn rows(table: &Table) -> Vec<i64> {
@@ -404,7 +477,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_split_is_said() {
-        let code = |outcome: Outcome<Parts>| outcome.map(|_| ()).unwrap_err()[0].code.clone();
+        let code =
+            |outcome: Outcome<(Vec<(String, Table)>, Vec<Fault>)>| outcome.map(|_| ()).unwrap_err()[0].code.clone();
         assert_eq!(code(split(&params(USUAL, None), 1, &table(&[2]))), "split::empty_part");
         assert_eq!(code(split(&params(&[("train", 0.7), ("test", 0.7)], None), 1, &table(&[9]))), "split::ratios");
         assert_eq!(code(split(&params(&[("train", 1.5), ("test", -0.5)], None), 1, &table(&[9]))), "split::ratios");

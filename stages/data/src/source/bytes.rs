@@ -38,11 +38,13 @@ pub struct Limits {
     pub record: usize,
     /// Only this much of the head is wanted (to infer types from); `None` for everything.
     pub head: Option<u64>,
+    /// Bytes of memory there are (see [`crate::spill::Memory`]). Never changes a result.
+    pub memory: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { threads: 1, unpacked: UNPACKED, record: RECORD, head: None }
+        Self { threads: 1, unpacked: UNPACKED, record: RECORD, head: None, memory: None }
     }
 }
 

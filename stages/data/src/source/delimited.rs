@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, mpsc};
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, nearest};
 use engine::protocol::{InputFile, Progress};
@@ -22,6 +22,7 @@ use super::sink::{Missing, Sink, Target};
 use crate::cell::{Seen, expected};
 use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{Faults, Outcome, empty, place};
+use crate::spill::{Keeper, Memory};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -63,11 +64,12 @@ pub fn read(
     options: &Options,
     stated: &BTreeMap<String, DType>,
     limits: &Limits,
+    memory: &Memory,
     channel: &Channel,
 ) -> Outcome<Read> {
     let dialect = Dialect::new(options.delimiter, options.quote);
     let missing = Missing::new(&options.missing);
-    let job = Job { options, dialect: &dialect, missing: &missing, limits, channel };
+    let job = Job { options, dialect: &dialect, missing: &missing, limits, memory, channel };
     let Some(first) = files.first() else { return Err(vec![empty("the source", "no file matches")]) };
     let (names, probed) = job.probe(first)?;
     let mut seen = probed;
@@ -79,11 +81,9 @@ pub fn read(
             None => Target::Guess(seen.form(), Seen::TEXT.within(*seen)),
         })
         .collect();
-    let (mut pieces, complete, counts) = job.pass(files, &names, &targets)?;
-    for piece in &pieces {
-        for (all, misfits) in seen.iter_mut().zip(&piece.seen) {
-            *all = all.with(*misfits);
-        }
+    let first_pass = job.pass(files, &names, &targets)?;
+    for (all, misfits) in seen.iter_mut().zip(&first_pass.seen) {
+        *all = all.with(*misfits);
     }
     let mut again = vec![Target::Skip; targets.len()];
     for (column, target) in targets.iter_mut().enumerate() {
@@ -94,51 +94,113 @@ pub fn read(
             again[column] = *target;
         }
     }
+    let mut batches = first_pass.table.batches;
     if again.iter().any(|target| *target != Target::Skip) {
-        let (second, ..) = job.pass(files, &names, &again)?;
-        let same = second.len() == pieces.len()
-            && second
-                .iter()
-                .zip(&pieces)
-                .all(|(new, old)| new.rows == old.rows && new.seen.iter().all(|seen| seen.is_empty()));
-        if !same {
+        let second = job.pass(files, &names, &again)?;
+        if second.rows != first_pass.rows || second.seen.iter().any(|seen| !seen.is_empty()) {
             return Err(vec![
                 Fault::error("data::changed", format!("`{}` changed while it was read", first.shown))
                     .help("run again when nothing writes to it"),
             ]);
         }
-        for (piece, mut new) in pieces.iter_mut().zip(second) {
-            for column in 0..again.len() {
-                if let Some(array) = new.arrays[column].take() {
-                    piece.arrays[column] = Some(array);
+        let columns = columns(&names, &targets);
+        let places: Vec<usize> = (0..again.len()).filter(|column| again[*column] != Target::Skip).collect();
+        batches = batches
+            .iter()
+            .zip(&second.table.batches)
+            .map(|(old, new)| {
+                let mut arrays = old.columns().to_vec();
+                for (place, array) in places.iter().zip(new.columns()) {
+                    arrays[*place] = array.clone();
                 }
-            }
-        }
+                batch(&columns, arrays)
+            })
+            .collect::<Outcome<Vec<RecordBatch>>>()?;
     }
-    let mut columns: Vec<Column> = Vec::with_capacity(names.len());
-    for (name, target) in names.iter().zip(&targets) {
-        let dtype = match target {
-            Target::Guess(form, _) => form.dtype(),
-            Target::Stated(dtype) => *dtype,
-            Target::Skip | Target::Probe => DType::String,
-        };
-        columns.push(Column::new(name, dtype));
-    }
-    let mut batches = Vec::with_capacity(pieces.len());
-    for piece in pieces.into_iter().filter(|piece| piece.rows > 0) {
-        let arrays = piece
-            .arrays
-            .into_iter()
-            .zip(&columns)
-            .map(|(array, column)| array.unwrap_or_else(|| new_null_array(&arrow_type(column), piece.rows)))
-            .collect();
-        batches.push(batch(&columns, arrays)?);
-    }
+    let columns = columns(&names, &targets);
     if batches.is_empty() {
         let why = if options.header { "there is a header and nothing below it" } else { "there is nothing in it" };
         return Err(vec![empty(&first.shown, why)]);
     }
-    Ok(Read { table: Table { columns, batches }, complete, counts })
+    Ok(Read { table: Table { columns, batches }, complete: first_pass.complete, counts: first_pass.counts })
+}
+
+/// The columns that are read with these targets, in the order of the names.
+fn columns(names: &[String], targets: &[Target]) -> Vec<Column> {
+    let wanted = names.iter().zip(targets).filter(|(_, target)| **target != Target::Skip);
+    wanted
+        .map(|(name, target)| match target {
+            Target::Guess(form, _) => Column::new(name, form.dtype()),
+            Target::Stated(dtype) => Column::new(name, *dtype),
+            Target::Skip | Target::Probe => Column::new(name, DType::String),
+        })
+        .collect()
+}
+
+/// What one pass over all files has read.
+struct Pass {
+    /// The columns that were wanted.
+    table: Table,
+    /// The forms of cells that did not fit, of every column.
+    seen: Vec<Seen>,
+    /// Rows of each block.
+    rows: Vec<usize>,
+    /// Whether the end was reached.
+    complete: bool,
+    /// Rows of each file.
+    counts: Vec<usize>,
+}
+
+/// Blocks put behind each other as they are parsed.
+struct Gathering<'a> {
+    columns: Vec<Column>,
+    keeper: Keeper<'a>,
+    seen: Vec<Seen>,
+    rows: Vec<usize>,
+}
+
+impl Gathering<'_> {
+    fn add(&mut self, piece: Piece) -> Outcome<()> {
+        for (all, misfits) in self.seen.iter_mut().zip(&piece.seen) {
+            *all = all.with(*misfits);
+        }
+        self.rows.push(piece.rows);
+        if piece.rows == 0 {
+            return Ok(());
+        }
+        let arrays = piece.arrays.into_iter().zip(&self.columns);
+        let arrays = arrays
+            .map(|(array, column)| array.unwrap_or_else(|| new_null_array(&arrow_type(column), piece.rows)))
+            .collect();
+        self.keeper.push(batch(&self.columns, arrays)?)
+    }
+}
+
+/// The blocks of one file, in the order in which they stand in it.
+struct InOrder {
+    next: usize,
+    /// The line the next block begins on.
+    line: u64,
+    faults: Faults,
+    broken: bool,
+    rows: usize,
+}
+
+impl InOrder {
+    fn add(&mut self, mut piece: Piece, into: &mut Gathering<'_>) -> Outcome<()> {
+        self.next += 1;
+        if self.broken {
+            return Ok(());
+        }
+        let mut own = std::mem::take(&mut piece.faults);
+        own.shift(self.line);
+        self.faults.extend(own);
+        self.broken = piece.broken;
+        self.line += piece.lines;
+        self.rows += piece.rows;
+        // With the first fault, only faults are of interest.
+        if self.faults.is_empty() { into.add(piece) } else { Ok(()) }
+    }
 }
 
 /// One block, parsed.
@@ -146,6 +208,7 @@ struct Piece {
     rows: usize,
     /// Line breaks in it, also those inside quotes.
     lines: u64,
+    /// Of the columns that are wanted.
     arrays: Vec<Option<ArrayRef>>,
     seen: Vec<Seen>,
     /// Places count lines from the block's first, which is 0.
@@ -159,6 +222,7 @@ struct Job<'a> {
     dialect: &'a Dialect,
     missing: &'a Missing,
     limits: &'a Limits,
+    memory: &'a Memory,
     channel: &'a Channel,
 }
 
@@ -205,22 +269,18 @@ impl Job<'_> {
         }
     }
 
-    /// Reads all files with these targets, the pieces in order, and whether the end was reached.
-    fn pass(
-        &self,
-        files: &[InputFile],
-        names: &[String],
-        targets: &[Target],
-    ) -> Outcome<(Vec<Piece>, bool, Vec<usize>)> {
-        let mut pieces = Vec::new();
+    /// Reads all files with these targets.
+    fn pass(&self, files: &[InputFile], names: &[String], targets: &[Target]) -> Outcome<Pass> {
+        let columns = columns(names, targets);
+        let keeper = Keeper::new(columns.clone(), self.memory);
+        let mut into = Gathering { columns, keeper, seen: vec![Seen::default(); targets.len()], rows: Vec::new() };
         let mut counts = Vec::new();
         let mut complete = true;
         let mut faults = Vec::new();
         for file in files {
-            match self.file(file, names, targets, files[0].shown.as_str()) {
-                Ok((more, all)) => {
-                    counts.push(more.iter().map(|piece| piece.rows).sum());
-                    pieces.extend(more);
+            match self.file(file, names, targets, files[0].shown.as_str(), &mut into) {
+                Ok((rows, all)) => {
+                    counts.push(rows);
                     complete &= all;
                 }
                 Err(more) => faults.extend(more),
@@ -229,10 +289,22 @@ impl Job<'_> {
                 break;
             }
         }
-        if faults.is_empty() { Ok((pieces, complete, counts)) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let Gathering { keeper, seen, rows, .. } = into;
+        Ok(Pass { table: keeper.finish()?, seen, rows, complete, counts })
     }
 
-    fn file(&self, file: &InputFile, names: &[String], targets: &[Target], first: &str) -> Outcome<(Vec<Piece>, bool)> {
+    /// The file's rows behind those that are there: how many there are, and whether these are all.
+    fn file(
+        &self,
+        file: &InputFile,
+        names: &[String],
+        targets: &[Target],
+        first: &str,
+        into: &mut Gathering<'_>,
+    ) -> Outcome<(usize, bool)> {
         let mut stream = Stream::open_text(file, self.limits, self.options.encoding.as_deref())?;
         let (head, header, mut all) = self.head(&mut stream)?;
         let fields = fields(&header, names, &file.shown, first, self.options.header)?;
@@ -244,6 +316,13 @@ impl Job<'_> {
         let threads = self.limits.threads.max(1);
         let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>, usize)>(threads);
         let receiver = Mutex::new(receiver);
+        let mut order = InOrder { next: 0, line: header_lines + 1, faults: Faults::default(), broken: false, rows: 0 };
+        let ready = |order: &mut InOrder, into: &mut Gathering<'_>| -> Outcome<()> {
+            while let Some(piece) = parsed.lock().ok().and_then(|mut parsed| parsed.remove(&order.next)) {
+                order.add(piece, into)?;
+            }
+            Ok(())
+        };
         std::thread::scope(|scope| -> Outcome<()> {
             let sender = sender;
             for _ in 0..threads {
@@ -261,7 +340,8 @@ impl Job<'_> {
             let mut text = head;
             let mut start = header.end;
             let mut total = text.len() as u64;
-            for index in 0.. {
+            let mut index = 0;
+            loop {
                 if self.limits.head.is_some_and(|head| total >= head) && !all {
                     complete = false;
                     all = true;
@@ -284,6 +364,8 @@ impl Job<'_> {
                     if sender.send((index, text, start)).is_err() {
                         break;
                     }
+                    index += 1;
+                    ready(&mut order, into)?;
                 }
                 if all {
                     break;
@@ -302,25 +384,12 @@ impl Job<'_> {
             self.tell(&stream);
             Ok(())
         })?;
-        let mut faults = Faults::default();
-        let mut pieces = Vec::new();
-        let mut line = header_lines + 1;
-        for (_, mut piece) in parsed.into_inner().unwrap_or_default() {
-            let lines = piece.lines;
-            let broken = piece.broken;
-            let mut own = std::mem::take(&mut piece.faults);
-            own.shift(line);
-            faults.extend(own);
-            if broken {
-                break;
-            }
-            pieces.push(piece);
-            line += lines;
-        }
+        ready(&mut order, into)?;
+        let InOrder { line, mut faults, rows, .. } = order;
         if endless {
             faults.add(|| overlong(shown, line, self.limits));
         }
-        faults.or((pieces, complete))
+        faults.or((rows, complete))
     }
 
     fn tell(&self, stream: &Stream) {
@@ -391,7 +460,7 @@ impl Job<'_> {
         let seen = sinks.iter().map(Sink::seen).collect();
         let mut arrays = Vec::with_capacity(sinks.len());
         if faults.is_empty() {
-            for sink in sinks {
+            for (sink, _) in sinks.into_iter().zip(targets).filter(|(_, target)| **target != Target::Skip) {
                 match sink.finish() {
                     Ok(array) => arrays.push(array.filter(|array| array.len() == rows)),
                     Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),

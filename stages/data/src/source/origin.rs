@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::take;
 use engine::artifact::{Column, DType, Role};
 use engine::error::Fault;
 
 use crate::cell::{self, Seen};
 use crate::dataset::{Table, batch};
 use crate::fault::{Outcome, kernel, place};
+use crate::spill::{Keeper, Memory};
 
 /// Rows that came from one file, in the order of the table.
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ fn plain(text: &str) -> String {
 ///
 /// # Errors
 /// Files with different keys, and a key that is a column of the files, too.
-pub fn add_partitions(table: Table, spans: &[Span]) -> Outcome<Table> {
+pub fn add_partitions(table: Table, spans: &[Span], memory: &Memory) -> Outcome<Table> {
     let Some(first) = spans.first() else { return Ok(table) };
     let keys: Vec<String> = partitions(&first.shown).into_iter().map(|(key, _)| key).collect();
     let mut faults = Vec::new();
@@ -100,11 +102,8 @@ pub fn add_partitions(table: Table, spans: &[Span]) -> Outcome<Table> {
         spans.iter().map(|span| partitions(&span.shown).into_iter().map(|(_, value)| value).collect()).collect();
     let mut added: Vec<(Column, ArrayRef)> = Vec::new();
     for (index, key) in keys.iter().enumerate() {
-        let cells: Vec<Option<&str>> = spans
-            .iter()
-            .zip(&values)
-            .flat_map(|(span, values)| std::iter::repeat_n(values[index].as_deref(), span.rows))
-            .collect();
+        // One cell a file.
+        let cells: Vec<Option<&str>> = values.iter().map(|values| values[index].as_deref()).collect();
         let seen = values
             .iter()
             .filter_map(|values| values[index].as_deref())
@@ -122,14 +121,18 @@ pub fn add_partitions(table: Table, spans: &[Span]) -> Outcome<Table> {
         };
         added.push((Column::new(key, dtype), array));
     }
-    beside(table, added)
+    let (added, cells): (Vec<Column>, Vec<ArrayRef>) = added.into_iter().unzip();
+    beside(table, added, spans, memory, |files, _| {
+        let copied = cells.iter().map(|cells| take(cells, files, None));
+        copied.collect::<Result<_, _>>().map_err(|error| kernel("adding columns", &error))
+    })
 }
 
 /// Adds `source_file` and `source_row`, the row's number in its file, from 1. Neither is a feature.
 ///
 /// # Errors
 /// A source that has such a column of its own.
-pub fn add_provenance(table: Table, spans: &[Span]) -> Outcome<Table> {
+pub fn add_provenance(table: Table, spans: &[Span], memory: &Memory) -> Outcome<Table> {
     for name in ["source_file", "source_row"] {
         if table.columns.iter().any(|column| column.name == name) {
             return Err(vec![
@@ -139,34 +142,48 @@ pub fn add_provenance(table: Table, spans: &[Span]) -> Outcome<Table> {
             ]);
         }
     }
-    let files: Vec<&str> = spans.iter().flat_map(|span| std::iter::repeat_n(span.shown.as_str(), span.rows)).collect();
-    let rows = spans.iter().flat_map(|span| 1..=span.rows as i64);
     let ignored = |name: &str, dtype| {
         let mut column = Column::new(name, dtype);
         column.role = Role::Ignore;
         column
     };
-    let files: ArrayRef = Arc::new(StringArray::from_iter_values(files));
-    let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
-    beside(table, vec![(ignored("source_file", DType::String), files), (ignored("source_row", DType::Int64), rows)])
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(spans.iter().map(|span| &span.shown)));
+    let added = vec![ignored("source_file", DType::String), ignored("source_row", DType::Int64)];
+    beside(table, added, spans, memory, |files, rows| {
+        let names = take(&names, files, None).map_err(|error| kernel("adding columns", &error))?;
+        Ok(vec![names, Arc::new(Int64Array::from(rows))])
+    })
 }
 
-/// Columns of the whole length behind a table's own.
-fn beside(table: Table, added: Vec<(Column, ArrayRef)>) -> Outcome<Table> {
-    let rows = table.rows();
-    if added.iter().any(|(_, array)| array.len() != rows) {
+/// Columns behind a table's own, made for each of its pieces from the rows' files and their numbers there (from 1).
+fn beside(
+    table: Table,
+    added: Vec<Column>,
+    spans: &[Span],
+    memory: &Memory,
+    cells: impl Fn(&UInt64Array, Vec<i64>) -> Outcome<Vec<ArrayRef>>,
+) -> Outcome<Table> {
+    if table.rows() != spans.iter().map(|span| span.rows).sum::<usize>() {
         return Err(kernel("adding columns", &"the files' rows do not add up"));
     }
-    let mut columns = table.columns.clone();
-    columns.extend(added.iter().map(|(column, _)| column.clone()));
-    let mut batches: Vec<RecordBatch> = Vec::with_capacity(table.batches.len());
-    let mut before = 0;
-    for piece in &table.batches {
-        let mut arrays = piece.columns().to_vec();
-        arrays.extend(added.iter().map(|(_, array)| array.slice(before, piece.num_rows())));
-        before += piece.num_rows();
-        batches.push(batch(&columns, arrays)?);
+    let mut places =
+        spans.iter().enumerate().flat_map(|(file, span)| (1..=span.rows as i64).map(move |row| (file, row)));
+    // Kept apart from the table's own rows, which may be mapped already.
+    let mut keeper = Keeper::new(added.clone(), memory);
+    let pieces: Vec<&RecordBatch> = table.batches.iter().filter(|piece| piece.num_rows() > 0).collect();
+    for piece in &pieces {
+        let (files, rows): (Vec<u64>, Vec<i64>) =
+            places.by_ref().take(piece.num_rows()).map(|(file, row)| (file as u64, row)).unzip();
+        keeper.push(batch(&added, cells(&UInt64Array::from(files), rows)?)?)?;
     }
+    let more = keeper.finish()?.batches;
+    let mut columns = table.columns.clone();
+    columns.extend(added);
+    let batches = pieces
+        .iter()
+        .zip(&more)
+        .map(|(own, more)| batch(&columns, own.columns().iter().chain(more.columns()).cloned().collect()))
+        .collect::<Outcome<Vec<RecordBatch>>>()?;
     Ok(Table { columns, batches })
 }
 

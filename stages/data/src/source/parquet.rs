@@ -14,6 +14,7 @@ use super::hub::Hub;
 use super::normal;
 use crate::dataset::Table;
 use crate::fault::{Outcome, empty, place, unreadable};
+use crate::spill::{Keeper, Memory};
 
 /// Rows decoded at a time.
 const ROWS: usize = 1 << 16;
@@ -23,7 +24,13 @@ const ROWS: usize = 1 << 16;
 ///
 /// # Errors
 /// `data::damaged_parquet` for a file that is truncated, damaged, or something else.
-pub fn read(file: &InputFile, options: &ParquetFiles, limits: &Limits, channel: &Channel) -> Outcome<(Table, u64)> {
+pub fn read(
+    file: &InputFile,
+    options: &ParquetFiles,
+    limits: &Limits,
+    memory: &Memory,
+    channel: &Channel,
+) -> Outcome<(Table, u64)> {
     let shown = file.shown.as_str();
     let damaged = |error: &dyn std::fmt::Display| vec![damaged(file, &error.to_string())];
     let handle = File::open(&file.path).map_err(|error| vec![unreadable(shown, &error)])?;
@@ -40,7 +47,7 @@ pub fn read(file: &InputFile, options: &ParquetFiles, limits: &Limits, channel: 
         builder = builder.with_limit(usize::try_from(head / row).unwrap_or(usize::MAX).max(1000));
     }
     let reader = builder.build().map_err(|error| damaged(&error))?;
-    let mut batches = Vec::new();
+    let mut keeper: Option<Keeper<'_>> = None;
     let mut labelled = columns.clone();
     let mut rows = 0;
     for batch in reader {
@@ -56,7 +63,7 @@ pub fn read(file: &InputFile, options: &ParquetFiles, limits: &Limits, channel: 
         if rows == batch.num_rows() {
             labelled = renamed;
         }
-        batches.push(plain);
+        keeper.get_or_insert_with(|| Keeper::new(labelled.clone(), memory)).push(plain)?;
         channel.progress(Progress {
             done: rows as u64,
             total: Some(total),
@@ -68,7 +75,11 @@ pub fn read(file: &InputFile, options: &ParquetFiles, limits: &Limits, channel: 
     if labelled.is_empty() {
         return Err(vec![empty(shown, "it holds columns and no rows")]);
     }
-    Ok((Table { columns: labelled, batches }, total))
+    let table = match keeper {
+        Some(keeper) => keeper.finish()?,
+        None => Table { columns: labelled, batches: Vec::new() },
+    };
+    Ok((table, total))
 }
 
 fn damaged(file: &InputFile, error: &str) -> Fault {

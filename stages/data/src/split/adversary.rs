@@ -12,6 +12,7 @@ use engine::artifact::DType;
 use engine::error::Fault;
 use engine::route;
 
+use super::Row;
 use crate::chance::Chance;
 use crate::dataset::Table;
 
@@ -23,10 +24,13 @@ const VALUES: usize = 64;
 pub const LIMIT: f64 = 0.6;
 
 /// A warning that names the columns that tell most, when the parts can be told apart.
-pub fn judge(table: &Table, assigned: &[usize], train: usize, test: usize, hidden: &[&str]) -> Option<Fault> {
-    let mut rows: Vec<usize> = (0..assigned.len()).filter(|row| [train, test].contains(&assigned[*row])).collect();
+pub fn judge(table: &Table, assigned: &[u32], train: usize, test: usize, hidden: &[&str]) -> Option<Fault> {
+    let (train, test) = (train as u32, test as u32);
+    let mut rows: Vec<Row> =
+        (0..assigned.len() as Row).filter(|row| [train, test].contains(&assigned[*row as usize])).collect();
     Chance::new(*b"pipeline advers1", 0).shuffle(&mut rows);
     rows.truncate(SAMPLE);
+    let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
     let labels: Vec<bool> = rows.iter().map(|row| assigned[*row] == test).collect();
     let half = rows.len() / 2;
     let fitting = |side: bool| labels[..half].iter().filter(|label| **label == side).count();

@@ -9,10 +9,12 @@ use catalog::pattern::select;
 use engine::error::Fault;
 use engine::route;
 
+use super::Row;
 use crate::chance::Chance;
 use crate::dataset::Table;
 use crate::fault::{Outcome, kernel};
-use crate::step::duplicates::{digest, drop_duplicates};
+use crate::spill::Memory;
+use crate::step::duplicates::{digest, repeats};
 use crate::step::near;
 use crate::threads;
 
@@ -20,9 +22,9 @@ use crate::threads;
 ///
 /// # Errors
 /// Columns that are not there or that cannot be compared.
-pub fn groups(params: &Split, table: &Table, threads: usize) -> Outcome<Vec<usize>> {
+pub fn groups(params: &Split, table: &Table, memory: &Memory, threads: usize) -> Outcome<Vec<Row>> {
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    let mut parents: Vec<usize> = (0..table.rows()).collect();
+    let mut parents: Vec<Row> = (0..table.rows() as Row).collect();
     if let Some(entries) = &params.group {
         keys(table, &select(entries, &names, &route!["group"])?, &mut parents)?;
     }
@@ -33,17 +35,17 @@ pub fn groups(params: &Split, table: &Table, threads: usize) -> Outcome<Vec<usiz
         };
         match together.similarity {
             None => {
-                for (row, first) in drop_duplicates(table, &columns)?.into_iter().flatten().enumerate() {
+                for (row, first) in repeats(table, &columns, memory, threads)? {
                     unite(&mut parents, row, first);
                 }
             }
             Some(similarity) => similar(table, &columns, similarity, threads, &mut parents)?,
         }
     }
-    Ok((0..parents.len()).map(|row| root(&mut parents, row)).collect())
+    Ok((0..parents.len()).map(|row| root(&mut parents, row as Row)).collect())
 }
 
-fn keys(table: &Table, columns: &[usize], parents: &mut [usize]) -> Outcome<()> {
+fn keys(table: &Table, columns: &[usize], parents: &mut [Row]) -> Outcome<()> {
     let Some(first) = table.batches.first() else { return Ok(()) };
     let fail = |error: arrow::error::ArrowError| kernel("comparing rows", &error);
     let fields = columns.iter().map(|index| SortField::new(first.column(*index).data_type().clone())).collect();
@@ -62,7 +64,7 @@ fn keys(table: &Table, columns: &[usize], parents: &mut [usize]) -> Outcome<()> 
     Ok(())
 }
 
-fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, parents: &mut [usize]) -> Outcome<()> {
+fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, parents: &mut [Row]) -> Outcome<()> {
     let mut index = near::Index::default();
     let mut before = 0;
     for batch in &table.batches {
@@ -85,31 +87,32 @@ fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, pa
 }
 
 /// The smallest row of a row's set (with path halving: R. Tarjan and J. van Leeuwen, 1984).
-fn root(parents: &mut [usize], mut row: usize) -> usize {
-    while parents[row] != row {
-        parents[row] = parents[parents[row]];
-        row = parents[row];
+fn root(parents: &mut [Row], mut row: Row) -> Row {
+    while parents[row as usize] != row {
+        let above = parents[row as usize];
+        parents[row as usize] = parents[above as usize];
+        row = parents[row as usize];
     }
     row
 }
 
-fn unite(parents: &mut [usize], left: usize, right: usize) {
-    let (left, right) = (root(parents, left), root(parents, right));
-    parents[left.max(right)] = left.min(right);
+fn unite(parents: &mut [Row], left: usize, right: usize) {
+    let (left, right) = (root(parents, left as Row), root(parents, right as Row));
+    parents[left.max(right) as usize] = left.min(right);
 }
 
 /// The part of each row: groups in random order, the large ones first, each to the part that lacks most of its share.
-pub fn deal(groups: &[usize], shares: &[f64], seed: u64) -> Vec<usize> {
-    let mut sizes: HashMap<usize, usize> = HashMap::new();
+pub fn deal(groups: &[Row], shares: &[f64], seed: u64) -> Vec<u32> {
+    let mut sizes: HashMap<Row, usize> = HashMap::new();
     for group in groups {
         *sizes.entry(*group).or_default() += 1;
     }
-    let mut order: Vec<usize> = sizes.keys().copied().collect();
+    let mut order: Vec<Row> = sizes.keys().copied().collect();
     order.sort_unstable();
     Chance::new(*b"pipeline groups1", seed).shuffle(&mut order);
     order.sort_by_key(|group| std::cmp::Reverse(sizes[group]));
     let mut room: Vec<f64> = shares.iter().map(|share| share * groups.len() as f64).collect();
-    let mut part_of: HashMap<usize, usize> = HashMap::new();
+    let mut part_of: HashMap<Row, u32> = HashMap::new();
     for group in order {
         let mut best = 0;
         for part in 1..room.len() {
@@ -118,7 +121,7 @@ pub fn deal(groups: &[usize], shares: &[f64], seed: u64) -> Vec<usize> {
             }
         }
         room[best] -= sizes[&group] as f64;
-        part_of.insert(group, best);
+        part_of.insert(group, best as u32);
     }
     groups.iter().map(|group| part_of[group]).collect()
 }

@@ -10,7 +10,7 @@ use engine::artifact::{Column, DType};
 use engine::error::Fault;
 use engine::route;
 
-use super::position;
+use super::{Row, position};
 use crate::convert::convert;
 use crate::dataset::Table;
 use crate::fault::{Faults, Outcome, kernel};
@@ -57,18 +57,19 @@ fn numbers(array: &ArrayRef) -> Outcome<Vec<Option<f64>>> {
 }
 
 /// Parts by shares of the rows, in the order of time; the border moves on to the next time where it would divide one.
-pub fn by_shares(params: &Split, shares: &[f64], table: &Table) -> Outcome<Vec<usize>> {
+pub fn by_shares(params: &Split, shares: &[f64], table: &Table) -> Outcome<Vec<u32>> {
     let (times, _) = times(params, table)?;
-    let mut order: Vec<usize> = (0..times.len()).collect();
-    order.sort_by(|a, b| times[*a].total_cmp(&times[*b]).then(a.cmp(b)));
+    let mut order: Vec<Row> = (0..times.len() as Row).collect();
+    let time = |row: Row| times[row as usize];
+    order.sort_unstable_by(|a, b| time(*a).total_cmp(&time(*b)).then(a.cmp(b)));
     let mut assigned = vec![0; times.len()];
     let (mut part, mut left) = (0, sizes(times.len() as u64, shares));
     for (at, row) in order.iter().enumerate() {
-        let same = at > 0 && times[order[at - 1]] == times[*row];
+        let same = at > 0 && time(order[at - 1]) == time(*row);
         while !same && left[part] == 0 && part + 1 < left.len() {
             part += 1;
         }
-        assigned[*row] = part;
+        assigned[*row as usize] = part as u32;
         if left[part] > 0 {
             left[part] -= 1;
         } else if let Some(next) = left.get_mut(part + 1) {
@@ -80,7 +81,7 @@ pub fn by_shares(params: &Split, shares: &[f64], table: &Table) -> Outcome<Vec<u
 }
 
 /// Parts that begin at stated times; earlier rows are `train`.
-pub fn at_cuts(params: &Split, names: &[String], table: &Table) -> Outcome<Vec<usize>> {
+pub fn at_cuts(params: &Split, names: &[String], table: &Table) -> Outcome<Vec<u32>> {
     let (times, column) = times(params, table)?;
     let mut cuts = Vec::new();
     for (part, cut) in &params.cuts {
@@ -111,6 +112,6 @@ pub fn at_cuts(params: &Split, names: &[String], table: &Table) -> Outcome<Vec<u
     cuts.sort_by(|a, b| a.0.total_cmp(&b.0));
     Ok(times
         .into_iter()
-        .map(|time| cuts.iter().rev().find(|(at, _)| time >= *at).map_or(0, |(_, part)| *part))
+        .map(|time| cuts.iter().rev().find(|(at, _)| time >= *at).map_or(0, |(_, part)| *part as u32))
         .collect())
 }

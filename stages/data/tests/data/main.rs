@@ -5,6 +5,7 @@ mod bad_input;
 mod fetching;
 mod formats;
 mod gallery;
+mod larger;
 mod program;
 mod sources;
 mod steps;

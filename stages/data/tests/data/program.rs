@@ -12,7 +12,7 @@ use engine::protocol::{Finished, InputArtifact, InputFile, PROTOCOL, Request, Re
 use engine::route;
 use serde_json::{Value, json};
 
-struct Worker {
+pub struct Worker {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -21,13 +21,20 @@ struct Worker {
 }
 
 impl Worker {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pipeline-data"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    pub fn start() -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_pipeline-data")))
+    }
+
+    /// A worker that the kernel gives so much memory of its own (mapped files do not count), and no more.
+    pub fn limited(bytes: u64) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -d \"$1\" && exec \"$2\"", "sh", &(bytes >> 10).to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_pipeline-data"));
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut worker = Self { child, input, output, folder: tempfile::tempdir().unwrap(), next: 1 };
@@ -36,14 +43,36 @@ impl Worker {
         worker
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     fn line(&mut self) -> Response {
+        self.heard().unwrap_or_else(|| panic!("the worker is gone"))
+    }
+
+    /// `None` when the worker is gone.
+    fn heard(&mut self) -> Option<Response> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        if line.is_empty() {
+            return None;
+        }
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    }
+
+    /// Whether the worker lives through a request.
+    pub fn survives(&mut self, request: &RunRequest) -> bool {
+        let mut line = serde_json::to_string(&Request::Run(Box::new(request.clone()))).unwrap();
+        line.push('\n');
+        self.input.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        loop {
+            match self.heard() {
+                None => return false,
+                Some(Response::Done { .. } | Response::Failed { .. }) => return true,
+                Some(_) => {}
+            }
+        }
     }
 
     fn ask(&mut self, request: &Request) -> (Response, Vec<Response>) {
@@ -60,7 +89,7 @@ impl Worker {
         }
     }
 
-    fn request(&mut self, kind: &str, params: Value, outputs: &[&str]) -> RunRequest {
+    pub fn request(&mut self, kind: &str, params: Value, outputs: &[&str]) -> RunRequest {
         self.next += 1;
         let id = self.next;
         let scratch = self.path(&format!("scratch-{id}"));
@@ -83,7 +112,7 @@ impl Worker {
         }
     }
 
-    fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), Vec<engine::error::Fault>> {
+    pub fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), Vec<engine::error::Fault>> {
         match self.ask(&Request::Run(Box::new(request.clone()))) {
             (Response::Done { id, finished }, before) => {
                 assert_eq!(id, request.id);
@@ -108,12 +137,12 @@ fn csv(worker: &Worker, name: &str, text: &str) -> InputFile {
     InputFile { role: "data".into(), path, shown: name.into() }
 }
 
-fn collect_params(from: Value) -> Value {
+pub fn collect_params(from: Value) -> Value {
     let params: Collect = serde_json::from_value(json!({ "from": from })).unwrap();
     serde_json::to_value(params).unwrap()
 }
 
-fn artifact(path: &Path, artifact: &ArtifactType) -> InputArtifact {
+pub fn artifact(path: &Path, artifact: &ArtifactType) -> InputArtifact {
     InputArtifact { path: path.to_owned(), artifact: artifact.clone(), digest: "0".repeat(64) }
 }
 
