@@ -1,15 +1,21 @@
 """Runs one command and prints what it took as one line of JSON: wall, user and system seconds, the largest resident set in
-KiB of it and its children. Its output is thrown away; its exit code is ours."""
+KiB of it and its children. Its output is thrown away, with `--keep` as the first argument it comes before that line; its exit
+code is ours."""
 
 import json
 import os
 import sys
 import time
 
+command = sys.argv[1:]
+silent = (0, 1, 2)
+if command[0] == "--keep":
+    command = command[1:]
+    silent = (0,)
 null = os.open(os.devnull, os.O_RDWR)
 begun = time.perf_counter()
 child = os.posix_spawnp(
-    sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)]
+    command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in silent]
 )
 _, status, used = os.wait4(child, 0)
 wall = time.perf_counter() - begun

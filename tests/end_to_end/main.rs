@@ -12,6 +12,7 @@ mod importing;
 mod interruption;
 mod language;
 mod remotes;
+mod rereading;
 mod reruns;
 mod servers;
 mod shortcut;

@@ -23,6 +23,8 @@ pub enum Bench {
     },
     /// A layered graph of N `cksum` stages beside ninja, DVC and Snakemake: first run, nothing to do, one edit.
     Engine(crate::layered::Engine),
+    /// Flights from CSV to a data set, grouped, joined and profiled beside polars and ydata-profiling; `--large` for a table larger than memory.
+    Data(crate::tables::Tables),
 }
 
 /// Runs a benchmark and prints both sides and the ratio.
@@ -30,6 +32,7 @@ pub fn bench(what: &Bench) -> Done {
     match what {
         Bench::Training { steps, repeats } => training(*steps, *repeats),
         Bench::Engine(options) => crate::layered::measure(options),
+        Bench::Data(options) => crate::tables::measure(options),
     }
 }
 

@@ -388,7 +388,7 @@ fn environment() -> Done<PathBuf> {
 }
 
 /// The machine in one line.
-fn machine(scratch: &Path) -> String {
+pub fn machine(scratch: &Path) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();

@@ -13,6 +13,7 @@ mod libtorch;
 mod schema;
 mod servers;
 mod shell;
+mod tables;
 mod test;
 mod watched;
 mod wheel;

@@ -77,7 +77,6 @@ struct Place {
     /// Python with polars.
     polars: PathBuf,
     bin: PathBuf,
-    scratch: PathBuf,
 }
 
 /// Measures and prints.
@@ -111,7 +110,7 @@ pub fn measure(options: &Tables) -> Done {
 /// Everything that has a peer.
 fn beside(options: &Tables, bin: PathBuf, scratch: &Path, report: &mut Value) -> Done {
     let polars = environment("peer-data", &[&POLARS, &FLIGHTS])?;
-    let place = Place { polars, bin, scratch: scratch.to_owned() };
+    let place = Place { polars, bin };
     let csv = scratch.join("flights.csv");
     let mut prepare = place.peer(&place.polars, "flights");
     if let Some(parquet) = &options.flights {
@@ -123,7 +122,10 @@ fn beside(options: &Tables, bin: PathBuf, scratch: &Path, report: &mut Value) ->
     }
     println!("flights: {} rows, {} columns, {} bytes of CSV", table["rows"], table["columns"], table["bytes"]);
     report["flights"] = table;
-    println!("medians of {}, in turns; `work` is the stage, or the lines of Python, without starting anything", options.repeats);
+    println!(
+        "medians of {}, in turns; `work` is the stage, or the lines of Python, without starting anything",
+        options.repeats
+    );
     println!("{:<22}{:<18}{:>10}{:>10}{:>10}", "", "", "wall ms", "work ms", "MiB");
     let project = scratch.join("project");
     fs::create_dir_all(&project).map_err(failed("make", &project))?;
@@ -165,19 +167,15 @@ fn beside(options: &Tables, bin: PathBuf, scratch: &Path, report: &mut Value) ->
 
     report["reread"] = reread(&place, &project, &csv)?;
     if !options.no_profile {
-        let facts = "  facts: { kind: profile, inputs: { data: raw } }\n";
-        write(&project.join("pipeline.yaml"), &format!("{text}{facts}"))?;
         let python = environment("peer-profile", &[&PROFILING])?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        // Once: it takes minutes.
-        forget(&project)?;
-        place.ours(&project, "raw")?;
-        for _ in 0..3 {
-            let _ = fs::remove_file(project.join(".pipeline").join("nothing"));
+        let mut ours = Vec::new();
+        for seed in 0..3 {
+            let facts = format!("  facts: {{ kind: profile, inputs: {{ data: raw }}, seed: {seed} }}\n");
+            write(&project.join("pipeline.yaml"), &format!("{text}{facts}"))?;
             ours.push(place.ours(&project, "facts")?);
-            write(&project.join("pipeline.yaml"), &format!("{text}{}", facts.replace("facts:", "facts:").replace("} }", &format!("}}, seed: {} }}", ours.len()))))?;
         }
-        theirs.push(place.took(&python, "profile", &csv, &scratch.join("profile.html"))?);
+        // Once: it takes minutes.
+        let theirs = [place.took(&python, "profile", &csv, &scratch.join("profile.html"))?];
         report["profile"] = compare("profile, all pairs", ("ydata-profiling", &ours, &theirs));
     }
     Ok(())
@@ -271,12 +269,17 @@ impl Place {
         let mut command = Command::new(self.bin.join("pipeline"));
         command.args(["run", "--json"]).current_dir(project);
         let (said, figures) = self.measured(&command)?;
-        let done = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|event| {
-            event["event"] == "stage_done" && event["stage"] == stage
-        });
+        let done = said
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|event| event["event"] == "stage_done" && event["stage"] == stage);
         let done = done.ok_or_else(|| failure(format!("the stage `{stage}` did not run: {said}")))?;
         let number = |value: &Value| value.as_f64().unwrap_or_default();
-        Ok(Took { wall: number(&figures["wall"]), work: number(&done["seconds"]), resident: number(&figures["resident"]) })
+        Ok(Took {
+            wall: number(&figures["wall"]),
+            work: number(&done["seconds"]),
+            resident: number(&figures["resident"]),
+        })
     }
 
     fn theirs(&self, what: &str, from: &Path, to: &Path) -> Done<Took> {
@@ -289,7 +292,11 @@ impl Place {
         let lines: Vec<&str> = said.lines().collect();
         let work = answer(lines.get(lines.len().saturating_sub(2)).copied().unwrap_or_default())?;
         let number = |value: &Value| value.as_f64().unwrap_or_default();
-        Ok(Took { wall: number(&figures["wall"]), work: number(&work["seconds"]), resident: number(&figures["resident"]) })
+        Ok(Took {
+            wall: number(&figures["wall"]),
+            work: number(&work["seconds"]),
+            resident: number(&figures["resident"]),
+        })
     }
 }
 

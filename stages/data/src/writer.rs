@@ -325,12 +325,13 @@ impl Lane<'_> {
         if self.held.len() + bytes.len() > HELD {
             self.flush()?;
         }
-        if bytes.len() > HELD / 2 {
-            put(self.file, bytes, self.at)?;
-            self.at += bytes.len() as u64;
-        } else {
+        if bytes.len() <= HELD / 2 {
             self.held.extend_from_slice(bytes);
+            return Ok(());
         }
+        self.flush()?;
+        put(self.file, bytes, self.at)?;
+        self.at += bytes.len() as u64;
         Ok(())
     }
 
@@ -602,6 +603,16 @@ mod tests {
             let back = crate::dataset::open(&path).unwrap();
             prop_assert_eq!(back.rows(), there.len());
         }
+    }
+
+    #[test]
+    fn long_pieces_are_written_behind_short_ones() {
+        let there: Vec<bool> = (0..150_000).map(|row| row % 11 != 3).collect();
+        let table = table(&there, &[10, 40_000, 90_000, 90_001]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let dataset = write(&table, &path, 2).unwrap();
+        assert!(std::fs::read(&path).unwrap() == expected(&table, &dataset));
     }
 
     #[test]

@@ -58,7 +58,8 @@ fn life(worker: &mut Worker, csv: &Path, memory: Option<u64>) -> Vec<PathBuf> {
     request.inputs.insert("data".into(), data);
     let (cleaned, _) = worker.run(&request).unwrap();
     let [ref distinct, ..] = cleaned.observations["steps"].as_array().unwrap()[..] else { panic!("no steps") };
-    assert_eq!((&distinct["rows_in"], &distinct["rejected"]), (&json!(ROWS), &json!(ROWS / 70)));
+    // The last row would be a repeat, were it not for its column `late`.
+    assert_eq!((&distinct["rows_in"], &distinct["rejected"]), (&json!(ROWS), &json!(ROWS / 70 - 1)));
     data = artifact(&request.outputs["data"], &cleaned.types["data"]);
     files.extend(request.outputs.values().cloned());
     let params: Value = json!({ "ratios": { "train": 0.7, "test": 0.3 }, "stratify": "class" });
