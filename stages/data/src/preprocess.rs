@@ -25,7 +25,7 @@ use serde::Serialize;
 use crate::chance::Chance;
 use crate::collect::refused;
 use crate::convert::{convert, shown};
-use crate::dataset::{Table, batch, schema};
+use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, kernel};
 use crate::spill::{Keeper, Memory, pieces};
 use crate::step::duplicates::repeats;
@@ -81,47 +81,56 @@ pub struct Made {
 pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outcome<Made> {
     let total = params.steps.len() as u64;
     let mut rejected = Rejected::new(params.keep_rejected, scene.memory);
-    let mut table = pieces(table);
-    let mut steps = Vec::with_capacity(params.steps.len());
-    for (index, step) in params.steps.iter().enumerate() {
-        let name = name(step);
-        let route = route!["steps", index, name];
-        let (rows, columns) = (table.rows(), table.columns.len());
-        rejected.step(index, name);
-        let mut changed = 0;
-        table = pieces(apply(step, table, scene, &mut rejected, &mut changed, &route)?);
-        let (left, now) = (table.rows(), table.columns.len());
-        let dropped = if left < rows { format!(" ({} dropped)", rows - left) } else { String::new() };
-        let width = if now == columns { String::new() } else { format!(", {columns} → {now} columns") };
-        let cells = if changed == 0 { String::new() } else { format!(", {changed} cells changed") };
-        scene.channel.info(format!("{name}: {rows} → {left} rows{dropped}{width}{cells}"));
-        steps.push(Done {
-            step: name,
-            rows_in: rows as u64,
-            rows_out: left as u64,
-            rejected: rejected.count(),
-            changed,
-            columns: now as u64,
-        });
-        scene.channel.progress(Progress {
-            done: index as u64 + 1,
-            total: Some(total),
-            unit: "step".into(),
-            message: name.to_owned(),
-            rate: None,
-        });
-        if left == 0 {
-            return Err(vec![
-                Fault::error(
-                    "data::empty",
-                    format!("no row is left after step {} (`{name}`), {rows} came in", index + 1),
-                )
-                .help("loosen the step, or look at the data above it: `pipeline show`")
-                .at(route),
-            ]);
+    let mut table = pieces(table, scene.memory);
+    let mut steps: Vec<Done> = Vec::with_capacity(params.steps.len());
+    let mut width = table.columns.len() as u64;
+    while let Some(step) = params.steps.get(steps.len()) {
+        let (chain, first) = (chain(params, steps.len(), &table, scene)?, steps.len());
+        let done = if chain.is_empty() {
+            let (name, rows) = (name(step), table.rows() as u64);
+            rejected.step(first, name);
+            let made = apply(step, table, scene, &mut rejected, &route!["steps", first, name])?;
+            table = pieces(made, scene.memory);
+            let (rows_out, columns) = (table.rows() as u64, table.columns.len() as u64);
+            vec![Done { step: name, rows_in: rows, rows_out, rejected: rejected.count(), changed: 0, columns }]
+        } else {
+            let (made, done) = carry_out(table, &chain, params.keep_rejected, scene, &mut rejected)?;
+            table = pieces(made, scene.memory);
+            done
+        };
+        for done in done {
+            tell(&done, std::mem::replace(&mut width, done.columns), steps.len() as u64, total, scene.channel);
+            if done.rows_out == 0 {
+                return Err(vec![nothing_left(&done, steps.len())]);
+            }
+            steps.push(done);
         }
     }
     Ok(Made { table, rejected: rejected.finish()?, steps })
+}
+
+fn nothing_left(done: &Done, index: usize) -> Fault {
+    let text = format!("no row is left after step {} (`{}`), {} came in", index + 1, done.step, done.rows_in);
+    Fault::error("data::empty", text)
+        .help("loosen the step, or look at the data above it: `pipeline show`")
+        .at(route!["steps", index, done.step])
+}
+
+/// Says in the log what a step did.
+fn tell(done: &Done, columns: u64, index: u64, total: u64, channel: &Channel) {
+    let Done { step, rows_in, rows_out, changed, .. } = done;
+    let dropped = if rows_out < rows_in { format!(" ({} dropped)", rows_in - rows_out) } else { String::new() };
+    let now = done.columns;
+    let width = if now == columns { String::new() } else { format!(", {columns} → {now} columns") };
+    let cells = if *changed == 0 { String::new() } else { format!(", {changed} cells changed") };
+    channel.info(format!("{step}: {rows_in} → {rows_out} rows{dropped}{width}{cells}"));
+    channel.progress(Progress {
+        done: index + 1,
+        total: Some(total),
+        unit: "step".into(),
+        message: (*step).to_owned(),
+        rate: None,
+    });
 }
 
 /// The step's name in a document.
@@ -183,78 +192,185 @@ fn typed(step: &Step, table: &Table, scene: &Scene<'_>, route: &Route) -> Outcom
 /// The arrays of a piece, and the rows that are to be rejected with the reason (none twice, ascending).
 type Piece = (Vec<ArrayRef>, Vec<(usize, String)>);
 
-/// Every piece of a table through a function, pieces in order; rejected rows are left out.
-fn each(
-    table: Table,
+/// What a step does to a piece of rows, of which so many came into it before.
+type Work<'a> = Box<dyn Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync + 'a>;
+
+/// A step that needs no more than a piece of the rows at a time.
+struct Link<'a> {
+    index: usize,
+    name: &'static str,
+    /// The columns it gives.
     columns: Vec<Column>,
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
-    f: impl Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync,
-) -> Outcome<Table> {
-    let mut keeper = Keeper::new(columns.clone(), scene.memory);
-    let starts: Vec<usize> = table
-        .batches
-        .iter()
-        .scan(0, |before, rows| {
-            *before += rows.num_rows();
-            Some(*before - rows.num_rows())
-        })
-        .collect();
-    let stays: Vec<Option<usize>> = columns
-        .iter()
-        .map(|column| table.columns.iter().position(|old| old.name == column.name && old.shape == column.shape))
-        .collect();
-    let mut faults = Faults::default();
-    for (group, starts) in table.batches.chunks(scene.threads.max(1)).zip(starts.chunks(scene.threads.max(1))) {
-        let done = threads::map(group.len(), scene.threads, |index| f(&group[index], starts[index]));
-        for ((rows, before), outcome) in group.iter().zip(starts).zip(done) {
-            let (arrays, gone) = match outcome {
-                Ok(piece) => piece,
-                Err(more) => {
-                    more.into_iter().for_each(|fault| faults.add(|| fault));
-                    continue;
-                }
-            };
-            if !faults.is_empty() {
-                continue;
+    /// Whether cells that differ from those before are counted.
+    counts: bool,
+    work: Work<'a>,
+}
+
+impl<'a> Link<'a> {
+    fn new(columns: Vec<Column>, work: impl Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync + 'a) -> Self {
+        Self { index: 0, name: "", columns, counts: true, work: Box::new(work) }
+    }
+
+    /// Other names or fewer columns, the same cells.
+    fn picked(columns: Vec<Column>, kept: Vec<usize>) -> Self {
+        let work = move |rows: &RecordBatch, _: usize| {
+            Ok((kept.iter().map(|index| rows.column(*index).clone()).collect(), Vec::new()))
+        };
+        Self { counts: false, ..Self::new(columns, work) }
+    }
+}
+
+/// The steps from `first` on that can be carried out together, piece by piece, so that nothing between them is ever held or written.
+/// What is wrong with a later one than the first is left to be found when those before it have run.
+fn chain<'a>(params: &'a Preprocess, first: usize, table: &Table, scene: &Scene<'_>) -> Outcome<Vec<Link<'a>>> {
+    let mut chain: Vec<Link<'a>> = Vec::new();
+    let mut columns = Table { columns: table.columns.clone(), batches: Vec::new() };
+    for (index, step) in params.steps.iter().enumerate().skip(first) {
+        let name = name(step);
+        let rows = chain.is_empty().then_some(table);
+        match link(step, rows, &columns, scene, &route!["steps", index, name]) {
+            Ok(Some(link)) => {
+                columns.columns.clone_from(&link.columns);
+                chain.push(Link { index, name, ..link });
             }
-            for (array, stays) in arrays.iter().zip(&stays) {
-                *changed += match stays {
-                    Some(old) => reshape::changed(rows.column(*old), array),
-                    None => (array.len() - array.null_count()) as u64,
-                };
-            }
-            let made = batch(&columns, arrays)?;
-            if gone.is_empty() {
-                keeper.push(made)?;
-                continue;
-            }
-            let mut kept = vec![true; made.num_rows()];
-            for (row, reason) in &gone {
-                rejected.add(rows, &table.columns, *row, *before, reason)?;
-                kept[*row] = false;
-            }
-            let kept = filter_record_batch(&made, &BooleanArray::from(kept));
-            keeper.push(kept.map_err(|error| kernel("dropping rows", &error))?)?;
+            Ok(None) => break,
+            Err(faults) if chain.is_empty() => return Err(faults),
+            Err(_) => break,
         }
     }
-    if !faults.is_empty() {
-        return Err(faults.into_vec());
+    Ok(chain)
+}
+
+/// What one step of a chain has come to.
+struct Tally<'a> {
+    done: Done,
+    faults: Faults,
+    rejected: Rejected<'a>,
+}
+
+/// Carries steps out together: a few pieces through all of them, then the next few.
+fn carry_out<'a>(
+    table: Table,
+    chain: &[Link<'_>],
+    keep: u64,
+    scene: &Scene<'a>,
+    rejected: &mut Rejected<'a>,
+) -> Outcome<(Table, Vec<Done>)> {
+    let last = chain.last().map_or_else(|| table.columns.clone(), |link| link.columns.clone());
+    let mut keeper = Keeper::new(last, scene.memory);
+    let mut tallies: Vec<Tally<'a>> = chain
+        .iter()
+        .map(|link| {
+            let mut rejected = Rejected::new(keep, scene.memory);
+            rejected.step(link.index, link.name);
+            let columns = link.columns.len() as u64;
+            let done = Done { step: link.name, rows_in: 0, rows_out: 0, rejected: 0, changed: 0, columns };
+            Tally { done, faults: Faults::default(), rejected }
+        })
+        .collect();
+    // Steps beyond one that has failed are not carried out; those before it are, for they may fail, too.
+    let mut reach = chain.len();
+    for group in table.batches.chunks(scene.threads.max(1)) {
+        let mut pieces = group.to_vec();
+        let mut columns = &table.columns;
+        for (link, tally) in chain.iter().zip(&mut tallies).take(reach) {
+            pieces = link.carry_out(&pieces, columns, tally, scene)?;
+            columns = &link.columns;
+        }
+        if let Some(failed) = tallies.iter().position(|tally| !tally.faults.is_empty()) {
+            reach = failed + 1;
+            continue;
+        }
+        for piece in pieces {
+            keeper.push(piece)?;
+        }
     }
-    keeper.finish()
+    let mut done = Vec::with_capacity(tallies.len());
+    for mut tally in tallies {
+        if !tally.faults.is_empty() {
+            return Err(tally.faults.into_vec());
+        }
+        tally.done.rejected = tally.rejected.count();
+        let empty = tally.done.rows_out == 0;
+        rejected.take(tally.rejected)?;
+        done.push(tally.done);
+        if empty {
+            break;
+        }
+    }
+    Ok((keeper.finish()?, done))
+}
+
+impl Link<'_> {
+    /// Some pieces through the step; rejected rows are left out.
+    fn carry_out(
+        &self,
+        pieces: &[RecordBatch],
+        columns: &[Column],
+        tally: &mut Tally<'_>,
+        scene: &Scene<'_>,
+    ) -> Outcome<Vec<RecordBatch>> {
+        let starts: Vec<usize> = pieces
+            .iter()
+            .scan(tally.done.rows_in as usize, |before, rows| {
+                *before += rows.num_rows();
+                Some(*before - rows.num_rows())
+            })
+            .collect();
+        tally.done.rows_in += pieces.iter().map(|rows| rows.num_rows() as u64).sum::<u64>();
+        let stays: Vec<Option<usize>> = self
+            .columns
+            .iter()
+            .map(|column| columns.iter().position(|old| old.name == column.name && old.shape == column.shape))
+            .collect();
+        let made = threads::map(pieces.len(), scene.threads, |index| {
+            let rows = &pieces[index];
+            let (arrays, gone) = (self.work)(rows, starts[index])?;
+            let cells = arrays.iter().zip(&stays).filter(|_| self.counts).map(|(array, stays)| match stays {
+                Some(old) => reshape::changed(rows.column(*old), array),
+                None => (array.len() - array.null_count()) as u64,
+            });
+            let changed: u64 = cells.sum();
+            let made = batch(&self.columns, arrays).and_then(|made| {
+                if gone.is_empty() {
+                    return Ok(made);
+                }
+                let mut kept = vec![true; made.num_rows()];
+                gone.iter().for_each(|(row, _)| kept[*row] = false);
+                let kept = filter_record_batch(&made, &BooleanArray::from(kept));
+                kept.map_err(|error| kernel("dropping rows", &error))
+            });
+            // A piece behind one with a fault may be half done: what it gives is looked at only when there was none.
+            Ok::<_, Vec<Fault>>((made, gone, changed))
+        });
+        let mut kept = Vec::with_capacity(pieces.len());
+        for ((rows, before), outcome) in pieces.iter().zip(starts).zip(made) {
+            match outcome {
+                Err(more) => more.into_iter().for_each(|fault| tally.faults.add(|| fault)),
+                Ok((made, gone, changed)) if tally.faults.is_empty() => {
+                    let made = made?;
+                    for (row, reason) in &gone {
+                        tally.rejected.add(rows, columns, *row, before, reason)?;
+                    }
+                    tally.done.changed += changed;
+                    tally.done.rows_out += made.num_rows() as u64;
+                    kept.push(made);
+                }
+                Ok(_) => {}
+            }
+        }
+        kept.retain(|rows| rows.num_rows() > 0);
+        Ok(if tally.faults.is_empty() { kept } else { Vec::new() })
+    }
 }
 
 /// Drops rows by a mask of those that stay.
-fn filter(
-    table: Table,
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    mask: impl Fn(&RecordBatch) -> Outcome<BooleanArray> + Sync,
-    reason: impl Fn(&RecordBatch, usize) -> String + Sync,
-) -> Outcome<Table> {
-    let columns = table.columns.clone();
-    each(table, columns, scene, rejected, &mut 0, |rows, _| {
+fn filter<'a>(
+    columns: Vec<Column>,
+    mask: impl Fn(&RecordBatch) -> Outcome<BooleanArray> + Sync + 'a,
+    reason: impl Fn(&RecordBatch, usize) -> String + Sync + 'a,
+) -> Link<'a> {
+    Link::new(columns, move |rows, _| {
         let mask = mask(rows)?;
         let gone = (0..rows.num_rows()).filter(|row| !mask.value(*row)).map(|row| (row, reason(rows, row))).collect();
         Ok((rows.columns().to_vec(), gone))
@@ -286,60 +402,51 @@ fn at(columns: &[Column], name: &str, route: &Route) -> Outcome<usize> {
     names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(route.clone())])
 }
 
-fn apply(
-    step: &Step,
-    table: Table,
+/// A step as a link of a chain; `None` when it needs all rows. `rows` are there only for the first of a chain.
+fn link<'a>(
+    step: &'a Step,
+    rows: Option<&Table>,
+    table: &Table,
     scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
     route: &Route,
-) -> Outcome<Table> {
-    match step {
+) -> Outcome<Option<Link<'a>>> {
+    let columns = table.columns.clone();
+    let made = match step {
         Step::DropDuplicates(options) => {
-            let columns = some(&table, options, route)?;
-            let repeats = repeats(&table, &columns, scene.memory, scene.threads)?;
-            let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
-            let (mut before, mut done) = (0, 0);
-            for rows in &table.batches {
-                let mut kept = vec![true; rows.num_rows()];
-                while let Some((row, first)) = repeats.get(done).filter(|(row, _)| *row < before + rows.num_rows()) {
-                    rejected.add(rows, &table.columns, row - before, before, &format!("equal to row {}", first + 1))?;
-                    kept[row - before] = false;
-                    done += 1;
-                }
-                let kept = filter_record_batch(rows, &BooleanArray::from(kept));
-                keeper.push(kept.map_err(|error| kernel("dropping rows", &error))?)?;
-                before += rows.num_rows();
-            }
-            keeper.finish()
+            let Some(rows) = rows else { return Ok(None) };
+            let chosen = some(table, options, route)?;
+            let repeats = repeats(rows, &chosen, scene.memory, scene.threads)?;
+            Link::new(columns, move |rows, before| {
+                let from = repeats.partition_point(|(row, _)| *row < before);
+                let to = repeats.partition_point(|(row, _)| *row < before + rows.num_rows());
+                let gone = repeats[from..to].iter();
+                let gone = gone.map(|(row, first)| (row - before, format!("equal to row {}", first + 1)));
+                Ok((rows.columns().to_vec(), gone.collect()))
+            })
         }
         Step::DropMissing(options) => {
-            let chosen = some(&table, options, route)?;
-            let columns = table.columns.clone();
+            let chosen = some(table, options, route)?;
+            let (named, looked_at) = (columns.clone(), chosen.clone());
             filter(
-                table,
-                scene,
-                rejected,
-                |rows| {
+                columns,
+                move |rows| {
                     let gone: Vec<_> = chosen.iter().map(|index| fill::missing(rows.column(*index))).collect();
                     let kept =
                         BooleanBuffer::collect_bool(rows.num_rows(), |row| !gone.iter().any(|gone| gone.value(row)));
                     Ok(BooleanArray::new(kept, None))
                 },
-                |rows, row| {
-                    let first = chosen.iter().find(|index| fill::missing(&rows.column(**index).slice(row, 1)).value(0));
-                    first.map_or_else(String::new, |index| format!("`{}` is missing", columns[*index].name))
+                move |rows, row| {
+                    let first =
+                        looked_at.iter().find(|index| fill::missing(&rows.column(**index).slice(row, 1)).value(0));
+                    first.map_or_else(String::new, |index| format!("`{}` is missing", named[*index].name))
                 },
             )
         }
-        Step::FillMissing(options) => fill_missing(table, options, scene, rejected, changed, route),
-        Step::Rename(names) => rename(table, names, route),
-        Step::Select(patterns) => {
-            let kept = resolve(&table, patterns, route)?;
-            project(&table, &kept)
-        }
+        Step::FillMissing(options) => fill_missing(table, options, route)?,
+        Step::Rename(names) => rename(table, names, route)?,
+        Step::Select(patterns) => project(table, resolve(table, patterns, route)?),
         Step::Drop(patterns) => {
-            let gone = resolve(&table, patterns, route)?;
+            let gone = resolve(table, patterns, route)?;
             let kept: Vec<usize> = (0..table.columns.len()).filter(|index| !gone.contains(index)).collect();
             if kept.is_empty() {
                 return Err(vec![
@@ -348,25 +455,41 @@ fn apply(
                         .at(route.clone()),
                 ]);
             }
-            project(&table, &kept)
+            project(table, kept)
         }
-        Step::Cast(types) => cast(table, types, scene, rejected, changed, route),
+        Step::Cast(types) => cast(table, types, route)?,
         Step::Filter(text) => {
             let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault.at(route.clone())])?;
+            let route = route.clone();
             filter(
-                table,
-                scene,
-                rejected,
-                |rows| condition.evaluate(rows).map_err(|error| vec![no_value(text, &error, route)]),
-                |_, _| format!("not `{text}`"),
+                columns,
+                move |rows| condition.evaluate(rows).map_err(|error| vec![no_value(text, &error, &route)]),
+                move |_, _| format!("not `{text}`"),
             )
         }
         Step::Pack(options) => {
-            let packing = pack::Packing::new(&table, options, route)?;
-            each(table, packing.columns.clone(), scene, rejected, changed, |rows, before| {
-                Ok((packing.piece(rows, before, route)?, Vec::new()))
+            let packing = pack::Packing::new(table, options, route)?;
+            let route = route.clone();
+            Link::new(packing.columns.clone(), move |rows, before| {
+                Ok((packing.piece(rows, before, &route)?, Vec::new()))
             })
         }
+        Step::DropNearDuplicates(_)
+        | Step::Sample(_)
+        | Step::Sort(_)
+        | Step::Join(_)
+        | Step::GroupBy(_)
+        | Step::Window(_)
+        | Step::Sql(_)
+        | Step::DropDuplicateImages(_) => return Ok(None),
+        _ => reshaped(step, table, scene, route)?,
+    };
+    Ok(Some(made))
+}
+
+/// The steps that need all rows.
+fn apply(step: &Step, table: Table, scene: &Scene<'_>, rejected: &mut Rejected<'_>, route: &Route) -> Outcome<Table> {
+    match step {
         Step::DropNearDuplicates(options) => near_duplicates(&table, options, scene, rejected, route),
         Step::Sample(options) => sample(&table, options, scene),
         Step::Sort(options) => {
@@ -430,7 +553,7 @@ fn apply(
             }
             keeper.finish()
         }
-        _ => reshaped(step, table, scene, rejected, changed, route),
+        _ => Ok(table),
     }
 }
 
@@ -441,14 +564,8 @@ fn no_value(text: &str, error: &str, route: &Route) -> Fault {
 }
 
 /// The steps that change cells and columns, each row by itself.
-fn reshaped(
-    step: &Step,
-    table: Table,
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
-    route: &Route,
-) -> Outcome<Table> {
+fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route) -> Outcome<Link<'a>> {
+    let route = route.clone();
     let before = table.columns.clone();
     // Expressions are typed here; every other step gives the columns the catalog says.
     let (after, expressions) = match step {
@@ -469,12 +586,12 @@ fn reshaped(
             }
             (after, expressions)
         }
-        _ => (typed(step, &table, scene, route)?, Vec::new()),
+        _ => (typed(step, table, scene, &route)?, Vec::new()),
     };
-    let columns = |patterns: &OneOrMany<String>| resolve(&table, patterns, &route.join("columns"));
+    let columns = |patterns: &OneOrMany<String>| resolve(table, patterns, &route.join("columns"));
     let one = |name: &str| at(&before, name, &route.join("column"));
     match step {
-        Step::Derive(_) => each(table, after.clone(), scene, rejected, changed, |rows, _| {
+        Step::Derive(_) => Ok(Link::new(after, move |rows, _| {
             let mut arrays = rows.columns().to_vec();
             for (position, dtype, text, expression, at) in &expressions {
                 let array = expression.values(rows).map_err(|error| vec![no_value(text, &error, at)])?;
@@ -483,12 +600,12 @@ fn reshaped(
                 if *position < arrays.len() { arrays[*position] = array } else { arrays.push(array) }
             }
             Ok((arrays, Vec::new()))
-        }),
+        })),
         Step::ParseDates(options) => {
             let chosen = columns(&options.columns)?;
             let formats: Vec<Format> = options.formats.iter().filter_map(|text| Format::new(text).ok()).collect();
             let into = instant(options);
-            each(table, after, scene, rejected, changed, |rows, start| {
+            Ok(Link::new(after, move |rows, start| {
                 let mut arrays = rows.columns().to_vec();
                 let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
                 for index in &chosen {
@@ -507,7 +624,7 @@ fn reshaped(
                         .at(route.join("formats"))
                 })?;
                 Ok((arrays, gone))
-            })
+            }))
         }
         Step::SplitColumn(options) => {
             let index = one(&options.column)?;
@@ -520,7 +637,7 @@ fn reshaped(
                 let fault = Fault::error("data::pattern", text).help("every new column is one group in parentheses");
                 return Err(vec![fault.at(route.join("pattern"))]);
             }
-            each(table, after, scene, rejected, changed, |rows, _| {
+            Ok(Link::new(after, move |rows, _| {
                 let mut arrays = rows.columns().to_vec();
                 let parts = reshape::parts(&arrays[index], options.into.len(), options.by.as_deref(), pattern.as_ref());
                 if !options.keep {
@@ -528,11 +645,11 @@ fn reshaped(
                 }
                 arrays.extend(parts);
                 Ok((arrays, Vec::new()))
-            })
+            }))
         }
         Step::JoinColumns(options) => {
             let chosen = columns(&options.columns)?;
-            each(table, after, scene, rejected, changed, |rows, _| {
+            Ok(Link::new(after, move |rows, _| {
                 let sources: Vec<ArrayRef> = chosen.iter().map(|index| rows.column(*index).clone()).collect();
                 let joined = reshape::joined(&sources, &options.between, rows.num_rows())?;
                 let kept = |index: &usize| options.keep || !chosen.contains(index);
@@ -540,11 +657,11 @@ fn reshaped(
                     (0..rows.num_columns()).filter(kept).map(|index| rows.column(index).clone()).collect();
                 arrays.push(joined);
                 Ok((arrays, Vec::new()))
-            })
+            }))
         }
         Step::OneHot(options) => {
             let index = one(&options.column)?;
-            each(table, after, scene, rejected, changed, |rows, start| {
+            Ok(Link::new(after, move |rows, start| {
                 let mut arrays = rows.columns().to_vec();
                 let (made, strangers) = reshape::one_hot(&arrays[index], &before[index], &options.categories)?;
                 let wrong = strangers
@@ -563,12 +680,12 @@ fn reshaped(
                 }
                 arrays.extend(made);
                 Ok((arrays, gone))
-            })
+            }))
         }
         Step::Bin(options) => {
             let index = one(&options.column)?;
             let names = bins(options);
-            each(table, after, scene, rejected, changed, |rows, _| {
+            Ok(Link::new(after, move |rows, _| {
                 let mut arrays = rows.columns().to_vec();
                 let binned = reshape::bin(&arrays[index], &options.edges, &names)?;
                 if options.into.is_some() {
@@ -577,11 +694,11 @@ fn reshaped(
                     arrays[index] = binned
                 }
                 Ok((arrays, Vec::new()))
-            })
+            }))
         }
         Step::Clip(options) => {
             let chosen = columns(&options.columns)?;
-            cells(table, after, &chosen, scene, rejected, changed, |array, _| reshape::clip(array, options))
+            Ok(cells(after, chosen, move |array, _| reshape::clip(array, options)))
         }
         Step::Replace(options) => {
             let chosen = columns(&options.columns)?;
@@ -589,10 +706,10 @@ fn reshaped(
                 options.values.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
             let pattern = options.pattern.as_deref().map(|text| pattern(text, &route.join("pattern"))).transpose()?;
             let with = options.with.as_deref().unwrap_or_default();
-            cells(table, after, &chosen, scene, rejected, changed, |array, index| match &pattern {
+            Ok(cells(after, chosen, move |array, index| match &pattern {
                 Some(pattern) => Ok(reshape::texts(array, |text| pattern.replace_all(text, with))),
                 None => reshape::replace(array, &before[index], &values),
-            })
+            }))
         }
         Step::CleanText(options) => {
             let chosen = match &options.columns {
@@ -602,13 +719,11 @@ fn reshaped(
                     (0..before.len()).filter(text).collect()
                 }
             };
-            cells(table, after, &chosen, scene, rejected, changed, |array, _| {
-                Ok(reshape::texts(array, |text| prose::clean(text, options)))
-            })
+            Ok(cells(after, chosen, move |array, _| Ok(reshape::texts(array, |text| prose::clean(text, options)))))
         }
         Step::Language(options) => {
             let index = one(&options.column)?;
-            each(table, after, scene, rejected, changed, |rows, _| {
+            Ok(Link::new(after, move |rows, _| {
                 let mut arrays = rows.columns().to_vec();
                 let texts = arrays[index].as_string::<i32>().clone();
                 let told: Vec<Option<&'static str>> =
@@ -629,44 +744,44 @@ fn reshaped(
                     arrays.push(std::sync::Arc::new(told.into_iter().collect::<arrow::array::StringArray>()));
                 }
                 Ok((arrays, gone))
-            })
+            }))
         }
         Step::Resize(options) => {
             let chosen = columns(&options.columns)?;
             let [height, width] = options.size.map(|side| side as usize);
-            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+            Ok(cells(after, chosen, move |array, index| {
                 let from = picture::shape(&before[index].shape);
                 Ok(picture::each(array, [from[0], height, width], |pixels| {
                     picture::resize(pixels, from, height, width)
                 }))
-            })
+            }))
         }
         Step::Crop(options) => {
             let chosen = columns(&options.columns)?;
             let [height, width] = options.size.map(|side| side as usize);
-            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+            Ok(cells(after, chosen, move |array, index| {
                 let from = picture::shape(&before[index].shape);
                 let middle = [(from[1] - height) / 2, (from[2] - width) / 2];
                 let corner = options.from.map_or(middle, |from| from.map(|side| side as usize));
                 Ok(picture::each(array, [from[0], height, width], |pixels| {
                     picture::crop(pixels, from, corner, height, width)
                 }))
-            })
+            }))
         }
         Step::Greyscale(options) => {
             let chosen = match &options.columns {
                 Some(patterns) => columns(patterns)?,
                 None => (0..before.len()).filter(|index| before[*index].shape != after[*index].shape).collect(),
             };
-            cells(table, after, &chosen, scene, rejected, changed, |array, index| {
+            Ok(cells(after, chosen, move |array, index| {
                 let from = picture::shape(&before[index].shape);
                 Ok(picture::each(array, [1, from[1], from[2]], |pixels| picture::grey(pixels, from)))
-            })
+            }))
         }
         Step::DecodeImages(options) => {
             let index = one(&options.column)?;
             let shape = picture::shape(&after[index].shape);
-            each(table, after, scene, rejected, changed, |rows, start| {
+            Ok(Link::new(after, move |rows, start| {
                 let mut arrays = rows.columns().to_vec();
                 let bytes = arrays[index].as_binary::<i32>().clone();
                 let mut wrong = Vec::new();
@@ -690,25 +805,21 @@ fn reshaped(
                 })?;
                 arrays[index] = picture::tensor(pixels, shape);
                 Ok((arrays, gone))
-            })
+            }))
         }
-        _ => Ok(table),
+        _ => Err(kernel("cleaning", &"the step is not known")),
     }
 }
 
 /// Some columns of every piece through a function.
-fn cells(
-    table: Table,
+fn cells<'a>(
     after: Vec<Column>,
-    chosen: &[usize],
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
-    f: impl Fn(&ArrayRef, usize) -> Outcome<ArrayRef> + Sync,
-) -> Outcome<Table> {
-    each(table, after, scene, rejected, changed, |rows, _| {
+    chosen: Vec<usize>,
+    f: impl Fn(&ArrayRef, usize) -> Outcome<ArrayRef> + Sync + 'a,
+) -> Link<'a> {
+    Link::new(after, move |rows, _| {
         let mut arrays = rows.columns().to_vec();
-        for index in chosen {
+        for index in &chosen {
             arrays[*index] = f(&arrays[*index], *index)?;
         }
         Ok((arrays, Vec::new()))
@@ -804,26 +915,13 @@ fn some(table: &Table, options: &SomeColumns, route: &Route) -> Outcome<Vec<usiz
 }
 
 /// The columns at these positions, in this order.
-fn project(table: &Table, kept: &[usize]) -> Outcome<Table> {
-    let columns: Vec<Column> = kept.iter().map(|index| table.columns[*index].clone()).collect();
-    let batches = table
-        .batches
-        .iter()
-        .map(|rows| batch(&columns, kept.iter().map(|index| rows.column(*index).clone()).collect()))
-        .collect::<Outcome<Vec<_>>>()?;
-    Ok(Table { columns, batches })
+fn project<'a>(table: &Table, kept: Vec<usize>) -> Link<'a> {
+    Link::picked(kept.iter().map(|index| table.columns[*index].clone()).collect(), kept)
 }
 
-fn fill_missing(
-    table: Table,
-    options: &FillMissing,
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
-    route: &Route,
-) -> Outcome<Table> {
+fn fill_missing<'a>(table: &Table, options: &FillMissing, route: &Route) -> Outcome<Link<'a>> {
     let chosen = match &options.columns {
-        Some(patterns) => Some(resolve(&table, patterns, &route.join("columns"))?),
+        Some(patterns) => Some(resolve(table, patterns, &route.join("columns"))?),
         None => None,
     };
     let mut faults = Faults::default();
@@ -853,17 +951,16 @@ fn fill_missing(
     if !faults.is_empty() {
         return Err(faults.into_vec());
     }
-    let columns = table.columns.clone();
-    each(table, columns, scene, rejected, changed, |rows, _| {
+    Ok(Link::new(table.columns.clone(), move |rows, _| {
         let mut arrays = rows.columns().to_vec();
         for (index, cell) in &cells {
             arrays[*index] = fill::fill(&arrays[*index], cell.clone())?;
         }
         Ok((arrays, Vec::new()))
-    })
+    }))
 }
 
-fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, String>, route: &Route) -> Outcome<Table> {
+fn rename<'a>(table: &Table, new_names: &BTreeMap<String, String>, route: &Route) -> Outcome<Link<'a>> {
     let mut faults = Faults::default();
     let mut renamed = table.columns.clone();
     for (old, new) in new_names {
@@ -876,7 +973,7 @@ fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, Strin
             }
             Some(index) => renamed[index].name.clone_from(new),
             None => {
-                faults.add(|| unknown(old, &names(&table)).at_key(route));
+                faults.add(|| unknown(old, &names(table)).at_key(route));
             }
         }
     }
@@ -892,30 +989,16 @@ fn rename(mut table: Table, new_names: &std::collections::BTreeMap<String, Strin
     if !faults.is_empty() {
         return Err(faults.into_vec());
     }
-    let schema = schema(&renamed);
-    table.batches = table
-        .batches
-        .into_iter()
-        .map(|rows| RecordBatch::try_new(schema.clone(), rows.columns().to_vec()))
-        .collect::<Result<_, _>>()
-        .map_err(|error| kernel("renaming", &error))?;
-    table.columns = renamed;
-    Ok(table)
+    let all = (0..renamed.len()).collect();
+    Ok(Link::picked(renamed, all))
 }
 
-fn cast(
-    table: Table,
-    types: &std::collections::BTreeMap<String, DType>,
-    scene: &Scene<'_>,
-    rejected: &mut Rejected<'_>,
-    changed: &mut u64,
-    route: &Route,
-) -> Outcome<Table> {
+fn cast<'a>(table: &Table, types: &BTreeMap<String, DType>, route: &Route) -> Outcome<Link<'a>> {
     let mut faults = Faults::default();
     let mut columns = table.columns.clone();
     let mut wanted: Vec<(usize, DType, Route)> = Vec::new();
     // Patterns first, so that a name goes before a pattern.
-    let known = names(&table);
+    let known = names(table);
     let found: Vec<_> = types.iter().map(|(entry, dtype)| (entry, *dtype, find(entry, &known))).collect();
     for (entry, dtype, matched) in found.iter().filter(|(_, _, matched)| !matches!(matched, Some(Matched::Name(_)))) {
         match matched {
@@ -938,7 +1021,7 @@ fn cast(
         return Err(faults.into_vec());
     }
     let old = table.columns.clone();
-    each(table, columns, scene, rejected, changed, |rows, before| {
+    Ok(Link::new(columns, move |rows, before| {
         let mut arrays = rows.columns().to_vec();
         let mut faults = Faults::default();
         for (index, dtype, route) in &wanted {
@@ -950,7 +1033,7 @@ fn cast(
             }
         }
         faults.or((arrays, Vec::new()))
-    })
+    }))
 }
 
 /// The type of an expression over columns, for questions: `bool` for a condition, or what is wrong with it.

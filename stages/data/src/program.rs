@@ -92,8 +92,8 @@ impl Program for Data {
             "split" => {
                 let params: Split = typed(&request.params)?;
                 let (table, from) = input(request, "data")?;
-                let table = pieces(table);
                 let memory = Memory::new(request.memory, request.scratch.clone());
+                let table = pieces(table, &memory);
                 let (parts, warnings) = split(&params, request.seed, &table, &memory, request.threads.max(1))?;
                 let lineage = |name: &str| {
                     let mut from = from.clone();

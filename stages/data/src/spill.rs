@@ -18,7 +18,7 @@ use engine::artifact::{Column, DatasetType};
 use crate::dataset::{METADATA, Table, open, schema};
 use crate::fault::{Outcome, kernel, unwritable};
 
-/// Rows of a piece that a step works on at once.
+/// Rows of a piece that a step works on at once, at most.
 pub const PIECE_ROWS: usize = 1 << 16;
 
 /// How much memory a stage may use, and where it may write what does not fit.
@@ -141,12 +141,14 @@ pub fn size(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or_default() as u64).sum()
 }
 
-/// The same rows in pieces small enough for a step to hold several of.
-pub fn pieces(table: Table) -> Table {
+/// The same rows in pieces small enough for a step to hold several of. Never changes a result.
+pub fn pieces(table: Table, memory: &Memory) -> Table {
+    let width = table.batches.iter().map(size).sum::<u64>() / table.rows().max(1) as u64;
+    let rows = usize::try_from(memory.limit / 64 / width.max(1)).unwrap_or(PIECE_ROWS).clamp(64, PIECE_ROWS);
     let mut batches = Vec::with_capacity(table.batches.len());
     for batch in &table.batches {
-        for start in (0..batch.num_rows()).step_by(PIECE_ROWS) {
-            batches.push(batch.slice(start, PIECE_ROWS.min(batch.num_rows() - start)));
+        for start in (0..batch.num_rows()).step_by(rows) {
+            batches.push(batch.slice(start, rows.min(batch.num_rows() - start)));
         }
     }
     Table { columns: table.columns, batches }

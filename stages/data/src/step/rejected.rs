@@ -80,6 +80,18 @@ impl<'a> Rejected<'a> {
         self.keeper.push(batch(&catalog::preprocess::rejected(), arrays)?)
     }
 
+    /// Adds the rows another one has kept, behind those that are here.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn take(&mut self, other: Self) -> Outcome<()> {
+        self.flush()?;
+        for rows in other.finish()?.batches {
+            self.keeper.push(rows)?;
+        }
+        Ok(())
+    }
+
     /// All of them as a table (of no rows, when none was dropped).
     ///
     /// # Errors

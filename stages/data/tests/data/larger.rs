@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::program::{Worker, artifact, collect_params};
 
 const MIB: u64 = 1 << 20;
-const ROWS: u64 = 1_400_000;
+const ROWS: u64 = 980_000;
 const COLUMNS: u64 = 10;
 
-/// Ten columns of whole numbers and a class, 118 MiB as a data set. One row in 70 repeats an earlier one, one cell in 90 is
+/// Ten columns of whole numbers and a class, 84 MiB as a data set. One row in 70 repeats an earlier one, one cell in 90 is
 /// missing, and only the very last row tells that the column `late` is text.
 fn source(path: &Path) {
     let mut out = BufWriter::new(fs::File::create(path).unwrap());
@@ -76,9 +76,9 @@ fn a_table_larger_than_the_memory_there_is_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("large.csv");
     source(&csv);
-    let limit = 96 * MIB;
+    let limit = 64 * MIB;
     let mut small = Worker::limited(limit);
-    let inside = life(&mut small, &csv, Some(48 * MIB));
+    let inside = life(&mut small, &csv, Some(32 * MIB));
     assert!(fs::metadata(&inside[0]).unwrap().len() > limit + 16 * MIB, "the data is larger than the memory");
     let mut large = Worker::limited(1 << 40);
     let outside = life(&mut large, &csv, Some(1 << 40));
@@ -92,7 +92,7 @@ fn the_limit_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("large.csv");
     source(&csv);
-    let mut worker = Worker::limited(96 * MIB);
+    let mut worker = Worker::limited(64 * MIB);
     let mut request = worker.request("collect", collect_params(json!({ "csv": "large.csv" })), &["data"]);
     // It believes there is more than there is, and holds everything.
     request.memory = Some(1 << 40);
