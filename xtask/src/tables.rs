@@ -4,6 +4,7 @@
 //! Ours is always a real pipeline over the release build: `pipeline run` in a project, the worker it starts, the store it
 //! writes to. The peers are the few lines of Python their users write (`bench/peers/data.py`).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -69,7 +70,7 @@ struct Took {
     wall: f64,
     /// The work alone: the stage, or the lines of Python.
     work: f64,
-    /// The largest resident set of any of its processes, in KiB.
+    /// The largest resident set, in KiB: the peer's process, or the peaks of all of ours together.
     resident: f64,
 }
 
@@ -264,22 +265,15 @@ impl Place {
         Ok((said, figures))
     }
 
-    /// `pipeline run`, and what it says of one stage.
+    /// `pipeline run`, and what it says of one stage. Its worker may outlive it by a moment, so memory is watched from outside: the sum
+    /// of the peaks of all its processes.
     fn ours(&self, project: &Path, stage: &str) -> Done<Took> {
         let mut command = Command::new(self.bin.join("pipeline"));
-        command.args(["run", "--json"]).current_dir(project);
-        let (said, figures) = self.measured(&command)?;
-        let done = said
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find(|event| event["event"] == "stage_done" && event["stage"] == stage);
-        let done = done.ok_or_else(|| failure(format!("the stage `{stage}` did not run: {said}")))?;
-        let number = |value: &Value| value.as_f64().unwrap_or_default();
-        Ok(Took {
-            wall: number(&figures["wall"]),
-            work: number(&done["seconds"]),
-            resident: number(&figures["resident"]),
-        })
+        let watched = watch(command.args(["run", "--json"]).current_dir(project), Duration::from_millis(2))?;
+        let done = watched.events().find(|event| event["event"] == "stage_done" && event["stage"] == stage);
+        let done = done.ok_or_else(|| failure(format!("the stage `{stage}` did not run: {}", watched.said)))?;
+        let work = done["took"].as_f64().unwrap_or_default();
+        Ok(Took { wall: watched.wall, work, resident: watched.peaks as f64 / 1024.0 })
     }
 
     fn theirs(&self, what: &str, from: &Path, to: &Path) -> Done<Took> {
@@ -407,35 +401,13 @@ fn large(options: &Tables, bin: &Path, scratch: &Path, bytes: u64, report: &mut 
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -d \"$1\" && shift && exec \"$@\"", "sh", &(memory >> 10).to_string()]);
     command.arg(bin.join("pipeline")).args(["run", "--json", "--jobs", "2"]).current_dir(&project);
-    let begun = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.map_err(|error| failure(format!("cannot start `pipeline`: {error}")))?;
-    let (id, over) = (child.id(), AtomicBool::new(false));
-    let (said, peak) = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| {
-            let mut peak = (0, 0);
-            while !over.load(Ordering::Relaxed) {
-                let (own, resident) = family(id);
-                peak = (peak.0.max(own), peak.1.max(resident));
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            peak
-        });
-        let said = child.wait_with_output();
-        over.store(true, Ordering::Relaxed);
-        (said, watching.join().unwrap_or_default())
-    });
-    let said = said.map_err(|error| failure(format!("`pipeline` was lost: {error}")))?;
-    let wall = begun.elapsed().as_secs_f64();
-    let events = String::from_utf8_lossy(&said.stdout);
-    if !said.status.success() {
-        return Err(failure(format!("`pipeline run` failed: {events}{}", String::from_utf8_lossy(&said.stderr))));
-    }
+    let watched = watch(&mut command, Duration::from_millis(50))?;
+    let (wall, peak) = (watched.wall, (watched.own, watched.resident));
     let mut stages = json!({});
-    for event in events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for event in watched.events() {
         if event["event"] == "stage_done" {
             let name = event["stage"].as_str().unwrap_or_default();
-            let seconds = event["seconds"].as_f64().unwrap_or_default();
+            let seconds = event["took"].as_f64().unwrap_or_default();
             println!("{name:<22}{seconds:>10.1} s   {}", event["summary"]);
             stages[name] = json!({"seconds": seconds, "summary": event["summary"]});
         }
@@ -454,27 +426,82 @@ fn large(options: &Tables, bin: &Path, scratch: &Path, bytes: u64, report: &mut 
     Ok(())
 }
 
-/// Bytes of a process and all that descend from it: memory of their own (what no file stands behind), and all that is resident.
-fn family(root: u32) -> (u64, u64) {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut known: Vec<(u32, u32, u64, u64)> = Vec::new();
-    for process in processes {
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(status) = fs::read_to_string(process.path().join("status")) else { continue };
+/// What was seen of a program and everything it started.
+struct Watched {
+    said: String,
+    wall: f64,
+    /// Bytes of memory of their own (what no file stands behind), all together, at the worst moment.
+    own: u64,
+    /// The same with what they have mapped of files.
+    resident: u64,
+    /// The sum of every process' largest resident set.
+    peaks: u64,
+}
+
+impl Watched {
+    fn events(&self) -> impl Iterator<Item = Value> {
+        self.said.lines().filter_map(|line| serde_json::from_str(line).ok())
+    }
+}
+
+/// Runs a program to its end and looks at its processes now and then.
+fn watch(command: &mut Command, every: Duration) -> Done<Watched> {
+    let begun = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.map_err(|error| failure(format!("cannot start the program: {error}")))?;
+    let (root, over) = (child.id(), AtomicBool::new(false));
+    let (said, mut watched) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let (mut own, mut resident) = (0, 0);
+            let mut peaks: BTreeMap<u32, u64> = BTreeMap::new();
+            while !over.load(Ordering::Relaxed) {
+                let seen = family(root);
+                own = own.max(seen.values().map(|process| process.own).sum());
+                resident = resident.max(seen.values().map(|process| process.resident).sum());
+                for (id, process) in seen {
+                    let peak = peaks.entry(id).or_default();
+                    *peak = process.peak.max(*peak);
+                }
+                std::thread::sleep(every);
+            }
+            Watched { said: String::new(), wall: 0.0, own, resident, peaks: peaks.values().sum() }
+        });
+        let said = child.wait_with_output().map(|said| (said, begun.elapsed().as_secs_f64()));
+        over.store(true, Ordering::Relaxed);
+        (said, watching.join())
+    });
+    let (said, wall) = said.map_err(|error| failure(format!("the program was lost: {error}")))?;
+    let Ok(watched) = &mut watched else { return Err(failure("nobody watched the program")) };
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    if !said.status.success() {
+        return Err(failure(format!("the program failed: {text}{}", String::from_utf8_lossy(&said.stderr))));
+    }
+    Ok(Watched { said: text, wall, own: watched.own, resident: watched.resident, peaks: watched.peaks })
+}
+
+/// What one process holds, in bytes.
+struct Held {
+    own: u64,
+    resident: u64,
+    peak: u64,
+}
+
+/// A process and all that descend from it.
+fn family(root: u32) -> BTreeMap<u32, Held> {
+    let mut seen = BTreeMap::new();
+    let mut next = vec![root];
+    while let Some(id) = next.pop() {
+        let Ok(status) = fs::read_to_string(format!("/proc/{id}/status")) else { continue };
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default()
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() << 10
         };
         let own = field("RssAnon:") + field("RssShmem:");
-        known.push((id, field("PPid:") as u32, own << 10, field("VmRSS:") << 10));
+        seen.insert(id, Held { own, resident: field("VmRSS:"), peak: field("VmHWM:") });
+        for thread in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            next.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        }
     }
-    let mut family = vec![root];
-    let mut at = 0;
-    while at < family.len() {
-        let parent = family[at];
-        family.extend(known.iter().filter(|process| process.1 == parent).map(|process| process.0));
-        at += 1;
-    }
-    let members = known.iter().filter(|process| family.contains(&process.0));
-    members.fold((0, 0), |(own, resident), process| (own + process.2, resident + process.3))
+    seen
 }
