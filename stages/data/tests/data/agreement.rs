@@ -3,7 +3,7 @@
 use catalog::params::preprocess::Preprocess;
 use catalog::question::{Expression, ExpressionType};
 use catalog::steps;
-use engine::artifact::{DType, DatasetType, Types};
+use engine::artifact::{DatasetType, Types};
 use engine::route;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -56,12 +56,10 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let before = write(&penguins(), &folder.path().join("before"), 1).unwrap();
         let mut said: DatasetType = before;
-        let condition = |asked: &Expression, _: &Types| {
-            let columns = penguins().columns;
-            let dtype = match asked {
-                Expression::Filter(_) => DType::Bool,
-                _ => stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?,
-            };
+        // As the worker answers: from the columns that the question gives, as the steps before have left them.
+        let condition = |asked: &Expression, inputs: &Types| {
+            let columns = inputs["data"].dataset().unwrap().columns.clone().unwrap();
+            let dtype = stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
             Ok(Some(json!(ExpressionType { dtype, nullable: false })))
         };
         let mut refused = Vec::new();
