@@ -10,12 +10,16 @@ use engine::error::{Fault, Route};
 use engine::route;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{product, shown};
+use crate::network::{Table, product, shown};
 use crate::params::train::{Encoder, Feature};
 use crate::pattern::{self, Matched};
 
 /// More distinct values than this in a `one_hot` column are worth a warning: most likely it is a name or an id.
 const MANY_VALUES: u64 = 1000;
+
+/// Most values of an `embedding` column. An index is one number of a float32 row, which holds whole numbers exactly up to here,
+/// less the two for values never seen and for missing cells.
+pub const MOST_EMBEDDED: u64 = (1 << 24) - 2;
 
 /// One column a model sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +34,8 @@ impl Decision {
     /// How many numbers one cell becomes; `None` when the number of distinct values is not known.
     ///
     /// `identity`: one for each element. `standard`: one for each element, and a scalar column with missing cells has an
-    /// indicator more. `one_hot`: one for each value, and one for missing cells when there are any. The others as their options
-    /// say, and an indicator. What counts is what the fit sees, which may be less than the type knows of (see
+    /// indicator more. `one_hot`: one for each value, and one for missing cells when there are any. `embedding`: one, the index of
+    /// the vector that [`Decision::table`] holds. The others as their options say, and an indicator. What counts is what the fit sees, which may be less than the type knows of (see
     /// [`Decision::exact`]).
     pub fn width(&self) -> Option<u64> {
         let indicator = u64::from(self.column.nullable);
@@ -44,6 +48,7 @@ impl Decision {
             Encoder::Robust | Encoder::Quantile(_) => Some(1 + indicator),
             Encoder::Piecewise(options) => Some(u64::from(options.bins) + indicator),
             Encoder::Periodic(options) => Some(u64::from(options.frequencies) + 1 + indicator),
+            Encoder::Embedding(_) => Some(1),
             Encoder::Hashed(options) => Some(u64::from(options.buckets) + indicator),
             // One for each class of the target, which is not looked at here.
             Encoder::Target(_) => None,
@@ -52,10 +57,20 @@ impl Decision {
         }
     }
 
-    /// Whether [`Decision::width`] is certain before the encoder is fitted.
+    /// The vectors of an embedded column whose index stands at `position`; `None` for other encoders, and while the number of
+    /// distinct values is not known.
+    pub fn table(&self, position: u64) -> Option<Table> {
+        let Encoder::Embedding(options) = &self.encoder else { return None };
+        let known = self.column.classes.as_ref().map(|classes| classes.count);
+        let count = known.or((self.column.dtype == DType::Bool).then_some(2))?;
+        let values = count.saturating_add(1 + u64::from(self.column.nullable));
+        Some(Table { position, values, dimensions: options.dimensions(count) })
+    }
+
+    /// Whether [`Decision::width`] and [`Decision::table`] are certain before the encoder is fitted.
     pub fn exact(&self) -> bool {
         match self.encoder {
-            Encoder::OneHot | Encoder::Piecewise(_) | Encoder::Target(_) => false,
+            Encoder::OneHot | Encoder::Embedding(_) | Encoder::Piecewise(_) | Encoder::Target(_) => false,
             Encoder::Identity | Encoder::Auto | Encoder::TfIdf(_) => true,
             _ => !(self.column.shape.is_empty() && self.column.nullable),
         }
@@ -96,7 +111,20 @@ impl Features {
         Some(vec![widths?.iter().fold(0, |sum: u64, width| sum.saturating_add(*width))])
     }
 
-    /// Whether [`Features::input`] is certain before the encoders are fitted.
+    /// The vectors of the embedded columns, in order; `None` while a number of values or a width before one is not known.
+    pub fn tables(&self) -> Option<Vec<Table>> {
+        let mut tables = Vec::new();
+        let mut position = Some(0u64);
+        for decision in &self.columns {
+            if matches!(decision.encoder, Encoder::Embedding(_)) {
+                tables.push(decision.table(position?)?);
+            }
+            position = position.zip(decision.width()).map(|(position, width)| position.saturating_add(width));
+        }
+        Some(tables)
+    }
+
+    /// Whether [`Features::input`] and [`Features::tables`] are certain before the encoders are fitted.
     pub fn exact(&self) -> bool {
         self.columns.iter().all(Decision::exact)
     }
@@ -134,6 +162,10 @@ pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) ->
         match encode(column, &choice.encoder) {
             Ok(encoder) => {
                 let decision = Decision { column: column.clone(), encoder };
+                let count = column.classes.as_ref().map_or(0, |classes| classes.count);
+                if let Some(fault) = too_many_to_embed(&decision, count) {
+                    faults.push(placed(fault, choice.route.as_ref()));
+                }
                 if let Some(fault) = crowded(&decision) {
                     warnings.push(placed(fault, choice.route.as_ref()));
                 }
@@ -277,17 +309,38 @@ pub fn encode(column: &Column, asked: &Encoder) -> Result<Encoder, Box<Fault>> {
         Encoder::Cyclic => wrong("`cyclic` wants dates; `cast` the column to `date` or `datetime` before".to_owned()),
         Encoder::TfIdf(_) if !tensor && column.dtype == DType::String => Ok(asked.clone()),
         Encoder::TfIdf(_) => wrong("`tf_idf` wants text".to_owned()),
-        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if tensor => {
+        Encoder::OneHot | Encoder::Embedding(_) | Encoder::Hashed(_) | Encoder::Target(_) if tensor => {
             wrong(format!("a tensor of {} has `standard` or `identity`", shown(&column.shape)))
         }
-        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if column.dtype.is_float() => {
+        Encoder::OneHot | Encoder::Embedding(_) | Encoder::Hashed(_) | Encoder::Target(_)
+            if column.dtype.is_float() =>
+        {
             wrong("cast it to an integer or a string first, or use `standard`".to_owned())
         }
-        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) if column.dtype == DType::Binary => {
+        Encoder::OneHot | Encoder::Embedding(_) | Encoder::Hashed(_) | Encoder::Target(_)
+            if column.dtype == DType::Binary =>
+        {
             wrong("drop it, or cast it first".to_owned())
         }
-        Encoder::OneHot | Encoder::Hashed(_) | Encoder::Target(_) => Ok(asked.clone()),
+        Encoder::OneHot | Encoder::Embedding(_) | Encoder::Hashed(_) | Encoder::Target(_) => Ok(asked.clone()),
     }
+}
+
+/// The fault of an `embedding` column of more distinct values than have an index.
+pub fn too_many_to_embed(decision: &Decision, count: u64) -> Option<Fault> {
+    if !matches!(decision.encoder, Encoder::Embedding(_)) || count <= MOST_EMBEDDED {
+        return None;
+    }
+    let name = &decision.column.name;
+    Some(
+        Fault::error(
+            "features::too_many_values",
+            format!("`{name}` has {count} distinct values, `embedding` has room for {MOST_EMBEDDED}"),
+        )
+        .help(format!(
+            "if `{name}` names rows, give it the role `id` where it is collected; else use `encode: hashed`"
+        )),
+    )
 }
 
 fn crowded(decision: &Decision) -> Option<Fault> {
@@ -302,7 +355,7 @@ fn crowded(decision: &Decision) -> Option<Fault> {
             format!("`{name}` has {count} distinct values, each of which becomes an input"),
         )
         .help(format!(
-            "if `{name}` names rows, give it the role `id` where it is collected; else `encode: hashed` or `target` needs fewer inputs"
+            "if `{name}` names rows, give it the role `id` where it is collected; else `encode: embedding`, `hashed` or `target` needs fewer inputs"
         )),
     )
 }

@@ -30,10 +30,13 @@ pub struct Node {
 }
 
 /// What a layer computes. Tensor shapes: `linear.weight [outputs, inputs]`, `conv2d.weight [out, in, k, k]`,
-/// `batch_norm.{weight, bias, running_mean, running_var} [channels]`.
+/// `batch_norm.{weight, bias, running_mean, running_var} [channels]`, `embed.<n>.weight [values, dimensions]` for the table n.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
+    /// Looks vectors up: where a row holds the index of a value, the value's vector comes out, in its place among the other
+    /// numbers, which come out as they are. Always the first node of a network.
+    Embed(Vec<Table>),
     /// y = x Wᵀ + b
     Linear {
         /// Width in.
@@ -96,7 +99,26 @@ pub enum Op {
     Residual(Vec<Node>),
 }
 
+/// The vectors of one embedded column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Where in a row the index stands.
+    pub position: u64,
+    /// Number of vectors: indices go from 0 to one less. The first is for values never seen.
+    pub values: u64,
+    /// Length of a vector.
+    pub dimensions: u64,
+}
+
 impl Network {
+    /// The vectors it looks up before anything else; none when no column is embedded.
+    pub fn tables(&self) -> &[Table] {
+        match self.nodes.first() {
+            Some(Node { op: Op::Embed(tables), .. }) => tables,
+            _ => &[],
+        }
+    }
+
     /// Shape of one row coming out: `[outputs]`.
     pub fn output(&self) -> &[u64] {
         self.nodes.last().map_or(&self.input, |node| &node.output)
@@ -108,7 +130,7 @@ impl Network {
     }
 
     /// Multiply-adds of convolutions and linear layers for one row. The rest (batch normalisation folds into the layer
-    /// before it, pointwise operations, pooling) is left out, as is usual.
+    /// before it, pointwise operations, pooling, looking vectors up) is left out, as is usual.
     pub fn operations(&self) -> u64 {
         self.nodes.iter().map(Node::operations).fold(0, u64::saturating_add)
     }
@@ -133,6 +155,9 @@ impl Node {
     /// Number of trained parameters, those of a residual branch included.
     pub fn parameters(&self) -> u64 {
         match &self.op {
+            Op::Embed(tables) => {
+                tables.iter().map(|table| table.values.saturating_mul(table.dimensions)).fold(0, u64::saturating_add)
+            }
             Op::Linear { inputs, outputs, bias } => {
                 inputs.saturating_mul(*outputs).saturating_add(if *bias { *outputs } else { 0 })
             }

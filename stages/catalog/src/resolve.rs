@@ -3,7 +3,7 @@
 use engine::error::{Fault, Route};
 use engine::route;
 
-use crate::network::{Network, Node, Op, product, shown};
+use crate::network::{Network, Node, Op, Table, product, shown};
 use crate::params::network::{Activation, BatchNorm, Cnn, Conv2d, Dropout, Layer, LinearLayer, Mlp, Model, Pool2d};
 
 /// A network larger than this (in parameters) is refused: 64 GiB of 32-bit floats is a mistake in a number.
@@ -26,7 +26,22 @@ impl Network {
     /// # Errors
     /// Every layer that does not fit what it meets; routes start at `model`.
     pub fn resolve(model: &Model, input: &[u64], outputs: u64) -> Result<Network, Vec<Fault>> {
+        Self::resolve_embedded(model, input, &[], outputs)
+    }
+
+    /// The same for rows that hold indices of embedded columns, whose vectors the model meets in their places. Tables are in
+    /// the order of their positions; rows are flat where there are any.
+    ///
+    /// # Errors
+    /// As [`Network::resolve`].
+    pub fn resolve_embedded(
+        model: &Model,
+        input: &[u64],
+        tables: &[Table],
+        outputs: u64,
+    ) -> Result<Network, Vec<Fault>> {
         let mut chain = Chain::new("", input.to_vec());
+        chain.embed(tables);
         match model {
             Model::Linear(_) => {}
             Model::Mlp(mlp) => chain.mlp(mlp),
@@ -46,7 +61,7 @@ impl Network {
         if parameters > MOST_PARAMETERS {
             return Err(vec![
                 Fault::error("model::too_large", format!("the model would have {parameters} parameters"))
-                    .help("a width or a number of channels is too large")
+                    .help("a width, a number of channels or the `dimensions` of an embedding is too large")
                     .at(route!["model"]),
             ]);
         }
@@ -77,6 +92,14 @@ impl Chain {
     fn pointwise(&mut self, op: Op) {
         let shape = self.shape.clone();
         self.push(op, shape);
+    }
+
+    fn embed(&mut self, tables: &[Table]) {
+        if !tables.is_empty() {
+            let numbers = product(&self.shape).saturating_sub(tables.len() as u64);
+            let width = tables.iter().fold(numbers, |width, table| width.saturating_add(table.dimensions));
+            self.push(Op::Embed(tables.to_vec()), vec![width]);
+        }
     }
 
     fn linear(&mut self, units: u64, bias: bool) {
@@ -296,7 +319,7 @@ impl Chain {
                     "model::shape",
                     format!("`{name}` wants `[channels, height, width]` and meets {}", shown(&self.shape)),
                 )
-                .help(if self.nodes.is_empty() {
+                .help(if self.nodes.iter().all(|node| matches!(node.op, Op::Embed(_))) {
                     "make one image column the only feature (`preprocess` has `pack`)"
                 } else {
                     "put this layer before the first `linear`, `flatten` or `global_avg_pool`"

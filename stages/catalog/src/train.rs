@@ -289,8 +289,8 @@ impl TrainStage {
         faults: &mut Vec<Fault>,
     ) {
         // A width or a class count that is not known yet stands for any: what is left to judge are the layers themselves.
-        let input = features.input();
-        let shape = input.clone().unwrap_or_else(|| vec![1]);
+        let known = features.input().zip(features.tables());
+        let (shape, tables) = known.clone().unwrap_or_else(|| (vec![1], Vec::new()));
         let default = Network::default_model(&shape);
         let chosen = self.0.model.as_ref().unwrap_or(&default);
         if let (Model::Layers(layers), Some(outputs)) = (chosen, outputs)
@@ -313,10 +313,10 @@ impl TrainStage {
                 .at(route!["model", "layers", layers.len() - 1]),
             );
         }
-        match Network::resolve(chosen, &shape, outputs.unwrap_or(2)) {
+        match Network::resolve_embedded(chosen, &shape, &tables, outputs.unwrap_or(2)) {
             Ok(network) => {
                 self.check_batch(&network, faults);
-                if input.is_some() && features.exact() && outputs.is_some() {
+                if known.is_some() && features.exact() && outputs.is_some() {
                     model.parameters = Some(network.parameters());
                     model.operations = Some(network.operations());
                 }

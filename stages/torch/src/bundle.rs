@@ -135,6 +135,9 @@ impl Bundle {
         }
         let description: Description =
             serde_json::from_value(json).map_err(|error| damaged(&format!("its metadata: {error}")))?;
+        if description.encoders.tables() != description.network.tables() {
+            return Err(damaged("its encoders and its network hold other vectors"));
+        }
         let archive = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error.to_string()))?;
         let mut tensors = BTreeMap::new();
         for (tensor_name, view) in archive.iter() {

@@ -1,16 +1,17 @@
 //! The fast path for fully connected networks on the CPU: forward and backward by hand, into buffers made once.
 //!
 //! For small layers most of a step is not arithmetic but autograd's book-keeping and allocation. A chain of linear
-//! layers, pointwise activations and dropout needs neither. The arithmetic is libtorch's matrix product and the sweeps; gradients
+//! layers, pointwise activations and dropout, with or without embedded columns before it, needs neither. The arithmetic is libtorch's matrix product and the sweeps; gradients
 //! equal autograd's to rounding (a test compares them).
 
 use catalog::network::Op;
 use catalog::params::network::Activation;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::embed::Layout;
 use crate::fault::{During, Outcome};
 use crate::loss::Objective;
-use crate::network::{Layer, Net};
+use crate::network::{Layer, Lookup, Net};
 use crate::random::Random;
 use crate::{raw, sweep};
 
@@ -46,6 +47,12 @@ enum Action {
     },
     Pointwise(Activation),
     Dropout(f64),
+    /// With the place of the first table among the parameters; the others are the next ones.
+    Embed {
+        layout: Layout,
+        tables: Vec<Tensor>,
+        place: usize,
+    },
 }
 
 /// Memory for one size of batch.
@@ -160,6 +167,13 @@ fn action(layer: &Layer, gradients: &mut Vec<Tensor>) -> Option<Action> {
             gradients.extend(bias.as_ref().map(Tensor::zeros_like));
             Some(Action::Linear { transposed: weight.tr(), weight, bias, place, relu: false })
         }
+        Op::Embed(_) => {
+            let Lookup { tables, layout } = layer.lookup.as_ref()?;
+            let place = gradients.len();
+            gradients.extend(tables.iter().map(|table| table.detach().zeros_like()));
+            let tables = tables.iter().map(Tensor::detach).collect();
+            Some(Action::Embed { layout: layout.clone(), tables, place })
+        }
         Op::Activation(activation) => Some(Action::Pointwise(*activation)),
         Op::Dropout { p } => Some(Action::Dropout(*p)),
         _ => None,
@@ -203,6 +217,12 @@ fn forward(
                 Activation::Sigmoid => x.f_sigmoid_out(out),
             }?;
         }
+        Action::Embed { layout, tables, .. } => {
+            let tables: Vec<&[f32]> = tables.iter().map(raw::floats).collect();
+            layout.forward(raw::floats(x), raw::floats_mut(out), |table, index, place| {
+                place.copy_from_slice(&tables[table][index * place.len()..(index + 1) * place.len()]);
+            });
+        }
         Action::Dropout(p) => {
             if let Some(mask) = &mut buffers.masks[index] {
                 random.fill_mask(raw::floats_mut(mask), *p);
@@ -237,6 +257,17 @@ fn backward(
         }
         return Ok(());
     }
+    if let Action::Embed { layout, tables, place } = &step.action {
+        let rows = raw::floats(step.from.map_or(rows, |slot| &values[slot]));
+        let mut sums: Vec<&mut [f32]> =
+            gradients[*place..place + tables.len()].iter_mut().map(raw::floats_mut).collect();
+        sums.iter_mut().for_each(|sum| sum.fill(0.0));
+        layout.backward(rows, raw::floats(slope), |table, index, slope| {
+            let sum = &mut sums[table][index * slope.len()..(index + 1) * slope.len()];
+            sum.iter_mut().zip(slope).for_each(|(sum, slope)| *sum += slope);
+        });
+        return Ok(());
+    }
     // Nothing before the first layer wants a gradient.
     let Some(from) = step.from else { return Ok(()) };
     let into = &before[from];
@@ -250,7 +281,7 @@ fn backward(
             Some(mask) => slope.f_mul_out(into, mask),
             None => return Ok(()),
         },
-        Action::Linear { .. } => return Ok(()),
+        Action::Linear { .. } | Action::Embed { .. } => return Ok(()),
     }
     .map(drop)
 }

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use catalog::features::{Decision, Features, cyclic_width};
+use catalog::features::{Decision, Features, cyclic_width, too_many_to_embed};
+use catalog::network::Table;
 use catalog::params::train::Encoder;
 use engine::artifact::{Classes, Column, DType, Task};
 use engine::error::Fault;
@@ -25,7 +26,7 @@ mod number;
 mod text;
 
 pub use category::{Answers, TargetMeans};
-pub use number::{NumberForm, Spread};
+pub use number::{NumberForm, Spread, normal_quantile};
 pub use text::TextForm;
 
 /// All encoders of a model, in the order in which their encodings are joined.
@@ -67,6 +68,16 @@ pub enum FittedEncoder {
         values: Vec<String>,
         /// Whether training had missing cells: then the last place is theirs.
         indicator: bool,
+    },
+    /// The index of a vector that the network holds, from 0 to below 2²⁴, which float32 holds exactly: 0 for a value never seen,
+    /// then one for each value.
+    Embedding {
+        /// The values seen in training, in the order of [`FittedEncoder::OneHot`].
+        values: Vec<String>,
+        /// Whether training had missing cells: then the last index is theirs. Else they are as values never seen.
+        indicator: bool,
+        /// Length of the vectors.
+        dimensions: u64,
     },
     /// A number in another form.
     Number {
@@ -125,6 +136,7 @@ impl Fitted {
                 self.column.shape.iter().product::<u64>() + u64::from(*indicator)
             }
             FittedEncoder::OneHot { values, indicator } => values.len() as u64 + u64::from(*indicator),
+            FittedEncoder::Embedding { .. } => 1,
             FittedEncoder::Number { form, indicator } => form.width() as u64 + u64::from(*indicator),
             FittedEncoder::Hashed { buckets, indicator } => u64::from(*buckets) + u64::from(*indicator),
             FittedEncoder::Target(means) => means.width() as u64,
@@ -178,6 +190,20 @@ impl Encoders {
             Some(image) => image.column.shape.clone(),
             None => vec![self.columns.iter().map(Fitted::width).sum()],
         }
+    }
+
+    /// The vectors that the network looks up for embedded columns, in order.
+    pub fn tables(&self) -> Vec<Table> {
+        let mut tables = Vec::new();
+        let mut position = 0;
+        for fitted in &self.columns {
+            if let FittedEncoder::Embedding { values, indicator, dimensions } = &fitted.encoder {
+                let values = values.len() as u64 + 1 + u64::from(*indicator);
+                tables.push(Table { position, values, dimensions: *dimensions });
+            }
+            position += fitted.width();
+        }
+        tables
     }
 
     /// Which raw column an element of an encoded row comes from.
@@ -326,6 +352,18 @@ impl Fitted {
                     }
                 }
             }
+            FittedEncoder::Embedding { values, indicator, .. } => {
+                let indices: HashMap<&str, usize> =
+                    values.iter().enumerate().map(|(place, value)| (value.as_str(), place + 1)).collect();
+                for (row, text) in rows.zip(data.texts(name)?) {
+                    let index = match text {
+                        Some(text) => indices.get(text.as_str()).copied().unwrap_or(0),
+                        None if *indicator => values.len() + 1,
+                        None => 0,
+                    };
+                    row[offset] = index as f32;
+                }
+            }
             FittedEncoder::Number { form, indicator } => {
                 let numbers = data.numbers(name)?;
                 finite_scalar(name, data, &numbers.values)?;
@@ -411,6 +449,17 @@ fn fit(decision: &Decision, data: &Dataset, target: &Target, seed: u64, random: 
             let indicator = texts.iter().any(Option::is_none);
             let values = distinct(texts.into_iter().flatten(), fitted.column.dtype);
             fitted.encoder = FittedEncoder::OneHot { values, indicator };
+        }
+        Encoder::Embedding(options) => {
+            let texts = data.texts(name)?;
+            let indicator = texts.iter().any(Option::is_none);
+            let values = distinct(texts.into_iter().flatten(), fitted.column.dtype);
+            let count = values.len() as u64;
+            if let Some(fault) = too_many_to_embed(decision, count) {
+                return Err(fault);
+            }
+            let dimensions = options.dimensions(count);
+            fitted.encoder = FittedEncoder::Embedding { values, indicator, dimensions };
         }
         Encoder::Robust | Encoder::Quantile(_) | Encoder::Piecewise(_) | Encoder::Periodic(_) => {
             let numbers = data.numbers(name)?;

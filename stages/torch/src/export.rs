@@ -81,7 +81,7 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
                 "export::encoder",
                 format!("column `{}` is encoded by `{name}`, which cannot be written as ONNX", fitted.column.name),
             )
-            .help("`format: safetensors` keeps every encoder; ONNX has `identity`, `standard`, `robust`, `piecewise`, `periodic` and `one_hot`"),
+            .help("`format: safetensors` keeps every encoder; ONNX has `identity`, `standard`, `robust`, `piecewise`, `periodic`, `one_hot` and `embedding`"),
         ]);
     }
     let model = model(bundle).map_err(|fault| vec![fault])?;

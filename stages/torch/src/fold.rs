@@ -3,6 +3,7 @@
 
 use catalog::network::{Network, Node, Op};
 
+use crate::embed::tensor_name;
 use crate::fault::Outcome;
 use crate::weights::{Array, Weights, array};
 
@@ -33,6 +34,14 @@ fn chain(nodes: &[Node], weights: &Weights, out: &mut Weights) -> Outcome<Vec<No
     for node in nodes {
         match &node.op {
             Op::Dropout { .. } => {}
+            Op::Embed(tables) => {
+                for (place, table) in tables.iter().enumerate() {
+                    let name = tensor_name(node, place);
+                    let vectors = array(weights, &name, (table.values * table.dimensions) as usize)?.clone();
+                    out.insert(name, vectors);
+                }
+                kept.push(node.clone());
+            }
             Op::Linear { inputs, outputs, bias } => {
                 take_layer(&node.name, (*inputs * *outputs) as usize, *outputs as usize, *bias, weights, out)?;
                 let op = Op::Linear { inputs: *inputs, outputs: *outputs, bias: true };

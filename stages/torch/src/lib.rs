@@ -5,6 +5,7 @@ pub mod chain;
 pub mod compress;
 pub mod course;
 pub mod dataset;
+pub mod embed;
 pub mod encode;
 pub mod evaluate;
 pub mod export;

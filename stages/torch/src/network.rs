@@ -1,12 +1,15 @@
 //! The torch side of a [`Network`]: its tensors, their first values, and the pass forward.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use catalog::network::{Network, Node, Op};
+use catalog::network::{Network, Node, Op, Table};
 use catalog::params::network::Activation;
 use engine::error::Fault;
 use tch::{Device, Kind, Tensor};
 
+use crate::embed::{self, Layout};
+use crate::encode::normal_quantile;
 use crate::fault::{During, Outcome, shape};
 use crate::random::Random;
 use crate::raw;
@@ -32,6 +35,17 @@ pub struct Layer {
     pub running: Option<(Tensor, Tensor)>,
     /// The layers inside a residual branch.
     pub inner: Vec<Layer>,
+    /// The vectors of embedded columns, and where they go.
+    pub lookup: Option<Lookup>,
+}
+
+/// Tables of vectors, `[values, dimensions]` each, and the rows they make.
+#[derive(Debug)]
+pub struct Lookup {
+    /// In the order of the columns.
+    pub tables: Vec<Tensor>,
+    /// Rows before and after.
+    pub layout: Layout,
 }
 
 /// How a network is gone through.
@@ -54,8 +68,15 @@ pub struct TensorSpec {
 }
 
 /// The tensors of one node (not of those inside a residual), in order: (suffix, shape, trained).
-fn node_tensors(node: &Node) -> Vec<(&'static str, Vec<i64>, bool)> {
-    match &node.op {
+fn node_tensors(node: &Node) -> Vec<(Cow<'static, str>, Vec<i64>, bool)> {
+    if let Op::Embed(tables) = &node.op {
+        let tables = tables.iter().enumerate();
+        let tensor = |(place, table): (usize, &Table)| {
+            (format!("{place}.weight").into(), vec![table.values as i64, table.dimensions as i64], true)
+        };
+        return tables.map(tensor).collect();
+    }
+    let tensors: Vec<(&'static str, Vec<i64>, bool)> = match &node.op {
         Op::Linear { inputs, outputs, bias } => {
             let mut tensors = vec![("weight", vec![*outputs as i64, *inputs as i64], true)];
             if *bias {
@@ -81,7 +102,8 @@ fn node_tensors(node: &Node) -> Vec<(&'static str, Vec<i64>, bool)> {
             ]
         }
         _ => Vec::new(),
-    }
+    };
+    tensors.into_iter().map(|(suffix, size, trained)| (suffix.into(), size, trained)).collect()
 }
 
 /// Every tensor a network has, in the order of its layers.
@@ -103,7 +125,10 @@ pub fn tensor_specs(network: &Network) -> Vec<TensorSpec> {
 
 impl Net {
     /// A network with fresh weights, as PyTorch's `nn.Linear` and `nn.Conv2d` start: uniform in ±1/√fan_in for weight
-    /// and bias (Kaiming uniform with a = √5; He et al. 2015); batch normalisation starts as the identity.
+    /// and bias (Kaiming uniform with a = √5; He et al. 2015); batch normalisation starts as the identity. The vectors of
+    /// embedded columns are normal with deviation 1/√dimensions, about as long as the one-hot vectors they stand for: at
+    /// `nn.Embedding`'s deviation of 1 the noise they start with grows with `dimensions` and outweighs the other columns. The
+    /// vector of values never seen starts at their mean, 0.
     ///
     /// # Errors
     /// When libtorch cannot allocate.
@@ -143,6 +168,9 @@ impl Net {
     /// The tensors that training changes by gradient, in the order of the layers.
     pub fn parameters(&self) -> Vec<(String, &Tensor)> {
         self.collect(|layer, out| {
+            for (place, table) in layer.lookup.iter().flat_map(|lookup| &lookup.tables).enumerate() {
+                out.push((embed::tensor_name(&layer.node, place), table));
+            }
             let tensors = [("weight", layer.weight.as_ref()), ("bias", layer.bias.as_ref())];
             for (suffix, tensor) in tensors {
                 out.extend(tensor.map(|tensor| (format!("{}.{suffix}", layer.node.name), tensor)));
@@ -235,6 +263,17 @@ impl Net {
         run(&self.layers, rows, &mut Pass::Eval, observer)
     }
 
+    /// Gives the vectors that stand for values never seen the mean over these rows; see [`embed::settle`].
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn settle(&self, rows: &Tensor) -> Outcome<()> {
+        match self.layers.first().and_then(|layer| layer.lookup.as_ref()) {
+            Some(lookup) => embed::settle(self.network.tables(), &lookup.tables, rows),
+            None => Ok(()),
+        }
+    }
+
     /// Whether some layer normalises over the batch: such a network cannot be trained on one row.
     pub fn normalises(&self) -> bool {
         !self.buffers().is_empty()
@@ -267,7 +306,14 @@ fn fill(nodes: &[Node], random: &mut Random, out: &mut BTreeMap<String, Tensor>)
             let options = (Kind::Float, Device::Cpu);
             let name = format!("{}.{suffix}", node.name);
             let mut tensor = Tensor::f_zeros(&size, options).during(|| format!("making `{name}`"))?;
-            match (&node.op, suffix) {
+            match (&node.op, suffix.as_ref()) {
+                (Op::Embed(_), _) => {
+                    let dimensions = size[1] as usize;
+                    let deviation = 1.0 / (dimensions as f64).sqrt();
+                    for value in raw::floats_mut(&mut tensor).iter_mut().skip(dimensions) {
+                        *value = (normal_quantile(f64::from(random.unit())) * deviation) as f32;
+                    }
+                }
                 (Op::BatchNorm { .. }, "weight" | "running_var") => raw::floats_mut(&mut tensor).fill(1.0),
                 (Op::BatchNorm { .. }, _) => {}
                 (Op::Linear { inputs, .. }, _) => {
@@ -291,8 +337,10 @@ fn fill(nodes: &[Node], random: &mut Random, out: &mut BTreeMap<String, Tensor>)
 fn build(nodes: &[Node], tensors: &mut BTreeMap<String, Tensor>, device: Device) -> Outcome<Vec<Layer>> {
     let mut layers = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let mut layer = Layer { node: node.clone(), weight: None, bias: None, running: None, inner: Vec::new() };
+        let mut layer =
+            Layer { node: node.clone(), weight: None, bias: None, running: None, inner: Vec::new(), lookup: None };
         let mut running = Vec::new();
+        let mut tables = Vec::new();
         for (suffix, size, _) in node_tensors(node) {
             let name = format!("{}.{suffix}", node.name);
             let tensor = tensors.remove(&name).ok_or_else(|| misfit(format!("tensor `{name}` is missing")))?;
@@ -308,7 +356,8 @@ fn build(nodes: &[Node], tensors: &mut BTreeMap<String, Tensor>, device: Device)
                 .and_then(|tensor| tensor.f_to_kind(Kind::Float))
                 .and_then(|tensor| tensor.f_contiguous())
                 .during(|| format!("moving `{name}` to the device"))?;
-            match suffix {
+            match suffix.as_ref() {
+                _ if matches!(node.op, Op::Embed(_)) => tables.push(tensor),
                 "weight" => layer.weight = Some(tensor),
                 "bias" => layer.bias = Some(tensor),
                 _ => running.push(tensor),
@@ -316,6 +365,10 @@ fn build(nodes: &[Node], tensors: &mut BTreeMap<String, Tensor>, device: Device)
         }
         if let (Some(variance), Some(mean)) = (running.pop(), running.pop()) {
             layer.running = Some((mean, variance));
+        }
+        if let Op::Embed(shapes) = &node.op {
+            let layout = Layout::new(shapes, node.input.iter().product());
+            layer.lookup = Some(Lookup { tables, layout });
         }
         if let Op::Residual(inner) = &node.op {
             layer.inner = build(inner, tensors, device)?;
@@ -350,6 +403,10 @@ impl Layer {
     ) -> Outcome<Tensor> {
         let weight = || self.weight.as_ref().ok_or_else(|| misfit(format!("`{}.weight` is missing", self.node.name)));
         let result = match &self.node.op {
+            Op::Embed(_) => match &self.lookup {
+                Some(Lookup { tables, layout }) => embed::look_up(layout, tables, x),
+                None => return Err(misfit(format!("`{}` has no tables", self.node.name))),
+            },
             Op::Linear { .. } => x.f_linear(weight()?, self.bias.as_ref()),
             Op::Conv2d { stride, padding, .. } => {
                 let (stride, padding) = (*stride as i64, *padding as i64);
@@ -427,6 +484,7 @@ fn mask(x: &Tensor, p: f64, random: &mut Random) -> Outcome<Tensor> {
 /// The name of an operation in messages.
 pub fn op_name(op: &Op) -> &'static str {
     match op {
+        Op::Embed(_) => "embedding",
         Op::Linear { .. } => "linear",
         Op::Conv2d { .. } => "conv2d",
         Op::BatchNorm { .. } => "batch_norm",

@@ -80,7 +80,9 @@ fn chain(nodes: &[Node], out: &mut Vec<Group>) {
                 open = None;
                 chain(inner, out);
             }
-            Op::Activation(_)
+            // The dimensions of vectors are as asked for.
+            Op::Embed(_)
+            | Op::Activation(_)
             | Op::Dropout { .. }
             | Op::MaxPool2d { .. }
             | Op::AvgPool2d { .. }
@@ -265,6 +267,10 @@ fn reshaped(nodes: &[Node], input: &[u64], counts: &BTreeMap<String, u64>) -> Ve
         let input = shape.clone();
         let count = |outputs: &u64| counts.get(&node.name).copied().unwrap_or(*outputs);
         let op = match &node.op {
+            Op::Embed(_) => {
+                shape = node.output.clone();
+                node.op.clone()
+            }
             Op::Linear { outputs, bias, .. } => {
                 shape = vec![count(outputs)];
                 Op::Linear { inputs: input[0], outputs: shape[0], bias: *bias }

@@ -2,7 +2,8 @@
 //!
 //! Weights: symmetric, one scale for each output (Krishnamoorthi 2018, "Quantizing deep convolutional networks for
 //! efficient inference", 3.1). Values between layers: `q = round(x / scale) + zero` in 0..=255, one range for each point of
-//! the [`Program`], searched for the least squared error over the calibration rows. After each layer the mean error that
+//! the [`Program`], searched for the least squared error over the calibration rows. Vectors of embedded columns: symmetric, one
+//! scale for each vector (Guan et al. 2019, "Post-training 4-bit quantization on embedding tables"). After each layer the mean error that
 //! rounding brought is taken off its bias (Nagel et al. 2019, "Data-free quantization", 4.2, with real rows).
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use engine::error::Fault;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use crate::embed::{Layout, look_up, table_name, tensor_name};
 use crate::fault::{During, Outcome};
 use crate::fold::{Folded, affine};
 use crate::int8::kernel::MAX_DEPTH;
@@ -75,16 +77,16 @@ impl Point {
     }
 }
 
-/// A linear layer or convolution in 8 bits.
+/// A linear layer, a convolution or a table of vectors in 8 bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer8 {
-    /// `[outputs, inputs]` or `[outputs, inputs, kernel, kernel]`.
+    /// `[outputs, inputs]`, `[outputs, inputs, kernel, kernel]` or, for a table, `[values, dimensions]`.
     pub shape: Vec<usize>,
     /// −127..=127, row-major.
     pub weight: Vec<i8>,
-    /// Real weight = weight · scale, one for each output.
+    /// Real weight = weight · scale, one for each output (or vector).
     pub scale: Vec<f32>,
-    /// One for each output.
+    /// One for each output; none for a table.
     pub bias: Vec<f32>,
 }
 
@@ -95,7 +97,7 @@ pub struct Quantized {
     pub network: Network,
     /// How values between layers are rounded.
     pub mode: Int8,
-    /// By layer name.
+    /// By layer name, and by name of a table.
     pub layers: BTreeMap<String, Layer8>,
     /// The tensors of batch normalisations that could not be folded.
     pub norms: Weights,
@@ -180,8 +182,8 @@ pub(crate) fn simulated(folded: &Folded, rows: &Tensor, mode: Int8) -> Outcome<(
         layers: BTreeMap::new(),
         points: vec![Point::default(); if mode == Int8::Static { program.points } else { 0 }],
     };
-    let exact = rows.shallow_clone();
-    let rounded = calibration.rounded(rows, 0)?;
+    let (exact, rounded) = calibration.embedded(&folded.network, program.embed.as_ref(), rows)?;
+    let rounded = calibration.rounded(&rounded, 0)?;
     let (_exact, outputs) = calibration.chain(&program.steps, exact, rounded)?;
     let norms = folded
         .weights
@@ -206,6 +208,24 @@ struct Calibration<'a> {
 }
 
 impl Calibration<'_> {
+    /// Rows with the vectors of embedded columns in them, exact and rounded.
+    fn embedded(&mut self, network: &Network, node: Option<&Node>, rows: &Tensor) -> Outcome<(Tensor, Tensor)> {
+        let Some((node, layout)) = node.zip(Layout::of(network)) else {
+            return Ok((rows.shallow_clone(), rows.shallow_clone()));
+        };
+        let (mut exact, mut rounded) = (Vec::new(), Vec::new());
+        for (place, table) in network.tables().iter().enumerate() {
+            let length = (table.values * table.dimensions) as usize;
+            let vectors = weights::array(self.weights, &tensor_name(node, place), length)?;
+            let layer = Layer8::round(vectors, &[]);
+            exact.push(tensor(vectors)?);
+            rounded.push(tensor(&layer.real())?);
+            self.layers.insert(table_name(node, place), layer);
+        }
+        let rows = |tables: &[Tensor]| look_up(&layout, tables, rows).during(|| "looking vectors up".to_owned());
+        Ok((rows(&exact)?, rows(&rounded)?))
+    }
+
     fn chain(&mut self, steps: &[Step], mut exact: Tensor, mut rounded: Tensor) -> Outcome<(Tensor, Tensor)> {
         for step in steps {
             let what = || format!("calibrating layer `{}`", step.node.name);

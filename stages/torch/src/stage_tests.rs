@@ -317,7 +317,10 @@ fn ten_epochs_and_ten_more_are_twenty() {
     let optimizers =
         [json!({ "sgd": { "lr": 0.05, "nesterov": true } }), json!({ "adam": {} }), json!({ "adamw": {} })];
     for ((model, input), optimizer) in cases.into_iter().zip(optimizers) {
-        let network = sample::network(model, &input, 3);
+        let network = match input.as_slice() {
+            [width] => sample::embedded(model, *width, &sample::tables(), 3),
+            _ => sample::network(model, &input, 3),
+        };
         let (rows, targets) = data(&network, 41);
         let recipe = recipe(json!({ "optimizer": optimizer, "batch_size": 8, "epochs": 20, "gradient_clip": 1.0,
             "schedule": { "step": { "every": 4, "gamma": 0.5 } } }));
@@ -357,10 +360,11 @@ fn the_fast_path_has_autograd_s_gradients() {
         json!({ "layers": ["sigmoid", { "linear": { "units": 5, "bias": false } }, "relu", { "dropout": { "p": 0.2 } }, "relu",
                            { "linear": { "units": 4 } }, "tanh"] }),
     ];
-    for model in models {
+    let cases = models.iter().flat_map(|model| [(model, Vec::new()), (model, sample::tables())]);
+    for (model, tables) in cases {
         for objective in [Objective::CrossEntropy { smoothing: 0.1 }, Objective::SquaredError] {
             let outputs = if objective == Objective::SquaredError { 1 } else { 3 };
-            let network = sample::network(model.clone(), &[6], outputs);
+            let network = sample::embedded(model.clone(), 6, &tables, outputs);
             let (rows, labels) = data(&network, 21);
             let targets = if outputs == 1 { rows.select(1, 0) * 0.5 } else { labels };
             let targets = targets.contiguous();

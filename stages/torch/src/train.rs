@@ -64,7 +64,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         .help("their columns have no values in the training part")));
     }
     let model = params.model.clone().unwrap_or_else(|| Network::default_model(&shape));
-    let network = Network::resolve(&model, &shape, target.outputs())?;
+    let network = Network::resolve_embedded(&model, &shape, &encoders.tables(), target.outputs())?;
     let recipe = Recipe::of(&params, task).map_err(one)?;
 
     let train = Part::encode_training(&data, &encoders, &target)?;

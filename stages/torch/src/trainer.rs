@@ -286,6 +286,7 @@ impl Trainer {
                 return Err(Stop::Diverged(Diverged { epoch: number, step, loss: sum, rate, rows }));
             }
         }
+        self.net.settle(rows)?;
         self.epoch = number;
         Ok(Epoch { number, loss: sum / done.max(1) as f64, rate })
     }

@@ -2,6 +2,7 @@ use engine::artifact::Classes;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::params::train::Embedding;
 
 fn column(name: &str, dtype: DType) -> Column {
     Column::new(name, dtype)
@@ -103,6 +104,7 @@ fn every_fault_has_its_code_and_place() {
         (json!([{ "columns": "island", "encode": "identity" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "bill_9", "encode": "one_hot" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "bill_9", "encode": { "hashed": {} } }]), "features::encoder", "features[0].columns"),
+        (json!([{ "columns": "bill_9", "encode": { "embedding": {} } }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "bill_9", "encode": "cyclic" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "island", "encode": "robust" }]), "features::encoder", "features[0].columns"),
         (json!([{ "columns": "bill_9", "encode": { "tf_idf": {} } }]), "features::encoder", "features[0].columns"),
@@ -153,7 +155,51 @@ fn every_encoder_says_how_wide_it_is() {
     assert_eq!(width("weight", json!({ "periodic": { "frequencies": 4 } })), Some(6));
     assert_eq!(width("name", json!({ "hashed": { "buckets": 32 } })), Some(32));
     assert_eq!(width("name", json!({ "target": {} })), None);
+    assert_eq!(width("name", json!({ "embedding": {} })), Some(1));
     assert_eq!(width("name", json!({ "tf_idf": { "buckets": 128 } })), Some(128));
     assert_eq!(width("day", json!("auto")), Some(9));
     assert_eq!(width("seen", json!("cyclic")), Some(12));
+}
+
+#[test]
+fn embedded_columns_know_their_vectors_and_where_their_indices_stand() {
+    let columns = vec![
+        Column { nullable: true, ..column("weight", DType::Float64) },
+        text("name", 5000, false),
+        text("town", 40, true),
+        column("seen", DType::Bool),
+        column("ward", DType::String),
+        column("label", DType::Int64),
+    ];
+    let decided = |names: Value, encode: Value| {
+        let asked = features(json!(["weight", { "columns": names, "encode": encode }]));
+        decide(Some(&asked), &columns, "label").unwrap()
+    };
+    let all = decided(json!(["name", "town", "seen"]), json!({ "embedding": {} }));
+    let table = |position, values, dimensions| Table { position, values, dimensions };
+    // fastai's rule: 189 dimensions for 5000 values, 13 for 40, 2 for 2.
+    assert_eq!(all.tables(), Some(vec![table(2, 5001, 189), table(3, 42, 13), table(4, 3, 2)]));
+    assert_eq!(all.input(), Some(vec![5]));
+    assert!(!all.exact(), "the training part may have fewer values");
+    assert!(all.warnings.is_empty(), "many values are what it is for");
+    let few = decided(json!(["name"]), json!({ "embedding": { "dimensions": 8 } }));
+    assert_eq!(few.tables(), Some(vec![table(2, 5001, 8)]));
+    assert_eq!(decided(json!(["ward"]), json!({ "embedding": {} })).tables(), None, "its values are not known");
+    let rule: Vec<u64> = [0, 1, 3, 1_000_000].map(|values| Embedding::default().dimensions(values)).to_vec();
+    assert_eq!(rule, [1, 2, 3, 600]);
+}
+
+#[test]
+fn more_values_than_float32_can_count_are_a_fault() {
+    let encode = json!([{ "columns": "name", "encode": { "embedding": { "dimensions": 1 } } }]);
+    let decided = |count| {
+        let columns = vec![text("name", count, false), column("label", DType::Int64)];
+        decide(Some(&features(encode.clone())), &columns, "label")
+    };
+    assert!(decided(MOST_EMBEDDED).is_ok());
+    let faults = decided(MOST_EMBEDDED + 1).unwrap_err();
+    assert_eq!(faults[0].code, "features::too_many_values");
+    assert_eq!(faults[0].route.as_ref().unwrap().to_string(), "features[0].columns");
+    // The largest index: a value for each but the one never seen, and missing cells behind them.
+    assert_eq!((MOST_EMBEDDED + 1) as f32 as u64, MOST_EMBEDDED + 1);
 }

@@ -98,6 +98,10 @@ pub enum Encoder {
     Periodic(Periodic),
     /// One indicator for each value seen in training, plus one for missing cells when there are any; values never seen set none.
     OneHot,
+    /// A vector for each value seen in training, learned with the model's weights (entity embeddings, Guo and Berkhahn 2016): for
+    /// columns with many values. Values never seen get the mean of the training part's vectors. Missing cells have a vector of
+    /// their own, learned like the others, when the training part has missing cells; else they count as never seen.
+    Embedding(Embedding),
     /// ±1 in one of a fixed number of places, chosen by a hash of the value: for columns with very many values, and values
     /// never seen (feature hashing, Weinberger et al. 2009).
     Hashed(Hashed),
@@ -124,6 +128,7 @@ impl Encoder {
             Self::Piecewise(_) => "piecewise",
             Self::Periodic(_) => "periodic",
             Self::OneHot => "one_hot",
+            Self::Embedding(_) => "embedding",
             Self::Hashed(_) => "hashed",
             Self::Target(_) => "target",
             Self::Cyclic => "cyclic",
@@ -177,6 +182,23 @@ pub struct Periodic {
 impl Default for Periodic {
     fn default() -> Self {
         Self { frequencies: 16, sigma: 0.5 }
+    }
+}
+
+/// Options of `embedding`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embedding {
+    /// Length of the vectors. Default: min(600, round(1.6 · n^0.56)) for n values seen in training (`emb_sz_rule` of fastai's
+    /// tabular models).
+    #[schemars(range(min = 1, max = 4096))]
+    pub dimensions: Option<u32>,
+}
+
+impl Embedding {
+    /// The length of the vectors for a column of `values` distinct values.
+    pub fn dimensions(&self, values: u64) -> u64 {
+        self.dimensions.map_or_else(|| ((1.6 * (values as f64).powf(0.56)).round() as u64).clamp(1, 600), u64::from)
     }
 }
 

@@ -190,3 +190,25 @@ fn faults_inside_and_after_a_residual_are_found_together() {
     let routes: Vec<&str> = found.iter().map(|(_, route, _)| route.as_str()).collect();
     assert_eq!(routes, ["model.layers[0].residual[1]", "model.layers[2]"]);
 }
+
+#[test]
+fn vectors_are_looked_up_before_the_first_layer() {
+    let tables = [Table { position: 1, values: 41, dimensions: 13 }, Table { position: 2, values: 3, dimensions: 2 }];
+    let mlp = model(json!({ "mlp": { "hidden": [8] } }));
+    let network = Network::resolve_embedded(&mlp, &[4], &tables, 3).unwrap();
+    assert_eq!(network.nodes[0].op, Op::Embed(tables.to_vec()));
+    assert_eq!((network.input.as_slice(), network.nodes[0].output.as_slice()), ([4].as_slice(), [17].as_slice()));
+    assert_eq!(network.nodes[1].name, "1");
+    assert_eq!(network.nodes[1].op, Op::Linear { inputs: 17, outputs: 8, bias: true });
+    assert_eq!(network.tables(), tables);
+    assert_eq!(network.parameters(), 41 * 13 + 3 * 2 + (17 * 8 + 8) + (8 * 3 + 3));
+    assert_eq!(network.operations(), 17 * 8 + 8 * 3);
+    let text = serde_json::to_string(&network).unwrap();
+    assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+    let large = [Table { position: 0, values: 1 << 24, dimensions: 4096 }];
+    let faults = Network::resolve_embedded(&mlp, &[1], &large, 3).unwrap_err();
+    assert_eq!(faults[0].code, "model::too_large");
+    let pooled = model(json!({ "layers": ["global_avg_pool"] }));
+    let faults = Network::resolve_embedded(&pooled, &[4], &tables, 3).unwrap_err();
+    assert!(faults[0].help.as_ref().unwrap().contains("the only feature"), "nothing of the document stands before it");
+}

@@ -16,6 +16,8 @@ fn weather(rows: usize, seed: u64, shift: f64) -> Vec<Cells> {
         (0..rows).map(|_| (random.below(5) as usize, f64::from(random.unit()) * 4.0 + shift)).collect();
     let sentences: Vec<String> =
         draws.iter().map(|(station, x)| format!("seen at the {} {}", stations[*station], (*x * 10.0) as i64)).collect();
+    // Where everything is moved, towns have other names.
+    let towns: Vec<String> = draws.iter().map(|(station, _)| format!("{} {shift:.0}", stations[*station])).collect();
     vec![
         floats("wind", draws.iter().map(|(station, x)| (*station != 4 || *x > 1.0).then(|| x.exp()))),
         floats("rain", draws.iter().map(|(_, x)| Some(x * x))),
@@ -24,12 +26,13 @@ fn weather(rows: usize, seed: u64, shift: f64) -> Vec<Cells> {
         texts("station", draws.iter().map(|(station, _)| Some(stations[*station]))),
         texts("place", draws.iter().map(|(station, _)| Some(stations[*station]))),
         texts("report", sentences.iter().map(|sentence| Some(sentence.as_str()))),
+        texts("town", draws.iter().zip(&towns).map(|((_, x), town)| (*x < 3.9 + shift).then_some(town.as_str()))),
         integers("label", draws.iter().map(|(station, x)| i64::from(*station < 2 || *x > 3.5 + shift))),
     ]
 }
 
 fn params() -> serde_json::Value {
-    json!({ "target": "label", "epochs": 12, "model": { "mlp": { "hidden": [16] } }, "features": [
+    json!({ "target": "label", "epochs": 20, "model": { "mlp": { "hidden": [16] } }, "features": [
         { "columns": "wind", "encode": "robust" },
         { "columns": "rain", "encode": { "quantile": {} } },
         { "columns": "sun", "encode": { "piecewise": { "bins": 8 } } },
@@ -37,6 +40,7 @@ fn params() -> serde_json::Value {
         { "columns": "station", "encode": { "target": {} } },
         { "columns": "place", "encode": { "hashed": { "buckets": 16 } } },
         { "columns": "report", "encode": { "tf_idf": { "buckets": 64, "n": [1, 2] } } },
+        { "columns": "town", "encode": { "embedding": { "dimensions": 3 } } },
     ] })
 }
 
@@ -63,7 +67,7 @@ fn encodings_have_the_width_they_say() {
     let model = house.train(params(), 7, &train, None).unwrap();
     let encoders = Bundle::read(&model.outputs["model"], "model").unwrap().description.encoders;
     let widths: Vec<u64> = encoders.columns.iter().map(super::Fitted::width).collect();
-    assert_eq!(widths, [2, 1, 8, 5, 1, 16, 64]);
+    assert_eq!(widths, [2, 1, 8, 5, 1, 16, 64, 1]);
     let data = Dataset::open(&train, "train").unwrap();
     let encoded = encoders.encode(&data).unwrap();
     let width = encoders.shape()[0] as usize;
@@ -74,7 +78,12 @@ fn encodings_have_the_width_they_say() {
         assert!(row[0].abs() <= 3.0, "the smooth clip ends at 3");
         let place: f32 = row[17..33].iter().map(|value| value.abs()).sum();
         assert_eq!(place, 1.0, "one place of the hash");
-        let length: f32 = row[33..].iter().map(|value| value * value).sum();
+        assert!(
+            row[97].fract() == 0.0 && (1.0..=6.0).contains(&row[97]),
+            "an index of a town, or of none: {}",
+            row[97]
+        );
+        let length: f32 = row[33..97].iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5, "a text has length 1, not {length}");
     }
     // The mean of the target, drawn a little towards the overall one: nearly 1 on the stations that decide it.

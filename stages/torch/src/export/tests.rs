@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use catalog::network::Network;
 use catalog::params::compress::Int8;
+use catalog::params::network::Model as Layers;
 use engine::artifact::{Classes, Column, ModelType, Task};
 use engine::protocol::InputArtifact;
 use serde_json::{Value, json};
@@ -80,6 +81,33 @@ fn mixed() -> Encoders {
     }
 }
 
+fn embedding(values: &[&str], indicator: bool, dimensions: u64) -> FittedEncoder {
+    let values = values.iter().map(|value| (*value).to_owned()).collect();
+    FittedEncoder::Embedding { values, indicator, dimensions }
+}
+
+/// Embedded columns of every sort, and numbers between them.
+fn towns() -> Encoders {
+    Encoders {
+        columns: vec![
+            fitted("town", DType::String, &[], embedding(&["Bergen", "Oslo", "Tromsø"], false, 4)),
+            fitted("depth", DType::Float64, &[], standard(17.0, 4.0, true)),
+            fitted("ward", DType::String, &[], embedding(&["east", "west"], true, 2)),
+            fitted("shop", DType::Int64, &[], embedding(&["-3", "7", "12", "2000"], true, 3)),
+            fitted("open", DType::Bool, &[], embedding(&["false", "true"], false, 1)),
+            fitted("fair", DType::Bool, &[], embedding(&["false", "true"], true, 2)),
+            fitted("day", DType::Date, &[], embedding(&["2007-11-11", "2008-01-02"], false, 2)),
+            fitted("never", DType::String, &[], embedding(&[], true, 1)),
+            fitted("year", DType::Int64, &[], standard(2008.0, 0.8, false)),
+        ],
+    }
+}
+
+/// One embedded column and nothing else.
+fn town() -> Encoders {
+    Encoders { columns: towns().columns.into_iter().take(1).collect() }
+}
+
 fn image(shape: [u64; 3]) -> Encoders {
     let mean = (0..shape[0]).map(|channel| 7.0 + channel as f64).collect();
     let deviation = (0..shape[0]).map(|channel| 5.0 + channel as f64).collect();
@@ -98,7 +126,8 @@ fn number() -> Target {
 }
 
 fn bundle(model: Value, encoders: Encoders, target: Target, int8: Option<Int8>) -> Bundle {
-    let network: Network = sample::network(model, &encoders.shape(), target.outputs());
+    let model: Layers = serde_json::from_value(model).unwrap();
+    let network = Network::resolve_embedded(&model, &encoders.shape(), &encoders.tables(), target.outputs()).unwrap();
     let weights = sample::weights(&network, 1);
     let task = if target.classes().is_empty() { Task::Regression } else { Task::Classification };
     let mut description = Description {
@@ -172,7 +201,9 @@ fn bundles(int8: Option<Int8>) -> Vec<(&'static str, Bundle)> {
             bundle(json!({ "cnn": { "channels": [8, 16] } }), image([1, 8, 8]), classes(DType::Int64, &digits), int8),
         ),
         ("penguins", bundle(mlp.clone(), mixed(), classes(DType::String, &["Adelie", "Chinstrap", "Gentoo"]), int8)),
-        ("price", bundle(mlp, mixed(), number(), int8)),
+        ("price", bundle(mlp.clone(), mixed(), number(), int8)),
+        ("towns", bundle(mlp.clone(), towns(), classes(DType::String, &["cold", "mild", "warm"]), int8)),
+        ("town", bundle(mlp, town(), number(), int8)),
         ("layers", bundle(every_layer(), image([3, 9, 9]), classes(DType::Bool, &["false", "true"]), int8)),
     ]
 }

@@ -6,12 +6,14 @@ use catalog::params::network::Activation;
 
 /// The steps of a network and its rounding points.
 ///
-/// Values are rounded to 8 bits at *points*: the input is point 0, and every step that computes (a linear layer, a
+/// Vectors of embedded columns are looked up before the first step: indices are no values to round. Values are rounded to 8 bits at *points*: the input, with the vectors in it, is point 0, and every step that computes (a linear layer, a
 /// convolution, a batch normalisation that was not folded, an activation, a mean over windows, a residual sum) has one for
 /// its result. Steps that only move values (largest of a window, flatten) keep the point they are given. The result of a last
 /// linear layer is not rounded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
+    /// The node that looks vectors up, when there is one.
+    pub embed: Option<Node>,
     /// In order.
     pub steps: Vec<Step>,
     /// How many points there are.
@@ -37,12 +39,16 @@ impl Program {
     /// The steps of a folded network.
     pub fn new(network: &Network) -> Self {
         let mut points = 1;
-        let (mut steps, _) = chain(&network.nodes, 0, &mut points);
+        let (embed, nodes) = match network.nodes.split_first() {
+            Some((first @ Node { op: Op::Embed(_), .. }, rest)) => (Some(first.clone()), rest),
+            _ => (None, network.nodes.as_slice()),
+        };
+        let (mut steps, _) = chain(nodes, 0, &mut points);
         if let Some(Step { node: Node { op: Op::Linear { .. }, .. }, to, .. }) = steps.last_mut() {
             *to = None;
             points -= 1;
         }
-        Self { steps, points }
+        Self { embed, steps, points }
     }
 
     /// All steps in the order they are computed, those of a branch before their sum.

@@ -1,6 +1,6 @@
 //! Runs a quantised network on plain whole numbers, without libtorch.
 //!
-//! Between layers, values are `q − zero` as `i16` (so that padding is 0 and convolution's gathering of windows is a plain
+//! Vectors of embedded columns are looked up first, as real numbers. Between layers, values are `q − zero` as `i16` (so that padding is 0 and convolution's gathering of windows is a plain
 //! copy), images are height × width × channels. A layer gives the same result for a row whatever batch it comes in, and the
 //! same bits on every machine (see [`super::kernel`]).
 //!
@@ -8,15 +8,16 @@
 //! (`dynamic`) values between layers are `f32`, and each row is rounded with its own range before each product; a
 //! range for a whole batch would make a row's answer depend on its neighbours.
 
-use catalog::network::{Node, Op};
+use catalog::network::{Node, Op, Table};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
 
 use super::kernel::{Finish, Instructions, Packed, ROWS, quantized, real, round};
 use super::program::{Program, Step, activate};
+use crate::embed::{Layout, table_name};
 use crate::fault::Outcome;
 use crate::fold::affine;
-use crate::quantize::{Point, Quantized, damaged};
+use crate::quantize::{Layer8, Point, Quantized, damaged};
 use crate::weights::Weights;
 
 /// Rows taken through all layers together: few enough that what lies between two layers stays in the cache.
@@ -26,12 +27,51 @@ const CHUNK: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     mode: Int8,
+    /// Numbers in one row coming in.
+    width: usize,
+    lookup: Option<Lookup>,
+    /// Shape of one row that the first layer reads.
     input: Vec<usize>,
     outputs: usize,
     layers: Vec<Layer>,
     points: Vec<Point>,
     instructions: Instructions,
     scratch: Scratch,
+}
+
+/// The vectors of embedded columns, and where they go.
+#[derive(Debug, Clone)]
+struct Lookup {
+    layout: Layout,
+    tables: Vec<Layer8>,
+}
+
+impl Lookup {
+    fn new(quantized: &Quantized, node: &Node) -> Outcome<Option<Self>> {
+        let Some(layout) = Layout::of(&quantized.network) else { return Ok(None) };
+        let shapes = quantized.network.tables();
+        let table = |(place, shape): (usize, &Table)| {
+            let name = table_name(node, place);
+            let table = quantized.layer(&name)?;
+            let (values, length) = (shape.values as usize, (shape.values * shape.dimensions) as usize);
+            if table.weight.len() != length || table.scale.len() != values {
+                return Err(damaged(&format!("the tensors of `{name}` have another size")));
+            }
+            Ok(table.clone())
+        };
+        let tables = shapes.iter().enumerate().map(table).collect::<Outcome<_>>()?;
+        Ok(Some(Self { layout, tables }))
+    }
+
+    fn look_up(&self, rows: &[f32], out: &mut [f32]) {
+        self.layout.forward(rows, out, |table, index, place| {
+            let table = &self.tables[table];
+            let vector = &table.weight[index * place.len()..(index + 1) * place.len()];
+            for (place, weight) in place.iter_mut().zip(vector) {
+                *place = f32::from(*weight) * table.scale[index];
+            }
+        });
+    }
 }
 
 /// Buffers used again and again.
@@ -151,9 +191,16 @@ impl Runtime {
         let compiler = Compiler { quantized, points: &points };
         let layers = compiler.chain(&program.steps)?;
         let outputs = quantized.network.output().iter().product::<u64>() as usize;
+        let lookup = match &program.embed {
+            Some(node) => Lookup::new(quantized, node)?,
+            None => None,
+        };
+        let input = program.embed.as_ref().map_or(&quantized.network.input, |node| &node.output);
         Ok(Self {
             mode: quantized.mode,
-            input: quantized.network.input.iter().map(|side| *side as usize).collect(),
+            width: quantized.network.input.iter().product::<u64>() as usize,
+            lookup,
+            input: input.iter().map(|side| *side as usize).collect(),
             outputs,
             layers,
             points,
@@ -171,6 +218,11 @@ impl Runtime {
 
     /// Numbers in one row of the input.
     pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Numbers in one row that the first layer reads.
+    fn inner(&self) -> usize {
         self.input.iter().product()
     }
 
@@ -189,17 +241,24 @@ impl Runtime {
         let mut out = Vec::with_capacity(rows.len() / width * self.outputs);
         let mut scratch = std::mem::take(&mut self.scratch);
         for part in rows.chunks(CHUNK * width) {
+            let embedded = self.lookup.as_ref().map(|lookup| {
+                let mut embedded = scratch.real(part.len() / width * self.inner());
+                lookup.look_up(part, &mut embedded);
+                embedded
+            });
+            let part = embedded.as_deref().unwrap_or(part);
             match self.mode {
                 Int8::Static => self.fixed(part, &mut scratch, &mut out),
                 Int8::Dynamic => self.measured(part, &mut scratch, &mut out),
             }
+            scratch.real.extend(embedded);
         }
         self.scratch = scratch;
         out
     }
 
     fn fixed(&self, rows: &[f32], scratch: &mut Scratch, out: &mut Vec<f32>) {
-        let count = rows.len() / self.width();
+        let count = rows.len() / self.inner();
         let mut values = scratch.whole(rows.len());
         let point = self.points[0];
         let bounds = point.bounds();
@@ -207,7 +266,7 @@ impl Runtime {
             && channels > 1
         {
             let pixels = height * width;
-            for (row, values) in rows.chunks_exact(self.width()).zip(values.chunks_exact_mut(self.width())) {
+            for (row, values) in rows.chunks_exact(self.inner()).zip(values.chunks_exact_mut(self.inner())) {
                 for (channel, plane) in row.chunks_exact(pixels).enumerate() {
                     for (pixel, value) in plane.iter().enumerate() {
                         values[pixel * channels + channel] = round(value / point.scale, bounds);
@@ -233,13 +292,13 @@ impl Runtime {
     }
 
     fn measured(&self, rows: &[f32], scratch: &mut Scratch, out: &mut Vec<f32>) {
-        let count = rows.len() / self.width();
+        let count = rows.len() / self.inner();
         let mut values = scratch.real(rows.len());
         if let [channels, height, width] = self.input[..]
             && channels > 1
         {
             let pixels = height * width;
-            for (row, values) in rows.chunks_exact(self.width()).zip(values.chunks_exact_mut(self.width())) {
+            for (row, values) in rows.chunks_exact(self.inner()).zip(values.chunks_exact_mut(self.inner())) {
                 for (channel, plane) in row.chunks_exact(pixels).enumerate() {
                     for (pixel, value) in plane.iter().enumerate() {
                         values[pixel * channels + channel] = *value;
@@ -304,6 +363,9 @@ impl Compiler<'_> {
             Op::AvgPool2d { size, stride } => Work::Mean(Window::square(*size, *stride, 0)),
             Op::GlobalAvgPool => Work::Mean(Window { height: image.height, width: image.width, stride: 1, padding: 0 }),
             Op::Flatten | Op::Dropout { .. } => Work::Flatten,
+            Op::Embed(_) => {
+                return Err(damaged(&format!("vectors are looked up by `{name}`, which is not the first layer")));
+            }
             Op::Residual(_) => Work::Residual {
                 inner: self.chain(&step.inner)?,
                 point: step.inner.last().map_or(step.from, |last| last.to.unwrap_or(step.from)),
@@ -727,6 +789,8 @@ mod tests {
                 6,
             ),
             sample::network(json!({ "linear": {} }), &[4], 1),
+            sample::embedded(json!({ "mlp": { "hidden": [33, 20] } }), 5, &sample::tables(), 3),
+            sample::embedded(json!({ "layers": ["tanh"] }), 5, &sample::tables(), 3),
         ]
     }
 

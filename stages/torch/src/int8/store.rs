@@ -1,8 +1,8 @@
-//! A quantised network inside a bundle: `<layer>.weight` int8, `<layer>.scale` and `<layer>.bias` float32, and the
-//! rounding points as JSON in the description.
+//! A quantised network inside a bundle: `<layer>.weight` int8, `<layer>.scale` and `<layer>.bias` float32 (a table of vectors has
+//! no bias), and the rounding points as JSON in the description.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::params::compress::Int8;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use crate::bundle::Bundle;
+use crate::embed::table_name;
 use crate::fault::{During, Outcome};
 use crate::fold::Folded;
 use crate::int8::runtime::Runtime;
@@ -52,6 +53,9 @@ pub fn tensors(quantized: &Quantized) -> Outcome<(BTreeMap<String, Tensor>, Valu
             .during(|| format!("storing `{name}`"))?;
         tensors.insert(format!("{name}.weight"), weight);
         for (part, values) in [("scale", &layer.scale), ("bias", &layer.bias)] {
+            if values.is_empty() {
+                continue;
+            }
             let tensor = Tensor::f_from_slice(values).during(|| format!("storing `{name}`"))?;
             tensors.insert(format!("{name}.{part}"), tensor);
         }
@@ -87,6 +91,11 @@ pub fn quantized(bundle: &Bundle) -> Outcome<Quantized> {
     if points.iter().any(|point| !point.scale.is_finite() || point.scale <= 0.0) {
         return Err(damaged("a step of no size"));
     }
+    let network = &description.network;
+    let tables: BTreeSet<String> = match network.nodes.first() {
+        Some(node) => (0..network.tables().len()).map(|place| table_name(node, place)).collect(),
+        None => BTreeSet::new(),
+    };
     let mut layers = BTreeMap::new();
     let mut norms = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -108,12 +117,12 @@ pub fn quantized(bundle: &Bundle) -> Outcome<Quantized> {
                     shape: tensor.size().iter().map(|side| *side as usize).collect(),
                     weight: raw::bytes(tensor).iter().map(|byte| byte.cast_signed()).collect(),
                     scale: array("scale")?,
-                    bias: array("bias")?,
+                    bias: if tables.contains(layer) { Vec::new() } else { array("bias")? },
                 },
             );
         }
     }
-    Ok(Quantized { network: description.network.clone(), mode, layers, norms, points })
+    Ok(Quantized { network: network.clone(), mode, layers, norms, points })
 }
 
 /// The 8-bit runtime as a predictor.

@@ -62,7 +62,9 @@ fn cells(fitted: &Fitted, rows: usize, random: &mut Random) -> Result<ArrayRef, 
     if !column.shape.is_empty() {
         return tensor_cells(fitted, rows, random);
     }
-    if let FittedEncoder::OneHot { values, indicator } = &fitted.encoder {
+    if let FittedEncoder::OneHot { values, indicator } | FittedEncoder::Embedding { values, indicator, .. } =
+        &fitted.encoder
+    {
         let texts: Vec<Option<String>> = (0..rows)
             .map(|_| {
                 let choice = random.below(values.len() as u32 + 2) as usize;

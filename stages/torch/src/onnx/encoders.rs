@@ -17,10 +17,15 @@ pub fn input_type(fitted: &Fitted) -> DataType {
     }
     match (&fitted.column.dtype, &fitted.encoder) {
         (DType::String | DType::Binary, _) => DataType::String,
-        // A date is one-hot encoded by its text.
-        (DType::Date | DType::Datetime, FittedEncoder::OneHot { .. }) => DataType::String,
-        (DType::Bool, FittedEncoder::OneHot { indicator: false, .. }) => DataType::Bool,
-        (DType::Bool, FittedEncoder::OneHot { .. }) => DataType::String,
+        // A date is a category by its text.
+        (DType::Date | DType::Datetime, FittedEncoder::OneHot { .. } | FittedEncoder::Embedding { .. }) => {
+            DataType::String
+        }
+        (
+            DType::Bool,
+            FittedEncoder::OneHot { indicator: false, .. } | FittedEncoder::Embedding { indicator: false, .. },
+        ) => DataType::Bool,
+        (DType::Bool, FittedEncoder::OneHot { .. } | FittedEncoder::Embedding { .. }) => DataType::String,
         _ => DataType::Double,
     }
 }
@@ -36,7 +41,8 @@ pub fn unsupported(fitted: &Fitted) -> Option<&'static str> {
         FittedEncoder::Number { .. }
         | FittedEncoder::Identity
         | FittedEncoder::Standard { .. }
-        | FittedEncoder::OneHot { .. } => None,
+        | FittedEncoder::OneHot { .. }
+        | FittedEncoder::Embedding { .. } => None,
     }
 }
 
@@ -61,6 +67,7 @@ pub fn encode(graph: &mut Graph, encoders: &Encoders) -> String {
         let encoded = match &fitted.encoder {
             _ if !fitted.column.shape.is_empty() => tensor(graph, fitted, input, image),
             FittedEncoder::OneHot { values, indicator } => one_hot(graph, fitted, input, values, *indicator),
+            FittedEncoder::Embedding { values, indicator, .. } => index(graph, fitted, input, values, *indicator),
             FittedEncoder::Identity => {
                 let input = number(graph, fitted, input);
                 let missing = missing(graph, &input);
@@ -195,37 +202,12 @@ fn tensor(graph: &mut Graph, fitted: &Fitted, input: &str, image: bool) -> Strin
 }
 
 fn one_hot(graph: &mut Graph, fitted: &Fitted, input: &str, values: &[String], indicator: bool) -> String {
-    let dims = [1, values.len()];
-    let dtype = input_type(fitted);
     let mut parts = Vec::new();
     if !values.is_empty() {
-        let equal = match dtype {
-            // Equal on truth values is in no runtime's way, but a vocabulary of two is simpler by number.
-            DataType::Bool | DataType::Double => {
-                let number = |value: &String| match value.as_str() {
-                    "true" => 1.0,
-                    "false" => 0.0,
-                    text => text.parse::<f64>().unwrap_or(f64::NAN),
-                };
-                let values = graph.doubles("values", &dims, &values.iter().map(number).collect::<Vec<f64>>());
-                let input = self::number(graph, fitted, input);
-                graph.node("Equal", &[&input, &values], &[])
-            }
-            _ => {
-                let values = graph.texts("values", &dims, values);
-                graph.node("Equal", &[input, &values], &[])
-            }
-        };
-        parts.push(graph.cast(&equal, DataType::Float));
+        parts.push(matches(graph, fitted, input, values));
     }
     if indicator {
-        let missing = if dtype == DataType::String {
-            let empty = graph.texts("empty", &[1, 1], &[String::new()]);
-            graph.node("Equal", &[input, &empty], &[])
-        } else {
-            let input = self::number(graph, fitted, input);
-            self::missing(graph, &input)
-        };
+        let missing = missing_category(graph, fitted, input);
         parts.push(graph.cast(&missing, DataType::Float));
     }
     match parts.as_slice() {
@@ -239,4 +221,60 @@ fn one_hot(graph: &mut Graph, fitted: &Fitted, input: &str, values: &[String], i
             graph.cast(&none, DataType::Float)
         }
     }
+}
+
+/// The index of a cell's value as float32 `[rows, 1]`: the product of its one-hot vector and 1, 2, …, which gives 0 where no value
+/// matches.
+fn index(graph: &mut Graph, fitted: &Fitted, input: &str, values: &[String], indicator: bool) -> String {
+    let index = if values.is_empty() {
+        // Training had missing cells only.
+        let missing = missing_category(graph, fitted, input);
+        let flag = graph.cast(&missing, DataType::Float);
+        let zero = graph.floats("zero", &[1, 1], &[0.0]);
+        graph.node("Mul", &[&flag, &zero], &[])
+    } else {
+        let matches = matches(graph, fitted, input, values);
+        let places: Vec<f32> = (1..=values.len()).map(|place| place as f32).collect();
+        let places = graph.floats("places", &[places.len(), 1], &places);
+        graph.node("MatMul", &[&matches, &places], &[])
+    };
+    if !indicator {
+        return index;
+    }
+    let missing = missing_category(graph, fitted, input);
+    let last = graph.floats("last", &[1, 1], &[(values.len() + 1) as f32]);
+    graph.node("Where", &[&missing, &last, &index], &[])
+}
+
+/// Whether a cell is each of the values, as float32 `[rows, values]`.
+fn matches(graph: &mut Graph, fitted: &Fitted, input: &str, values: &[String]) -> String {
+    let dims = [1, values.len()];
+    let equal = match input_type(fitted) {
+        // Equal on truth values is in no runtime's way, but a vocabulary of two is simpler by number.
+        DataType::Bool | DataType::Double => {
+            let number = |value: &String| match value.as_str() {
+                "true" => 1.0,
+                "false" => 0.0,
+                text => text.parse::<f64>().unwrap_or(f64::NAN),
+            };
+            let values = graph.doubles("values", &dims, &values.iter().map(number).collect::<Vec<f64>>());
+            let input = self::number(graph, fitted, input);
+            graph.node("Equal", &[&input, &values], &[])
+        }
+        _ => {
+            let values = graph.texts("values", &dims, values);
+            graph.node("Equal", &[input, &values], &[])
+        }
+    };
+    graph.cast(&equal, DataType::Float)
+}
+
+/// Whether the cell of a category is missing: the empty string, or NaN.
+fn missing_category(graph: &mut Graph, fitted: &Fitted, input: &str) -> String {
+    if input_type(fitted) == DataType::String {
+        let empty = graph.texts("empty", &[1, 1], &[String::new()]);
+        return graph.node("Equal", &[input, &empty], &[]);
+    }
+    let input = self::number(graph, fitted, input);
+    self::missing(graph, &input)
 }

@@ -12,11 +12,12 @@ use engine::artifact::DType;
 
 use super::graph::{Attribute, Graph};
 use super::messages::{DataType, ModelProto};
+use crate::embed::{Layout, Piece, table_name, tensor_name};
 use crate::encode::{Encoders, Scale, Target};
 use crate::fault::Outcome;
 use crate::fold::Folded;
 use crate::int8::program::{Program, Step};
-use crate::quantize::{Point, Quantized};
+use crate::quantize::{Layer8, Point, Quantized};
 use crate::weights::{Weights, array};
 
 /// What is written.
@@ -58,6 +59,10 @@ pub fn write(source: &Source<'_>, encoders: &Encoders, target: &Target, extent: 
         _ => None,
     };
     let mut writer = Writer { graph: &mut graph, source, points };
+    let rows = match &program.embed {
+        Some(node) => writer.embed(node, &rows)?,
+        None => rows,
+    };
     let rows = writer.round(&rows, 0);
     let outputs = writer.chain(&program.steps, rows)?;
     let width = network.output().iter().product::<u64>();
@@ -181,12 +186,62 @@ impl Writer<'_> {
                 self.graph.node("Flatten", &[&value], &[("axis", Attribute::Int(1))])
             }
             Op::Flatten => self.graph.node("Flatten", &[&value], &[("axis", Attribute::Int(1))]),
-            Op::Dropout { .. } => value,
+            // The first node is written before the steps.
+            Op::Dropout { .. } | Op::Embed(_) => value,
             Op::Residual(_) => {
                 let branch = self.chain(&step.inner, value.clone())?;
                 self.graph.node("Add", &[&value, &branch], &[])
             }
         })
+    }
+
+    /// Puts vectors in the place of indices.
+    fn embed(&mut self, node: &Node, rows: &str) -> Outcome<String> {
+        let Op::Embed(tables) = &node.op else { return Ok(rows.to_owned()) };
+        let layout = Layout::new(tables, node.input.iter().product());
+        let mut parts = Vec::with_capacity(layout.pieces.len());
+        for piece in &layout.pieces {
+            parts.push(match *piece {
+                Piece::Numbers { from, length, .. } => {
+                    let [begin, end, axis] = [("begin", from), ("end", from + length), ("axis", 1)]
+                        .map(|(name, value)| self.graph.longs(name, &[1], &[value as i64]));
+                    self.graph.node("Slice", &[rows, &begin, &end, &axis], &[])
+                }
+                Piece::Vector { table, from, .. } => {
+                    let vectors = self.table(node, table)?;
+                    let position = self.graph.longs("position", &[], &[from as i64]);
+                    let index = self.graph.node("Gather", &[rows, &position], &[("axis", Attribute::Int(1))]);
+                    let index = self.graph.cast(&index, DataType::Int64);
+                    self.graph.node("Gather", &[&vectors, &index], &[("axis", Attribute::Int(0))])
+                }
+            });
+        }
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        Ok(match parts.as_slice() {
+            [one] => (*one).to_owned(),
+            parts => self.graph.node("Concat", parts, &[("axis", Attribute::Int(1))]),
+        })
+    }
+
+    /// The vectors of a table.
+    fn table(&mut self, node: &Node, place: usize) -> Outcome<String> {
+        let (name, layer) = (tensor_name(node, place), table_name(node, place));
+        Ok(match self.source {
+            Source::Real(folded) => {
+                let length = folded.weights.get(&name).map_or(0, |array| array.values.len());
+                let vectors = array(&folded.weights, &name, length)?;
+                self.graph.floats(&name, &vectors.shape, &vectors.values)
+            }
+            Source::Whole(quantized) => self.whole(&layer, quantized.layer(&layer)?),
+        })
+    }
+
+    /// 8-bit weights with a scale for each of the first side.
+    fn whole(&mut self, name: &str, layer: &Layer8) -> String {
+        let rounded = self.graph.bytes(&format!("{name}.weight"), &layer.shape, &layer.weight);
+        let scale = self.graph.floats(&format!("{name}.scale"), &[layer.scale.len()], &layer.scale);
+        let zero = self.graph.bytes(&format!("{name}.zero"), &[layer.scale.len()], &vec![0; layer.scale.len()]);
+        self.graph.node("DequantizeLinear", &[&rounded, &scale, &zero], &[("axis", Attribute::Int(0))])
     }
 
     /// Weight and bias of a layer.
@@ -204,11 +259,7 @@ impl Writer<'_> {
             }
             Source::Whole(quantized) => {
                 let layer = quantized.layer(name)?;
-                let rounded = self.graph.bytes(&weight_name, &layer.shape, &layer.weight);
-                let scale = self.graph.floats(&format!("{name}.scale"), &[layer.scale.len()], &layer.scale);
-                let zero = self.graph.bytes(&format!("{name}.zero"), &[layer.scale.len()], &vec![0; layer.scale.len()]);
-                let weight =
-                    self.graph.node("DequantizeLinear", &[&rounded, &scale, &zero], &[("axis", Attribute::Int(0))]);
+                let weight = self.whole(name, layer);
                 (weight, self.graph.floats(&bias_name, &[layer.bias.len()], &layer.bias))
             }
         })
