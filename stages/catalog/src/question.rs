@@ -30,9 +30,14 @@ pub enum Expression {
 pub struct ExpressionType {
     /// Its type.
     pub dtype: DType,
-    /// Whether it may be missing.
-    #[serde(default)]
-    pub nullable: bool,
+    /// Whether it may be missing, whatever cells of columns that are never missing hold.
+    #[serde(default = "unknown")]
+    pub missing: bool,
+}
+
+/// An answer that does not say.
+fn unknown() -> bool {
+    true
 }
 
 /// Asks what an expression gives over data sets. `None` when nobody answers.

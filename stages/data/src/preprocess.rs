@@ -10,10 +10,11 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
 use catalog::dates::Format;
 use catalog::params::preprocess::{
-    FillMissing, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
+    FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
 };
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{Matched, find, select, unknown};
+use catalog::question::ExpressionType;
 use catalog::steps::shaping::{bins, instant, sampled};
 use engine::artifact::{ArtifactType, Column, DType, DatasetType, Types};
 use engine::error::{Fault, Route};
@@ -72,6 +73,8 @@ pub struct Made {
     pub rejected: Table,
     /// What each step did.
     pub steps: Vec<Done>,
+    /// What is worth a look: joins that multiply rows.
+    pub warnings: Vec<Fault>,
 }
 
 /// Carries all steps out, and says in the log what each did to the rows.
@@ -84,12 +87,13 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
     let mut table = pieces(table, scene.memory);
     let mut steps: Vec<Done> = Vec::with_capacity(params.steps.len());
     let mut width = table.columns.len() as u64;
+    let mut warnings = Vec::new();
     while let Some(step) = params.steps.get(steps.len()) {
         let (chain, first) = (chain(params, steps.len(), &table, scene)?, steps.len());
         let done = if chain.is_empty() {
             let (name, rows) = (name(step), table.rows() as u64);
             rejected.step(first, name);
-            let made = apply(step, table, scene, &mut rejected, &route!["steps", first, name])?;
+            let made = apply(step, table, scene, &mut rejected, &mut warnings, &route!["steps", first, name])?;
             table = pieces(made, scene.memory);
             let (rows_out, columns) = (table.rows() as u64, table.columns.len() as u64);
             vec![Done { step: name, rows_in: rows, rows_out, rejected: rejected.count(), changed: 0, columns }]
@@ -106,7 +110,7 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
             steps.push(done);
         }
     }
-    Ok(Made { table, rejected: rejected.finish()?, steps })
+    Ok(Made { table, rejected: rejected.finish()?, steps, warnings })
 }
 
 fn nothing_left(done: &Done, index: usize) -> Fault {
@@ -114,6 +118,26 @@ fn nothing_left(done: &Done, index: usize) -> Fault {
     Fault::error("data::empty", text)
         .help("loosen the step, or look at the data above it: `pipeline show`")
         .at(route!["steps", index, done.step])
+}
+
+/// Rows that a join has given several partners are there more than once.
+fn multiplied(options: &Join, repeated: u64, table: &Table, joined: &Table, route: &Route) -> Fault {
+    let with = &options.with;
+    let keys: Vec<String> = (options.on.iter().flat_map(|on| on.iter().map(String::as_str)))
+        .chain(options.keys.values().map(String::as_str))
+        .map(|key| format!("`{key}`"))
+        .collect();
+    let text = format!(
+        "{repeated} rows have several partners in `{with}` and are now there once for each: {} rows became {}",
+        table.rows(),
+        joined.rows()
+    );
+    Fault::warning("data::join_multiplies", text)
+        .help(format!(
+            "if one partner is meant: {} is not enough to tell the rows of `{with}` apart; add a key, or keep one row of each before, with `group_by` or `drop_duplicates: {{ columns: … }}`",
+            keys.join(" + ")
+        ))
+        .at(route.clone())
 }
 
 /// Says in the log what a step did.
@@ -488,7 +512,14 @@ fn link<'a>(
 }
 
 /// The steps that need all rows.
-fn apply(step: &Step, table: Table, scene: &Scene<'_>, rejected: &mut Rejected<'_>, route: &Route) -> Outcome<Table> {
+fn apply(
+    step: &Step,
+    table: Table,
+    scene: &Scene<'_>,
+    rejected: &mut Rejected<'_>,
+    warnings: &mut Vec<Fault>,
+    route: &Route,
+) -> Outcome<Table> {
     match step {
         Step::DropNearDuplicates(options) => near_duplicates(&table, options, scene, rejected, route),
         Step::Sample(options) => sample(&table, options, scene),
@@ -502,7 +533,9 @@ fn apply(step: &Step, table: Table, scene: &Scene<'_>, rejected: &mut Rejected<'
                 let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
                 return Err(vec![fault.at(route.join("with"))]);
             };
-            join::join(options, &table, other, scene.memory, rejected, route)
+            let (joined, repeated) = join::join(options, &table, other, scene.memory, rejected, route)?;
+            warnings.extend((repeated > 0).then(|| multiplied(options, repeated, &table, &joined, route)));
+            Ok(joined)
         }
         Step::GroupBy(options) => {
             let made = typed(step, &table, scene, route)?;
@@ -1040,11 +1073,14 @@ fn cast<'a>(table: &Table, types: &BTreeMap<String, DType>, route: &Route) -> Ou
 ///
 /// # Errors
 /// As the steps `filter` and `derive`.
-pub fn expression(asked: &catalog::question::Expression, columns: &[Column]) -> Result<DType, Fault> {
+pub fn expression(asked: &catalog::question::Expression, columns: &[Column]) -> Result<ExpressionType, Fault> {
     match asked {
-        catalog::question::Expression::Filter(text) => Condition::new(text, columns).map(|_| DType::Bool),
+        catalog::question::Expression::Filter(text) => {
+            Condition::new(text, columns).map(|_| ExpressionType { dtype: DType::Bool, missing: false })
+        }
         catalog::question::Expression::Value(text) | catalog::question::Expression::Query(text) => {
-            Expression::new(text, columns)?.dtype(text)
+            let expression = Expression::new(text, columns)?;
+            Ok(ExpressionType { dtype: expression.dtype(text)?, missing: expression.missing })
         }
     }
 }

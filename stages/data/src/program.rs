@@ -8,7 +8,7 @@ use catalog::params::preprocess::{Preprocess, Step};
 use catalog::params::profile::Profile;
 use catalog::params::split::Split;
 use catalog::profile::Expressions;
-use catalog::question::{Expression, ExpressionType};
+use catalog::question::Expression;
 use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType};
 use engine::error::Fault;
 use engine::kind::Question;
@@ -84,7 +84,7 @@ impl Program for Data {
                     lineage.sources.dedup();
                 }
                 let outputs: Vec<Made<'_>> = vec![("data", &made.table, &lineage), ("rejected", &made.rejected, &from)];
-                let mut finished = finish(request, outputs, Vec::new())?;
+                let mut finished = finish(request, outputs, made.warnings)?;
                 finished.observations = json!({ "steps": made.steps });
                 Ok(finished)
             }
@@ -130,8 +130,7 @@ impl Program for Data {
                     let columns = columns_of(text, &tables.collect())?;
                     return answer(&DatasetType { columns: Some(columns), ..DatasetType::default() });
                 }
-                let dtype = expression(&asked, &columns(question)).map_err(|fault| vec![fault])?;
-                answer(&ExpressionType { dtype, nullable: false })
+                answer(&expression(&asked, &columns(question)).map_err(|fault| vec![fault])?)
             }
             "profile" => {
                 let asked: Expressions = typed(&question.params)?;

@@ -167,7 +167,7 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
                 .chain(params.by.iter().map(|by| by.column.as_str()))
                 .chain(params.group.iter().flat_map(|group| group.iter().map(String::as_str)))
                 .collect();
-            warnings.extend(adversary::judge(table, &assigned, train, test, &hidden));
+            warnings.extend(adversary::judge(table, &assigned, train, test, &hidden, params.time.as_deref()));
         }
     }
     Ok((parts, warnings))
@@ -529,6 +529,27 @@ mod tests {
         let cut = Split { ratios: BTreeMap::new(), cuts, ..by_time };
         let (parts, _) = split(&cut, 5, &table(&[100])).unwrap();
         assert_eq!(rows(&parts[1].1), (90..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_parts_in_time_only_what_is_no_clock_is_told() {
+        let columns: Vec<Column> =
+            ["day", "month", "noise", "sensor"].map(|name| Column::new(name, DType::Int64)).into();
+        let table = |sensor: fn(i64) -> i64| {
+            let noise = |day: i64| day * 7919 % 1009;
+            let values: [Box<dyn Fn(i64) -> i64>; 4] =
+                [Box::new(|day| day), Box::new(|day| day / 30), Box::new(noise), Box::new(sensor)];
+            let arrays =
+                values.iter().map(|value| Arc::new(Int64Array::from_iter_values((0..2000).map(value))) as ArrayRef);
+            Table { columns: columns.clone(), batches: vec![batch(&columns, arrays.collect()).unwrap()] }
+        };
+        let by_time = Split { time: Some("day".into()), adversarial: true, ..params(USUAL, None) };
+        let (_, silent) = split(&by_time, 5, &table(|day| day * 104_729 % 1013)).unwrap();
+        assert_eq!(silent, [], "that the months differ is no news");
+        // One that was replaced in the middle of the time.
+        let (_, told) = split(&by_time, 5, &table(|day| i64::from(day > 1000) * 5 + day % 7)).unwrap();
+        let [warning] = told.as_slice() else { panic!("{told:?}") };
+        assert!(warning.message.contains("`sensor`") && !warning.message.contains("`month`"), "{}", warning.message);
     }
 
     #[test]

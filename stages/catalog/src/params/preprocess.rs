@@ -452,9 +452,9 @@ pub enum Aggregate {
     Count,
     /// Distinct values of a column.
     Distinct(String),
-    /// Sum of a numeric column.
+    /// Sum of a numeric column; of true/false, how many are true.
     Sum(String),
-    /// Mean of a numeric column.
+    /// Mean of a numeric column; of true/false, the share that is true.
     Mean(String),
     /// Median of a numeric column.
     Median(String),

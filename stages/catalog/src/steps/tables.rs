@@ -199,10 +199,14 @@ fn over(function: &str, column: &Column, at: &Route) -> Result<DType, Fault> {
     }
     match function {
         "count" | "distinct" => Ok(DType::Int64),
+        // Of true/false: how many are true, and their share.
+        "sum" if column.dtype == DType::Bool => Ok(DType::Int64),
+        "mean" if column.dtype == DType::Bool => Ok(DType::Float64),
         "sum" if is_number(column) => Ok(sum_type(column.dtype)),
         "mean" | "median" | "std" if is_number(column) => Ok(DType::Float64),
         "difference" if is_number(column) => Ok(if column.dtype.is_float() { DType::Float64 } else { DType::Int64 }),
-        "sum" | "mean" | "median" | "std" | "difference" => Err(refuse("numbers")),
+        "sum" | "mean" => Err(refuse("numbers or true/false")),
+        "median" | "std" | "difference" => Err(refuse("numbers")),
         "min" | "max" if matches!(column.dtype, DType::Binary | DType::Bool) => Err(refuse("numbers, texts or dates")),
         _ => Ok(column.dtype),
     }
@@ -366,7 +370,7 @@ pub(super) fn derive(
             }
             continue;
         };
-        let new = Column { nullable: true, ..Column::new(name, answer.dtype) };
+        let new = Column { nullable: answer.missing, ..Column::new(name, answer.dtype) };
         match columns.iter_mut().find(|column| column.name == *name) {
             Some(column) => *column = Column { role: column.role, ..new },
             None => columns.push(new),

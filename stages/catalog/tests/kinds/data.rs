@@ -218,7 +218,7 @@ fn collect_takes_annotators_out_of_the_data() {
 }
 
 fn preprocess(steps: Value, data: DatasetType) -> engine::kind::Inference {
-    let told = Told { expression: Some(Ok(ExpressionType { dtype: DType::Bool, nullable: false })), ..Told::default() };
+    let told = Told { expression: Some(Ok(ExpressionType { dtype: DType::Bool, missing: false })), ..Told::default() };
     infer_with(&*stage("preprocess", json!({ "steps": steps })), dataset("data", data), &told)
 }
 
@@ -549,8 +549,8 @@ fn an_expression_is_judged_by_the_oracle() {
         assert!(about.sources.is_empty(), "lineage would make equal questions differ");
         found.faults
     };
-    assert_eq!(judge(Ok(ExpressionType { dtype: DType::Bool, nullable: true })), []);
-    let number = judge(Ok(ExpressionType { dtype: DType::Int64, nullable: false }));
+    assert_eq!(judge(Ok(ExpressionType { dtype: DType::Bool, missing: true })), []);
+    let number = judge(Ok(ExpressionType { dtype: DType::Int64, missing: false }));
     only(number, "data::filter_type", "steps[1].filter");
     let worker = Fault::error("data::unknown_column", "there is no column `bdy`").help("x").at(route!["expression"]);
     only(judge(Err(vec![worker])), "data::unknown_column", "steps[1].filter");

@@ -2,6 +2,9 @@
 //!
 //! Naive Bayes over the columns, each cut into 16 bins of equal counts (texts: by hash of the value), fitted on one half of a
 //! sample and judged on the other by the area under the ROC curve (J. Hanley and B. McNeil, 1982).
+//!
+//! Of parts in time, columns that tell the time themselves (the month, the number of the row) are left out: that they differ
+//! is how the parts were made.
 
 use std::collections::HashMap;
 
@@ -22,9 +25,18 @@ const BINS: usize = 16;
 const VALUES: usize = 64;
 /// Above this area the parts can be told apart.
 pub const LIMIT: f64 = 0.6;
+/// A column whose ranks follow those of the time as closely (Spearman) is a clock.
+const CLOCK: f64 = 0.9;
 
-/// A warning that names the columns that tell most, when the parts can be told apart.
-pub fn judge(table: &Table, assigned: &[u32], train: usize, test: usize, hidden: &[&str]) -> Option<Fault> {
+/// A warning that names the columns that tell most, when the parts can be told apart. `time` is the column of parts in time.
+pub fn judge(
+    table: &Table,
+    assigned: &[u32],
+    train: usize,
+    test: usize,
+    hidden: &[&str],
+    time: Option<&str>,
+) -> Option<Fault> {
     let (train, test) = (train as u32, test as u32);
     let mut rows: Vec<Row> =
         (0..assigned.len() as Row).filter(|row| [train, test].contains(&assigned[*row as usize])).collect();
@@ -41,8 +53,16 @@ pub fn judge(table: &Table, assigned: &[u32], train: usize, test: usize, hidden:
     }
     let mut sums = vec![0.0; rows.len() - half];
     let mut told: Vec<(f64, &str)> = Vec::new();
+    let time = time
+        .and_then(|name| table.columns.iter().position(|column| column.name == name))
+        .and_then(|index| values(table, index, &rows));
     for (index, column) in table.columns.iter().enumerate() {
         if hidden.contains(&column.name.as_str()) || !column.shape.is_empty() || column.dtype == DType::Binary {
+            continue;
+        }
+        let clock =
+            |time: &Vec<Option<f64>>| values(table, index, &rows).is_some_and(|own| together(time, &own) > CLOCK);
+        if time.as_ref().is_some_and(clock) {
             continue;
         }
         let Some(bins) = bins(table, index, &rows, half) else { continue };
@@ -82,8 +102,8 @@ pub fn judge(table: &Table, assigned: &[u32], train: usize, test: usize, hidden:
     )
 }
 
-/// The bin of each of these rows; missing cells are one. `None` for texts with too many values. Borders come from the first half.
-fn bins(table: &Table, index: usize, rows: &[usize], half: usize) -> Option<Vec<u32>> {
+/// Where a row is: the piece, and the row in it.
+fn places(table: &Table) -> impl Fn(usize) -> (usize, usize) {
     let starts: Vec<usize> = table
         .batches
         .iter()
@@ -92,10 +112,15 @@ fn bins(table: &Table, index: usize, rows: &[usize], half: usize) -> Option<Vec<
             Some(*before - batch.num_rows())
         })
         .collect();
-    let place = |row: usize| {
+    move |row: usize| {
         let piece = starts.partition_point(|start| *start <= row) - 1;
         (piece, row - starts[piece])
-    };
+    }
+}
+
+/// The bin of each of these rows; missing cells are one. `None` for texts with too many values. Borders come from the first half.
+fn bins(table: &Table, index: usize, rows: &[usize], half: usize) -> Option<Vec<u32>> {
+    let place = places(table);
     if table.columns[index].dtype == DType::String {
         let pieces = table.pieces(index);
         let mut codes: HashMap<&str, u32> = HashMap::new();
@@ -111,6 +136,24 @@ fn bins(table: &Table, index: usize, rows: &[usize], half: usize) -> Option<Vec<
         }
         return Some(bins);
     }
+    let values = values(table, index, rows)?;
+    let mut sorted: Vec<f64> = values[..half].iter().copied().flatten().collect();
+    sorted.sort_by(f64::total_cmp);
+    let borders: Vec<f64> = (1..BINS).filter_map(|bin| sorted.get(bin * sorted.len() / BINS).copied()).collect();
+    Some(
+        values
+            .iter()
+            .map(|value| value.map_or(0, |value| 1 + borders.partition_point(|border| *border <= value) as u32))
+            .collect(),
+    )
+}
+
+/// The numbers in these rows (of dates and times, those below them); `None` for text.
+fn values(table: &Table, index: usize, rows: &[usize]) -> Option<Vec<Option<f64>>> {
+    if matches!(table.columns[index].dtype, DType::String | DType::Binary) {
+        return None;
+    }
+    let place = places(table);
     let pieces: Vec<ArrayRef> = table
         .pieces(index)
         .iter()
@@ -123,23 +166,35 @@ fn bins(table: &Table, index: usize, rows: &[usize], half: usize) -> Option<Vec<
             cast(&whole, &DataType::Float64).ok()
         })
         .collect::<Option<Vec<_>>>()?;
-    let values: Vec<Option<f64>> = rows
-        .iter()
-        .map(|row| {
-            let (piece, row) = place(*row);
-            let floats = pieces[piece].as_primitive::<Float64Type>();
-            floats.is_valid(row).then(|| floats.value(row)).filter(|value| !value.is_nan())
-        })
-        .collect();
-    let mut sorted: Vec<f64> = values[..half].iter().copied().flatten().collect();
-    sorted.sort_by(f64::total_cmp);
-    let borders: Vec<f64> = (1..BINS).filter_map(|bin| sorted.get(bin * sorted.len() / BINS).copied()).collect();
-    Some(
-        values
-            .iter()
-            .map(|value| value.map_or(0, |value| 1 + borders.partition_point(|border| *border <= value) as u32))
-            .collect(),
-    )
+    let value = |row: &usize| {
+        let (piece, row) = place(*row);
+        let floats = pieces[piece].as_primitive::<Float64Type>();
+        floats.is_valid(row).then(|| floats.value(row)).filter(|value| !value.is_nan())
+    };
+    Some(rows.iter().map(value).collect())
+}
+
+/// How closely the ranks of two columns follow each other, whatever the direction (Spearman, equal values by their mean rank).
+fn together(a: &[Option<f64>], b: &[Option<f64>]) -> f64 {
+    let (a, b): (Vec<f64>, Vec<f64>) = a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
+    let (a, b) = (ranks(&a), ranks(&b));
+    // Ranks of all rows have this mean, ties or not.
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
+    let (of_a, of_b) = (product(&a, &a), product(&b, &b));
+    if of_a * of_b > 0.0 { (product(&a, &b) / (of_a * of_b).sqrt()).abs() } else { 0.0 }
+}
+
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut below = 0;
+    for tie in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        tie.iter().for_each(|row| ranks[*row] = below as f64 + (tie.len() as f64 - 1.0) / 2.0);
+        below += tie.len();
+    }
+    ranks
 }
 
 /// The chance that a true row has a higher score than a false one; equal scores count half.
@@ -159,6 +214,17 @@ fn area(scores: &[f64], labels: &[bool]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn clocks_follow_the_time_in_either_direction() {
+        let numbers = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
+        let time = numbers(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(super::together(&time, &numbers(&[10.0, 20.0, 30.0, 40.0, 1e9])), 1.0);
+        assert_eq!(super::together(&time, &numbers(&[5.0, 4.0, 3.0, 2.0, 1.0])), 1.0);
+        // scipy.stats.spearmanr([1, 2, 3, 4, 5], [0, 1, 0, 1, 0]) is 0.
+        assert_eq!(super::together(&time, &numbers(&[0.0, 1.0, 0.0, 1.0, 0.0])), 0.0);
+        assert_eq!(super::together(&time, &[None; 5]), 0.0);
+    }
+
     #[test]
     fn the_area_counts_pairs() {
         assert_eq!(super::area(&[1.0, 2.0, 3.0, 4.0], &[false, true, false, true]), 0.75);

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, prep_null_mask_filter};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, SchemaError};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -27,6 +27,8 @@ pub struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     /// What it gives.
     pub data_type: DataType,
+    /// Whether a row can be without a value, as far as the columns and the expression tell.
+    pub missing: bool,
 }
 
 impl Expression {
@@ -42,10 +44,18 @@ impl Expression {
         let df_schema = DFSchema::try_from(schema(columns)).map_err(wrong)?;
         let expr = context.parse_sql_expr(text, &df_schema).map_err(wrong)?;
         check(text, &expr)?;
+        comparable(text, &expr, &df_schema)?;
         let expr = simplified(&context, expr, &df_schema).map_err(wrong)?;
         let physical = context.create_physical_expr(expr, &df_schema).map_err(wrong)?;
         let data_type = physical.data_type(df_schema.as_arrow()).map_err(wrong)?;
-        Ok(Self { physical, data_type })
+        // The schema of batches takes any cell for one that may be missing; the columns know better.
+        let strict: Vec<Field> = columns
+            .iter()
+            .zip(df_schema.as_arrow().fields())
+            .map(|(column, field)| field.as_ref().clone().with_nullable(column.nullable))
+            .collect();
+        let missing = data_type.is_floating() || physical.nullable(&Schema::new(strict)).unwrap_or(true);
+        Ok(Self { physical, data_type, missing })
     }
 
     /// The type a column of its values has.
@@ -142,6 +152,55 @@ fn check(text: &str, expr: &Expr) -> Result<(), Fault> {
         find(&text.to_lowercase(), &what.to_lowercase()).map_or_else(String::new, |at| format!(" (character {at})"));
     Err(Fault::error("data::not_row_wise", format!("`{what}`{at} {why}"))
         .help("an expression may use the columns of one row, constants, and functions of them"))
+}
+
+const COMPARISONS: [Operator; 8] = [
+    Operator::Eq,
+    Operator::NotEq,
+    Operator::Lt,
+    Operator::LtEq,
+    Operator::Gt,
+    Operator::GtEq,
+    Operator::IsDistinctFrom,
+    Operator::IsNotDistinctFrom,
+];
+
+/// Refuses to compare cells of text with numbers or dates: the engine would read each text as one, and fail at the
+/// first that is none.
+fn comparable(text: &str, expr: &Expr, schema: &DFSchema) -> Result<(), Fault> {
+    let mut found = None;
+    let mut pair = |a: &Expr, b: &Expr| {
+        // A text that is written out is read once, here.
+        let typed =
+            |side: &Expr| side.get_type(schema).ok().map(|data_type| (data_type, matches!(side, Expr::Literal(..))));
+        let (Some((a_type, a_fixed)), Some((b_type, b_fixed))) = (typed(a), typed(b)) else { return };
+        let (side, fixed, other) = match (a_type.is_string(), b_type.is_string()) {
+            (true, false) => (a, a_fixed, b_type),
+            (false, true) => (b, b_fixed, a_type),
+            _ => return,
+        };
+        if !fixed && (other.is_numeric() || other.is_temporal()) {
+            found.get_or_insert((side.to_string(), other));
+        }
+    };
+    let _ = expr.apply(|node| {
+        match node {
+            Expr::BinaryExpr(binary) if COMPARISONS.contains(&binary.op) => pair(&binary.left, &binary.right),
+            Expr::Between(between) => {
+                [&between.low, &between.high].into_iter().for_each(|side| pair(&between.expr, side))
+            }
+            Expr::InList(list) => list.list.iter().for_each(|side| pair(&list.expr, side)),
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let Some((side, other)) = found else { return Ok(()) };
+    let what = match scalar(&other) {
+        Some(DType::Date | DType::Datetime) => "a date".to_owned(),
+        _ => "a number".to_owned(),
+    };
+    Err(Fault::error("data::expression", format!("`{text}` compares `{side}`, which is text, with {what}"))
+        .help("text goes in single quotes: `carrier = 'UA'`; `TRY_CAST(x AS DOUBLE)` makes a number of text, missing where it is none"))
 }
 
 fn first_line(error: &DataFusionError) -> String {
@@ -272,6 +331,11 @@ mod tests {
         assert_eq!(kept("abs(Body_Mass - 2) < 1"), [true, false, false]);
         assert_eq!(kept("CASE WHEN sex = 'm' THEN false ELSE true END"), [false, true, true]);
         assert_eq!(kept("NULL"), [false, false, false]);
+        assert_eq!(
+            kept("\"year of.birth\" = '2008'"),
+            [false, true, false],
+            "a text that is written out can be a number"
+        );
         assert_eq!(kept("true"), [true, true, true]);
     }
 
@@ -300,6 +364,15 @@ mod tests {
             assert_eq!(fault(text).code, "data::expression", "{text}");
         }
         assert_eq!(fault("Body_Mass + 1").code, "data::filter_type");
+        for (text, with) in [
+            ("sex > 3", "with a number"),
+            ("Body_Mass < sex", "with a number"),
+            ("upper(sex) IN (1, 2)", "with a number"),
+            ("sex BETWEEN DATE '2013-01-01' AND DATE '2014-01-01'", "with a date"),
+        ] {
+            let fault = fault(text);
+            assert!(fault.code == "data::expression" && fault.message.contains(with), "{text}: {fault:?}");
+        }
         for text in [
             "Body_Mass > (SELECT 1)",
             "sum(Body_Mass) > 1",
@@ -311,6 +384,16 @@ mod tests {
             assert!(["data::not_row_wise", "data::expression"].contains(&fault.code.as_str()), "{text}: {fault:?}");
             assert!(fault.help.is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn whether_a_value_can_be_missing_follows_from_the_columns() {
+        let mut columns = columns();
+        columns[1].nullable = true;
+        let missing = |text: &str| Expression::new(text, &columns).unwrap().missing;
+        assert!(!missing("\"year of.birth\" > 2008") && !missing("Body_Mass > 3") && !missing("sex IS NULL"));
+        assert!(missing("sex = 'm'") && missing("Body_Mass * 2"), "what is not a number is missing");
+        assert!(!missing("CASE WHEN sex = 'm' THEN 1 ELSE 0 END") && missing("CASE WHEN sex = 'm' THEN 1 END"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::dataset::{Table, batch};
 use crate::fault::{Outcome, kernel};
 use crate::spill::{Keeper, Memory, PIECE_ROWS};
 
-/// Joins. Missing keys have no partner.
+/// Joins. Missing keys have no partner. Also says how many rows have found more than one.
 ///
 /// # Errors
 /// As the catalog's.
@@ -27,7 +27,7 @@ pub fn join(
     memory: &Memory,
     rejected: &mut Rejected<'_>,
     at: &Route,
-) -> Outcome<Table> {
+) -> Outcome<(Table, u64)> {
     let resolved = joined(options, &table.columns, &other.columns, at)?;
     let fail = |error: arrow::error::ArrowError| kernel("joining", &error);
     let types = resolved.keys.iter().map(|(left, _)| SortField::new(crate::dataset::arrow_type(&table.columns[*left])));
@@ -70,6 +70,7 @@ pub fn join(
         .collect();
     let mut keeper = Keeper::new(columns.clone(), memory);
     let mut before = 0;
+    let mut repeated = 0;
     for rows in &table.batches {
         let (encoded, missing) = keys(rows, &left_keys)?;
         let (mut lefts, mut rights): (Vec<u64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
@@ -78,6 +79,7 @@ pub fn join(
                 if missing.binary_search(&row).is_ok() { None } else { partners.get(encoded.row(row).as_ref()) };
             match found {
                 Some(found) => {
+                    repeated += u64::from(found.len() > 1);
                     for partner in found {
                         lefts.push(row as u64);
                         rights.push(*partner);
@@ -113,5 +115,5 @@ pub fn join(
         }
         before += rows.num_rows();
     }
-    keeper.finish()
+    Ok((keeper.finish()?, repeated))
 }

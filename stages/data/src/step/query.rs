@@ -23,7 +23,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use engine::artifact::Column;
+use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route, suggest};
 
 use crate::convert::convert;
@@ -283,6 +283,12 @@ fn present(column: &Column) -> String {
     if column.dtype.is_float() { format!("CASE WHEN isnan({name}) THEN NULL ELSE {name} END") } else { name }
 }
 
+/// A column to be added up: true counts as 1.
+fn summand(column: &Column) -> String {
+    let cell = present(column);
+    if column.dtype == DType::Bool { format!("CAST({cell} AS BIGINT)") } else { cell }
+}
+
 fn named<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
     columns.iter().find(|column| column.name == name)
 }
@@ -305,7 +311,7 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
         let call = match aggregate {
             Aggregate::Count => "count(*)".to_owned(),
             Aggregate::Distinct(_) => format!("count(DISTINCT {cell})"),
-            Aggregate::Sum(_) => format!("sum({cell})"),
+            Aggregate::Sum(_) => format!("sum({})", column.map(summand).unwrap_or_default()),
             Aggregate::Mean(_) => format!("avg(CAST({cell} AS DOUBLE))"),
             Aggregate::Median(_) => format!("median(CAST({cell} AS DOUBLE))"),
             Aggregate::Std(_) => format!("stddev_samp(CAST({cell} AS DOUBLE))"),
@@ -375,7 +381,7 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
             WindowFunction::Lead(_) => format!("lead({cell}) {plain}"),
             WindowFunction::Difference(_) => format!("CAST({cell} AS {wide}) - CAST(lag({cell}) {plain} AS {wide})"),
             WindowFunction::Count(_) => format!("count({cell}) {framed}"),
-            WindowFunction::Sum(_) => format!("sum({cell}) {framed}"),
+            WindowFunction::Sum(_) => format!("sum({}) {framed}", column.map(summand).unwrap_or_default()),
             WindowFunction::Mean(_) => format!("avg(CAST({cell} AS DOUBLE)) {framed}"),
             WindowFunction::Min(_) => format!("min({cell}) {framed}"),
             WindowFunction::Max(_) => format!("max({cell}) {framed}"),

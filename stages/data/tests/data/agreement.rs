@@ -1,7 +1,7 @@
 //! What `catalog` says of a step before it runs is what the step does.
 
 use catalog::params::preprocess::Preprocess;
-use catalog::question::{Expression, ExpressionType};
+use catalog::question::Expression;
 use catalog::steps;
 use engine::artifact::{DatasetType, Types};
 use engine::route;
@@ -59,8 +59,8 @@ proptest! {
         // As the worker answers: from the columns that the question gives, as the steps before have left them.
         let condition = |asked: &Expression, inputs: &Types| {
             let columns = inputs["data"].dataset().unwrap().columns.clone().unwrap();
-            let dtype = stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
-            Ok(Some(json!(ExpressionType { dtype, nullable: false })))
+            let answer = stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
+            Ok(Some(json!(answer)))
         };
         let mut refused = Vec::new();
         for (index, step) in params.steps.iter().enumerate() {

@@ -318,6 +318,14 @@ fn groups_windows_and_queries() {
     assert_eq!(cells(&window, "before"), ["missing", "missing", "1", "1"]);
     assert_eq!(cells(&window, "two"), ["1", "2", "2", "5"]);
     assert_eq!(cells(&window, "step"), ["missing", "missing", "0", "3"]);
+    let shares = done(
+        json!([{ "group_by": { "by": "sex", "aggregates": { "share": { "mean": "p9" }, "true": { "sum": "p9" } } } }]),
+    );
+    assert_eq!(cells(&shares, "share"), ["1.0", "1.0", "0.0"], "blank, male, missing");
+    assert_eq!(cells(&shares, "true"), ["1", "2", "0"]);
+    let running = done(json!([{ "window": { "columns": { "true": { "sum": "p9" }, "share": { "mean": "p9" } } } }]));
+    assert_eq!(cells(&running, "true"), ["1", "1", "2", "3"]);
+    assert_eq!(cells(&running, "share"), ["1.0", "0.5", "0.6666666666666666", "0.75"]);
     let query = done(json!([{ "sql": "SELECT sex, count(*) AS n FROM data GROUP BY sex ORDER BY n DESC, sex" }]));
     assert_eq!(cells(&query, "n"), ["2", "1", "1"]);
     for (text, code) in [
@@ -343,7 +351,17 @@ fn a_join_keeps_the_order_of_the_left() {
         let steps = json!([{ "join": { "with": "planes", "on": "p10", "how": how } }]);
         over(&params(steps), penguins(), [("planes".to_owned(), planes.clone())].into(), None).unwrap()
     };
-    assert_eq!(cells(&run("left").table, "seats"), ["10", "11", "missing", "10", "11", "40"]);
+    let left = run("left");
+    assert_eq!(cells(&left.table, "seats"), ["10", "11", "missing", "10", "11", "40"]);
+    let [warning] = left.warnings.as_slice() else { panic!("{:?}", left.warnings) };
+    assert_eq!(
+        (warning.code.as_str(), warning.route.clone().unwrap().to_string().as_str()),
+        ("data::join_multiplies", "steps[0].join")
+    );
+    assert!(
+        warning.message.contains("2 rows have several partners") && warning.message.contains("4 rows became 6"),
+        "{warning:?}"
+    );
     let inner = run("inner");
     assert_eq!(cells(&inner.table, "seats"), ["10", "11", "10", "11", "40"]);
     assert_eq!(cells(&inner.rejected, "reason"), ["no row of `planes` has its key"]);
