@@ -13,6 +13,8 @@ use super::terminal::Styles;
 const LISTED: usize = 60;
 /// Alerts and pairs that are listed.
 const FEW: usize = 12;
+/// Columns whose leakage is listed.
+const TELLING: usize = 6;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Whether a JSON result is a profile.
@@ -65,6 +67,8 @@ pub fn summary(profile: &Value) -> String {
             let _ = writeln!(out, "and {} more", alerts.len() - FEW);
         }
     }
+    drift(profile, &mut out);
+    leakage(profile, &mut out);
     pairs(profile, &mut out);
     let dependencies = list(profile, "dependencies");
     if !dependencies.is_empty() {
@@ -113,6 +117,10 @@ fn variable(one: &Value) -> Vec<String> {
             let at = |name: &str| moments.get(name).and_then(Value::as_f64).map_or_else(|| "-".into(), number);
             (sparkline(numbers), format!("{} … {} … {}", at("min"), at("mean"), at("max")))
         }
+        None if dated && list(one, "span").len() == 2 => {
+            let ends: Vec<&str> = list(one, "span").iter().filter_map(Value::as_str).collect();
+            (one.get("numbers").map(sparkline).unwrap_or_default(), ends.join(" … "))
+        }
         None => {
             let mut names: Vec<String> = frequent
                 .iter()
@@ -133,6 +141,36 @@ fn variable(one: &Value) -> Vec<String> {
         }
     };
     vec![text(one, "name").to_owned(), sort.to_owned(), missing, distinct, shape, values]
+}
+
+/// How far the columns are from the reference, the farthest first.
+fn drift(profile: &Value, out: &mut String) {
+    let psi = |one: &Value| one.get("psi").and_then(Value::as_f64).unwrap_or(0.0);
+    let mut all: Vec<&Value> = list(profile, "drift").iter().collect();
+    if all.is_empty() {
+        return;
+    }
+    all.sort_by(|a, b| psi(b).total_cmp(&psi(a)));
+    let _ = writeln!(out, "\n{}", Style::new().bold().apply_to("against the reference"));
+    let rows = all.iter().take(FEW).map(|one| {
+        vec![text(one, "column").to_owned(), format!("PSI {:.2}", psi(one)), text(one, "change").to_owned()]
+    });
+    out.push_str(table(&["", "", ""], rows, &[1]).trim_start_matches('\n'));
+    if all.len() > FEW {
+        let _ = writeln!(out, "and {} more", all.len() - FEW);
+    }
+}
+
+/// What the columns tell of the target, each alone.
+fn leakage(profile: &Value, out: &mut String) {
+    let told: Vec<&Value> = list(profile, "leakage").iter().take(TELLING).collect();
+    let Some(measure) = told.first().map(|one| text(one, "measure")) else { return };
+    let heading = format!("what tells `{}`, each column alone ({measure})", text(profile, "target"));
+    let _ = writeln!(out, "\n{}", Style::new().bold().apply_to(heading));
+    for one in told {
+        let value = one.get("value").and_then(Value::as_f64).unwrap_or(0.0);
+        let _ = writeln!(out, "{value:.3}  {}", text(one, "column"));
+    }
 }
 
 /// The histogram in one line.
@@ -191,9 +229,18 @@ mod tests {
             "variables": [
                 { "name": "x", "type": "float64", "sort": "number", "rows": 1234, "missing": 617, "distinct": 9, "distinct_exact": false,
                   "numbers": { "moments": { "min": -1.0, "mean": 0.5, "max": 2.0 }, "histogram": { "shares": [0.1, 0.0, 0.9] } } },
+                { "name": "day", "type": "date", "sort": "date", "rows": 1234, "missing": 0, "distinct": 1234, "distinct_exact": true,
+                  "span": ["2012-01-01", "2015-12-31"], "numbers": { "histogram": { "shares": [0.5, 0.5] } },
+                  "frequent": { "values": [["2012-02-01", 1], ["2012-02-02", 1]] } },
                 { "name": "kind", "type": "string", "sort": "category", "rows": 1234, "missing": 0, "distinct": 2, "distinct_exact": true,
                   "frequent": { "values": [["a", 1000], ["b", 234]] } },
             ],
+            "target": "kind",
+            "drift": [
+                { "column": "x", "psi": 0.01, "change": "" },
+                { "column": "kind", "psi": 0.3, "change": "`a` was 9.0 %, is 81.0 %" },
+            ],
+            "leakage": [{ "column": "x", "measure": "auc", "value": 0.75 }],
             "alerts": [{ "level": "serious", "text": "`x` tells all", "fix": { "yaml": "- drop: x" } }],
             "associations": { "columns": ["x", "kind"], "pairs": [{ "between": [0, 1], "value": -0.75, "measure": "correlation_ratio" }] },
             "dependencies": [{ "from": ["a", "b"], "to": "c", "error": 0.005 }],
@@ -213,6 +260,10 @@ mod tests {
             "x – kind",
             "a + b → c",
             "✗ `x` is unique (2 of",
+            "PSI 0.30  `a` was 9.0 %, is 81.0 %",
+            "what tells `kind`, each column alone (auc)",
+            "0.750  x",
+            "2012-01-01 … 2015-12-31",
         ] {
             assert!(text.contains(shown), "{shown} in:\n{text}");
         }

@@ -2,9 +2,9 @@
 
 use engine::artifact::Role;
 
-use super::document::{Alert, Document, Fix, Level, Measure, Proposal, Sort, Variable};
-use super::drift::CHANGED;
-use super::leakage::SUSPICIOUS;
+use super::document::{Alert, Document, Drift, Fix, Level, Measure, Proposal, Sort, Variable};
+use super::drift::{CHANGED, MISSING};
+use super::leakage::{NEARLY, SUSPICIOUS};
 
 /// A name or text as a YAML scalar in a flow mapping.
 fn quoted(name: &str) -> String {
@@ -57,6 +57,14 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         );
         add(Level::Serious, "leakage", &[&leak.column], text, step(format!("drop: {}", quoted(&leak.column))));
     }
+    for leak in document.leakage.iter().filter(|leak| leak.value > NEARLY && leak.value <= SUSPICIOUS) {
+        let target = document.target.as_deref().unwrap_or_default();
+        let text = format!(
+            "`{}` alone nearly predicts `{target}` ({} {:.3}): is it known when a prediction is wanted?",
+            leak.column, leak.measure, leak.value
+        );
+        add(Level::Note, "nearly_leakage", &[&leak.column], text, None);
+    }
     for variable in &document.variables {
         let name = variable.name.as_str();
         let gone = variable.missing as f64 / variable.rows.max(1) as f64;
@@ -104,15 +112,7 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
                 let text = format!(
                     "`{name}` is a date: rows drawn at random let a model see the future; train on what is earlier, test on what is later"
                 );
-                let edge = variable.numbers.as_ref().and_then(|numbers| {
-                    let late = numbers.quantiles.iter().find(|quantile| quantile.share == 0.75)?;
-                    let time = variable.type_name.starts_with("datetime");
-                    let dtype = if time { engine::artifact::DType::Datetime } else { engine::artifact::DType::Date };
-                    Some(super::column::shown(late.value, dtype))
-                });
-                let fix = edge.and_then(|edge| {
-                    step(format!("filter: '\"{}\" < ''{edge}'''", name.replace('"', "\"\"").replace('\'', "''")))
-                });
+                let fix = Some(Fix { place: "a `split` stage".into(), yaml: format!("time: {}", quoted(name)) });
                 add(Level::Note, "date", &[name], text, fix);
             }
             _ => {}
@@ -177,10 +177,17 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         let text = format!("`{b}` says the same as `{a}` (association {value:.4})");
         add(Level::Warning, "redundant", &[a, b], text, step(format!("drop: {}", quoted(b))));
     }
-    for drift in document.drift.iter().filter(|drift| drift.psi > CHANGED || !drift.new.is_empty()) {
+    let changed = |drift: &&Drift| {
+        drift.psi > CHANGED || !drift.new.is_empty() || (drift.missing.0 - drift.missing.1).abs() >= MISSING
+    };
+    for drift in document.drift.iter().filter(changed) {
         let new = if drift.new.is_empty() { String::new() } else { format!("; new: {}", drift.new.join(", ")) };
-        let text = format!("`{}` is not as in the reference (PSI {:.2}{new})", drift.column, drift.psi);
-        add(Level::Warning, "drift", &[&drift.column], text, None);
+        let change = if drift.change.is_empty() { String::new() } else { format!(": {}", drift.change) };
+        let text = format!("`{}` is not as in the reference (PSI {:.2}){change}{new}", drift.column, drift.psi);
+        // Rows of another time have other dates: that is what they are.
+        let dated =
+            document.variables.iter().any(|variable| variable.name == drift.column && variable.sort == Sort::Date);
+        add(if dated { Level::Note } else { Level::Warning }, "drift", &[&drift.column], text, None);
     }
     alerts.sort_by_key(|alert| alert.level);
     alerts

@@ -233,6 +233,10 @@ impl NumberSketch {
             .iter()
             .filter_map(|share| Some(Quantile { share: *share, value: quantile(&steps, *share)? }))
             .collect();
+        if matches!(dtype, DType::Date | DType::Datetime) {
+            let ends = self.moments.min.zip(self.moments.max);
+            variable.span = ends.map(|(first, last)| (shown(first, dtype), shown(last, dtype)));
+        }
         variable.numbers = Some(Numbers {
             zeros: self.zeros,
             negative: self.negative,

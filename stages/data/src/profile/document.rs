@@ -92,6 +92,9 @@ pub struct Variable {
     pub distinct: u64,
     /// Whether `distinct` is exact or estimated (standard error 2.3 %).
     pub distinct_exact: bool,
+    /// The first and the last of dates and times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<(String, String)>,
     /// Of numbers, dates and times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
@@ -121,6 +124,7 @@ impl Variable {
             missing,
             distinct: 0,
             distinct_exact: false,
+            span: None,
             numbers: None,
             texts: None,
             tensor: None,
@@ -297,6 +301,9 @@ pub struct Drift {
     pub missing: (f64, f64),
     /// Categories the reference has not.
     pub new: Vec<String>,
+    /// What has changed most, in words: means, the greatest changes of shares, the ends of dates.
+    #[serde(default)]
+    pub change: String,
 }
 
 /// How bad an alert is.

@@ -5,6 +5,8 @@ use super::sketch::quantile::{quantile, share};
 
 /// Population stability index above which a column has changed, by the usual rule.
 pub const CHANGED: f64 = 0.2;
+/// From this difference of the shares of missing cells on, a column has changed, too.
+pub const MISSING: f64 = 0.05;
 /// Bins of numbers.
 const BINS: usize = 10;
 /// The least share of a bin: an empty one must not give infinity.
@@ -31,13 +33,59 @@ fn column(now: &Variable, then: &Variable) -> Option<Drift> {
         p: None,
         missing: (gone(then), gone(now)),
         new: Vec::new(),
+        change: String::new(),
     };
     match (&now.numbers, &then.numbers) {
         (Some(mine), Some(theirs)) => numbers(mine, theirs, &mut drift)?,
         (None, None) => categories(now, then, &mut drift)?,
         _ => return None,
     }
+    drift.change = change(now, then);
     Some(drift)
+}
+
+/// What has changed most, in words.
+fn change(now: &Variable, then: &Variable) -> String {
+    let mut changes = Vec::new();
+    if let (Some((from, to)), Some((since, until))) = (&now.span, &then.span) {
+        changes.push(format!("{from} to {to}, the reference {since} to {until}"));
+    } else if let (Some(mine), Some(theirs)) = (&now.numbers, &then.numbers) {
+        changes.push(format!("the mean was {}, is {}", short(theirs.moments.mean), short(mine.moments.mean)));
+    } else if let (Some(mine), Some(theirs)) = (&now.frequent, &then.frequent) {
+        let share = |values: &[(String, u64)], wanted: &str, variable: &Variable| {
+            let count = values.iter().find(|(value, _)| value == wanted).map_or(0, |(_, count)| *count);
+            count as f64 / (variable.rows - variable.missing).max(1) as f64
+        };
+        let known = theirs
+            .values
+            .iter()
+            .chain(mine.values.iter().filter(|(value, _)| share(&theirs.values, value, then) == 0.0));
+        let mut moved: Vec<(&str, f64, f64)> = known
+            .map(|(value, _)| (value.as_str(), share(&theirs.values, value, then), share(&mine.values, value, now)))
+            .filter(|(_, before, after)| (before - after).abs() >= 0.005)
+            .collect();
+        moved.sort_by(|a, b| (b.1 - b.2).abs().total_cmp(&(a.1 - a.2).abs()).then(a.0.cmp(b.0)));
+        let told = moved
+            .iter()
+            .take(3)
+            .map(|(value, before, after)| format!("`{value}` was {:.1} %, is {:.1} %", before * 100.0, after * 100.0));
+        changes.extend(told);
+    }
+    let (before, after) = (then.missing as f64 / then.rows.max(1) as f64, now.missing as f64 / now.rows.max(1) as f64);
+    if (before - after).abs() >= MISSING {
+        changes.push(format!("missing were {:.1} %, are {:.1} %", before * 100.0, after * 100.0));
+    }
+    changes.join("; ")
+}
+
+/// A number with four digits that tell something.
+fn short(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 fn numbers(now: &Numbers, then: &Numbers, drift: &mut Drift) -> Option<()> {

@@ -7,6 +7,8 @@ use super::coded::{Coded, MISSING, Values};
 
 /// Above it, a column gives the target away.
 pub const SUSPICIOUS: f64 = 0.98;
+/// Above it, one should ask whether it does.
+pub const NEARLY: f64 = 0.9;
 const BINS: usize = 64;
 const DEPTH: usize = 3;
 /// Classes that are tried one against the rest: the most frequent.

@@ -553,13 +553,13 @@ fn drift(document: &Document) -> String {
     let mut sorted: Vec<_> = document.drift.iter().collect();
     sorted.sort_by(|a, b| b.psi.total_cmp(&a.psi));
     let mut text = String::from(
-        "<table><thead><tr><th>column</th><th class=\"r\">PSI</th><th class=\"r\">KS</th><th class=\"r\">χ²</th><th class=\"r\">p</th><th class=\"r\">missing before → now</th><th>new values</th></tr></thead><tbody>\n",
+        "<table><thead><tr><th>column</th><th class=\"r\">PSI</th><th class=\"r\">KS</th><th class=\"r\">χ²</th><th class=\"r\">p</th><th class=\"r\">missing before → now</th><th>what changed</th><th>new values</th></tr></thead><tbody>\n",
     );
     for one in sorted.into_iter().take(LISTED) {
         let show = |value: Option<f64>| value.map_or_else(String::new, number);
         let _ = writeln!(
             text,
-            "<tr><td>{}</td><td class=\"r{}\">{:.3}</td><td class=\"r\">{}</td><td class=\"r\">{}</td><td class=\"r\">{}</td><td class=\"r\">{} → {}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td class=\"r{}\">{:.3}</td><td class=\"r\">{}</td><td class=\"r\">{}</td><td class=\"r\">{}</td><td class=\"r\">{} → {}</td><td>{}</td><td>{}</td></tr>",
             link(document, &one.column),
             if one.psi > super::drift::CHANGED { " no" } else { "" },
             one.psi,
@@ -568,6 +568,7 @@ fn drift(document: &Document) -> String {
             show(one.p),
             percent(one.missing.0),
             percent(one.missing.1),
+            escape(&one.change),
             escape(&one.new.join(", "))
         );
     }

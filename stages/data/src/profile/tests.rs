@@ -140,7 +140,32 @@ fn drift_is_seen_and_its_absence_too() {
     assert!((other.drift[0].ks.unwrap() - 0.3).abs() < 0.04 && other.drift[0].psi > 0.2, "{:?}", other.drift);
     assert_eq!(other.drift[1].new, ["k4"]);
     assert!(other.drift[1].p.unwrap() < 1e-6);
-    assert_eq!(other.alerts.iter().filter(|alert| alert.code == "drift").count(), 2);
+    let told: Vec<&str> =
+        other.alerts.iter().filter(|alert| alert.code == "drift").map(|alert| alert.text.as_str()).collect();
+    assert!(told.len() == 2 && told[0].contains("the mean was 0."), "{told:?}");
+    assert!(told[1].contains("`k4` was 0.0 %, is ") && told[1].ends_with("; new: k4"), "{told:?}");
+}
+
+#[test]
+fn rows_of_another_time_have_other_dates_and_other_gaps() {
+    let rows = |from: i32, every: i64| {
+        let day: ArrayRef = Arc::new(arrow::array::Date32Array::from_iter_values((from..from + 400).into_iter()));
+        let x: ArrayRef =
+            Arc::new((0..400i64).map(|row| (row % every != 0).then_some(row % 7)).collect::<Int64Array>());
+        table(vec![(Column::new("day", DType::Date), day), (Column::new("x", DType::Int64), x)], 100)
+    };
+    let reference = describe(None, &rows(15_000, 1000), 1);
+    let beside = Beside { related: None, reference: Some(&reference) };
+    let now = profiled(json!({}), &rows(15_400, 4), &beside, 1);
+    let drift =
+        |column: &str| now.alerts.iter().find(|alert| alert.code == "drift" && alert.columns == [column]).unwrap();
+    let (day, x) = (drift("day"), drift("x"));
+    assert_eq!(day.level, super::document::Level::Note, "that is what they are");
+    assert!(day.text.contains("2012-03-01 to 2013-04-04, the reference 2011-01-26 to 2012-02-29"), "{}", day.text);
+    assert_eq!(x.level, super::document::Level::Warning);
+    assert!(x.text.contains("missing were 0.2 %, are 25.0 %"), "{}", x.text);
+    let fix = now.alerts.iter().find(|alert| alert.code == "date").and_then(|alert| alert.fix.clone()).unwrap();
+    assert_eq!((fix.place.as_str(), fix.yaml.as_str()), ("a `split` stage", "time: day"), "no row is thrown away");
 }
 
 #[test]
