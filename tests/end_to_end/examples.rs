@@ -74,6 +74,64 @@ fn diamonds_have_their_price() {
 }
 
 #[test]
+fn weather_is_told_in_a_year_that_was_not_seen() {
+    let house = House::example("weather");
+    let mut mean = 0.0;
+    for seed in 1..=3 {
+        let ran = house.run_with(&["--set", &format!("seed={seed}")]);
+        assert_eq!(ran.code, 0, "{seed}: {:?}\n{}", ran.codes(), ran.err);
+        mean += ran.number("verdict", "accuracy") / 3.0;
+    }
+    assert!(mean >= 0.78, "mean test accuracy {mean}");
+    // The year that is judged has three times the fog, and no snow: the drift says so.
+    let drift: serde_json::Value = serde_json::from_str(&house.say(&["show", "drift", "--json"]).out).expect("JSON");
+    let of = |column: &str| {
+        let all = drift["drift"].as_array().expect("drifts");
+        all.iter().find(|drift| drift["column"] == column).and_then(|drift| drift["psi"].as_f64()).expect("a drift")
+    };
+    assert!(of("weather") > 0.2 && of("wind") < 0.1, "{drift:#}");
+    house.run().nothing_ran();
+    // A day that cannot be: the gate is shut, and nothing is learned from it.
+    house.edit("data/weather.csv", "2014-07-01,0.0,", "2014-07-01,-1.0,");
+    let ran = house.run_with(&[]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    ran.ran(["raw"]);
+    let fault = ran.fault("gate::not_met");
+    assert!(fault["message"].as_str().expect("a message").contains("row 913: -1"), "{fault:#}");
+}
+
+#[test]
+fn flights_are_judged_by_what_is_known_before_they_leave() {
+    if !crate::house::repository().join("pipelines/flights/data/flights.csv.zip").is_file() {
+        return crate::servers::skip("the data of the example `flights`", "`cargo xtask data`");
+    }
+    let house = House::example("flights");
+    let ran = house.run_with(&[]);
+    assert_eq!(ran.code, 0, "{:?}\n{}", ran.codes(), ran.err);
+    // 9,430 flights were cancelled or diverted; no join adds a row.
+    assert_eq!((ran.number("flights", "rows"), ran.number("flown", "rows")), (336_776.0, 327_346.0));
+    assert_eq!(ran.number("flown", "rejected.rows"), 9_430.0);
+    assert!(ran.number("verdict", "auroc") >= 0.71);
+    // The end of the year is colder than what came before, and that is all there is to warn of.
+    let warnings: Vec<&serde_json::Value> =
+        ran.events.iter().filter_map(|event| event["warnings"].as_array()).flatten().collect();
+    assert!(warnings.iter().all(|warning| warning["code"] == "split::told_apart"), "{warnings:#?}");
+    assert!(warnings[0]["message"].as_str().expect("a message").contains("`temp`"), "{warnings:#?}");
+    // What is only known afterwards is found out.
+    let leaks: serde_json::Value = serde_json::from_str(&house.say(&["show", "leaks", "--json"]).out).expect("JSON");
+    let told: Vec<&str> =
+        leaks["leakage"].as_array().expect("columns").iter().filter_map(|one| one["column"].as_str()).collect();
+    assert_eq!(told[..4], ["arr_delay", "dep_delay", "arr_time", "dep_time"], "{told:?}");
+    let rejected = house.say(&["show", "flown.rejected", "--head", "1"]).out;
+    assert!(rejected.contains("`arr_delay` is missing"), "{rejected}");
+    assert_eq!(house.say(&["get", "lines", "-o", "lines.csv"]).code, 0);
+    let lines = house.read("lines.csv");
+    let late: Vec<f64> = lines.lines().skip(1).filter_map(|line| line.split(',').nth(3)?.parse().ok()).collect();
+    assert!(late.len() == 16 && late.is_sorted_by(|a, b| a >= b), "the share of late flights: {lines}");
+    house.run().nothing_ran();
+}
+
+#[test]
 fn the_templates_run_at_once() {
     for template in ["penguins", "command"] {
         let house = House::empty();

@@ -20,7 +20,7 @@ const TRIES: usize = 600;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Says that a test cannot run here; on a machine that must run everything, that is a failure.
-fn skip(what: &str, how: &str) {
+pub fn skip(what: &str, how: &str) {
     assert!(std::env::var_os("CI").is_none(), "{what} is missing: {how}");
     eprintln!("SKIPPED: {what} is missing: {how}");
 }

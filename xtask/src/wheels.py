@@ -1,16 +1,19 @@
-"""What `cargo xtask` needs of Python besides pip: hashing and unpacking wheels. Standard library only, Python 3.8 and newer.
+"""What `cargo xtask` needs of Python besides pip: hashing and unpacking packages. Standard library only, Python 3.8 and newer.
 
-    wheels.py hash FILE                       prints the sha256
+    wheels.py hash FILE...                    prints the sha256 of each
     wheels.py unpack FLAVOUR FOLDER WHEEL...  unpacks into FOLDER, checking each file against the wheel's RECORD, and
                                               writes FOLDER/stamp.json; FLAVOUR is cpu or cuda
     wheels.py verify FOLDER                   hashes everything again and compares with the stamp
+    wheels.py take FOLDER INSIDE              takes the files below INSIDE out of the only .tar.gz in FOLDER, and removes it
 """
 
 import base64
 import hashlib
 import json
 import os
+import shutil
 import sys
+import tarfile
 import zipfile
 
 BLOCK = 1 << 20
@@ -136,14 +139,31 @@ def verify(folder):
     progress.end()
 
 
+def take(folder, inside):
+    packages = [name for name in os.listdir(folder) if name.endswith(".tar.gz")]
+    if len(packages) != 1:
+        sys.exit(f"there should be one package in `{folder}`: {packages}")
+    path = os.path.join(folder, packages[0])
+    with tarfile.open(path) as package:
+        for member in package:
+            above, name = os.path.split("/" + member.name)
+            if member.isfile() and above.endswith(inside):
+                with package.extractfile(member) as source, open(os.path.join(folder, name), "wb") as out:
+                    shutil.copyfileobj(source, out)
+    os.remove(path)
+
+
 def main(arguments):
     what = arguments[0]
     if what == "hash":
-        print(sha256(arguments[1]))
+        for path in arguments[1:]:
+            print(sha256(path))
     elif what == "unpack":
         unpack(arguments[1], arguments[2], arguments[3:])
     elif what == "verify":
         verify(arguments[1])
+    elif what == "take":
+        take(arguments[1], arguments[2])
     else:
         sys.exit(__doc__)
 

@@ -126,8 +126,8 @@ pub fn tensor_specs(network: &Network) -> Vec<TensorSpec> {
 impl Net {
     /// A network with fresh weights, as PyTorch's `nn.Linear` and `nn.Conv2d` start: uniform in ±1/√fan_in for weight
     /// and bias (Kaiming uniform with a = √5; He et al. 2015); batch normalisation starts as the identity. The vectors of
-    /// embedded columns are normal with deviation 1/√dimensions, about as long as the one-hot vectors they stand for: at
-    /// `nn.Embedding`'s deviation of 1 the noise they start with grows with `dimensions` and outweighs the other columns. The
+    /// embedded columns are normal with deviation 1/√dimensions, about as long as the one-hot vectors they stand for whatever
+    /// `dimensions` is; at `nn.Embedding`'s deviation of 1 their length, which is noise at first, would grow with its root. The
     /// vector of values never seen starts at their mean, 0.
     ///
     /// # Errors
