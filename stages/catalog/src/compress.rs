@@ -21,7 +21,7 @@ impl Kind for CompressKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn executor(&self) -> Executor {

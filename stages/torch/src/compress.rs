@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use catalog::lineage;
 use catalog::network::Network;
 use catalog::params::compress::{Compress, Prune, Quantize};
 use catalog::params::evaluate::Metric;
@@ -52,7 +53,12 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
             .help("compress the model it was made from, with `prune` and `quantize` in one stage")
             .at(route!["inputs", "model"])));
     }
-    let data = Part::open(request, "calibrate", &bundle.description)?;
+    let mut data = Part::open(request, "calibrate", &bundle.description)?;
+    if bundle.description.encoders.tell_answers() && data.targets.is_some() && !set_apart(request) {
+        let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "calibrate"]) };
+        let lessons = bundle.description.encoders.encode_training(&data.data, &bundle.description.target);
+        data.lessons = Some(lessons.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?);
+    }
     let check = match request.inputs.contains_key("check") {
         true => Some(Part::open(request, "check", &bundle.description)?),
         false => None,
@@ -108,10 +114,26 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     })
 }
 
+/// Whether the rows of `calibrate` are known to be none of those the model was fitted on.
+fn set_apart(request: &RunRequest) -> bool {
+    let artifact = |port: &str| request.inputs.get(port).map(|input| &input.artifact);
+    let fitted_on = artifact("model").and_then(ArtifactType::model).map(|model| &model.fitted_on);
+    let rows = artifact("calibrate").and_then(ArtifactType::dataset).map(DatasetLineage::from);
+    match (fitted_on, rows) {
+        (Some(fitted_on), Some(rows)) if !fitted_on.is_empty() && !rows.is_empty() => {
+            !lineage::overlap(fitted_on, &rows)
+        }
+        _ => false,
+    }
+}
+
 /// A data set, encoded as the model wants it.
 struct Part {
     data: Dataset,
     rows: Encoded,
+    /// The rows to learn from where they are encoded otherwise: rows the model was fitted on would be told their own answers by
+    /// a `target` encoding, so they get it from the folds they are not in, as in training.
+    lessons: Option<Encoded>,
     /// Absent when the data has no target column (ranges can be measured without).
     targets: Option<Tensor>,
 }
@@ -130,25 +152,35 @@ impl Part {
             true => Some(description.target.encode(&data).map_err(|fault| vec![at(fault)])?),
             false => None,
         };
-        Ok(Self { data, rows, targets })
+        Ok(Self { data, rows, lessons: None, targets })
     }
 
     fn count(&self) -> usize {
         self.data.rows()
     }
 
+    /// The rows to learn from.
+    fn lessons(&self) -> &Tensor {
+        self.lessons.as_ref().unwrap_or(&self.rows).tensor()
+    }
+
     /// At most `count` rows spread evenly over the part, and their targets.
     fn spread(&self, count: usize) -> Outcome<(Tensor, Option<Tensor>)> {
+        self.spread_of(self.rows.tensor(), count)
+    }
+
+    /// The same of one of its encodings.
+    fn spread_of(&self, rows: &Tensor, count: usize) -> Outcome<(Tensor, Option<Tensor>)> {
         let all = self.count();
         let what = || "taking calibration rows".to_owned();
         if count >= all {
-            let rows = network::copy(self.rows.tensor(), tch::Device::Cpu)?;
+            let rows = network::copy(rows, tch::Device::Cpu)?;
             return Ok((rows, self.targets.as_ref().map(Tensor::shallow_clone)));
         }
         let places: Vec<i64> = (0..count).map(|place| (place * all / count) as i64).collect();
         let places = Tensor::f_from_slice(&places).during(what)?;
         let pick = |tensor: &Tensor| tensor.f_index_select(0, &places).during(what);
-        Ok((pick(self.rows.tensor())?, self.targets.as_ref().map(pick).transpose()?))
+        Ok((pick(rows)?, self.targets.as_ref().map(pick).transpose()?))
     }
 }
 
@@ -387,7 +419,7 @@ impl Work<'_> {
         if !prune::needs_rows(prune.criterion) {
             return prune::l2(groups, weights);
         }
-        let (rows, targets) = self.data.spread(prune::TAYLOR_ROWS as usize)?;
+        let (rows, targets) = self.data.spread_of(self.data.lessons(), prune::TAYLOR_ROWS as usize)?;
         let targets = targets.unwrap_or_else(|| Tensor::from_slice::<i64>(&[]));
         prune::taylor(groups, network, weights, self.description.task, &rows, &targets)
     }
@@ -421,7 +453,7 @@ impl Work<'_> {
     /// Trains on the calibration part.
     fn fit(&mut self, label: &str, net: Net, recipe: Recipe, epochs: u32, seed: u64) -> Outcome<Net> {
         let device = self.device.torch();
-        let rows = loader::to_device(self.data.rows.tensor(), device)?;
+        let rows = loader::to_device(self.data.lessons(), device)?;
         let targets = loader::to_device(self.targets(self.data)?, device)?;
         let mut trainer = Trainer::new(net, recipe, seed, self.data.count())?;
         for _ in 0..epochs {

@@ -206,6 +206,11 @@ impl Encoders {
         tables
     }
 
+    /// Whether an encoding of the rows they were fitted on tells a row its own answer ([`Encoders::encode_training`] does not).
+    pub fn tell_answers(&self) -> bool {
+        self.columns.iter().any(|fitted| matches!(fitted.encoder, FittedEncoder::Target(_)))
+    }
+
     /// Which raw column an element of an encoded row comes from.
     pub fn source(&self, element: u64) -> Option<&str> {
         let mut start = 0;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::*;
-use crate::harness::{Cells, House, Left, blobs, floats, images};
+use crate::harness::{Cells, House, Left, blobs, floats, images, integers, texts};
 
 /// A house with a trained classifier of blobs.
 struct Trained {
@@ -161,6 +161,37 @@ fn a_regression_on_images_is_judged_by_r2() {
     assert!(r2 > 0.5, "{report:#}");
     assert!(left.finished.summary.contains_key("r2_drop"));
     assert!(left.finished.warnings.is_empty());
+}
+
+/// Names that occur once, encoded by the mean of the target, would give every row's answer away.
+#[test]
+fn fine_tuning_is_not_told_the_answers() {
+    let house = House::new();
+    let part = |rows: usize, seed: u64| -> PathBuf {
+        let mut random = Random::new(seed, Purpose::Compress);
+        let draws: Vec<(f64, bool)> = (0..rows)
+            .map(|_| (f64::from(random.unit()), random.unit() < 0.1))
+            .map(|(x, wrong)| (x, (x > 0.5) != wrong))
+            .collect();
+        let names: Vec<String> = (0..rows).map(|row| format!("{seed}-{row}")).collect();
+        let cells: Vec<Cells> = vec![
+            floats("x", draws.iter().map(|(x, _)| Some(*x))),
+            texts("name", names.iter().map(|name| Some(name.as_str()))),
+            integers("label", draws.iter().map(|(_, label)| i64::from(*label))),
+        ];
+        house.data(&format!("part{seed}"), &cells)
+    };
+    let (train, check) = (part(400, 1), part(200, 2));
+    let params = json!({ "target": "label", "epochs": 15, "batch_size": 16, "model": { "mlp": { "hidden": [16] } },
+                         "optimizer": { "adam": { "lr": 0.02 } },
+                         "features": ["x", { "columns": "name", "encode": { "target": { "smoothing": 0.0 } } }] });
+    let model = house.train(params, 7, &train, None).unwrap().outputs["model"].clone();
+    let params = json!({ "prune": { "structured": 0.5, "finetune": { "epochs": 20, "lr": 0.02 } } });
+    let inputs = [("model", model.as_path()), ("calibrate", train.as_path()), ("check", check.as_path())];
+    let report = house.run("compress", params, 3, &inputs, &["model", "report"]).unwrap().json("report");
+    for net in ["before", "after", "control"] {
+        assert!(report[net]["metrics"]["accuracy"].as_f64().unwrap() > 0.8, "{net}: {report:#}");
+    }
 }
 
 #[test]
