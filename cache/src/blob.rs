@@ -38,6 +38,9 @@ pub struct Blob {
     /// Whether this is a folder.
     #[serde(default)]
     pub tree: bool,
+    /// Whether this is a file that its owner may execute. A copy of it may be executed, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 impl Store {
@@ -65,7 +68,7 @@ impl Store {
                 StoreError::io(&self.blob_path(&digest), "write", source)
             })?;
         }
-        Ok(Blob { digest, size, tree: false })
+        Ok(Blob { digest, size, tree: false, executable: false })
     }
 
     /// Moves a finished file or folder into the store. The path is gone afterwards.
@@ -174,7 +177,8 @@ impl Store {
             let temporary = self.temporary()?;
             let mut copy = || {
                 fault::point("blob.copy")?;
-                let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+                let mode = if executable(&meta) { 0o700 } else { 0o600 };
+                let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
                 io::copy(&mut file, &mut to).map(|_| ())
             };
             let stored = copy()
@@ -210,7 +214,7 @@ impl Store {
                 };
                 place().map_err(|source| StoreError::io(&self.blob_path(&digest), "write", source))?;
             }
-            return Ok(Blob { digest, size, tree: false });
+            return Ok(Blob { digest, size, tree: false, executable: executable(&meta) });
         }
         Err(StoreError::Changing { path: path.to_owned() })
     }
@@ -246,6 +250,11 @@ pub(crate) fn looks_whole(blobs: BorrowedFd<'_>, digest: &Digest, size: u64) -> 
         }
         Err(_) => false,
     }
+}
+
+/// Whether its owner may execute a file.
+pub(crate) fn executable(meta: &fs::Metadata) -> bool {
+    meta.permissions().mode() & 0o100 != 0
 }
 
 /// The last touch before the rename: on disk when large, and marked as checked.

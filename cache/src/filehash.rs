@@ -54,6 +54,11 @@ impl Stat {
         }
     }
 
+    /// In bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The same of what the system call gives.
     pub(crate) fn raw(stat: &rustix::fs::Stat) -> Self {
         let ns = |seconds: i64, part: i128| i128::from(seconds) * 1_000_000_000 + part;

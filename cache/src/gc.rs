@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::log::Listed;
-use crate::staging::sweep;
+use crate::staging::{forget_aside, sweep};
 use crate::using::{self, Since};
 use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, blob, fault, lock};
 
@@ -111,7 +111,7 @@ impl Store {
     fn needed(&self, listed: &Listed) -> Vec<(Digest, u64)> {
         let mut needed: Vec<(Digest, u64)> = Vec::new();
         for record in listed.payloads.iter().filter_map(|bytes| Record::decode(&listed.key, bytes)) {
-            for (_, Blob { digest, size, tree }) in record.outputs {
+            for (_, Blob { digest, size, tree, .. }) in record.outputs {
                 if !tree {
                     needed.push((digest, size));
                 } else if let Ok(tree) = self.tree(&digest) {
@@ -170,6 +170,7 @@ impl Store {
         self.filehash.compact(|_| true)?;
         lock::forget_free(&self.layout.locks);
         sweep(&self.layout.tmp);
+        forget_aside(&self.layout.aside);
         Ok(swept)
     }
 

@@ -25,6 +25,7 @@ pub(crate) struct Layout {
     pub locks: PathBuf,
     pub tmp: PathBuf,
     pub users: PathBuf,
+    pub aside: PathBuf,
 }
 
 impl Layout {
@@ -35,6 +36,7 @@ impl Layout {
             locks: root.join("locks-v1"),
             tmp: root.join("tmp"),
             users: root.join("users-v1"),
+            aside: root.join("aside-v1"),
         }
     }
 

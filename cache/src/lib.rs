@@ -21,6 +21,7 @@
 //!   snapshots-v1/  what finished runs saw: a run that finds it unmoved is done
 //!   locks-v1/      one file per key that is being worked on, or path that was
 //!   users-v1/      one file per process that has the store open
+//!   aside-v1/      what was in the way of an output and nowhere else; the collector removes it after a week
 //!   tmp/           unfinished things of living processes
 //! ```
 //!
@@ -60,6 +61,6 @@ pub use lock::KeyLock;
 pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};
 pub use record::{Committed, Record};
 pub use snapshot::Snapshot;
-pub use staging::Staging;
+pub use staging::{Staging, remove_all};
 pub use store::Store;
 pub use tree::{Entry, Node, Tree};

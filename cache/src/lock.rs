@@ -12,8 +12,16 @@ use crate::{Digest, Store, StoreError, fault};
 pub struct KeyLock {
     /// The file to remove; `None` when it stays for the next one.
     path: Option<PathBuf>,
-    // Held by being open.
-    _file: File,
+    /// Held by being open.
+    file: File,
+}
+
+impl KeyLock {
+    /// Lets others share what was held alone. False when somebody else has taken it in the moment between: it is not held at all
+    /// then.
+    pub fn share(&self) -> bool {
+        self.file.try_lock_shared().is_ok()
+    }
 }
 
 impl Drop for KeyLock {
@@ -62,16 +70,29 @@ impl Store {
     /// project: the file stays. (Making and removing a file for every stage costs ext4 more than anything else in a run of
     /// many: it does not give away an inode that was freed in the last seconds, and searches past all of them.)
     pub fn try_lock_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
+        self.try_name(name, File::try_lock)
+    }
+
+    /// [`Store::try_lock_name`] together with others who only share it, too.
+    pub fn try_share_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
+        self.try_name(name, File::try_lock_shared)
+    }
+
+    fn try_name(
+        &self,
+        name: &Digest,
+        take: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Option<KeyLock>, StoreError> {
         let path = self.layout.locks.join(name.to_string());
         loop {
             let file = open(&path)?;
-            match file.try_lock() {
+            match take(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(source)) => return Err(StoreError::io(&path, "lock", source)),
             }
             if is_at(&path, &file)? {
-                return Ok(Some(KeyLock { path: None, _file: file }));
+                return Ok(Some(KeyLock { path: None, file }));
             }
         }
     }
@@ -130,7 +151,7 @@ fn claim(path: &Path, mut file: File) -> Result<Option<KeyLock>, StoreError> {
     // Only for people; a full disk does not matter here.
     let _ = fault::point("lock.name");
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(Some(KeyLock { path: Some(path.to_owned()), _file: file }))
+    Ok(Some(KeyLock { path: Some(path.to_owned()), file }))
 }
 
 /// Whether a file is the one under this name.

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use crate::blob::SYNCED;
+use crate::blob::{SYNCED, executable};
 use crate::staging::remove_all;
 use crate::tree::Entry;
 use crate::{Blob, Digest, Store, StoreError, fault, layout};
@@ -25,10 +25,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] when the blob is not what it should be; `to` is untouched then.
     pub fn materialise(&self, blob: &Blob, to: &Path) -> Result<(), StoreError> {
-        if let Ok(there) = self.file_digest(to)
-            && (there.digest, there.tree) == (blob.digest, blob.tree)
-            && !to.is_symlink()
-        {
+        if self.holds(blob, to) {
             return Ok(());
         }
         if !self.check(blob)? {
@@ -51,11 +48,17 @@ impl Store {
         let made = if blob.tree {
             self.make_folder(&blob.digest, &beside)
         } else {
-            self.make_file(&blob.digest, blob.size, false, &beside)
+            self.make_file(&blob.digest, blob.size, blob.executable, &beside)
         };
         made.and_then(|()| replace(&beside, to)).inspect_err(|_| {
             let _ = remove_all(&beside);
         })
+    }
+
+    /// Whether the file or folder at `to` is a copy of the blob already.
+    pub fn holds(&self, blob: &Blob, to: &Path) -> bool {
+        self.file_digest(to).is_ok_and(|there| (there.digest, there.tree) == (blob.digest, blob.tree))
+            && fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_symlink() && (!blob.executable || executable(&meta)))
     }
 
     fn make_folder(&self, digest: &Digest, at: &Path) -> Result<(), StoreError> {

@@ -105,7 +105,7 @@ impl Store {
     }
 }
 
-/// The payload of a record: count and outputs (name, digest, size, tree), then time, then label and the three JSON texts,
+/// The payload of a record: count and outputs (name, digest, size, flags), then time, then label and the three JSON texts,
 /// each with its length. Outputs come first so that a hit reads nothing else.
 impl Record {
     fn encode(&self) -> Vec<u8> {
@@ -115,7 +115,7 @@ impl Record {
             put_text(&mut bytes, name.as_bytes());
             bytes.extend_from_slice(blob.digest.as_bytes());
             put_number(&mut bytes, blob.size);
-            bytes.push(u8::from(blob.tree));
+            bytes.push(u8::from(blob.tree) | u8::from(blob.executable) << 1);
         }
         put_number(&mut bytes, self.created);
         put_text(&mut bytes, self.label.as_bytes());
@@ -172,8 +172,8 @@ impl<'a> Reader<'a> {
             let name = String::from_utf8(self.text()?.to_vec()).ok()?;
             let digest = Digest::from_bytes(*self.take(32)?.first_chunk()?);
             let size = self.number()?;
-            let tree = *self.take(1)?.first()? != 0;
-            outputs.push((name, Blob { digest, size, tree }));
+            let flags = *self.take(1)?.first()?;
+            outputs.push((name, Blob { digest, size, tree: flags & 1 != 0, executable: flags & 2 != 0 }));
         }
         Some(outputs)
     }

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use crate::{Store, StoreError, fault, layout};
+use crate::{Digest, Store, StoreError, Tree, fault, layout};
 
 /// A fresh folder in the store's file system, removed with everything in it on drop.
 #[derive(Debug)]
@@ -77,6 +78,64 @@ impl Store {
     }
 }
 
+/// How long what was set aside is kept, at least: a week.
+const ASIDE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Store {
+    /// Makes room at a path of the project. What the store could give back at any time is removed; anything else is somebody's, and
+    /// is moved into `aside-v1`. Where to, in that case.
+    ///
+    /// # Errors
+    /// When it can neither be removed nor moved.
+    pub fn clear(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(meta) if self.could_give(path, &meta) => return remove_all(path).map(|()| None),
+            _ => {}
+        }
+        let folder = self.layout.aside.join(layout::fresh_name());
+        fault::point("aside.folder")?;
+        fs::create_dir_all(&folder)?;
+        let to = folder.join(path.file_name().unwrap_or_default());
+        fault::point("aside.move")?;
+        match fs::rename(path, &to) {
+            // On another file system it stays beside its old place.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let _ = fs::remove_dir(&folder);
+                let to = path.with_added_extension(format!("aside-{}", layout::fresh_name()));
+                fs::rename(path, &to).map(|()| Some(to))
+            }
+            other => other.map(|()| Some(to)),
+        }
+    }
+
+    /// Whether nothing is lost when this is removed: a link, an empty folder, content that is in the store.
+    fn could_give(&self, path: &Path, meta: &fs::Metadata) -> bool {
+        let stored = |path: &Path, meta: &fs::Metadata| -> Result<(Digest, u64), StoreError> {
+            let (digest, stat, _) = self.hashed(path, meta)?;
+            match self.whole_file(&digest, Some(stat.size()), false)? {
+                true => Ok((digest, stat.size())),
+                false => Err(StoreError::Damaged { digest }),
+            }
+        };
+        if meta.is_dir() {
+            Tree::walk(path, stored).is_ok()
+        } else {
+            meta.is_symlink() || meta.is_file() && stored(path, meta).is_ok()
+        }
+    }
+}
+
+/// Removes what was set aside long ago.
+pub(crate) fn forget_aside(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > ASIDE) {
+            let _ = remove_all(&entry.path());
+        }
+    }
+}
+
 /// Removes what processes that are gone have left in `tmp`. Errors do not matter: the next one tries again.
 pub(crate) fn sweep(tmp: &Path) {
     let left: Vec<PathBuf> = match fs::read_dir(tmp) {
@@ -113,8 +172,11 @@ fn door(tmp: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Removes a file or a folder, also one whose folders were made read-only.
-pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
+/// Removes a file or a folder, also one whose folders were made read-only. What is not there is no error.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_all(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let meta = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
@@ -66,7 +65,7 @@ impl Tree {
 
     /// What the folder is as a blob (whether stored or not).
     pub fn blob(&self) -> Blob {
-        Blob { digest: Digest::of(&self.manifest()), size: self.size(), tree: true }
+        Blob { digest: Digest::of(&self.manifest()), size: self.size(), tree: true, executable: false }
     }
 
     /// Reads a folder; `file` says what a file's content is.
@@ -92,7 +91,7 @@ impl Tree {
                     folders.push((path, name));
                 } else if meta.is_file() {
                     let (digest, size) = file(&path, &meta)?;
-                    let executable = meta.permissions().mode() & 0o100 != 0;
+                    let executable = crate::blob::executable(&meta);
                     tree.entries.insert(name, Entry::File(Node { digest, size, executable }));
                 } else if meta.is_symlink() {
                     let target = fs::read_link(&path).map_err(|source| StoreError::io(&path, "read", source))?;
@@ -157,5 +156,5 @@ pub(crate) fn adopt(store: &Store, path: &Path) -> Result<Blob, StoreError> {
     let blob = store.put_bytes(&tree.manifest())?;
     let removed = fault::point("tree.remove_source").and_then(|()| remove_all(path));
     removed.map_err(|source| StoreError::io(path, "remove", source))?;
-    Ok(Blob { digest: blob.digest, size: tree.size(), tree: true })
+    Ok(Blob { digest: blob.digest, size: tree.size(), tree: true, executable: false })
 }

@@ -94,6 +94,8 @@ pub struct PipelineSpec {
     pub name: String,
     /// The folder relative paths start from: that of the pipeline's file (empty: the current one).
     pub root: PathBuf,
+    /// The files it was read from, absolute or as seen from the current folder; the main one first. No stage may write them.
+    pub documents: Vec<PathBuf>,
     /// `description:`.
     pub description: Option<String>,
     /// `seed:`; 0 when not given.

@@ -1,8 +1,8 @@
 //! Paths as documents spell them: one spelling for one place, and which stages write what others read.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use crate::error::Fault;
 use crate::pattern::Pattern;
@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 /// The one spelling of a path: `./a//b/` and `a/../a/b` are `a/b`. `..` that leads above the start stays, an
 /// absolute path below `root` becomes relative to it, the start itself is `.`.
 ///
-/// This is done on the text alone: symbolic links are not followed.
+/// This is done on the text alone: symbolic links are not followed (see [`Places`]).
 pub fn normalise(path: &str, root: &Path) -> String {
     let plain = plain(path);
     if !plain.starts_with('/') {
@@ -86,6 +86,70 @@ pub fn meets_store(path: &str, root: &Path) -> bool {
         || path.starts_with(".pipeline/")
         || path.split('/').all(|part| part == "..")
         || (path.starts_with('/') && root.starts_with(path))
+}
+
+/// Where paths of a project lead when the links among the folders on the way are followed, as far as they stay inside.
+#[derive(Debug)]
+pub struct Places<'a> {
+    root: &'a Path,
+    /// The root without links.
+    real: PathBuf,
+    /// What is known of folders by their normalised paths.
+    folders: HashMap<String, String>,
+}
+
+impl<'a> Places<'a> {
+    /// Of a project's folder.
+    pub fn new(root: &'a Path) -> Self {
+        let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        Self { root, real, folders: HashMap::new() }
+    }
+
+    /// The one name of the place that a normalised path names. The last name is not followed. What leads out of the project, or is
+    /// not there, stays as it is.
+    pub fn of(&mut self, path: &str) -> String {
+        match path.rsplit_once('/') {
+            Some((folder, name)) if !path.starts_with('/') && !path.starts_with("..") => {
+                let folder = self.folder(folder);
+                if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+            }
+            _ => path.to_owned(),
+        }
+    }
+
+    fn folder(&mut self, path: &str) -> String {
+        if let Some(known) = self.folders.get(path) {
+            return known.clone();
+        }
+        let (above, name) = path.rsplit_once('/').map_or((String::new(), path), |(above, name)| (self.folder(above), name));
+        let plain = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+        let here = self.root.join(&plain);
+        let leads = || here.canonicalize().ok()?.strip_prefix(&self.real).ok()?.to_str().map(str::to_owned);
+        let place = if here.is_symlink() { leads().unwrap_or(plain) } else { plain };
+        self.folders.insert(path.to_owned(), place.clone());
+        place
+    }
+}
+
+/// What no stage may write: the files the pipeline is read from, its lock file, the history of the project.
+///
+/// # Errors
+/// `path::reserved`, without a route.
+pub fn reserved(path: &str, shown: &str, documents: &[String]) -> Result<(), Fault> {
+    let holds = |inner: &str| inner.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(document) = documents.iter().find(|document| holds(document)) {
+        let message = match document == path {
+            true => format!("the output `{shown}` is a file of the pipeline itself"),
+            false => format!("the output `{shown}` is a folder with `{document}` in it, a file of the pipeline itself"),
+        };
+        return Err(Fault::error("path::reserved", message)
+            .help("outputs are removed before their stage runs; choose a path of its own"));
+    }
+    if path == ".git" || path.starts_with(".git/") {
+        return Err(Fault::error("path::reserved", format!("the output `{shown}` lies in the history of the project"))
+            .help("`.git` belongs to git; choose another folder"));
+    }
+    Ok(())
 }
 
 /// Compares names as people sort them: runs of digits by their value, everything else by character.

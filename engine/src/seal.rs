@@ -11,7 +11,7 @@ use crate::error::{Fault, Route, nearest, suggest};
 use crate::expand::selector::{self, Names, Selected};
 use crate::graph::{PipelineSpec, ReferenceSpec, StageSpec};
 use crate::kind::{FileInput, InputPort, Kind, OutputPort, Registry, Stage};
-use crate::paths::{self, Clash, Writer, Writers, normalise};
+use crate::paths::{self, Clash, Places, Writer, Writers, normalise};
 use crate::pattern::Pattern;
 
 /// One stage on its way into a plan. Positions are those of the document.
@@ -375,11 +375,17 @@ fn article(kind: ArtifactKind) -> String {
 /// Draws the edges that paths make, and finds outputs that get in each other's way.
 fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults) {
     let mut writers = Writers::default();
+    let mut places = Places::new(&spec.root);
+    let documents = documents(spec, &mut places);
     for (position, draft) in drafts.iter().enumerate() {
         let name = &spec.stages[position].name;
         for (output, port) in draft.outputs.iter().enumerate() {
             let Some((path, route)) = &port.path else { continue };
-            let fault = match paths::output(path) {
+            let place = paths::output(path).map(|normal| places.of(&normal)).and_then(|place| {
+                paths::reserved(&place, path, &documents)?;
+                Ok(place)
+            });
+            let fault = match place {
                 Err(fault) => fault,
                 Ok(normal) => {
                     let writer = Writer { stage: position as u32, output: output as u32 };
@@ -397,7 +403,10 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
             if draft.kind.is_some_and(|kind| crate::files::elsewhere(kind.executor(), file)) {
                 continue;
             }
-            let normal = normalise(&file.path, &spec.root);
+            let mut normal = normalise(&file.path, &spec.root);
+            if !file.glob {
+                normal = places.of(&normal);
+            }
             if !file.glob && paths::meets_store(&normal, &spec.root) {
                 let name = &spec.stages[position].name;
                 let message = format!("`{name}` reads `{}`, and with it the store, which every run changes", file.path);
@@ -426,6 +435,13 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
             }
         }
     }
+}
+
+/// The files of the pipeline inside the project, as [`Places`] has them.
+fn documents(spec: &PipelineSpec, places: &mut Places<'_>) -> Vec<String> {
+    let lock = spec.documents.first().map(|main| main.with_extension("lock"));
+    let absolute = spec.documents.iter().chain(&lock).filter_map(|path| std::path::absolute(path).ok());
+    absolute.filter_map(|path| Some(places.of(&normalise(path.to_str()?, &spec.root)))).collect()
 }
 
 fn clash_fault(spec: &PipelineSpec, name: &str, position: u32, path: &str, clash: &Clash) -> Fault {

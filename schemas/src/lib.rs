@@ -130,7 +130,8 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
     defaults::apply(&mut decoder, &language, registry, &mut root);
     let spec = lower::lower(&mut decoder, &language, registry, &root, &children);
     let root_folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
-    let spec = spec.map(|spec| PipelineSpec { root: root_folder, ..spec });
+    let documents: Vec<PathBuf> = std::iter::once(PathBuf::from(name)).chain(files.paths.iter().cloned()).collect();
+    let spec = spec.map(|spec| PipelineSpec { root: root_folder, documents, ..spec });
     if !faults.any_error() {
         return Loaded { files: files.paths, ..finish(sources, Some(root), faults, spec) };
     }

@@ -15,6 +15,7 @@ mod remotes;
 mod rereading;
 mod reruns;
 mod servers;
+mod sharing;
 mod shortcut;
 mod trust;
 mod tutorial;

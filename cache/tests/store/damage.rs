@@ -96,7 +96,7 @@ fn one_lost_file_loses_the_folder() {
 #[test]
 fn a_record_is_not_committed_without_its_blobs() {
     let (_folder, store) = store();
-    let ghost = Blob { digest: key("ghost"), size: 1, tree: false };
+    let ghost = Blob { digest: key("ghost"), size: 1, tree: false, executable: false };
     let error = store.commit(&record(key("k"), "a", vec![("x".into(), ghost)])).unwrap_err();
     assert_eq!(error.code(), "store::damaged");
     assert_eq!(store.lookup(&key("k")).unwrap(), None);

@@ -101,11 +101,11 @@ fn an_older_format_is_ignored_cleanly() {
 fn what_is_put_is_read_by_its_digest() {
     let (_folder, store) = store();
     let blob = store.put_bytes(b"hello").unwrap();
-    assert_eq!(blob, Blob { digest: Digest::of(b"hello"), size: 5, tree: false });
+    assert_eq!(blob, Blob { digest: Digest::of(b"hello"), size: 5, tree: false, executable: false });
     assert_eq!(store.read(&blob.digest).unwrap(), b"hello");
     assert!(store.check(&blob).unwrap());
     assert!(fs::metadata(store.blob_path(&blob.digest)).unwrap().permissions().readonly());
-    assert!(!store.check(&Blob { digest: key("other"), size: 5, tree: false }).unwrap());
+    assert!(!store.check(&Blob { digest: key("other"), size: 5, tree: false, executable: false }).unwrap());
     assert!(matches!(store.read(&key("other")), Err(StoreError::Damaged { .. })));
 }
 

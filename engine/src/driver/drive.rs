@@ -66,6 +66,7 @@ pub async fn run(
         at_work: Mutex::default(),
         late: Growing::default(),
         away: Mutex::default(),
+        touched: Mutex::default(),
         looker: WorkerOracle::new(Arc::clone(&store), &options.programs, &options.root),
         pool: options.workers.as_ref().map_or_else(
             || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
@@ -73,6 +74,7 @@ pub async fn run(
         ),
         guard: Guard::default(),
         offload: Offload::new(std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))),
+        place: std::fs::canonicalize(&options.root).unwrap_or_else(|_| options.root.clone()),
         plan,
         store,
         options,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cache::{Blob, Committed, Digest, Fold, KeyLock, Record, Staging, Store, StoreError, fault};
+use cache::{Blob, Committed, Digest, KeyLock, Record, Staging, Store, StoreError, fault};
 use serde_json::{Value, json};
 
 use super::detail::{absolute, with_lineage};
@@ -16,6 +16,7 @@ use crate::cancel::CancelToken;
 use crate::command;
 use crate::error::{Fault, Route};
 use crate::event::Event;
+use crate::files::Digested;
 use crate::inside;
 use crate::kind::Executor;
 use crate::plan::{PlannedInput, PlannedStage, StageId};
@@ -50,6 +51,9 @@ pub(crate) struct Attempt {
     pub(crate) threads: usize,
     pub(crate) stop: CancelToken,
 }
+
+/// How long a stage waits at most before it looks again whether what it needs is free.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The name of each input of a program, and where it lies.
 type InputPaths = Vec<(String, PathBuf)>;
@@ -102,27 +106,20 @@ impl Attempt {
 
     async fn attempt(&self, voice: &Voice) -> Result<Gave, Ended> {
         let (id, stage) = (self.id, self.stage());
-        let locks = self.locks();
-        let (attempt, told) = (self.attempt, voice.clone());
-        // In one go where nobody else works on the same: a change of threads costs as much as all of it.
-        let began = self.aside(move |run| run.begin(id, locks, attempt, &told)).await?;
-        let began = match began {
-            Began::Busy(looked) => {
-                let mut working = Vec::new();
-                for lock in self.locks_or(looked.key) {
-                    working.push(self.lock(lock, voice).await?);
-                }
-                let told = voice.clone();
-                self.aside(move |run| run.under_lock(id, *looked, working, attempt, &told)).await?
+        let mut pause = Duration::from_millis(5);
+        let mut said = false;
+        let (looked, _working, prepared) = loop {
+            let (attempt, told) = (self.attempt, voice.clone());
+            // In one go where nobody else works on the same: a change of threads costs as much as all of it.
+            match self.aside(move |run| run.begin(id, attempt, &told)).await? {
+                Began::Hit(hit) => return Ok(Gave::Hit(hit)),
+                Began::Ready { looked, working, prepared } => break (looked, working, prepared),
+                Began::Busy(lock) if !std::mem::replace(&mut said, true) => voice.log(Level::Info, self.waits_for(&lock)),
+                Began::Busy(_) => {}
             }
-            began => began,
-        };
-        let (looked, _working, prepared) = match began {
-            Began::Hit(hit) => return Ok(Gave::Hit(hit)),
-            Began::Ready { looked, working, prepared } => (looked, working, prepared),
-            Began::Busy(_) => {
-                let fault = Fault::error("run::panic", "a stage was begun without its locks");
-                return Err(Ended::final_fault(fault.help("please report this")));
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Ended::Stopped),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         };
         let begun = Instant::now();
@@ -136,53 +133,14 @@ impl Attempt {
             .map(|done| Gave::Done(Box::new(done)))
     }
 
-    /// Takes a lock that another stage or process may hold, saying for whom it waits.
-    async fn lock(&self, lock: Lock, voice: &Voice) -> Result<KeyLock, Ended> {
-        let mut pause = Duration::from_millis(5);
-        let mut said = false;
-        loop {
-            // Taking a free lock is a system call or two: not worth a thread.
-            if let Some(taken) = lock.take(&self.run.store)? {
-                return Ok(taken);
-            }
-            if !said {
-                said = true;
-                let holder = match self.run.store.lock_holder(&lock.digest()) {
-                    Some(process) if process == std::process::id() => "another stage of this run".to_owned(),
-                    Some(process) => format!("process {process}"),
-                    None => "another process".to_owned(),
-                };
-                voice.log(Level::Info, format!("waits for {holder}, which works on the same"));
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(Ended::Stopped),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(100)),
-            }
-        }
-    }
-
-    /// What nobody else may do meanwhile. For a worker: the same work. For a program, which writes into the project itself:
-    /// anything that writes the same paths, so that a run with other parameters never mixes with this one; one lock per
-    /// path, in an order all processes keep to.
-    fn locks(&self) -> Vec<Lock> {
-        let stage = self.stage();
-        let paths = stage.outputs.iter().filter_map(|port| port.path.as_ref());
-        let mut keys: Vec<Digest> = paths
-            .filter(|_| stage.executor == Executor::Command)
-            .map(|(path, _)| {
-                let path = self.run.options.root.join(path);
-                Fold::new("pipeline workspace path v1").text("path", &path.to_string_lossy()).finish()
-            })
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter().map(Lock::Path).collect()
-    }
-
-    /// [`Attempt::locks`], or the key itself.
-    fn locks_or(&self, key: Digest) -> Vec<Lock> {
-        let locks = self.locks();
-        if locks.is_empty() { vec![Lock::Key(key)] } else { locks }
+    /// For whom a stage waits.
+    fn waits_for(&self, lock: &Digest) -> String {
+        let holder = match self.run.store.lock_holder(lock) {
+            Some(process) if process == std::process::id() => "another stage of this run".to_owned(),
+            Some(process) => format!("process {process}"),
+            None => "another process".to_owned(),
+        };
+        format!("waits for {holder}, which works on the same")
     }
 
     async fn worker(&self, looked: &Looked, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
@@ -247,36 +205,27 @@ impl Attempt {
     }
 }
 
-/// What an attempt has for itself while it works.
-#[derive(Debug, Clone, Copy)]
-enum Lock {
-    /// The work.
-    Key(Digest),
-    /// A path of the project, by its digest.
-    Path(Digest),
+/// What a stage needs to itself while it works, or shares with others who leave it as it is.
+struct Want {
+    lock: Digest,
+    of: Wanted,
 }
 
-impl Lock {
-    fn take(self, store: &Store) -> Result<Option<KeyLock>, StoreError> {
-        match self {
-            Self::Key(key) => store.try_lock_key(&key),
-            Self::Path(name) => store.try_lock_name(&name),
-        }
-    }
-
-    fn digest(self) -> Digest {
-        match self {
-            Self::Key(digest) | Self::Path(digest) => digest,
-        }
-    }
+enum Wanted {
+    /// The work: nobody else does the same meanwhile.
+    Work,
+    /// A path of the project that is written.
+    Write,
+    /// A path of the project that another stage has written, and which of its outputs that is.
+    Read(StageId, u32),
 }
 
 /// How an attempt begins.
 enum Began {
     /// Somebody has made it meanwhile.
     Hit(Box<Hit>),
-    /// Somebody else works on the same.
-    Busy(Box<Looked>),
+    /// Somebody else works on what it needs; by the name of the lock.
+    Busy(Digest),
     /// It has its locks, has said that it starts, and of a program also what the project needs and where its inputs lie.
     Ready { looked: Box<Looked>, working: Vec<KeyLock>, prepared: (Option<Staging>, InputPaths) },
 }
@@ -289,37 +238,40 @@ struct Prepared {
 }
 
 impl Run {
-    /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks (the key where there are
-    /// none) and begins it.
-    fn begin(&self, id: StageId, locks: Vec<Lock>, attempt: u32, voice: &Voice) -> Result<Began, Ended> {
+    /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks and begins it.
+    ///
+    /// All locks or none are held: who waits for one holds no other, so that nobody waits in a circle.
+    fn begin(&self, id: StageId, attempt: u32, voice: &Voice) -> Result<Began, Ended> {
+        let stage = self.stage(id);
         let mut looked = self.look(id)?;
         if let Some(hit) = looked.hit.take() {
             return Ok(Began::Hit(Box::new(hit)));
         }
-        let locks = if locks.is_empty() { vec![Lock::Key(looked.key)] } else { locks };
-        let mut working = Vec::with_capacity(locks.len());
-        for lock in locks {
-            match lock.take(&self.store)? {
+        let mut working = Vec::new();
+        for want in self.wants(stage, looked.key) {
+            match self.take(&want)? {
                 Some(lock) => working.push(lock),
-                None => return Ok(Began::Busy(Box::new(looked))),
+                None => return Ok(Began::Busy(want.lock)),
             }
         }
-        self.under_lock(id, looked, working, attempt, voice)
-    }
-
-    /// Begins a stage that has its locks. While it waited for them, or just before, another process may have finished the same
-    /// work.
-    fn under_lock(
-        &self,
-        id: StageId,
-        mut looked: Looked,
-        working: Vec<KeyLock>,
-        attempt: u32,
-        voice: &Voice,
-    ) -> Result<Began, Ended> {
-        let stage = self.stage(id);
+        // What was looked at before the locks were held may have been another run's.
+        if stage.written.iter().any(|edge| !edge.exact) {
+            let (manifest, files) = self.describe(stage)?;
+            let key = manifest.key();
+            if key != looked.key {
+                let lock = key;
+                (looked.key, looked.manifest, looked.files) = (key, manifest, files);
+                if stage.executor != Executor::Command {
+                    match self.take(&Want { lock, of: Wanted::Work })? {
+                        Some(lock) => working.push(lock),
+                        None => return Ok(Began::Busy(lock)),
+                    }
+                }
+            }
+        }
+        // Just before, another process may have finished the same work.
         if !self.forced(id) && stage.cache {
-            self.look_up(stage, &mut looked)?;
+            self.look_up(stage, &mut looked, true)?;
             if let Some(hit) = looked.hit.take() {
                 return Ok(Began::Hit(Box::new(hit)));
             }
@@ -328,20 +280,66 @@ impl Run {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
         voice.send(Event::StageStarted { stage: stage.name.clone(), key: looked.key.to_string(), reasons, attempt });
         let prepared = match stage.executor {
-            Executor::Command => self.prepare_command(id)?,
+            Executor::Command => self.prepare_command(id, attempt, voice)?,
             Executor::Data | Executor::Torch => (None, Vec::new()),
         };
         Ok(Began::Ready { looked: Box::new(looked), working, prepared })
     }
 
+    /// What a stage needs to itself: the paths of the project it writes, those it reads and other stages write (shared with who
+    /// reads them, too), and the work itself. So a run with other parameters in the same project never mixes with this one.
+    fn wants(&self, stage: &PlannedStage, key: Digest) -> Vec<Want> {
+        let mut wants: Vec<Want> = Vec::with_capacity(stage.outputs.len() + stage.written.len() + 1);
+        for (path, _) in stage.outputs.iter().filter_map(|port| port.path.as_ref()) {
+            wants.push(Want { lock: self.path_lock(path), of: Wanted::Write });
+        }
+        // What a program writes is guarded by the paths; a worker writes into a folder of its own.
+        if wants.is_empty() || stage.executor != Executor::Command {
+            wants.push(Want { lock: key, of: Wanted::Work });
+        }
+        for edge in &stage.written {
+            let port = self.stage(edge.from).outputs.get(edge.output as usize);
+            if let Some((path, _)) = port.and_then(|port| port.path.as_ref()) {
+                wants.push(Want { lock: self.path_lock(path), of: Wanted::Read(edge.from, edge.output) });
+            }
+        }
+        wants.sort_by_key(|want| want.lock);
+        wants.dedup_by_key(|want| want.lock);
+        wants
+    }
+
+    /// Takes a lock if nobody else holds it. What is read is what its stage gave then, whatever happened to it since.
+    fn take(&self, want: &Want) -> Result<Option<KeyLock>, Ended> {
+        let store = &self.store;
+        let (from, output) = match want.of {
+            Wanted::Work => return Ok(store.try_lock_key(&want.lock)?),
+            Wanted::Write => return Ok(store.try_lock_name(&want.lock)?),
+            Wanted::Read(from, output) => (from, output as usize),
+        };
+        let Some(shared) = store.try_share_name(&want.lock)? else { return Ok(None) };
+        let (Some(port), Some(blob)) = (self.stage(from).outputs.get(output), self.output(from, output)) else {
+            return Ok(Some(shared));
+        };
+        if self.in_place(port, &blob) {
+            return Ok(Some(shared));
+        }
+        drop(shared);
+        let Some(own) = store.try_lock_name(&want.lock)? else { return Ok(None) };
+        self.put_back(port, &blob).map_err(|error| workspace(&error, &port.name))?;
+        Ok((own.share() && self.in_place(port, &blob)).then_some(own))
+    }
+
     /// Makes the project ready for a program, and says where its inputs lie.
-    fn prepare_command(&self, id: StageId) -> Result<(Option<Staging>, InputPaths), Ended> {
+    fn prepare_command(
+        &self,
+        id: StageId,
+        attempt: u32,
+        voice: &Voice,
+    ) -> Result<(Option<Staging>, InputPaths), Ended> {
         self.stay_inside(id)?;
-        self.restore(id)?;
-        self.clear_outputs(id)?;
-        // A file in the store can be read where it is; a folder needs a place.
-        let folders = |input: &PlannedInput| self.output(input.from, input.output).is_some_and(|blob| blob.tree);
-        let needed = self.stage(id).inputs.iter().any(folders);
+        self.clear_outputs(id, attempt, voice)?;
+        let copied = |input: &PlannedInput| self.output(input.from, input.output).is_some_and(|blob| needs_copy(&blob));
+        let needed = self.stage(id).inputs.iter().any(copied);
         let staging = if needed { Some(self.store.staging()?) } else { None };
         let inputs = self.input_paths(id, staging.as_ref().map(Staging::path))?;
         Ok((staging, inputs))
@@ -351,7 +349,6 @@ impl Run {
     fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, Ended> {
         let stage = self.stage(id);
         self.stay_inside(id)?;
-        self.restore(id)?;
         let outputs_folder = staging.join("outputs");
         let scratch = staging.join("scratch");
         for folder in [&outputs_folder, &scratch] {
@@ -381,13 +378,13 @@ impl Run {
         Ok(Prepared { inputs, outputs, scratch })
     }
 
-    /// Where the inputs lie: a file in the store itself, a folder as a copy in the staging folder.
+    /// Where the inputs lie: a file in the store itself, what [`needs_copy`] as a copy in the staging folder.
     fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<InputPaths, Ended> {
         let mut paths = Vec::new();
         for input in &self.stage(id).inputs {
             let Some(blob) = self.output(input.from, input.output) else { continue };
             let path = match staging {
-                Some(staging) if blob.tree => {
+                Some(staging) if needs_copy(&blob) => {
                     let path = staging.join("inputs").join(&input.port);
                     self.store.materialise(&blob, &path)?;
                     path
@@ -399,20 +396,6 @@ impl Run {
         Ok(paths)
     }
 
-    /// Files of the project that stages above wrote must be what those stages gave, whatever happened to them since.
-    fn restore(&self, id: StageId) -> Result<(), Ended> {
-        for edge in self.stage(id).written.iter().filter(|edge| edge.exact) {
-            let above = self.stage(edge.from);
-            let (Some(port), Some(blob)) =
-                (above.outputs.get(edge.output as usize), self.output(edge.from, edge.output as usize))
-            else {
-                continue;
-            };
-            self.put_back(port, &blob).map_err(|error| workspace(&error, &port.name))?;
-        }
-        Ok(())
-    }
-
     /// No output may be written through a link that leads out of the project.
     fn stay_inside(&self, id: StageId) -> Result<(), Ended> {
         let paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
@@ -422,17 +405,24 @@ impl Run {
         if faults.is_empty() { Ok(()) } else { Err(Ended::Failed { faults, again: false }) }
     }
 
-    /// Old outputs must not pass for new ones. Their folders are made.
-    fn clear_outputs(&self, id: StageId) -> Result<(), Ended> {
+    /// Old outputs must not pass for new ones. Their folders are made. What is at their places and in no result is somebody's work:
+    /// it is set aside, unless an attempt of this run has written it.
+    fn clear_outputs(&self, id: StageId, attempt: u32, voice: &Voice) -> Result<(), Ended> {
         for path in self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
             let full = self.options.root.join(&path.0);
             let _ = fault::point("run.clear_output");
-            let removed = match std::fs::symlink_metadata(&full) {
-                Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&full),
-                Ok(_) => std::fs::remove_file(&full),
-                Err(_) => Ok(()),
+            let cleared = match attempt {
+                0 | 1 => self.store.clear(&full),
+                _ => cache::remove_all(&full).map(|()| None),
             };
-            let made = removed.and_then(|()| full.parent().map_or(Ok(()), std::fs::create_dir_all));
+            let made = cleared.and_then(|aside| {
+                if let Some(aside) = aside {
+                    let aside = aside.strip_prefix(&self.options.root).unwrap_or(&aside).display().to_string();
+                    let what = format!("what was at `{}` is in no result; it was moved to `{aside}`", path.0);
+                    voice.log(Level::Warn, what);
+                }
+                full.parent().map_or(Ok(()), std::fs::create_dir_all)
+            });
             if let Err(error) = made {
                 let message = format!("the old output `{}` cannot be removed: {error}", path.0);
                 let fault = Fault::error("command::old_output", message).at(path.1.clone());
@@ -560,10 +550,18 @@ impl Run {
     }
 
     /// An input edited while the stage ran was perhaps read before, perhaps after: the result belongs to neither.
+    ///
+    /// A file that is what it was and yet was written to may have been something else in between. Once that makes the stage run
+    /// again; when it happens every time, it is the program itself that writes what is there already.
     pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
         let mut changed = Vec::new();
         match self.describe(stage) {
-            Ok((now, _)) if now.key() == looked.key => {}
+            Ok((now, files)) if now.key() == looked.key => {
+                let touched: Vec<String> = written_to(stage, &looked.files, &files).collect();
+                if !touched.is_empty() && self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(stage.id) {
+                    changed.extend(touched);
+                }
+            }
             Ok((now, _)) => {
                 let told = crate::explain::compare(&looked.manifest, &now, &|port| port.to_owned());
                 changed.extend(told.into_iter().map(|reason| match reason {
@@ -580,6 +578,14 @@ impl Run {
             let there = self.store.file_digest(&file.found.path).is_ok_and(|now| now.digest == file.digest);
             if !there {
                 changed.push(file.found.shown.clone());
+            }
+        }
+        // A program that is bent on it can write into the store.
+        for input in stage.inputs.iter().filter(|_| stage.executor == Executor::Command) {
+            if let Some(blob) = self.output(input.from, input.output)
+                && !self.store.check(&blob)?
+            {
+                changed.push(input.port.clone());
             }
         }
         if changed.is_empty() { Ok(()) } else { Err(Ended::Changed(changed)) }
@@ -630,6 +636,24 @@ fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Ve
 fn input_file(file: &crate::files::Digested) -> InputFile {
     let found = &file.found;
     InputFile { role: found.role.clone(), path: found.path.clone(), shown: found.shown.clone() }
+}
+
+/// The files of a stage that no other stage writes and that were written to, whatever is in them now.
+fn written_to<'a>(
+    stage: &'a PlannedStage,
+    before: &'a [Digested],
+    now: &'a [Digested],
+) -> impl Iterator<Item = String> + 'a {
+    let stamp = |file: &Digested| file.seen.map(|seen| seen.stamp);
+    // The copy of an output may be one file with the blob, which others copy meanwhile: that moves its times, too.
+    let own = |file: &Digested| stage.written.iter().all(|edge| edge.file != file.found.file);
+    let pairs = before.iter().zip(now).filter(move |(before, _)| own(before));
+    pairs.filter(move |(before, now)| stamp(before) != stamp(now)).map(|(before, _)| before.found.shown.clone())
+}
+
+/// A file in the store can be read where it is; a folder needs a place, and what is to be executed needs the permission.
+fn needs_copy(blob: &Blob) -> bool {
+    blob.tree || blob.executable
 }
 
 fn make_folder(path: &Path) -> Result<(), Ended> {

@@ -1,9 +1,10 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use cache::{Blob, Digest, Record, Store, StoreError};
+use cache::{Blob, Digest, Fold, Record, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::growing::Growing;
@@ -14,7 +15,7 @@ use crate::event::Event;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
-use crate::kind::{FileInput, Question};
+use crate::kind::{FileInput, OutputPort, Question};
 use crate::oracle::WorkerOracle;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::Pool;
@@ -32,6 +33,8 @@ pub(crate) struct Run {
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Arc<Store>,
     pub(crate) options: RunOptions,
+    /// The project's folder without links on the way to it.
+    pub(crate) place: PathBuf,
     pub(crate) events: UnboundedSender<Event>,
     /// What each stage of the plan has given, once it has.
     pub(crate) made: Vec<OnceLock<Made>>,
@@ -39,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
     /// Stages whose sources that lie elsewhere were looked at in this run.
     pub(crate) away: Mutex<HashSet<StageId>>,
+    /// Stages that ran once more because a file was written to that is what it was.
+    pub(crate) touched: Mutex<HashSet<StageId>>,
     /// Asks for the state of such sources.
     pub(crate) looker: WorkerOracle,
     /// Stages that run although they are recorded.
@@ -112,7 +117,7 @@ impl Run {
         let key = manifest.key();
         let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
         if stage.cache && !self.forced(id) {
-            self.look_up(stage, &mut looked)?;
+            self.look_up(stage, &mut looked, false)?;
         }
         Ok(looked)
     }
@@ -188,8 +193,9 @@ impl Run {
         Ok((describe(stage, &resolved), files))
     }
 
-    /// Looks for a usable record of the key; also again later, when another process may have made one.
-    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Looked) -> Result<(), Ended> {
+    /// Looks for a usable record of the key; also again later, when another process may have made one. Unless the paths of the stage
+    /// are `held`, a record whose copies another run is using is none: the stage waits for its locks then, and looks again.
+    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Looked, held: bool) -> Result<(), Ended> {
         looked.lost.clear();
         let Some(record) = self.store.lookup(&looked.key)? else { return Ok(()) };
         let mut outputs = Vec::with_capacity(stage.outputs.len());
@@ -205,6 +211,17 @@ impl Run {
             return Ok(());
         }
         for (port, blob) in stage.outputs.iter().zip(&outputs) {
+            let Some((path, _)) = &port.path else { continue };
+            if self.in_place(port, blob) {
+                continue;
+            }
+            let _own = match held {
+                true => None,
+                false => match self.store.try_lock_name(&self.path_lock(path))? {
+                    Some(own) => Some(own),
+                    None => return Ok(()),
+                },
+            };
             if let Err(error) = self.put_back(port, blob) {
                 match error {
                     // It was damaged between the look and the copy.
@@ -221,8 +238,19 @@ impl Run {
         Ok(())
     }
 
-    /// Puts the copy of an output into the project, unless it is there already.
-    pub(crate) fn put_back(&self, port: &crate::kind::OutputPort, blob: &Blob) -> Result<(), StoreError> {
+    /// The name of the lock of an output's path: of the place, whatever the way to it. Who changes what is there holds it alone, who
+    /// reads what is there shares it.
+    pub(crate) fn path_lock(&self, path: &str) -> Digest {
+        Fold::new("pipeline workspace path v1").text("path", &self.place.join(path).to_string_lossy()).finish()
+    }
+
+    /// Whether the project holds the copy of an output already.
+    pub(crate) fn in_place(&self, port: &OutputPort, blob: &Blob) -> bool {
+        port.path.as_ref().is_none_or(|(path, _)| self.store.holds(blob, &self.options.root.join(path)))
+    }
+
+    /// Puts the copy of an output into the project, unless it is there already. Only for who holds [`Run::path_lock`].
+    pub(crate) fn put_back(&self, port: &OutputPort, blob: &Blob) -> Result<(), StoreError> {
         match &port.path {
             Some((path, _)) => {
                 if let Err(fault) = crate::inside::way_to(&self.options.root, path) {
