@@ -34,7 +34,7 @@ const MAGIC: [u8; 8] = *b"PLsnap1\n";
 const HEADER: usize = 32;
 const CHUNK_HEADER: usize = 16;
 /// Entries that are checked by one thread in one go.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 512;
 /// So many snapshots (of other options, other variables) are kept.
 const KEPT: usize = 8;
 /// More racily clean files than this are hashed by the long way, which remembers what it hashed.
@@ -249,11 +249,11 @@ struct Places {
 /// Checks all entries, on several threads when they are many. The positions (in the file) of the racy flags that can be
 /// cleared; `None` when something is not as it was.
 fn check_all(chunks: &[(usize, &[u8], u64)], places: &Places) -> Option<Vec<usize>> {
-    // Asking for the number of processors costs more than checking a small snapshot.
-    let threads = if chunks.len() < 4 {
-        1
-    } else {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 8)
+    let threads = match chunks.len() {
+        0 | 1 => 1,
+        // Asking for the number of processors costs more than a second thread that finds none.
+        2..8 => 2,
+        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 8),
     };
     let (next, moved, racy) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
     let work = || {
