@@ -422,7 +422,7 @@ pub struct Gc {
     /// What the store may take: `20GiB`, `500MB`. Default: everything that a result names.
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
-    /// The newest runs whose results stay in any case, as do those that `pipeline.lock` names.
+    /// The newest runs of each pipeline whose results stay in any case, as do those that a lock file names or a run uses that goes on.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub keep_runs: usize,
     /// Remove nothing; say what would be removed.

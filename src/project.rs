@@ -141,12 +141,15 @@ impl Project {
         let sources = Arc::new(loaded.sources);
         let files = loaded.files;
         let mut faults = loaded.faults;
-        let Some(spec) = loaded.spec else { return Ok(Checked { proved: None, sources, faults, files }) };
+        let Some(spec) = loaded.spec else {
+            return Ok(Checked { proved: None, sources, faults, files, reads: Vec::new() });
+        };
         let store = self.store()?;
         let programs = find_programs();
         let oracle = WorkerOracle::new(Arc::clone(&store), &programs, &self.root);
         let planned = engine::plan::plan(spec, &self.registry, &oracle);
         faults.extend(planned.faults);
+        let reads = planned.sources;
         faults.extend(oracle.faults());
         let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.executor == engine::kind::Executor::Torch);
         let proved = match planned.plan {
@@ -173,7 +176,7 @@ impl Project {
             }
             _ => None,
         };
-        Ok(Checked { proved, sources, faults, files })
+        Ok(Checked { proved, sources, faults, files, reads })
     }
 
     /// Reads and proves, and turns faults into the end of the program.
@@ -197,6 +200,8 @@ pub struct Checked {
     pub faults: Vec<Fault>,
     /// The files it includes.
     pub files: Vec<PathBuf>,
+    /// What its stages read, as far as that is known: also of a pipeline with errors.
+    pub reads: Vec<PathBuf>,
 }
 
 /// A fault as people read it: code, message, place with a caret, help.

@@ -15,7 +15,7 @@ use super::rounds::{Course, Late, Step};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
 use crate::calendar;
 use crate::cancel::CancelToken;
-use crate::error::Fault;
+use crate::error::{Fault, Severity};
 use crate::event::{Event, Outcome};
 use crate::expand::course::Proposal;
 use crate::kind::Executor;
@@ -90,6 +90,7 @@ pub async fn run(
         total,
         warmed: false,
         ending: None,
+        lost: Vec::new(),
         broken: None,
         run: Arc::new(run),
         scheduler,
@@ -133,6 +134,8 @@ struct Drive {
     warmed: bool,
     /// Until when a cancelled run waits for what it is doing.
     ending: Option<tokio::time::Instant>,
+    /// What was at work and ended by a cancel.
+    lost: Vec<StageId>,
     /// What stopped the engine.
     broken: Option<Fault>,
 }
@@ -170,6 +173,7 @@ impl Drive {
             if self.scheduler.finished() {
                 break;
             }
+            self.run.store.tell();
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if self.ending.is_none() => self.cancel(&mut more),
@@ -370,7 +374,10 @@ impl Drive {
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
-                self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage);
+                let began = self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage).is_some();
+                if began && matches!(result, Err(Ended::Stopped)) {
+                    self.lost.push(stage);
+                }
                 match result {
                     Ok(Gave::Done(done)) => self.on_done(stage, *done),
                     Ok(Gave::Hit(hit)) => {
@@ -525,9 +532,16 @@ impl Drive {
         };
         let kept = put.and_then(|()| self.run.store.flush());
         if let (Err(error), None) = (&kept, &self.broken) {
-            self.send(Event::Warning { fault: super::ended::fault(error) });
+            let mut fault = super::ended::fault(error);
+            fault.severity = Severity::Warning;
+            self.send(Event::Warning { fault });
         }
-        self.send(Event::RunFinished { outcome, hit, ran, failed, skipped: summary.skipped, took: summary.took });
+        // What did not end in time ends with the process.
+        self.lost.extend(self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).keys());
+        self.lost.sort_unstable();
+        let lost = self.lost.iter().map(|id| self.run.stage(*id).name.clone()).collect();
+        let (skipped, took) = (summary.skipped, summary.took);
+        self.send(Event::RunFinished { outcome, hit, ran, failed, skipped, took, lost });
         match self.broken.take() {
             Some(fault) => Err(fault),
             None => Ok(summary),

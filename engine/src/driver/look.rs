@@ -84,7 +84,7 @@ impl Run {
     /// Whether a stage is at work on something that is wanted even after a cancel.
     pub(crate) fn spared(&self, id: StageId) -> bool {
         let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        key.is_some_and(|key| self.options.spare.holds(&self.stage(id).name, &key))
+        key.is_some_and(|key| self.options.spare.holds(&key))
     }
 
     /// A stage of the plan, or one that joined later.
