@@ -353,6 +353,9 @@ pub struct Runs {
     /// How many.
     #[arg(short, default_value_t = 10)]
     pub n: usize,
+    /// Those of every pipeline in the folder. Default: of this one.
+    #[arg(long)]
+    pub all: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -401,6 +404,9 @@ pub struct Diff {
     /// The newer run. Default: the newest.
     #[arg(value_name = "NEW")]
     pub new: Option<String>,
+    /// Count the runs of every pipeline in the folder. Default: of this one.
+    #[arg(long)]
+    pub all: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,6 @@
 //! The pipeline at hand: its file, its folder, its store, the programs beside this one.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cache::{Store, StoreError};
@@ -93,7 +93,13 @@ impl Project {
             })?,
         };
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-        let root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let mut root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        // Paths of a document that begin with the project's own are told by it, from wherever it is called.
+        if root.components().any(|part| part == Component::ParentDir)
+            && let Ok(real) = root.canonicalize()
+        {
+            root = real;
+        }
         Ok(Self { file, root, profile: args.profile.clone(), registry: Arc::new(catalog::registry()) })
     }
 
@@ -162,6 +168,7 @@ impl Project {
                 } else {
                     Environment::default()
                 };
+                faults.extend(engine::capacity::beyond(&plan, &environment));
                 (!faults.iter().any(Fault::is_error)).then(|| Proved {
                     plan: Arc::new(plan),
                     sources: Arc::clone(&sources),

@@ -539,8 +539,11 @@ impl Folders {
             }
         }
         // What lies in a folder that is watched with all it holds is watched already.
-        let whole: Vec<PathBuf> =
-            wanted.iter().filter(|(_, mode)| **mode == RecursiveMode::Recursive).map(|(path, _)| path.clone()).collect();
+        let whole: Vec<PathBuf> = wanted
+            .iter()
+            .filter(|(_, mode)| **mode == RecursiveMode::Recursive)
+            .map(|(path, _)| path.clone())
+            .collect();
         wanted.retain(|folder, _| !whole.iter().any(|above| folder != above && folder.starts_with(above)));
         for folder in self.watched.keys().filter(|folder| !wanted.contains_key(*folder)) {
             let _ = self.watcher.unwatch(folder);

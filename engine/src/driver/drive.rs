@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::{Blob, Record, Store};
+use cache::{Blob, Store};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::detail::absolute;
@@ -15,6 +15,7 @@ use super::rounds::{Course, Late, Step};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
 use crate::calendar;
 use crate::cancel::CancelToken;
+use crate::capacity::capacity;
 use crate::error::{Fault, Severity};
 use crate::event::{Event, Outcome};
 use crate::expand::course::Proposal;
@@ -53,7 +54,7 @@ pub async fn run(
         options.root = root;
     }
     let targets = targets(&plan, &options.targets)?;
-    let total = total(&plan, &options);
+    let total = capacity(&plan, &options.environment, options.jobs);
     let tasks: Vec<Task> = plan.stages.iter().map(|stage| task(stage, &options)).collect();
     let (scheduler, commands) = Scheduler::new(&tasks, total, &targets, options.keep_going);
     let forced = forced(&plan, &options.force, &targets)?;
@@ -426,8 +427,8 @@ impl Drive {
 
     fn on_done(&mut self, id: StageId, done: Done) -> scheduler::Event {
         let stage = self.run.stage(id);
-        if let Some(before) = &done.differs {
-            self.send(Event::Warning { fault: unstable(&self.run.store, stage, before, &done.made.outputs) });
+        if let Some(fault) = done.differs {
+            self.send(Event::Warning { fault });
         }
         let open = done.unmet.is_empty();
         self.send(Event::StageDone {
@@ -589,24 +590,6 @@ fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
     ports.zip(outputs.iter().map(|blob| blob.digest.to_string())).collect()
 }
 
-/// The warning of a stage that gave other bytes than an earlier run of the same key.
-fn unstable(store: &Store, stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
-    let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
-        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob);
-        (old.map(|old| old.digest) != Some(blob.digest)).then(|| {
-            let place = old.and_then(|old| crate::difference::first((store, old), (store, blob)));
-            let place = place.map_or_else(String::new, |place| format!("; first at {place}"));
-            let old = old.map_or_else(|| "nothing".to_owned(), |old| old.digest.short());
-            format!("`{}` was {old} and is {} now{place}", port.name, blob.digest.short())
-        })
-    });
-    let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());
-    let name = &stage.name;
-    Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
-        .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
-        .at(crate::error::Route::stage(name))
-}
-
 fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
     // All faults are alike; the first one says it.
     plan.targets(names).map_err(|mut faults| faults.swap_remove(0))
@@ -637,24 +620,6 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
     Task { after: stage.after.clone(), takes, retries: stage.retries, expands: stage.stage.expansion().is_some() }
-}
-
-/// What there is to take.
-fn total(plan: &Plan, options: &RunOptions) -> Slots {
-    let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let cpus = options.jobs.map(|jobs| jobs.max(1) as u32).or(plan.spec.resources.cpus).unwrap_or(machine as u32);
-    Slots {
-        cpus: cpus.max(1),
-        memory: plan.spec.resources.memory.or_else(machine_memory).unwrap_or(u64::MAX),
-        gpus: plan.spec.resources.gpus.unwrap_or(options.environment.cuda_devices.len() as u32),
-    }
-}
-
-/// The machine's memory in bytes (Linux).
-fn machine_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.
