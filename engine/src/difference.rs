@@ -278,6 +278,29 @@ mod tests {
         bytes
     }
 
+    /// A worker that reads data sets.
+    struct Reads;
+
+    impl Oracle for Reads {
+        fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<crate::error::Fault>> {
+            assert_eq!((executor, question.kind.as_str()), (Executor::Data, "difference"));
+            let named = |name: &str| question.params[name].as_str().is_some_and(|path| Path::new(path).is_file());
+            assert!(named("path") && named("other"), "{}", question.params);
+            Ok(Some(json!({ "difference": "column `a`, row 2: 1 was, 2 is now" })))
+        }
+    }
+
+    #[test]
+    fn of_data_sets_the_worker_names_the_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (old, new) = (store.put_bytes(b"x\n1").unwrap(), store.put_bytes(b"x\n2").unwrap());
+        let place = |oracle: &dyn Oracle, kind| super::told(oracle, kind, (&store, &old), (&store, &new)).unwrap();
+        assert_eq!(place(&Reads, ArtifactKind::Dataset), "column `a`, row 2: 1 was, 2 is now");
+        assert_eq!(place(&Reads, ArtifactKind::Metrics), "line 2: `1` was, `2` is now");
+        assert_eq!(place(&crate::kind::Silent, ArtifactKind::Dataset), "line 2: `1` was, `2` is now");
+    }
+
     #[test]
     fn the_first_place_is_named() {
         let is = |old: &str, new: &str, place: &str| {
