@@ -181,12 +181,10 @@ impl Store {
             }
         }
         condemned.retain(|digest, _| !kept_blobs.contains(digest));
-        if !dry {
-            if since != Since::Nobody {
-                for digest in condemned.keys() {
-                    // One that is gone or not ours to touch has no need of it.
-                    let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
-                }
+        if !dry && since != Since::Nobody {
+            for digest in condemned.keys() {
+                // One that is gone or not ours to touch has no need of it.
+                let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
             }
         }
         let go = Going { since, dry };

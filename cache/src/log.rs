@@ -252,12 +252,12 @@ impl Log {
     }
 
     /// The payloads by the time they were put, newest first, as long as `visit` wants more.
-    pub(crate) fn newest(&self, mut visit: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
+    pub(crate) fn newest(&self, visit: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
         let mut state = self.state()?;
         self.refresh(&mut state)?;
         let mut slots: Vec<Slot> = state.keys.values().map(|keyed| keyed.newest).collect();
         slots.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.start));
-        let _ = slots.iter().filter_map(|slot| state.payload(slot)).all(|payload| visit(payload));
+        let _ = slots.iter().filter_map(|slot| state.payload(slot)).all(visit);
         Ok(())
     }
 
