@@ -57,6 +57,12 @@ fn or_full(result: Result<(), StoreError>) -> Result<Result<(), StoreError>, Sto
     }
 }
 
+/// Records, pinned ones first, then most recently used first.
+fn sorted(mut records: Vec<Listed>, pins: &DigestSet) -> Vec<Listed> {
+    records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
+    records
+}
+
 /// One record and what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
@@ -95,15 +101,16 @@ impl Store {
             (since, pins.union(&held).copied().collect::<DigestSet>())
         };
         if dry {
-            let (since, pins) = others();
-            return self.sweep_store(keep_bytes, &pins, since, true);
+            return self.sweep_store(keep_bytes, others, true);
         }
-        match self.alone(|| self.sweep_store(keep_bytes, pins, Since::Nobody, false)) {
+        match self.alone(|| self.sweep_store(keep_bytes, || (Since::Nobody, pins.clone()), false)) {
             Err(StoreError::Busy { .. }) => {
-                let (since, pins) = others();
-                // Somebody who is there and not on the list: an older program.
-                let since = if since == Since::Nobody { Since::Unknown } else { since };
-                self.sweep_store(keep_bytes, &pins, since, false)
+                let others = || match others() {
+                    // Somebody who is there and not on the list: an older program.
+                    (Since::Nobody, pins) => (Since::Unknown, pins),
+                    known => known,
+                };
+                self.sweep_store(keep_bytes, others, false)
             }
             done => done,
         }
@@ -114,7 +121,7 @@ impl Store {
         let _ = self.flush();
         let mut counted = DigestSet::default();
         let mut all = Vec::new();
-        for listed in self.listed(&DigestSet::default())? {
+        for listed in sorted(self.records.all()?, &DigestSet::default()) {
             let label = listed.payloads.iter().find_map(|bytes| Record::decode(&listed.key, bytes));
             let needed = self.needed(&listed);
             let bytes = needed.iter().filter(|(digest, _)| counted.insert(*digest)).map(|(_, size)| size).sum();
@@ -129,13 +136,6 @@ impl Store {
             Ok(())
         })?;
         Ok((all, unnamed))
-    }
-
-    /// Records, pinned ones first, then most recently used first.
-    fn listed(&self, pins: &DigestSet) -> Result<Vec<Listed>, StoreError> {
-        let mut records = self.records.all()?;
-        records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
-        Ok(records)
     }
 
     /// The blobs of a record with their sizes.
@@ -155,12 +155,21 @@ impl Store {
         needed
     }
 
-    fn sweep_store(&self, keep_bytes: u64, pins: &DigestSet, since: Since, dry: bool) -> Result<Swept, StoreError> {
+    /// `others` says since when somebody else is here, and what stays whatever the limit.
+    fn sweep_store(
+        &self,
+        keep_bytes: u64,
+        others: impl Fn() -> (Since, DigestSet),
+        dry: bool,
+    ) -> Result<Swept, StoreError> {
+        let records = self.records.all()?;
+        // Who has made one of these has said so before. What is made from now on is not among them, and stays.
+        let (since, pins) = others();
         let mut swept = Swept::default();
-        let (mut kept_keys, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
+        let (mut forgotten, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
         let mut condemned: DigestMap<u64> = DigestMap::default();
         let mut full = false;
-        for listed in self.listed(pins)? {
+        for listed in sorted(records, &pins) {
             let mut needed = self.needed(&listed);
             let mut counted = DigestSet::default();
             needed.retain(|(digest, _)| !kept_blobs.contains(digest) && counted.insert(*digest));
@@ -170,13 +179,13 @@ impl Store {
             full |= !pinned && swept.kept + size > keep_bytes;
             if full && !pinned {
                 swept.records += 1;
+                forgotten.insert(listed.key);
                 condemned.extend(needed);
             } else {
                 if swept.kept + size > keep_bytes {
                     swept.pinned += size.min(swept.kept + size - keep_bytes);
                 }
                 swept.kept += size;
-                kept_keys.insert(listed.key);
                 kept_blobs.extend(needed.iter().map(|(digest, _)| *digest));
             }
         }
@@ -195,9 +204,9 @@ impl Store {
         // Records before their blobs: a collector that dies in between leaves blobs without a record, and the next one finds them.
         let forget = || {
             fault::point("gc.records").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
-            self.records.compact(|key| kept_keys.contains(key))
+            self.records.compact(|key| !forgotten.contains(key))
         };
-        let forgotten = if dry { Ok(()) } else { or_full(forget())? };
+        let written = if dry { Ok(()) } else { or_full(forget())? };
         for digest in condemned.keys() {
             self.sweep_blob(&self.blob_path(digest), go, true, &mut swept)?;
         }
@@ -205,7 +214,7 @@ impl Store {
         if dry {
             return Ok(swept);
         }
-        if forgotten.is_err() {
+        if written.is_err() {
             // There may be room now. Where there is not, records stay whose blobs are gone.
             let _ = or_full(forget())?;
         }

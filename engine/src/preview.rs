@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cache::{Blob, Digest, Entry, Record, Store, Tree};
 
+use crate::error::Fault;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested, Found};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
@@ -91,9 +92,9 @@ pub fn expect(
     given: &Given<'_>,
 ) -> Vec<Option<Expected>> {
     let mut known: Vec<Option<BTreeMap<String, Digest>>> = Vec::with_capacity(plan.stages.len());
-    let mut all = Vec::with_capacity(plan.stages.len());
+    let mut all: Vec<Option<Expected>> = Vec::with_capacity(plan.stages.len());
     for stage in &plan.stages {
-        let expected = expect_one(plan, stage, store, environment, root, &known);
+        let expected = expect_one(plan, stage, store, environment, root, &known, &all);
         let outputs = expected.as_ref().filter(|_| stage.cache);
         known.push(outputs.and_then(|expected| expected.outputs.clone().or_else(|| given(&stage.name, &expected.key))));
         all.push(expected);
@@ -108,12 +109,26 @@ fn expect_one(
     environment: &Environment,
     root: &Path,
     known: &[Option<BTreeMap<String, Digest>>],
+    above: &[Option<Expected>],
 ) -> Option<Expected> {
     let output = |id: StageId, output: usize| -> Option<Digest> {
         known[id.0 as usize].as_ref()?.get(&plan.stage(id).outputs.get(output)?.name).copied()
     };
-    // Part of a folder that a stage above writes: known when it is there.
-    if stage.written.iter().any(|written| !written.exact || output(written.from, written.output as usize).is_none()) {
+    if stage.written.iter().any(|written| output(written.from, written.output as usize).is_none()) {
+        return None;
+    }
+    // Of what is only a part of an output the store must have the rest.
+    let blob = |id: StageId, output: usize| -> Option<Blob> {
+        let name = &plan.stage(id).outputs.get(output)?.name;
+        let outputs = store.lookup_outputs(&above[id.0 as usize].as_ref()?.key).ok()??;
+        outputs.into_iter().find(|(port, _)| port == name).map(|(_, blob)| blob)
+    };
+    let mut inexact = stage.written.iter().filter(|written| !written.exact);
+    if inexact.any(|written| blob(written.from, written.output as usize).is_none()) {
+        return None;
+    }
+    let parts = parts(plan, stage, store, root, &blob);
+    if !parts.unsure.is_empty() {
         return None;
     }
     let mut inputs = Vec::with_capacity(stage.inputs.len());
@@ -122,7 +137,7 @@ fn expect_one(
         let artifact = plan.stage(input.from).outputs[input.output].kind;
         inputs.push(KeyedInput { port: input.port.clone(), artifact, digest });
     }
-    let found = files::digest_all(store, root, stage, |id, port| output(id, port as usize)).ok()?;
+    let found = digest(store, root, stage, |id, port| output(id, port as usize), parts.known, |_| true).ok()?;
     let resolved = Resolved {
         inputs,
         files: found.iter().map(files::Digested::keyed).collect(),
@@ -163,21 +178,14 @@ fn look(
     // A file above which something would run is not what it will be.
     let settled = because.is_empty();
     let parts = if settled { parts(plan, stage, store, root, &output) } else { Parts::default() };
-    let found = files::digest_some(
+    let found = digest(
         store,
         root,
         stage,
         |id, port| output(id, port as usize).map(|blob| blob.digest),
-        |file| {
-            let written = stage.written.iter().any(|written| written.file == file);
-            !written || settled && !parts.known.contains_key(&file)
-        },
+        parts.known,
+        |file| settled || !stage.written.iter().any(|written| written.file == file),
     );
-    let found = found.map(|mut found| {
-        found.extend(parts.known.into_values().flatten());
-        found.sort_by_key(|digested| digested.found.file);
-        found
-    });
     let resolved = Resolved {
         inputs,
         files: found.iter().flatten().map(files::Digested::keyed).collect(),
@@ -239,6 +247,21 @@ fn look(
 
 fn differed(store: &Store, key: &Digest) -> bool {
     store.differed(key).unwrap_or(false)
+}
+
+/// The stage's files with their content, in their order: those that are `known` without a look at the project.
+fn digest(
+    store: &Store,
+    root: &Path,
+    stage: &PlannedStage,
+    output: impl Fn(StageId, u32) -> Option<Digest>,
+    known: BTreeMap<u32, Vec<Digested>>,
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Vec<Digested>, Vec<Fault>> {
+    let mut found = files::digest_some(store, root, stage, output, |file| wanted(file) && !known.contains_key(&file))?;
+    found.extend(known.into_values().flatten());
+    found.sort_by_key(|digested| digested.found.file);
+    Ok(found)
 }
 
 /// What stages that are hits have written of a stage's files, where those are not exactly an output.

@@ -320,6 +320,31 @@ fn another_name_for_what_runs_does_not_begin_it_anew() {
 }
 
 #[test]
+fn what_reads_a_part_of_a_folder_goes_on_as_well() {
+    let house = House::of(
+        "
+pipeline: part
+stages:
+  folder: { kind: command, run: 'mkdir dd; echo 1 > dd/1; echo 2 > dd/2', outs: [dd] }
+  slow: { kind: command, run: 'echo x >> began.log; sleep 3; cp dd/2 slow.txt', deps: [dd/2], outs: [slow.txt] }
+",
+    );
+    let watching = Watching::start(&house);
+    watching.until(|event| event["event"] == "stage_started" && event["stage"] == "slow");
+    house.edit(
+        "pipeline.yaml",
+        "  slow:",
+        "  other: { kind: command, run: touch other.txt, outs: [other.txt] }\n  slow:",
+    );
+    let cancelled = watching.until(|event| event["event"] == "run_finished");
+    assert!(cancelled.last().expect("events")["lost"].is_null(), "{cancelled:#?}");
+    let seen = watching.until(|event| event["event"] == "run_finished");
+    assert!(seen.iter().any(|event| event["event"] == "stage_hit" && event["stage"] == "slow"), "{seen:#?}");
+    assert_eq!(house.read("began.log"), "x\n", "it began once");
+    watching.stop();
+}
+
+#[test]
 fn what_a_change_loses_is_said() {
     let house = House::of(&format!(
         "{SLOW}  other: {{ kind: command, run: 'sleep 1000; cp b.txt other.txt', deps: [b.txt], outs: [other.txt] }}\n"
