@@ -353,6 +353,9 @@ pub struct Runs {
     /// How many.
     #[arg(short, default_value_t = 10)]
     pub n: usize,
+    /// Those of every pipeline in the folder. Default: of this one.
+    #[arg(long)]
+    pub all: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -401,6 +404,9 @@ pub struct Diff {
     /// The newer run. Default: the newest.
     #[arg(value_name = "NEW")]
     pub new: Option<String>,
+    /// Count the runs of every pipeline in the folder. Default: of this one.
+    #[arg(long)]
+    pub all: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -422,7 +428,7 @@ pub struct Gc {
     /// What the store may take: `20GiB`, `500MB`. Default: everything that a result names.
     #[arg(long, value_name = "SIZE")]
     pub keep: Option<String>,
-    /// The newest runs whose results stay in any case, as do those that `pipeline.lock` names.
+    /// The newest runs of each pipeline whose results stay in any case, as do those that a lock file names or a run uses that goes on.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub keep_runs: usize,
     /// Remove nothing; say what would be removed.

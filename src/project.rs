@@ -1,6 +1,6 @@
 //! The pipeline at hand: its file, its folder, its store, the programs beside this one.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cache::{Store, StoreError};
@@ -93,7 +93,13 @@ impl Project {
             })?,
         };
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-        let root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let mut root = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        // Paths of a document that begin with the project's own are told by it, from wherever it is called.
+        if root.components().any(|part| part == Component::ParentDir)
+            && let Ok(real) = root.canonicalize()
+        {
+            root = real;
+        }
         Ok(Self { file, root, profile: args.profile.clone(), registry: Arc::new(catalog::registry()) })
     }
 
@@ -141,12 +147,15 @@ impl Project {
         let sources = Arc::new(loaded.sources);
         let files = loaded.files;
         let mut faults = loaded.faults;
-        let Some(spec) = loaded.spec else { return Ok(Checked { proved: None, sources, faults, files }) };
+        let Some(spec) = loaded.spec else {
+            return Ok(Checked { proved: None, sources, faults, files, reads: Vec::new() });
+        };
         let store = self.store()?;
         let programs = find_programs();
         let oracle = WorkerOracle::new(Arc::clone(&store), &programs, &self.root);
         let planned = engine::plan::plan(spec, &self.registry, &oracle);
         faults.extend(planned.faults);
+        let reads = planned.sources;
         faults.extend(oracle.faults());
         let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.executor == engine::kind::Executor::Torch);
         let proved = match planned.plan {
@@ -159,6 +168,7 @@ impl Project {
                 } else {
                     Environment::default()
                 };
+                faults.extend(engine::capacity::beyond(&plan, &environment));
                 (!faults.iter().any(Fault::is_error)).then(|| Proved {
                     plan: Arc::new(plan),
                     sources: Arc::clone(&sources),
@@ -173,7 +183,7 @@ impl Project {
             }
             _ => None,
         };
-        Ok(Checked { proved, sources, faults, files })
+        Ok(Checked { proved, sources, faults, files, reads })
     }
 
     /// Reads and proves, and turns faults into the end of the program.
@@ -197,6 +207,8 @@ pub struct Checked {
     pub faults: Vec<Fault>,
     /// The files it includes.
     pub files: Vec<PathBuf>,
+    /// What its stages read, as far as that is known: also of a pipeline with errors.
+    pub reads: Vec<PathBuf>,
 }
 
 /// A fault as people read it: code, message, place with a caret, help.

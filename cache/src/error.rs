@@ -45,6 +45,12 @@ pub enum StoreError {
         /// The newest number this program knows.
         known: u32,
     },
+    /// What is there was not made by this program.
+    #[error("`{}` is not a store of this program: its file `format` says something else", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Another process uses the store, so it cannot be collected now.
     #[error("the store `{}` is in use by another process", path.display())]
     Busy {
@@ -104,6 +110,7 @@ impl StoreError {
             Self::Permission { .. } => "store::permission",
             Self::Damaged { .. } => "store::damaged",
             Self::NewerFormat { .. } => "store::newer_format",
+            Self::NotAStore { .. } => "store::not_a_store",
             Self::Busy { .. } => "store::busy",
             Self::Unstorable { .. } => "store::unstorable",
             Self::Changing { .. } => "store::changing",
@@ -116,8 +123,8 @@ impl StoreError {
     pub fn help(&self) -> String {
         match self {
             Self::Full { .. } => {
-                "free some space (`pipeline gc` empties old results from the store) and run again; what is \
-                                  finished is kept"
+                "free some space (`pipeline gc --keep 1GB` forgets the results that were not used for longest) and run \
+                 again; what is finished is kept"
                     .to_owned()
             }
             Self::ReadOnly { .. } => "run on a file system that can be written, or copy the project to one".to_owned(),
@@ -128,6 +135,12 @@ impl StoreError {
             Self::NewerFormat { path, .. } => {
                 format!(
                     "use the newer `pipeline` that wrote it, or move `{}` away to start a new store",
+                    path.display()
+                )
+            }
+            Self::NotAStore { path } => {
+                format!(
+                    "move `{}` away to start a new store; or, when it is one whose `format` was damaged, remove that file",
                     path.display()
                 )
             }

@@ -7,7 +7,11 @@
 //! - what others are writing, or have written and not recorded yet, changed after they came;
 //! - a blob that one of them found in place of writing it again was touched when it was found;
 //! - the blobs of a record that goes now, which one of them may have looked up already, are touched as the record goes. They are
-//!   removed by a later collection, when everybody who may know of them has left.
+//!   removed by a later collection, when everybody who may know of them has left;
+//! - the records that one of them has made or used stay as if they were pinned.
+//!
+//! **On a full disk.** What no record names goes first, and nothing is written that need not be. Where the log of records cannot be
+//! written without those that go, their blobs go before them: a record whose blob is gone is a miss.
 //!
 //! A stat, a decision and a removal are one step for those who find blobs: they hold the lock `collect` shared meanwhile.
 
@@ -37,6 +41,28 @@ pub struct Swept {
     pub waiting: u64,
 }
 
+/// What may go.
+#[derive(Debug, Clone, Copy)]
+struct Going {
+    since: Since,
+    dry: bool,
+}
+
+/// A full disk, apart from everything else that can go wrong.
+fn or_full(result: Result<(), StoreError>) -> Result<Result<(), StoreError>, StoreError> {
+    match result {
+        Err(full @ StoreError::Full { .. }) => Ok(Err(full)),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Ok(())),
+    }
+}
+
+/// Records, pinned ones first, then most recently used first.
+fn sorted(mut records: Vec<Listed>, pins: &DigestSet) -> Vec<Listed> {
+    records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
+    records
+}
+
 /// One record and what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
@@ -59,20 +85,32 @@ impl Store {
 
     /// [`Store::gc`], or with `dry` only what it would do.
     pub fn collect(&self, keep_bytes: u64, pins: &DigestSet, dry: bool) -> Result<Swept, StoreError> {
-        self.flush()?;
+        // What waits to be written are notes.
+        let _ = self.flush();
         // One collector at a time; a second one waits for the first.
-        let _turn = self.lock_file("collector")?;
+        let turn = fault::point("gc.turn").map_err(|source| StoreError::io(&self.layout.root, "lock", source));
+        let _turn = match turn.and_then(|()| self.lock_file("collector")) {
+            Ok(turn) => Some(turn),
+            // Who only looks needs no turn, and who cannot make the file must be able to make room for it.
+            Err(StoreError::ReadOnly { .. } | StoreError::Permission { .. }) if dry => None,
+            Err(StoreError::Full { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let others = || {
+            let (since, held) = using::others(&self.layout.users, self.user.as_ref());
+            (since, pins.union(&held).copied().collect::<DigestSet>())
+        };
         if dry {
-            return self.sweep_store(keep_bytes, pins, using::others(&self.layout.users, self.user.as_ref()), true);
+            return self.sweep_store(keep_bytes, others, true);
         }
-        match self.alone(|| self.sweep_store(keep_bytes, pins, Since::Nobody, false)) {
+        match self.alone(|| self.sweep_store(keep_bytes, || (Since::Nobody, pins.clone()), false)) {
             Err(StoreError::Busy { .. }) => {
-                let since = match using::others(&self.layout.users, self.user.as_ref()) {
+                let others = || match others() {
                     // Somebody who is there and not on the list: an older program.
-                    Since::Nobody => Since::Unknown,
-                    since => since,
+                    (Since::Nobody, pins) => (Since::Unknown, pins),
+                    known => known,
                 };
-                self.sweep_store(keep_bytes, pins, since, false)
+                self.sweep_store(keep_bytes, others, false)
             }
             done => done,
         }
@@ -80,10 +118,10 @@ impl Store {
 
     /// What each record takes, most recently used first; and the bytes of blobs that no record names.
     pub fn usage(&self) -> Result<(Vec<Usage>, u64), StoreError> {
-        self.flush()?;
+        let _ = self.flush();
         let mut counted = DigestSet::default();
         let mut all = Vec::new();
-        for listed in self.listed(&DigestSet::default())? {
+        for listed in sorted(self.records.all()?, &DigestSet::default()) {
             let label = listed.payloads.iter().find_map(|bytes| Record::decode(&listed.key, bytes));
             let needed = self.needed(&listed);
             let bytes = needed.iter().filter(|(digest, _)| counted.insert(*digest)).map(|(_, size)| size).sum();
@@ -98,13 +136,6 @@ impl Store {
             Ok(())
         })?;
         Ok((all, unnamed))
-    }
-
-    /// Records, pinned ones first, then most recently used first.
-    fn listed(&self, pins: &DigestSet) -> Result<Vec<Listed>, StoreError> {
-        let mut records = self.records.all()?;
-        records.sort_by_key(|listed| (!pins.contains(&listed.key), std::cmp::Reverse(listed.used), listed.key));
-        Ok(records)
     }
 
     /// The blobs of a record with their sizes.
@@ -124,12 +155,21 @@ impl Store {
         needed
     }
 
-    fn sweep_store(&self, keep_bytes: u64, pins: &DigestSet, since: Since, dry: bool) -> Result<Swept, StoreError> {
+    /// `others` says since when somebody else is here, and what stays whatever the limit.
+    fn sweep_store(
+        &self,
+        keep_bytes: u64,
+        others: impl Fn() -> (Since, DigestSet),
+        dry: bool,
+    ) -> Result<Swept, StoreError> {
+        let records = self.records.all()?;
+        // Who has made one of these has said so before. What is made from now on is not among them, and stays.
+        let (since, pins) = others();
         let mut swept = Swept::default();
-        let (mut kept_keys, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
+        let (mut forgotten, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
         let mut condemned: DigestMap<u64> = DigestMap::default();
         let mut full = false;
-        for listed in self.listed(pins)? {
+        for listed in sorted(records, &pins) {
             let mut needed = self.needed(&listed);
             let mut counted = DigestSet::default();
             needed.retain(|(digest, _)| !kept_blobs.contains(digest) && counted.insert(*digest));
@@ -139,76 +179,78 @@ impl Store {
             full |= !pinned && swept.kept + size > keep_bytes;
             if full && !pinned {
                 swept.records += 1;
+                forgotten.insert(listed.key);
                 condemned.extend(needed);
             } else {
                 if swept.kept + size > keep_bytes {
                     swept.pinned += size.min(swept.kept + size - keep_bytes);
                 }
                 swept.kept += size;
-                kept_keys.insert(listed.key);
                 kept_blobs.extend(needed.iter().map(|(digest, _)| *digest));
             }
         }
         condemned.retain(|digest, _| !kept_blobs.contains(digest));
-        if !dry {
-            if since != Since::Nobody {
-                for digest in condemned.keys() {
-                    // One that is gone or not ours to touch has no need of it.
-                    let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
-                }
+        if !dry && since != Since::Nobody {
+            for digest in condemned.keys() {
+                // One that is gone or not ours to touch has no need of it.
+                let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
             }
-            // Records first: a collector that dies here leaves blobs without a record, and the next one finds them.
-            fault::point("gc.records").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
-            self.records.compact(|key| kept_keys.contains(key))?;
         }
-        self.sweep_blobs(&kept_blobs, &condemned, since, dry, &mut swept)?;
+        let go = Going { since, dry };
+        self.each_blob(|digest, path, _| match digest {
+            Some(digest) if kept_blobs.contains(&digest) || condemned.contains_key(&digest) => Ok(()),
+            _ => self.sweep_blob(path, go, false, &mut swept),
+        })?;
+        // Records before their blobs: a collector that dies in between leaves blobs without a record, and the next one finds them.
+        let forget = || {
+            fault::point("gc.records").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
+            self.records.compact(|key| !forgotten.contains(key))
+        };
+        let written = if dry { Ok(()) } else { or_full(forget())? };
+        for digest in condemned.keys() {
+            self.sweep_blob(&self.blob_path(digest), go, true, &mut swept)?;
+        }
         self.sweep_downloads(keep_bytes, since, dry, &mut swept)?;
         if dry {
             return Ok(swept);
         }
-        self.memos.compact(|_| true)?;
-        self.filehash.compact(|_| true)?;
+        if written.is_err() {
+            // There may be room now. Where there is not, records stay whose blobs are gone.
+            let _ = or_full(forget())?;
+        }
+        let _ = or_full(self.memos.compact(|_| true))?;
+        let _ = or_full(self.filehash.compact(|_| true))?;
         lock::forget_free(&self.layout.locks);
         sweep(&self.layout.tmp);
         forget_aside(&self.layout.aside);
         Ok(swept)
     }
 
-    fn sweep_blobs(
-        &self,
-        keep: &DigestSet,
-        condemned: &DigestMap<u64>,
-        since: Since,
-        dry: bool,
-        swept: &mut Swept,
-    ) -> Result<(), StoreError> {
-        self.each_blob(|digest, path, _| {
-            if digest.is_some_and(|digest| keep.contains(&digest)) {
-                return Ok(());
-            }
-            let finders = if dry { None } else { Some(self.lock_file("collect")?) };
-            // What is gone meanwhile was somebody's who healed or replaced it.
-            let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
-            let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
-            let touched = digest.is_some_and(|digest| condemned.contains_key(&digest));
-            let may_go = match since {
-                Since::Nobody => true,
-                Since::Moment(moment) => changed < moment && !touched,
-                Since::Unknown => false,
-            };
-            if !may_go {
-                swept.waiting += meta.len();
-                return Ok(());
-            }
-            if !dry {
-                let removed = fault::point("gc.remove").and_then(|()| fs::remove_file(path));
-                removed.map_err(|source| StoreError::io(path, "remove", source))?;
-            }
-            drop(finders);
-            swept.blobs += 1;
-            swept.freed += meta.len();
-            Ok(())
-        })
+    /// Removes a blob that is not kept, if it may go; `condemned` are those whose record goes just now.
+    fn sweep_blob(&self, path: &Path, go: Going, condemned: bool, swept: &mut Swept) -> Result<(), StoreError> {
+        let Going { since, dry } = go;
+        // Nobody finds anything while the collector is alone.
+        let finders = if dry || since == Since::Nobody { None } else { Some(self.lock_file("collect")?) };
+        // What is gone meanwhile was somebody's who healed or replaced it.
+        let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
+        let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+        let may_go = match since {
+            Since::Nobody => true,
+            Since::Moment(moment) => changed < moment && !condemned,
+            Since::Unknown => false,
+        };
+        if !may_go {
+            swept.waiting += meta.len();
+            return Ok(());
+        }
+        if !dry {
+            let removed = fault::point("gc.remove").and_then(|()| fs::remove_file(path));
+            removed.map_err(|source| StoreError::io(path, "remove", source))?;
+        }
+        drop(finders);
+        swept.blobs += 1;
+        swept.freed += meta.len();
+        Ok(())
     }
 
     /// What was fetched from elsewhere (`downloads-v1`) is a copy of what can be fetched again: what was fetched last stays as far as it

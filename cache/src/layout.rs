@@ -58,11 +58,17 @@ impl Layout {
                         });
                     }
                     Some(FORMAT) => return Ok(layout),
-                    // An older or torn marker: older buckets have other names and are left alone.
-                    Some(_) | None => {}
+                    // An older or torn marker is written anew: older buckets have other names and are left alone.
+                    Some(_) => {}
+                    None if FORMAT_PREFIX.starts_with(text.trim_end_matches(['\0', '\n'])) => {}
+                    None if text.starts_with(FORMAT_PREFIX.trim_end()) => {}
+                    None => return Err(StoreError::NotAStore { path: root.to_owned() }),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(StoreError::NotAStore { path: root.to_owned() });
+            }
             Err(error) => return Err(StoreError::io(&marker, "read", error)),
         }
         for folder in [&layout.root, &layout.blobs, &layout.locks, &layout.tmp] {
@@ -71,7 +77,9 @@ impl Layout {
         }
         write_if_absent(&root.join("CACHEDIR.TAG"), TAG)?;
         write_if_absent(&root.join(".gitignore"), "*\n")?;
-        write_if_absent(&root.join("lock"), "")?;
+        for lock in ["lock", "collector", "collect"] {
+            write_if_absent(&root.join(lock), "")?;
+        }
         // The marker last: a store that has it has the rest.
         let temporary = root.join(format!("format.{}", fresh_name()));
         let write = || {

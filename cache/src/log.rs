@@ -148,6 +148,11 @@ impl Log {
         Ok(slots.into_iter().flatten().flatten().filter_map(|slot| state.payload(&slot)).collect())
     }
 
+    /// Whether there is a payload before the newest one.
+    pub(crate) fn several(&self, key: &Digest) -> Result<bool, StoreError> {
+        Ok(self.state()?.keys.get(key).is_some_and(|keyed| keyed.older.is_some()))
+    }
+
     /// The key last put or touched under a label.
     pub(crate) fn last(&self, label: &str) -> Result<Option<Digest>, StoreError> {
         let mut state = self.state()?;
@@ -246,16 +251,17 @@ impl Log {
         Ok(list.collect())
     }
 
-    /// The newest `limit` payloads by the time they were put, newest first.
-    pub(crate) fn newest(&self, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// The payloads by the time they were put, newest first, as long as `visit` wants more.
+    pub(crate) fn newest(&self, visit: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
         let mut state = self.state()?;
         self.refresh(&mut state)?;
         let mut slots: Vec<Slot> = state.keys.values().map(|keyed| keyed.newest).collect();
         slots.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.start));
-        Ok(slots.iter().filter_map(|slot| state.payload(slot)).take(limit).collect())
+        let _ = slots.iter().filter_map(|slot| state.payload(slot)).all(visit);
+        Ok(())
     }
 
-    /// Rewrites the log without dead entries and without the keys that are not to be kept.
+    /// Rewrites the log without dead entries and without the keys that are not to be kept. Writes nothing when all is to stay.
     pub(crate) fn compact(&self, keep: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
         let mut state = self.state()?;
         if state.file.is_none() && !self.path.exists() {
@@ -433,7 +439,11 @@ impl Log {
             .map(|(_, _, slot)| slot)
             .collect();
         kept.reverse();
-        let mut packed = Vec::with_capacity(kept.iter().map(|slot| slot.length() as usize).sum());
+        let length: u64 = kept.iter().map(Slot::length).sum();
+        if length == state.end && state.seen == state.end {
+            return Ok(());
+        }
+        let mut packed = Vec::with_capacity(length as usize);
         for slot in kept {
             packed.extend_from_slice(range(&bytes, slot.start..slot.start + slot.length()));
         }

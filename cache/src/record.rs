@@ -54,6 +54,11 @@ impl Store {
         Ok(self.records.versions(key)?.iter().filter_map(|bytes| Record::decode(key, bytes)).collect())
     }
 
+    /// Whether the key has given different bytes: [`Store::variants`] has two then.
+    pub fn differed(&self, key: &Digest) -> Result<bool, StoreError> {
+        self.records.several(key)
+    }
+
     /// Makes a result count. Its blobs must be stored already.
     ///
     /// # Errors
@@ -63,6 +68,10 @@ impl Store {
             if !self.blob_path(&blob.digest).exists() {
                 return Err(StoreError::Damaged { digest: blob.digest });
             }
+        }
+        if let Some(user) = &self.user {
+            user.hold(&record.key);
+            user.tell();
         }
         fault::point("record.commit").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
         let mut committed = Committed::New;
@@ -88,8 +97,12 @@ impl Store {
         }
     }
 
-    /// Notes that a record was used under a label: for [`Store::last`] and the collector. Cheap; written by [`Store::flush`].
+    /// Notes that a record was used under a label: for [`Store::last`] and the collector. Cheap; written by [`Store::flush`], and
+    /// seen by a collector that comes meanwhile after [`Store::tell`].
     pub fn touch(&self, label: &str, key: &Digest) {
+        if let Some(user) = &self.user {
+            user.hold(key);
+        }
         // A note that cannot be made only makes the record look older than it is.
         let _ = self.records.touch(label, key, FRESH);
     }

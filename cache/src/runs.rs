@@ -15,9 +15,22 @@ impl Store {
 
     /// The newest `limit` runs, newest first, with their ids.
     pub fn runs(&self, limit: usize) -> Result<Vec<(String, Value)>, StoreError> {
-        let entries = self.runs.newest(limit)?;
-        let mut runs: Vec<(String, Value)> =
-            entries.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+        self.runs_where(limit, |_| true)
+    }
+
+    /// The newest `limit` runs whose summaries fit, newest first, with their ids. A summary that is asked about may lack `stages`.
+    pub fn runs_where(
+        &self,
+        limit: usize,
+        mut fits: impl FnMut(&Value) -> bool,
+    ) -> Result<Vec<(String, Value)>, StoreError> {
+        let mut runs: Vec<(String, Value)> = Vec::new();
+        if limit > 0 {
+            self.runs.newest(|bytes| {
+                runs.extend(serde_json::from_slice(&bytes).ok().filter(|(_, run): &(String, Value)| fits(run)));
+                runs.len() < limit
+            })?;
+        }
         // Many in a row stand for the same one.
         let mut known: Option<(String, Value)> = None;
         for (_, summary) in &mut runs {

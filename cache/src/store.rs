@@ -73,6 +73,13 @@ impl Store {
         results.into_iter().collect()
     }
 
+    /// Lets collectors see which records were made or used here so far: those stay as long as the store is open.
+    pub fn tell(&self) {
+        if let Some(user) = &self.user {
+            user.tell();
+        }
+    }
+
     /// Runs `work` while no other process has the store open.
     pub(crate) fn alone<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let path = self.layout.root.join("lock");

@@ -136,6 +136,9 @@ pub enum Event {
         #[serde(with = "seconds")]
         #[schemars(with = "f64")]
         took: Duration,
+        /// Stages that were at work when the run was cancelled, and whose work is lost.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lost: Vec<String>,
     },
 }
 

@@ -192,7 +192,7 @@ pub(crate) fn store_fault(shown: &str, error: &cache::StoreError) -> Fault {
 }
 
 /// What decides how a single file is read: its last suffix, with the one before a packing one. Lower case.
-fn suffix(path: &str) -> String {
+pub(crate) fn suffix(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     // A leading dot is part of the name.
     let Some(last) = name.rfind('.').filter(|at| *at > 0) else { return String::new() };

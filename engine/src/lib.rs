@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod calendar;
 pub mod cancel;
+pub mod capacity;
 mod command;
 mod conversation;
 pub mod dag;

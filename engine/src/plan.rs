@@ -1,7 +1,7 @@
 //! Graph + registry -> plan: parameters typed, ports matched, types inferred through the graph.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -116,6 +116,8 @@ pub struct Planned {
     pub plan: Option<Plan>,
     /// Errors and warnings, routes absolute, in document order.
     pub faults: Vec<Fault>,
+    /// What it reads, as far as that is known: [`Plan::sources`] also of a pipeline that is not valid. What is missing is among it.
+    pub sources: Vec<PathBuf>,
 }
 
 /// A connected input.
@@ -143,10 +145,15 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
     let Sealed { mut drafts, order, mut faults } = seal(&mut spec, registry);
     devices(&spec, &mut faults);
     let off = off(&spec, &drafts, &order);
+    let reading = drafts.iter().zip(&off).filter(|(_, off)| off.is_none()).filter_map(|(draft, _)| {
+        let exact = draft.written.iter().filter(|(.., exact)| *exact).map(|(file, ..)| *file).collect();
+        Some(Reading { executor: draft.kind?.executor(), files: &draft.files, exact })
+    });
+    let reads = reads(&spec.root, reading);
     let sources_there = sources(&spec, &drafts, &off, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
     if faults.any_error() {
-        return Planned { plan: None, faults: once_per_family(faults.in_document_order()) };
+        return Planned { plan: None, faults: once_per_family(faults.in_document_order()), sources: reads };
     }
     let mut ids = vec![None; drafts.len()];
     let order: Vec<u32> = order.into_iter().filter(|position| off[*position as usize].is_none()).collect();
@@ -165,7 +172,33 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
         off.map(|because| Off { stage: named(position as u32), because: because.map(named) })
     };
     let off = off.into_iter().enumerate().filter_map(told).collect();
-    Planned { plan: Some(Plan { spec, stages, off }), faults: once_per_family(faults.in_document_order()) }
+    let faults = once_per_family(faults.in_document_order());
+    Planned { plan: Some(Plan { spec, stages, off }), faults, sources: reads }
+}
+
+/// What a stage reads of the outside.
+struct Reading<'a> {
+    executor: Executor,
+    files: &'a [FileInput],
+    /// Those that are exactly another stage's output.
+    exact: Vec<u32>,
+}
+
+/// The paths behind [`Plan::sources`].
+fn reads<'a>(root: &Path, stages: impl Iterator<Item = Reading<'a>>) -> Vec<PathBuf> {
+    let mut paths: Vec<String> = Vec::new();
+    for Reading { executor, files, exact } in stages {
+        for (index, file) in files.iter().enumerate() {
+            if exact.contains(&(index as u32)) || files::elsewhere(executor, file) {
+                continue;
+            }
+            let normal = normalise(&file.path, root);
+            paths.push(if file.glob { Pattern::new(&normal).fixed().to_owned() } else { normal });
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths.iter().map(|path| root.join(path)).collect()
 }
 
 /// Which stages do not take part, each with the stage it reads from that does not (`Some(None)`: its own `when`). Order
@@ -430,21 +463,12 @@ impl Plan {
 
     /// The folders and files outside the store whose change can change a result: what `watch` looks at. Folders of
     /// patterns are given as far as they are fixed; what stages write is left out.
-    pub fn sources(&self) -> Vec<std::path::PathBuf> {
-        let mut paths: Vec<String> = Vec::new();
-        for stage in &self.stages {
-            for (index, file) in stage.files.iter().enumerate() {
-                let written = stage.written.iter().any(|written| written.file as usize == index && written.exact);
-                if written || files::elsewhere(stage.executor, file) {
-                    continue;
-                }
-                let normal = normalise(&file.path, &self.spec.root);
-                paths.push(if file.glob { Pattern::new(&normal).fixed().to_owned() } else { normal });
-            }
-        }
-        paths.sort();
-        paths.dedup();
-        paths.iter().map(|path| self.root().join(path)).collect()
+    pub fn sources(&self) -> Vec<PathBuf> {
+        let reading = self.stages.iter().map(|stage| {
+            let exact = stage.written.iter().filter(|written| written.exact).map(|written| written.file).collect();
+            Reading { executor: stage.executor, files: &stage.files, exact }
+        });
+        reads(&self.spec.root, reading)
     }
 
     /// The folder relative paths start from; absolute.

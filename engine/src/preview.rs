@@ -3,15 +3,19 @@
 //! Pure reading: the store and what `stat` says of files. Nothing is started, restored or written (file digests are
 //! remembered in the store, as always).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use cache::{Blob, Digest, Record, Store};
+use cache::{Blob, Digest, Entry, Record, Store, Tree};
 
+use crate::error::Fault;
 use crate::explain::{self, Reason};
-use crate::files;
+use crate::files::{self, Digested, Found};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
+use crate::kind::Executor;
+use crate::paths::{natural, normalise};
+use crate::pattern::Pattern;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::toolchain::Environment;
 
@@ -25,7 +29,8 @@ pub struct StagePreview {
     /// The key, where everything above is a hit.
     pub key: Option<Digest>,
     /// What is known to have changed although the state does not say it: of an `Unknown`, the reasons that
-    /// hold whatever the stages above give; of a `Hit` whose output a stage below finds changed, why it last ran.
+    /// hold whatever the stages above give; of a `Hit` whose output a stage below finds changed, why it last ran, and of any
+    /// whose runs gave different bytes that it is unstable.
     pub changed: Vec<Reason>,
     /// The record that would be used, or else the one the stage had last.
     pub record: Option<Record>,
@@ -87,9 +92,9 @@ pub fn expect(
     given: &Given<'_>,
 ) -> Vec<Option<Expected>> {
     let mut known: Vec<Option<BTreeMap<String, Digest>>> = Vec::with_capacity(plan.stages.len());
-    let mut all = Vec::with_capacity(plan.stages.len());
+    let mut all: Vec<Option<Expected>> = Vec::with_capacity(plan.stages.len());
     for stage in &plan.stages {
-        let expected = expect_one(plan, stage, store, environment, root, &known);
+        let expected = expect_one(plan, stage, store, environment, root, &known, &all);
         let outputs = expected.as_ref().filter(|_| stage.cache);
         known.push(outputs.and_then(|expected| expected.outputs.clone().or_else(|| given(&stage.name, &expected.key))));
         all.push(expected);
@@ -104,12 +109,26 @@ fn expect_one(
     environment: &Environment,
     root: &Path,
     known: &[Option<BTreeMap<String, Digest>>],
+    above: &[Option<Expected>],
 ) -> Option<Expected> {
     let output = |id: StageId, output: usize| -> Option<Digest> {
         known[id.0 as usize].as_ref()?.get(&plan.stage(id).outputs.get(output)?.name).copied()
     };
-    // Part of a folder that a stage above writes: known when it is there.
-    if stage.written.iter().any(|written| !written.exact || output(written.from, written.output as usize).is_none()) {
+    if stage.written.iter().any(|written| output(written.from, written.output as usize).is_none()) {
+        return None;
+    }
+    // Of what is only a part of an output the store must have the rest.
+    let blob = |id: StageId, output: usize| -> Option<Blob> {
+        let name = &plan.stage(id).outputs.get(output)?.name;
+        let outputs = store.lookup_outputs(&above[id.0 as usize].as_ref()?.key).ok()??;
+        outputs.into_iter().find(|(port, _)| port == name).map(|(_, blob)| blob)
+    };
+    let mut inexact = stage.written.iter().filter(|written| !written.exact);
+    if inexact.any(|written| blob(written.from, written.output as usize).is_none()) {
+        return None;
+    }
+    let parts = parts(plan, stage, store, root, &blob);
+    if !parts.unsure.is_empty() {
         return None;
     }
     let mut inputs = Vec::with_capacity(stage.inputs.len());
@@ -118,7 +137,7 @@ fn expect_one(
         let artifact = plan.stage(input.from).outputs[input.output].kind;
         inputs.push(KeyedInput { port: input.port.clone(), artifact, digest });
     }
-    let found = files::digest_all(store, root, stage, |id, port| output(id, port as usize)).ok()?;
+    let found = digest(store, root, stage, |id, port| output(id, port as usize), parts.known, |_| true).ok()?;
     let resolved = Resolved {
         inputs,
         files: found.iter().map(files::Digested::keyed).collect(),
@@ -158,11 +177,13 @@ fn look(
     let inputs: Vec<KeyedInput> = inputs.collect();
     // A file above which something would run is not what it will be.
     let settled = because.is_empty();
-    let found = files::digest_some(
+    let parts = if settled { parts(plan, stage, store, root, &output) } else { Parts::default() };
+    let found = digest(
         store,
         root,
         stage,
         |id, port| output(id, port as usize).map(|blob| blob.digest),
+        parts.known,
         |file| settled || !stage.written.iter().any(|written| written.file == file),
     );
     let resolved = Resolved {
@@ -175,8 +196,10 @@ fn look(
     if found.is_err() && settled {
         // What cannot be read now is put back, or reported, when the run comes to it.
         because = stage.written.iter().map(|written| written.from).collect();
-        because.dedup();
     }
+    because.extend(parts.unsure);
+    because.sort_unstable();
+    because.dedup();
     let preview = |state, key, changed, record: Option<Record>| StagePreview {
         id: stage.id,
         state,
@@ -187,7 +210,11 @@ fn look(
         record,
     };
     if !stage.cache {
-        return preview(State::Miss { reasons: vec![Reason::Uncached] }, None, Vec::new(), last);
+        let mut reasons = vec![Reason::Uncached];
+        if because.is_empty() && differed(store, &manifest.key()) {
+            reasons.push(Reason::Unstable);
+        }
+        return preview(State::Miss { reasons }, None, Vec::new(), last);
     }
     if !because.is_empty() {
         let changed = certain(plan, stage, last.as_ref(), &manifest, found.is_ok());
@@ -207,11 +234,151 @@ fn look(
                 let there = store.check(blob).unwrap_or(false);
                 (!there).then(|| Reason::OutputLost { port: port.clone(), digest: blob.digest.to_string() })
             };
-            let reasons: Vec<Reason> = record.outputs.iter().filter_map(lost).collect();
-            let state = if reasons.is_empty() { State::Hit } else { State::Miss { reasons } };
-            preview(state, Some(key), Vec::new(), Some(record))
+            let mut reasons: Vec<Reason> = record.outputs.iter().filter_map(lost).collect();
+            let unstable = if differed(store, &key) { vec![Reason::Unstable] } else { Vec::new() };
+            if reasons.is_empty() {
+                return preview(State::Hit, Some(key), unstable, Some(record));
+            }
+            reasons.extend(unstable);
+            preview(State::Miss { reasons }, Some(key), Vec::new(), Some(record))
         }
     }
+}
+
+fn differed(store: &Store, key: &Digest) -> bool {
+    store.differed(key).unwrap_or(false)
+}
+
+/// The stage's files with their content, in their order: those that are `known` without a look at the project.
+fn digest(
+    store: &Store,
+    root: &Path,
+    stage: &PlannedStage,
+    output: impl Fn(StageId, u32) -> Option<Digest>,
+    known: BTreeMap<u32, Vec<Digested>>,
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Vec<Digested>, Vec<Fault>> {
+    let mut found = files::digest_some(store, root, stage, output, |file| wanted(file) && !known.contains_key(&file))?;
+    found.extend(known.into_values().flatten());
+    found.sort_by_key(|digested| digested.found.file);
+    Ok(found)
+}
+
+/// What stages that are hits have written of a stage's files, where those are not exactly an output.
+#[derive(Default)]
+struct Parts {
+    /// By the stage's file: its content as it will be when a run comes to it.
+    known: BTreeMap<u32, Vec<Digested>>,
+    /// Stages whose copies in the project are not what they gave, inside a folder that only a look at it can tell.
+    unsure: BTreeSet<StageId>,
+}
+
+/// A run puts the outputs of hits back before it looks at what is below them, whatever the project holds now: so their part of a
+/// stage's files is taken from the store.
+fn parts(
+    plan: &Plan,
+    stage: &PlannedStage,
+    store: &Store,
+    root: &Path,
+    output: &dyn Fn(StageId, usize) -> Option<Blob>,
+) -> Parts {
+    let mut parts = Parts::default();
+    let indices: BTreeSet<u32> = stage.written.iter().filter(|edge| !edge.exact).map(|edge| edge.file).collect();
+    for index in indices {
+        let file = &stage.files[index as usize];
+        let shown = normalise(&file.path, root);
+        // The outputs it meets: where they lie, and what they are.
+        let edges = stage.written.iter().filter(|edge| edge.file == index);
+        let met: Vec<(StageId, &str, Blob)> = edges
+            .filter_map(|edge| {
+                let port = plan.stage(edge.from).outputs.get(edge.output as usize)?;
+                let (path, _) = port.path.as_ref()?;
+                Some((edge.from, path.as_str(), output(edge.from, edge.output as usize)?))
+            })
+            .collect();
+        let found = |name: String, shown: String| {
+            let name = if stage.executor == Executor::Command { shown.clone() } else { name };
+            let path = root.join(&shown);
+            Found { file: index, role: file.role.clone(), name, shown, path }
+        };
+        if file.glob {
+            let pattern = Pattern::new(&shown);
+            let mut all: BTreeMap<String, Option<Digest>> = BTreeMap::new();
+            let inside = |path: &str| met.iter().any(|(_, output, _)| below(output, path).is_some());
+            for matched in pattern.expand(root).unwrap_or_default() {
+                let path = matched.path.to_string_lossy().into_owned();
+                if !inside(&path) {
+                    all.insert(path, None);
+                }
+            }
+            let mut plain = true;
+            for (_, path, blob) in &met {
+                if !blob.tree {
+                    all.extend(pattern.is_match(path).then(|| ((*path).to_owned(), Some(blob.digest))));
+                    continue;
+                }
+                let Ok(tree) = store.tree(&blob.digest) else { continue };
+                for (name, entry) in tree.entries {
+                    let full = format!("{path}/{name}");
+                    match entry {
+                        Entry::File(node) if pattern.is_match(&full) => drop(all.insert(full, Some(node.digest))),
+                        Entry::Link(_) => plain = false,
+                        _ => {}
+                    }
+                }
+            }
+            let mut listed = Vec::with_capacity(all.len());
+            for (path, digest) in all {
+                let seen = if digest.is_none() { store.file_digest(&root.join(&path)).ok() } else { None };
+                let Some(digest) = digest.or(seen.as_ref().map(|seen| seen.digest)) else {
+                    plain = false;
+                    continue;
+                };
+                let name = if pattern.fixed() == "." { Some(path.as_str()) } else { below(pattern.fixed(), &path) };
+                listed.push(Digested { found: found(name.unwrap_or_default().to_owned(), path), digest, seen });
+            }
+            listed.sort_by(|a, b| natural(&a.found.shown, &b.found.shown));
+            // Where links are involved only the project can tell.
+            if plain && !listed.is_empty() {
+                parts.known.insert(index, listed);
+                continue;
+            }
+        } else if let Some((_, path, blob)) = met.iter().find(|(_, path, _)| below(path, &shown).is_some()) {
+            let tree = if blob.tree { store.tree(&blob.digest).ok() } else { None };
+            if let (Some(tree), Some(name)) = (tree, below(path, &shown))
+                && let Some((digest, folder)) = part(&tree, name)
+            {
+                let name = if folder { String::new() } else { files::suffix(&shown) };
+                parts.known.insert(index, vec![Digested { found: found(name, shown), digest, seen: None }]);
+                continue;
+            }
+        }
+        // Only a look at the project can tell, which is right as long as it holds what the stages gave.
+        let whole =
+            |path: &str, blob: &Blob| store.file_digest(&root.join(path)).is_ok_and(|at| at.digest == blob.digest);
+        parts.unsure.extend(met.iter().filter(|(_, path, blob)| !whole(path, blob)).map(|(from, ..)| *from));
+    }
+    parts
+}
+
+/// The rest of a path behind a folder's; `None` when it is not inside.
+fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/').filter(|rest| !rest.is_empty())
+}
+
+/// The content of a file or folder inside a stored folder, and whether it is a folder.
+fn part(tree: &Tree, name: &str) -> Option<(Digest, bool)> {
+    match tree.entries.get(name) {
+        Some(Entry::File(node)) => return Some((node.digest, false)),
+        Some(Entry::Link(_)) => return None,
+        Some(Entry::Empty) => return Some((Tree::default().blob().digest, true)),
+        None => {}
+    }
+    let inside = tree.entries.iter().filter_map(|(path, entry)| Some((below(name, path)?.to_owned(), entry.clone())));
+    let inside = Tree { entries: inside.collect() };
+    // A link may lead to what is not in this part.
+    let links = inside.entries.values().any(|entry| matches!(entry, Entry::Link(_)));
+    (!inside.entries.is_empty() && !links).then(|| (inside.blob().digest, true))
 }
 
 /// What differs from last time whatever the stages above will give.
@@ -259,10 +426,14 @@ fn explain_hits(plan: &Plan, store: &Store, previews: &mut [StagePreview]) {
     }
 }
 
-/// Why a stage ran last: its newest record compared with the one before. Empty when there is no record.
+/// Why a stage ran last: its newest record compared with the one before. Of work that gave different bytes, that it did. Empty
+/// when there is no record.
 pub fn last_change(plan: &Plan, stage: &PlannedStage, store: &Store) -> Vec<Reason> {
     let history = store.history(&stage.name, 2).unwrap_or_default();
     let Some(newest) = history.first() else { return Vec::new() };
+    if differed(store, &newest.key) {
+        return vec![Reason::Unstable];
+    }
     match serde_json::from_value::<Manifest>(newest.manifest.clone()) {
         Ok(manifest) => explain::miss(plan, stage, history.get(1), &manifest),
         Err(_) => Vec::new(),

@@ -35,7 +35,7 @@ use crate::plan::StageId;
 pub struct Task {
     /// What must be there first. Only smaller positions: stages are in topological order.
     pub after: Vec<StageId>,
-    /// What it takes while it runs; more than there is counts as all there is.
+    /// What it takes while it runs. With more than there is of anything it takes what there is, and all processors: it runs alone.
     pub takes: Slots,
     /// Further attempts after a failure.
     pub retries: u32,
@@ -60,7 +60,11 @@ impl Slots {
     }
 
     fn at_most(self, total: Self) -> Self {
-        Self { cpus: self.cpus.min(total.cpus), memory: self.memory.min(total.memory), gpus: self.gpus.min(total.gpus) }
+        if self.fit(total) {
+            return self;
+        }
+        // Every stage takes a processor.
+        Self { cpus: total.cpus, memory: self.memory.min(total.memory), gpus: self.gpus.min(total.gpus) }
     }
 
     fn minus(self, other: Self) -> Self {

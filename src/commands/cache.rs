@@ -105,7 +105,7 @@ fn du(args: &Du) -> Result<u8, Failure> {
     let results = if all.len() == 1 { "1 result".to_owned() } else { format!("{} results", count(all.len() as u64)) };
     let mut lines = vec![format!("{results}, {}, and {} that no result names", bytes(total), bytes(unnamed))];
     lines.push(format!(
-        "`pipeline gc` frees {}, `pipeline gc --keep 0` frees {}; pinned are what `pipeline.lock` and the last {} runs name",
+        "`pipeline gc` frees {}, `pipeline gc --keep 0` frees {}; pinned are what lock files and the last {} runs name",
         bytes(unnamed),
         bytes(most.freed + most.waiting),
         args.keep_runs

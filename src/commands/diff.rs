@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cache::{Record, Store};
+use cache::{Digest, Record, Store};
 use engine::driver::{Detail, End, StageSummary, Summary};
 use engine::explain::{self, Reason};
 use engine::key::Manifest;
 use serde_json::{Value, json};
 
-use super::history;
+use super::history::History;
 use crate::cli::Diff;
 use crate::project::{Failure, Project};
 use crate::report::quantity::{bytes, duration, number};
@@ -22,13 +22,9 @@ use crate::report::terminal::{self, Styles};
 pub fn execute(args: &Diff) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let store = project.store()?;
-    let runs = history::runs(&store)?;
-    let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
-    let old = history::resolve(&names, args.old.as_deref().unwrap_or("~1"))?;
-    let new = history::resolve(&names, args.new.as_deref().unwrap_or("latest"))?;
-    let find = |name: &str| runs.iter().find(|run| run.run == name);
-    let (Some(old), Some(new)) = (find(old), find(new)) else { return Ok(0) };
-    let (old, new) = (Side::of(&store, old), Side::of(&store, new));
+    let history = History::of(&project, &store, args.all)?;
+    let old = Side::of(&store, history.find(args.old.as_deref().unwrap_or("~1"))?);
+    let new = Side::of(&store, history.find(args.new.as_deref().unwrap_or("latest"))?);
     let names: BTreeSet<&str> = old.stages.keys().chain(new.stages.keys()).copied().collect();
     // In the order of the newer run; what is gone comes last.
     let place = |name: &&str| new.run.stages.iter().position(|of| of.stage == **name).unwrap_or(usize::MAX);
@@ -53,20 +49,43 @@ struct Side<'a> {
     stages: BTreeMap<&'a str, (&'a StageSummary, Option<Record>)>,
     /// Which stage made a content.
     made_by: BTreeMap<String, &'a str>,
+    /// Why stages failed.
+    causes: BTreeMap<&'a str, String>,
 }
 
 impl<'a> Side<'a> {
     fn of(store: &Store, run: &'a Summary) -> Self {
-        let mut side = Self { run, stages: BTreeMap::new(), made_by: BTreeMap::new() };
+        let mut side = Self { run, stages: BTreeMap::new(), made_by: BTreeMap::new(), causes: BTreeMap::new() };
         for of in &run.stages {
-            let record = of.key.parse().ok().and_then(|key| store.lookup(&key).ok().flatten());
+            let record = of.key.parse().ok().and_then(|key| record(store, &key, run));
             for (_, blob) in record.iter().flat_map(|record| &record.outputs) {
                 side.made_by.insert(blob.digest.to_string(), &of.stage);
+            }
+            if of.end == End::Failed {
+                side.causes.extend(cause(store, run, &of.stage).map(|cause| (of.stage.as_str(), cause)));
             }
             side.stages.insert(&of.stage, (of, record));
         }
         side
     }
+}
+
+/// What a run has made or found under a key: the same work may have given other bytes since.
+fn record(store: &Store, key: &Digest, run: &Summary) -> Option<Record> {
+    // Both are cut to milliseconds.
+    let ended = run.started + run.took.as_millis() as u64 + 2;
+    let variants = store.variants(key).ok()?;
+    if variants.len() == 1 {
+        return variants.into_iter().next();
+    }
+    variants.into_iter().find(|record| record.created <= ended)
+}
+
+/// Why a stage failed in a run: the last error in its log.
+fn cause(store: &Store, run: &Summary, stage: &str) -> Option<String> {
+    let log = store.log(&run.run, stage)?;
+    let lines = log.attempts.last()?.lines.iter().rev();
+    lines.into_iter().find(|line| line.mark == 'e').map(|line| line.text.clone())
 }
 
 /// What became of one stage between two runs.
@@ -78,6 +97,8 @@ struct Stage<'a> {
     /// Port, sizes.
     outputs: Vec<(String, Option<u64>, Option<u64>)>,
     took: [Option<Duration>; 2],
+    /// Why it failed.
+    causes: [Option<String>; 2],
     same_work: bool,
 }
 
@@ -88,7 +109,7 @@ fn compare<'a>(name: &'a str, old: &Side<'_>, new: &Side<'_>) -> Stage<'a> {
     let manifest = |record: &Option<Record>| -> Option<Manifest> {
         serde_json::from_value(record.as_ref()?.manifest.clone()).ok()
     };
-    let reasons = match (manifest(&before), manifest(&now)) {
+    let mut reasons = match (manifest(&before), manifest(&now)) {
         (Some(before), Some(now)) => {
             let from = |port: &str| {
                 let input = now.inputs.iter().find(|input| input.port == port);
@@ -112,13 +133,19 @@ fn compare<'a>(name: &'a str, old: &Side<'_>, new: &Side<'_>) -> Stage<'a> {
     };
     let (was, is) = (blobs(&before), blobs(&now));
     let ports: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let outputs = ports
+    let outputs: Vec<(String, Option<u64>, Option<u64>)> = ports
         .into_iter()
         .filter(|port| was.get(*port).map(|blob| blob.digest) != is.get(*port).map(|blob| blob.digest))
         .map(|port| (port.clone(), was.get(port).map(|blob| blob.size), is.get(port).map(|blob| blob.size)))
         .collect();
     let took = |record: &Option<Record>, detail: &Detail| record.as_ref().map(|_| detail.took);
-    let key = |side: Option<&(&StageSummary, Option<Record>)>| side.map(|(of, _)| of.key.clone());
+    let same_key =
+        a.zip(b).is_some_and(|((a, _), (b, _))| a.key == b.key && (a.end, b.end) != (End::Failed, End::Failed));
+    let other_bytes = before.is_some() && now.is_some() && !outputs.is_empty();
+    if same_key && other_bytes {
+        reasons.push(Reason::Unstable);
+    }
+    let cause = |side: &Side<'_>| side.causes.get(name).cloned();
     Stage {
         name,
         ends: [a.map(|(of, _)| of.end), b.map(|(of, _)| of.end)],
@@ -126,7 +153,8 @@ fn compare<'a>(name: &'a str, old: &Side<'_>, new: &Side<'_>) -> Stage<'a> {
         metrics,
         outputs,
         took: [took(&before, &then), took(&now, &today)],
-        same_work: a.is_some() && key(a) == key(b),
+        causes: [cause(old), cause(new)],
+        same_work: same_key && !other_bytes,
     }
 }
 
@@ -150,7 +178,7 @@ impl Stage<'_> {
         let [old, new] = self.took.map(|took| took.map(|took| took.as_secs_f64()));
         json!({
             "stage": self.name, "old": self.ends[0], "new": self.ends[1], "changes": self.reasons, "metrics": metrics,
-            "outputs": outputs, "old_took": old, "new_took": new,
+            "outputs": outputs, "old_took": old, "new_took": new, "old_cause": self.causes[0], "new_cause": self.causes[1],
         })
     }
 }
@@ -174,10 +202,14 @@ fn text(old: &Side<'_>, new: &Side<'_>, stages: &[Stage<'_>]) -> String {
             [None, _] => text.push_str("  only in the newer run"),
             [_, None] => text.push_str("  only in the older run"),
             [_, Some(End::Failed)] => text.push_str("  failed"),
+            [Some(End::Failed), _] => text.push_str("  had failed"),
             [_, Some(End::Skipped)] => text.push_str("  did not run"),
             _ => {}
         }
         text.push('\n');
+        if let [_, Some(cause)] | [Some(cause), None] = &stage.causes {
+            text.push_str(&format!("  {cause}\n"));
+        }
         for reason in &stage.reasons {
             text.push_str(&format!("  {reason}\n"));
         }

@@ -2,8 +2,9 @@
 
 use cache::{DigestSet, Store};
 
+use std::collections::HashMap;
+
 use super::cache::digests;
-use super::lock_file;
 use crate::cli::Gc;
 use crate::project::{Failure, Project};
 use crate::report::quantity::{bytes, count, parse_bytes};
@@ -42,7 +43,7 @@ pub fn execute(args: &Gc) -> Result<u8, Failure> {
     );
     if swept.pinned > 0 {
         text.push_str(&format!(
-            "\n{} of them are above the limit: `pipeline.lock` or one of the last {} runs names them",
+            "\n{} of them are above the limit: a lock file, one of the last {} runs or one that goes on names them",
             bytes(swept.pinned),
             args.keep_runs
         ));
@@ -57,19 +58,31 @@ pub fn execute(args: &Gc) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The keys that stay whatever the limit: those of `pipeline.lock` and of the newest `runs` runs.
+/// The keys that stay whatever the limit: those of the lock files beside the store, and of the newest `runs` runs of each pipeline.
+/// What runs that go on have made or used stays by itself.
 ///
 /// # Errors
 /// A store that cannot be read.
 pub fn pins(project: &Project, store: &Store, runs: usize) -> Result<DigestSet, Failure> {
     let mut pins = DigestSet::default();
-    for (_, run) in store.runs(runs)? {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let newest = |run: &serde_json::Value| {
+        let count = seen.entry(run["pipeline"].as_str().unwrap_or_default().to_owned()).or_default();
+        *count += 1;
+        *count <= runs
+    };
+    for (_, run) in store.runs_where(usize::MAX, newest)? {
         let stages = run["stages"].as_array().into_iter().flatten();
         pins.extend(stages.filter_map(|stage| stage["key"].as_str()?.parse::<cache::Digest>().ok()));
     }
-    // Whatever is written there that is the key of a record is one that it names.
-    if let Ok(text) = std::fs::read_to_string(lock_file(project)) {
-        pins.extend(digests(&text));
+    // Whatever is written there that is the key of a record is one that it names, also amid the marks of a merge.
+    for entry in std::fs::read_dir(&project.root).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|suffix| suffix == "lock")
+            && let Ok(text) = std::fs::read_to_string(path)
+        {
+            pins.extend(digests(&text));
+        }
     }
     Ok(pins)
 }

@@ -3,18 +3,66 @@
 use cache::Store;
 use engine::driver::Summary;
 
-use crate::project::Failure;
+use crate::project::{Failure, Project};
 
 /// More runs than anybody looks back at.
 const LOOKED_AT: usize = 10_000;
 
-/// Every run that can be read, newest first. (What an older version wrote in another way is left out.)
+/// The runs of a store; those of one pipeline where they are counted.
+pub struct History {
+    /// Every run that can be read, newest first. (What an older version wrote in another way is left out.)
+    pub runs: Vec<Summary>,
+    pipeline: Option<String>,
+}
+
+impl History {
+    /// The runs of the pipeline at hand, or with `all` those of every pipeline of its folder.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of(project: &Project, store: &Store, all: bool) -> Result<Self, Failure> {
+        let pipeline = if all { None } else { pipeline(project) };
+        Ok(Self { runs: runs(store)?, pipeline })
+    }
+
+    /// The run that is meant: counted among those of the pipeline, named among all.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn find(&self, text: &str) -> Result<&Summary, Failure> {
+        let ours = |run: &&Summary| self.pipeline.as_ref().is_none_or(|name| run.pipeline == *name);
+        let counted: Vec<&str> = self.runs.iter().filter(ours).map(|run| run.run.as_str()).collect();
+        let named: Vec<&str> = self.runs.iter().map(|run| run.run.as_str()).collect();
+        let name = resolve(if counts(text) { &counted } else { &named }, text)?;
+        self.runs.iter().find(|run| run.run == name).ok_or_else(|| unknown(text))
+    }
+}
+
+fn unknown(text: &str) -> Failure {
+    Failure::user(
+        "cli::unknown_run",
+        format!("no run is called `{text}`"),
+        "`pipeline runs` lists them; `latest` is the newest, `~1` the one before",
+    )
+}
+
+/// The name of the pipeline at hand; `None` when its file cannot be read.
+pub fn pipeline(project: &Project) -> Option<String> {
+    project.read(&[]).spec.map(|spec| spec.name)
+}
+
+/// Every run that can be read, newest first.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn runs(store: &Store) -> Result<Vec<Summary>, Failure> {
     let runs = store.runs(LOOKED_AT)?;
     Ok(runs.into_iter().filter_map(|(_, run)| serde_json::from_value(run).ok()).collect())
+}
+
+/// Whether a run is meant by counting back, not by its name.
+fn counts(text: &str) -> bool {
+    matches!(text, "latest" | "last") || text.starts_with(['~']) || text.starts_with("latest~")
 }
 
 /// The name of the run that is meant, among names that go from the newest to the oldest.
@@ -37,11 +85,7 @@ pub fn resolve<'a>(names: &[&'a str], text: &str) -> Result<&'a str, Failure> {
     match fitting[..] {
         _ if names.contains(&text) => Ok(names.iter().copied().find(|name| *name == text).unwrap_or_default()),
         [only] => Ok(only),
-        [] => Err(Failure::user(
-            "cli::unknown_run",
-            format!("no run is called `{text}`"),
-            "`pipeline runs` lists them; `latest` is the newest, `~1` the one before",
-        )),
+        [] => Err(unknown(text)),
         _ => Err(Failure::user(
             "cli::unknown_run",
             format!("{} runs begin with `{text}`", fitting.len()),

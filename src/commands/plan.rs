@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use engine::explain::Reason;
 use engine::plan::{Plan, StageId};
 use engine::preview::{StagePreview, State};
 use serde_json::{Value, json};
@@ -130,6 +131,7 @@ fn off_json(plan: &Plan) -> Value {
 /// The first reason, in words.
 pub fn reason(plan: &Plan, preview: &StagePreview) -> String {
     match &preview.state {
+        State::Hit if preview.changed.contains(&Reason::Unstable) => Reason::Unstable.to_string(),
         State::Hit => String::new(),
         State::Miss { reasons } => {
             let first = reasons.first().map(ToString::to_string).unwrap_or_default();
@@ -149,6 +151,10 @@ pub fn preview_json(plan: &Plan, preview: &StagePreview) -> Value {
         State::Miss { reasons } => json!(reasons),
         _ => json!([]),
     };
+    let unstable = match &preview.state {
+        State::Miss { reasons } => reasons.contains(&Reason::Unstable),
+        _ => preview.changed.contains(&Reason::Unstable),
+    };
     let waits = match &preview.state {
         State::Unknown { because } => because.iter().map(|id| plan.stages[id.0 as usize].name.clone()).collect(),
         _ => Vec::new(),
@@ -158,6 +164,7 @@ pub fn preview_json(plan: &Plan, preview: &StagePreview) -> Value {
         "kind": stage.kind,
         "state": word(&preview.state),
         "reasons": reasons,
+        "unstable": unstable,
         "waits_for": waits,
         "took": preview.took.map(|took| took.as_secs_f64()),
         "bytes": preview.bytes,

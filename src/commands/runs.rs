@@ -5,7 +5,7 @@ use engine::driver::{Detail, End, Summary};
 use engine::event::Outcome;
 use serde_json::{Value, json};
 
-use super::history;
+use super::history::{self, History};
 use crate::cli::{Runs, RunsVerb};
 use crate::project::{Failure, Project};
 use crate::report::quantity::{bytes, duration};
@@ -21,17 +21,17 @@ pub fn execute(args: &Runs) -> Result<u8, Failure> {
         Some(RunsVerb::Show { file, run, json }) => {
             let project = Project::find(file)?;
             let store = project.store()?;
-            let runs = history::runs(&store)?;
-            let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
-            let name = history::resolve(&names, run)?;
-            runs.iter().find(|run| run.run == name).map_or(Ok(0), |run| show(&store, run, *json))
+            show(&store, History::of(&project, &store, false)?.find(run)?, *json)
         }
     }
 }
 
 fn list(args: &Runs) -> Result<u8, Failure> {
-    let store = Project::find(&args.file)?.store()?;
-    let runs: Vec<Value> = store.runs(args.n)?.into_iter().map(|(_, run)| run).collect();
+    let project = Project::find(&args.file)?;
+    let store = project.store()?;
+    let pipeline = if args.all { None } else { history::pipeline(&project) };
+    let ours = |run: &Value| pipeline.as_deref().is_none_or(|name| run["pipeline"] == name);
+    let runs: Vec<Value> = store.runs_where(args.n, ours)?.into_iter().map(|(_, run)| run).collect();
     let read = |run: &Value| serde_json::from_value::<Summary>(run.clone()).ok();
     if args.json {
         let runs: Vec<Value> = runs
@@ -51,7 +51,9 @@ fn list(args: &Runs) -> Result<u8, Failure> {
         .iter()
         .filter_map(read)
         .map(|run| {
-            let mut row = vec![run.run.clone(), word(run.outcome).to_owned()];
+            let mut row = vec![run.run.clone()];
+            row.extend(args.all.then(|| run.pipeline.clone()));
+            row.push(word(run.outcome).to_owned());
             row.extend([run.ran, run.hit, run.failed, run.skipped].map(|count| count.to_string()));
             row.push(duration(run.took));
             row.push(
@@ -64,11 +66,13 @@ fn list(args: &Runs) -> Result<u8, Failure> {
         terminal::err("nothing ran here yet");
         return Ok(0);
     }
-    terminal::out(&result::table(
-        &["run", "outcome", "ran", "reused", "failed", "not run", "took", ""],
-        rows,
-        &[2, 3, 4, 5, 6],
-    ));
+    let columns = ["run", "pipeline", "outcome", "ran", "reused", "failed", "not run", "took", ""];
+    if args.all {
+        terminal::out(&result::table(&columns, rows, &[3, 4, 5, 6, 7]));
+    } else {
+        let columns = columns.map(|name| if name == "pipeline" { "run" } else { name });
+        terminal::out(&result::table(&columns[1..], rows, &[2, 3, 4, 5, 6]));
+    }
     Ok(0)
 }
 

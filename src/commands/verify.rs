@@ -3,18 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use cache::Store;
-use engine::artifact::ArtifactKind;
-use engine::difference::first;
+use engine::difference;
 use engine::driver::{CancelToken, Compared, Force, RunOptions, Scratch};
 use engine::event::Outcome;
-use engine::kind::Question;
+use engine::oracle::WorkerOracle;
 use engine::preview::State;
 use serde_json::{Value, json};
 
 use super::run::{cancel_on_signal, check_names, drive, quiet_reporter, runtime};
-use super::show::ask_data;
 use crate::cli::Verify;
-use crate::project::{Failure, Project, Proved};
+use crate::project::{Failure, Project};
 use crate::report::terminal::{self, Styles};
 
 /// Verifies. Exit code 1 when something came out differently.
@@ -68,12 +66,15 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
         drive(&proved, options, &mut *reporter, cancel).await
     })?;
     let compared = taken(&scratch.compared);
+    let oracle = WorkerOracle::new(Arc::clone(&proved.store), &proved.programs, &proved.root);
     let differing: Vec<(&Compared, String)> = compared
         .iter()
         .filter(|of| of.recorded.digest != of.again.digest)
         .map(|of| {
-            let place = in_data_set(&project, &proved, &scratch.store, of)
-                .or_else(|| first((&proved.store, &of.recorded), (&scratch.store, &of.again)));
+            let stage = proved.plan.find(&of.stage);
+            let output = stage.and_then(|stage| stage.outputs.iter().find(|output| output.name == of.port));
+            let (old, new) = ((&*proved.store, &of.recorded), (&*scratch.store, &of.again));
+            let place = output.and_then(|output| difference::told(&oracle, output.kind, old, new));
             (of, place.unwrap_or_else(|| "one of them cannot be read".to_owned()))
         })
         .collect();
@@ -114,26 +115,6 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
         Outcome::Success | Outcome::GateNotMet => 1,
         other => other.exit_code(),
     })
-}
-
-/// Where two data sets first differ, which only the program that reads them can tell; `None` for anything else.
-fn in_data_set(project: &Project, proved: &Proved, scratch: &Store, of: &Compared) -> Option<String> {
-    let stage = proved.plan.stages.iter().find(|stage| stage.name == of.stage)?;
-    let output = stage.outputs.iter().find(|output| output.name == of.port)?;
-    if !matches!(output.kind, ArtifactKind::Dataset | ArtifactKind::Labels) || of.recorded.tree || of.again.tree {
-        return None;
-    }
-    let question = Question {
-        kind: "difference".into(),
-        version: 1,
-        params: json!({
-            "path": proved.store.blob_path(&of.recorded.digest),
-            "other": scratch.blob_path(&of.again.digest),
-        }),
-        inputs: Default::default(),
-        files: Vec::new(),
-    };
-    ask_data(project, proved, &question).ok()?["difference"].as_str().map(str::to_owned)
 }
 
 fn taken(compared: &Mutex<Vec<Compared>>) -> Vec<Compared> {

@@ -2,20 +2,23 @@
 //! system are hints; the content decides.
 //!
 //! A newer change cancels what it makes stale and only that: stages at work under a key that the changed pipeline has as well go
-//! on, and the new run, which begins at once, waits for them and takes their results. Worker processes outlive the runs. What
+//! on, and the new run, which begins at once, waits for them and takes their results. While the pipeline cannot be read, or
+//! something it reads is missing, that is said and what runs goes on. Worker processes outlive the runs. What
 //! did not change is not read again: after an edit of a file that only programs read, the plan stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::{Digest, Store};
+use cache::{Digest, DigestSet, Store};
 use engine::driver::{self, CancelToken, RunOptions, Spare, Summary, Workers};
 use engine::error::Fault;
 use engine::event::{Event, Outcome};
 use engine::kind::Executor;
 use engine::plan::Plan;
+use notify::event::ModifyKind;
 use notify::{Config, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 use schemas::Sources;
 use tokio::sync::mpsc;
@@ -24,7 +27,7 @@ use tokio::task::JoinHandle;
 use super::ENGINE_FAILED;
 use super::run::{options, reporter, runtime};
 use crate::cli::Watch;
-use crate::project::{Failure, Project, Proved, render};
+use crate::project::{Checked, Failure, Project, Proved, render};
 use crate::report::plain::Reporter;
 use crate::report::terminal::{self, Styles};
 
@@ -36,6 +39,8 @@ const QUIET_BURST: Duration = Duration::from_millis(50);
 const BURST: usize = 12;
 /// A file that never rests (a log, a download) is looked at this often all the same.
 const LONGEST: Duration = Duration::from_millis(500);
+/// While git writes a checkout it holds a lock; one that stays longer than this was left behind.
+const CHECKOUT: Duration = Duration::from_secs(10);
 
 /// Watches until interrupted.
 ///
@@ -52,31 +57,33 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
     tokio::spawn(super::run::cancel_on_signal(stop.clone()));
     let store = project.store()?;
     let (sender, mut hints) = mpsc::unbounded_channel();
-    let mut folders = Folders::new(args.poll, sender)?;
+    let mut folders = Folders::new(&project.root, args.poll, sender)?;
     let mut known = Known::default();
     let mut workers: Option<Workers> = None;
     // Once is what was asked for; from then on a source elsewhere is as its server says.
     let mut refresh = args.run.refresh;
-    let mut proved = read(args, project, &store, &mut folders, &mut known)?;
+    let mut launch = |proved: &Proved| -> Result<Flight, Failure> {
+        let options = options(&args.run, proved, names.to_vec())?;
+        let fitting = workers.take().filter(|of| of.fit(&proved.programs, &proved.environment, &proved.root));
+        let of = fitting.unwrap_or_else(|| Workers::new(&proved.programs, &proved.environment, &proved.root));
+        workers = Some(of.clone());
+        let options = RunOptions { workers: Some(of), refresh: std::mem::take(&mut refresh), ..options };
+        Ok(Flight::start(proved, options, reporter(&args.run, proved)))
+    };
+    // The pipeline as it was last read without a fault; whether that is what it is now.
+    let (mut proved, mut valid) = (None, false);
+    let mut flight: Option<Flight> = None;
+    match read(args, project, names, &store, &mut folders, &mut known)? {
+        Ok(fresh) => {
+            flight = Some(launch(&fresh)?);
+            (proved, valid) = (Some(fresh), true);
+        }
+        Err(faults) => terminal::err(&faults),
+    }
     loop {
-        // A stage named on the command line may be gone after an edit.
-        let ready = proved.as_ref().and_then(|proved| match options(&args.run, proved, names.to_vec()) {
-            Ok(options) => Some((proved, options)),
-            Err(failure) => {
-                terminal::err(&failure.text);
-                None
-            }
-        });
-        let mut flight = ready.map(|(proved, options)| {
-            let fitting = workers.take().filter(|of| of.fit(&proved.programs, &proved.environment, &proved.root));
-            let of = fitting.unwrap_or_else(|| Workers::new(&proved.programs, &proved.environment, &proved.root));
-            workers = Some(of.clone());
-            let options = RunOptions { workers: Some(of), refresh: std::mem::take(&mut refresh), ..options };
-            Flight::start(proved, options, reporter(&args.run, proved))
-        });
         let count = known.files.len();
         let changed = {
-            let mut changing = std::pin::pin!(change(&mut hints, &store, &project.root, &mut known));
+            let mut changing = std::pin::pin!(change(&mut hints, &store, &project.root, &mut known, &mut folders));
             loop {
                 let Some(running) = &mut flight else {
                     if !args.run.json {
@@ -86,7 +93,7 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
                     }
                     tokio::select! {
                         () = stop.cancelled() => return Ok(130),
-                        changed = &mut changing => break changed,
+                        changed = &mut changing => break changed?,
                     }
                 };
                 tokio::select! {
@@ -99,44 +106,77 @@ async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, 
                         running.until_it_ends().await?;
                         return Ok(130);
                     }
-                    changed = &mut changing => break changed,
+                    changed = &mut changing => break changed?,
                 }
             }
         };
-        if !proved.as_ref().is_some_and(|proved| changed.iter().all(|path| only_programs_read(&proved.plan, path))) {
-            proved = read(args, project, &store, &mut folders, &mut known)?;
+        let same = |proved: &Proved| changed.iter().all(|path| only_programs_read(&proved.plan, path));
+        if !(valid && proved.as_ref().is_some_and(same)) {
+            match read(args, project, names, &store, &mut folders, &mut known)? {
+                Ok(fresh) => (proved, valid) = (Some(fresh), true),
+                Err(faults) => {
+                    valid = false;
+                    let text = match args.run.json {
+                        true => faults,
+                        false => format!("{}\n{faults}", told(&changed, &project.root)),
+                    };
+                    match &mut flight {
+                        Some(running) => running.reporter.say(&text),
+                        None => terminal::err(&text),
+                    }
+                    continue;
+                }
+            }
         }
-        if let Some(running) = flight {
-            running.retire(proved.as_ref()).await?;
+        let Some(proved) = &proved else { continue };
+        if let Some(running) = flight.take() {
+            running.retire(proved).await?;
         }
         if !args.run.json {
-            let shown: Vec<String> = changed
-                .iter()
-                .take(3)
-                .map(|path| path.strip_prefix(&project.root).unwrap_or(path).display().to_string())
-                .collect();
-            let more = if changed.len() > 3 { format!(" and {} more", changed.len() - 3) } else { String::new() };
-            terminal::err(&format!("\n{} {}{more} changed", Styles::busy().apply_to("↻"), shown.join(", ")));
+            terminal::err(&told(&changed, &project.root));
         }
+        flight = Some(launch(proved)?);
     }
 }
 
-/// Reads and proves the pipeline, and watches what it reads. `None` when it is not valid, which has been told then.
+/// What changed, in a line.
+fn told(changed: &[PathBuf], root: &Path) -> String {
+    let shown = changed.iter().take(3).map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string());
+    let shown: Vec<String> = shown.collect();
+    let more = if changed.len() > 3 { format!(" and {} more", changed.len() - 3) } else { String::new() };
+    format!("\n{} {}{more} changed", Styles::busy().apply_to("↻"), shown.join(", "))
+}
+
+/// Reads and proves the pipeline, and watches what it reads. The inner error are its faults in words: what was watched before is
+/// then watched as well, and so is what is missing, for any of it may be what mends them.
 fn read(
     args: &Watch,
     project: &Project,
+    names: &[String],
     store: &Store,
     folders: &mut Folders,
     known: &mut Known,
-) -> Result<Option<Proved>, Failure> {
-    let checked = project.prove(&args.run.file.set)?;
-    if checked.proved.is_none() {
-        terminal::err(&crate::project::render_all(&checked.faults, &checked.sources));
+) -> Result<Result<Proved, String>, Failure> {
+    loop {
+        let checked = project.prove(&args.run.file.set)?;
+        let mut files = watched(project, &checked);
+        let proved = match checked.proved {
+            // A stage named on the command line may be gone after an edit.
+            Some(proved) => options(&args.run, &proved, names.to_vec()).map(|_| proved).map_err(|failure| failure.text),
+            None => Err(crate::project::render_all(&checked.faults, &checked.sources)),
+        };
+        if proved.is_err() {
+            files.extend(known.files.keys().cloned());
+            files.sort();
+            files.dedup();
+        }
+        folders.watch(&files)?;
+        let more = known.keep(store, files);
+        // What was missing may have come before anybody watched for it.
+        if proved.is_ok() || !more {
+            return Ok(proved);
+        }
     }
-    let files = watched(project, checked.proved.as_ref(), &checked.files);
-    folders.watch(&files)?;
-    known.keep(store, files);
-    Ok(checked.proved)
 }
 
 /// A run that is going on.
@@ -218,30 +258,34 @@ impl Flight {
 
     /// Ends what the changed pipeline has no use for. What it wants as well goes on, without being shown: the new run waits for it
     /// and tells of its end.
-    async fn retire(mut self, proved: Option<&Proved>) -> Result<(), Failure> {
+    async fn retire(mut self, proved: &Proved) -> Result<(), Failure> {
         while let Ok(event) = self.events.try_recv() {
             self.on_event(&event);
         }
-        let mut wanted = BTreeMap::new();
-        if let Some(proved) = proved.filter(|_| !self.at_work.is_empty()) {
+        let mut wanted = DigestSet::default();
+        if !self.at_work.is_empty() {
             let expected =
                 engine::preview::expect(&proved.plan, &proved.store, &proved.environment, &proved.root, &|_, _| None);
-            for (stage, expected) in proved.plan.stages.iter().zip(expected) {
-                if let Some(expected) = expected.filter(|_| self.at_work.contains_key(&stage.name)) {
-                    wanted.insert(stage.name.clone(), expected.key);
-                }
-            }
+            // What is never reused would run again in any case.
+            let cached = proved.plan.stages.iter().zip(expected).filter(|(stage, _)| stage.cache);
+            wanted.extend(cached.filter_map(|(_, expected)| expected.map(|expected| expected.key)));
         }
-        let spared = self.at_work.iter().any(|(stage, key)| wanted.get(stage).is_some_and(|of| of.to_string() == *key));
+        let spared = |key: &str| key.parse().is_ok_and(|key: Digest| wanted.contains(&key));
+        let (kept, lost): (Vec<_>, Vec<_>) = self.at_work.iter().partition(|(_, key)| spared(key));
+        let kept = !kept.is_empty();
+        let lost: Vec<String> = lost.into_iter().map(|(stage, _)| stage.clone()).collect();
         self.spare.set(wanted);
         self.cancel.cancel();
-        if !spared {
+        if !kept {
             return self.until_it_ends().await;
+        }
+        for stage in &lost {
+            self.reporter.event(&Event::StageSkipped { stage: stage.clone(), because: stage.clone() });
         }
         let [hit, ran, failed, _] = self.counts;
         let skipped = self.stages.saturating_sub(hit + ran + failed);
-        let took = self.begun.elapsed();
-        self.reporter.event(&Event::RunFinished { outcome: Outcome::Cancelled, hit, ran, failed, skipped, took });
+        let (outcome, took) = (Outcome::Cancelled, self.begun.elapsed());
+        self.reporter.event(&Event::RunFinished { outcome, hit, ran, failed, skipped, took, lost });
         self.reporter.close();
         let (mut events, handle) = (self.events, self.handle);
         tokio::spawn(async move {
@@ -254,10 +298,10 @@ impl Flight {
 }
 
 /// The pipeline's file, those it includes, and everything outside that its stages read and that no stage writes.
-fn watched(project: &Project, proved: Option<&Proved>, included: &[PathBuf]) -> Vec<PathBuf> {
-    let mut files = proved.map_or_else(Vec::new, |proved| proved.plan.sources());
+fn watched(project: &Project, checked: &Checked) -> Vec<PathBuf> {
+    let mut files = checked.reads.clone();
     files.push(std::path::absolute(&project.file).unwrap_or_else(|_| project.file.clone()));
-    files.extend(included.iter().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())));
+    files.extend(checked.files.iter().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())));
     files.sort();
     files.dedup();
     files
@@ -307,16 +351,19 @@ fn is_empty(path: &Path) -> bool {
 }
 
 impl Known {
-    /// Watches these paths; what was known of them stays.
-    fn keep(&mut self, store: &Store, files: Vec<PathBuf>) {
+    /// Watches these paths; what was known of them stays. Whether there is one among them that was not known.
+    fn keep(&mut self, store: &Store, files: Vec<PathBuf>) -> bool {
         let mut before = std::mem::take(&mut self.files);
-        self.files = files
-            .into_iter()
-            .map(|path| {
-                let held = before.remove(&path).unwrap_or_else(|| Held::of(store, &path));
-                (path, held)
-            })
-            .collect();
+        let mut more = false;
+        let held = files.into_iter().map(|path| {
+            let held = before.remove(&path).unwrap_or_else(|| {
+                more = true;
+                Held::of(store, &path)
+            });
+            (path, held)
+        });
+        self.files = held.collect();
+        more
     }
 
     /// The watched paths that something at `path` is a part of, or that are below it.
@@ -328,33 +375,48 @@ impl Known {
     }
 }
 
+/// What the system says of a path.
+struct Hint {
+    path: PathBuf,
+    /// Whether something came, went or was renamed.
+    moved: bool,
+}
+
 /// Waits until the content of a watched path is another one, and says which.
 async fn change(
-    hints: &mut mpsc::UnboundedReceiver<PathBuf>,
+    hints: &mut mpsc::UnboundedReceiver<Hint>,
     store: &Store,
     root: &Path,
     known: &mut Known,
-) -> Vec<PathBuf> {
+    folders: &mut Folders,
+) -> Result<Vec<PathBuf>, Failure> {
+    let git = git_lock(root);
     loop {
         let mut touched: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut moved = false;
         while touched.is_empty() {
             let Some(hint) = hints.recv().await else { return std::future::pending().await };
-            touched.extend(known.touched(&hint).cloned());
+            touched.extend(known.touched(&hint.path).cloned());
+            moved = hint.moved && !touched.is_empty();
+            folders.note(&hint);
         }
         let mut events = 1;
         let now = tokio::time::Instant::now;
-        let deadline = now() + LONGEST;
-        let mut quiet = now() + QUIET;
+        let begun = now();
+        let mut deadline = begun + LONGEST;
+        let mut quiet = begun + QUIET;
         let mut waited = false;
         loop {
             match tokio::time::timeout_at(quiet.min(deadline), hints.recv()).await {
                 Ok(Some(hint)) => {
                     let before = touched.len();
                     let mut relevant = false;
-                    for path in known.touched(&hint) {
+                    for path in known.touched(&hint.path) {
                         relevant = true;
                         touched.insert(path.clone());
                     }
+                    moved |= hint.moved && relevant;
+                    folders.note(&hint);
                     events += usize::from(relevant);
                     if relevant {
                         let burst = events > BURST || touched.len() > before.max(2);
@@ -362,14 +424,21 @@ async fn change(
                     }
                 }
                 Ok(None) => break,
+                Err(_) if git.as_ref().is_some_and(|lock| lock.exists()) && now() < begun + CHECKOUT => {
+                    quiet = now() + QUIET_BURST;
+                    deadline = deadline.max(quiet);
+                }
                 Err(_) if now() >= deadline => break,
-                Err(_) if root.join(".git/index.lock").exists() => quiet = now() + QUIET_BURST,
                 Err(_) if !waited && touched.iter().any(|path| is_empty(path) && !known.files[path].empty) => {
                     waited = true;
                     quiet = now() + QUIET_BURST;
                 }
                 Err(_) => break,
             }
+        }
+        if moved {
+            // A folder that came is watched before the files are looked at, so that nothing comes in between.
+            folders.watch(known.files.keys())?;
         }
         let mut changed = Vec::new();
         for path in touched {
@@ -380,25 +449,48 @@ async fn change(
             known.files.insert(path, held);
         }
         if !changed.is_empty() {
-            return changed;
+            return Ok(changed);
         }
     }
 }
 
-/// The folders the system watches for us. Editors replace files by renaming, so the folder around a file is watched.
+/// The lock that git holds while it changes the files of a checkout this folder lies in.
+fn git_lock(root: &Path) -> Option<PathBuf> {
+    let git = root.ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())?;
+    if git.is_dir() {
+        return Some(git.join("index.lock"));
+    }
+    // A worktree of its own has a file that names the folder.
+    let text = std::fs::read_to_string(&git).ok()?;
+    let folder = text.strip_prefix("gitdir:")?.trim();
+    Some(git.with_file_name(folder).join("index.lock"))
+}
+
+/// The folders the system watches for us. Editors replace files by renaming, so the nearest folder around a file is watched that
+/// is there, and those around it up to the pipeline's, for they come and go as well.
 struct Folders {
     watcher: Box<dyn Watcher + Send>,
-    watched: BTreeMap<PathBuf, RecursiveMode>,
+    /// The pipeline's folder.
+    root: PathBuf,
+    watched: BTreeMap<PathBuf, Watching>,
+}
+
+/// How a folder is watched, and which one it was: device and inode.
+#[derive(Clone, Copy, PartialEq)]
+struct Watching {
+    mode: RecursiveMode,
+    of: (u64, u64),
 }
 
 impl Folders {
-    fn new(poll: bool, sender: mpsc::UnboundedSender<PathBuf>) -> Result<Self, Failure> {
+    fn new(root: &Path, poll: bool, sender: mpsc::UnboundedSender<Hint>) -> Result<Self, Failure> {
         let handler = move |event: notify::Result<notify::Event>| {
             if let Ok(event) = event
                 && !matches!(event.kind, EventKind::Access(_))
             {
+                let moved = !matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)));
                 for path in event.paths {
-                    let _ = sender.send(path);
+                    let _ = sender.send(Hint { path, moved });
                 }
             }
         };
@@ -408,28 +500,72 @@ impl Folders {
         } else {
             Box::new(RecommendedWatcher::new(handler, Config::default()).map_err(|error| cannot_watch(&error))?)
         };
-        Ok(Self { watcher, watched: BTreeMap::new() })
+        Ok(Self { watcher, root: root.to_owned(), watched: BTreeMap::new() })
     }
 
-    fn watch(&mut self, files: &[PathBuf]) -> Result<(), Failure> {
-        let mut wanted = BTreeMap::new();
+    /// Takes note of a hint: a folder that came or went is not the one that is watched any more, even where its successor got
+    /// its inode. [`Folders::watch`] then watches what is there.
+    fn note(&mut self, hint: &Hint) {
+        if !hint.moved {
+            return;
+        }
+        let gone: Vec<PathBuf> = (self.watched.range(hint.path.clone()..).map(|(folder, _)| folder))
+            .take_while(|folder| folder.starts_with(&hint.path))
+            .cloned()
+            .collect();
+        for folder in gone {
+            let _ = self.watcher.unwatch(&folder);
+            self.watched.remove(&folder);
+        }
+    }
+
+    /// Watches what is around these files, and nothing else.
+    fn watch<'a>(&mut self, files: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+        let mut wanted: BTreeMap<PathBuf, RecursiveMode> = BTreeMap::new();
         for file in files {
             if file.is_dir() {
                 wanted.insert(file.clone(), RecursiveMode::Recursive);
             }
-            if let Some(parent) = file.ancestors().skip(1).find(|folder| folder.is_dir()) {
-                wanted.entry(parent.to_path_buf()).or_insert(RecursiveMode::NonRecursive);
+            let mut nearest = true;
+            for folder in file.ancestors().skip(1) {
+                let above = folder.parent().is_none() || folder != self.root && self.root.starts_with(folder);
+                if wanted.contains_key(folder) || above && !nearest {
+                    break;
+                }
+                if folder.is_dir() {
+                    wanted.insert(folder.to_path_buf(), RecursiveMode::NonRecursive);
+                    nearest = false;
+                }
             }
         }
+        // What lies in a folder that is watched with all it holds is watched already.
+        let whole: Vec<PathBuf> = wanted
+            .iter()
+            .filter(|(_, mode)| **mode == RecursiveMode::Recursive)
+            .map(|(path, _)| path.clone())
+            .collect();
+        wanted.retain(|folder, _| !whole.iter().any(|above| folder != above && folder.starts_with(above)));
         for folder in self.watched.keys().filter(|folder| !wanted.contains_key(*folder)) {
             let _ = self.watcher.unwatch(folder);
         }
-        for (folder, mode) in &wanted {
-            if self.watched.get(folder) != Some(mode) {
-                self.watcher.watch(folder, *mode).map_err(|error| cannot_watch(&error))?;
+        let mut watched = BTreeMap::new();
+        for (folder, mode) in wanted {
+            // One that goes just now is no longer around anything; its parent tells when it comes back.
+            let Ok(meta) = folder.metadata() else { continue };
+            let now = Watching { mode, of: (meta.dev(), meta.ino()) };
+            if self.watched.get(&folder) != Some(&now) {
+                if self.watched.contains_key(&folder) {
+                    let _ = self.watcher.unwatch(&folder);
+                }
+                match self.watcher.watch(&folder, mode) {
+                    Ok(()) => {}
+                    Err(_) if !folder.is_dir() => continue,
+                    Err(error) => return Err(cannot_watch(&error)),
+                }
             }
+            watched.insert(folder, now);
         }
-        self.watched = wanted;
+        self.watched = watched;
         Ok(())
     }
 }

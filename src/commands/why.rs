@@ -168,6 +168,9 @@ fn explain(plan: &Plan, preview: &StagePreview, depth: usize, text: &mut String)
             text.push_str(&format!(
                 "{indent}{name} is up to date: same kind, parameters, inputs, files and environment\n"
             ));
+            if preview.changed.contains(&Reason::Unstable) {
+                text.push_str(&format!("{indent}  - {}\n", Reason::Unstable));
+            }
         }
         State::Hit => {
             // Up to date now, yet it gave other bytes since the stage below last ran.

@@ -16,6 +16,10 @@ use super::terminal::{self, Styles};
 pub trait Reporter {
     /// Shows one event.
     fn event(&mut self, event: &Event);
+    /// Says something that is no event of the run, in between.
+    fn say(&mut self, text: &str) {
+        terminal::err(text);
+    }
     /// Leaves the terminal as it was.
     fn close(&mut self) {}
 }
@@ -121,11 +125,13 @@ impl Lines {
                 ));
                 lines.extend(faults.iter().map(|fault| (self.faults)(fault)));
             }
+            // One that was at work is told of in the last line.
+            Event::StageSkipped { stage, because } if stage == because => {}
             Event::StageSkipped { stage, because } => {
                 self.skipped.entry(because.clone()).or_default().push(stage.clone());
             }
             Event::Warning { fault } => lines.push((self.faults)(fault)),
-            Event::RunFinished { outcome, hit, ran, failed, skipped, took } => {
+            Event::RunFinished { outcome, hit, ran, failed, skipped, took, lost } => {
                 if self.volume > Volume::Quiet {
                     for (because, stages) in std::mem::take(&mut self.skipped) {
                         lines.push(format!(
@@ -136,7 +142,12 @@ impl Lines {
                     }
                 }
                 if self.volume > Volume::Failures {
-                    lines.push(last_line(*outcome, [*hit, *ran, *failed, *skipped], *took));
+                    let lost = match lost.len() {
+                        0 => String::new(),
+                        1 => format!("; `{}` was at work and begins anew next time", lost[0]),
+                        _ => format!("; {} were at work and begin anew next time", some(lost)),
+                    };
+                    lines.push(format!("{}{lost}", last_line(*outcome, [*hit, *ran, *failed, *skipped], *took)));
                 }
             }
             _ => {}
@@ -289,6 +300,7 @@ mod tests {
             failed: 0,
             skipped: 0,
             took: Duration::from_millis(12),
+            lost: Vec::new(),
         };
         assert_eq!(lines.lines(&end), ["= up to date: raw, clean", "done in 12 ms: 2 up to date"]);
     }

@@ -59,6 +59,10 @@ impl Reporter for Bars {
         }
     }
 
+    fn say(&mut self, text: &str) {
+        self.multi.suspend(|| super::terminal::err(text));
+    }
+
     fn close(&mut self) {
         for running in std::mem::take(&mut self.running).into_values() {
             running.bar.finish_and_clear();

@@ -95,7 +95,7 @@ fn weather_is_told_in_a_year_that_was_not_seen() {
     house.edit("data/weather.csv", "2014-07-01,0.0,", "2014-07-01,-1.0,");
     let ran = house.run_with(&[]);
     assert_eq!(ran.code, 3, "{}", ran.err);
-    ran.ran(["raw"]);
+    ran.ran(["facts", "raw"]);
     let fault = ran.fault("gate::not_met");
     assert!(fault["message"].as_str().expect("a message").contains("row 913: -1"), "{fault:#}");
 }

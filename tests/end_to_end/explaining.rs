@@ -259,6 +259,41 @@ fn numbered(numbers: &[u64; 8]) -> String {
     yaml
 }
 
+/// Numerical Recipes' linear congruential generator: the same edits in every run of a test.
+fn random() -> impl FnMut(u64) -> u64 {
+    let mut state: u64 = 7;
+    move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+/// What `plan` says of every stage, and what `run` then does. How many were said to be hits, to run, and to depend on others.
+fn plan_and_run(house: &House) -> ([usize; 3], crate::house::Ran) {
+    let plan = json(house, &["plan", "--json"]);
+    let ran = house.run();
+    let end = |stage: &str, event: &str| ran.events.iter().any(|of| of["event"] == event && of["stage"] == stage);
+    let mut counts = [0; 3];
+    for stage in plan["stages"].as_array().expect("stages") {
+        let name = stage["stage"].as_str().expect("a name");
+        match stage["state"].as_str() {
+            Some("reuse") => {
+                assert!(end(name, "stage_hit"), "{name} was said to be a hit\n{plan:#}");
+                counts[0] += 1;
+            }
+            Some("run") => {
+                assert!(end(name, "stage_done"), "{name} was said to run\n{plan:#}");
+                counts[1] += 1;
+            }
+            _ => {
+                assert!(end(name, "stage_hit") || end(name, "stage_done"));
+                counts[2] += 1;
+            }
+        }
+    }
+    (counts, ran)
+}
+
 #[test]
 fn what_plan_says_is_what_run_does() {
     let house = House::empty();
@@ -266,31 +301,12 @@ fn what_plan_says_is_what_run_does() {
     house.write("pipeline.yaml", numbered(&numbers));
     house.write("a.txt", "0");
     house.write("b.txt", "0");
-    // Numerical Recipes' linear congruential generator: the same edits in every run of the test.
-    let mut state: u64 = 7;
-    let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
+    let mut random = random();
     let (mut hits, mut misses) = (0, 0);
     for _ in 0..20 {
-        let plan = json(&house, &["plan", "--json"]);
-        let ran = house.run();
-        let end = |stage: &str, event: &str| ran.events.iter().any(|of| of["event"] == event && of["stage"] == stage);
-        for stage in plan["stages"].as_array().expect("stages") {
-            let name = stage["stage"].as_str().expect("a name");
-            match stage["state"].as_str() {
-                Some("reuse") => {
-                    assert!(end(name, "stage_hit"), "{name} was said to be a hit\n{plan:#}");
-                    hits += 1;
-                }
-                Some("run") => {
-                    assert!(end(name, "stage_done"), "{name} was said to run\n{plan:#}");
-                    misses += 1;
-                }
-                _ => assert!(end(name, "stage_hit") || end(name, "stage_done")),
-            }
-        }
+        let ([hit, miss, _], _) = plan_and_run(&house);
+        hits += hit;
+        misses += miss;
         match random(5) {
             0 => house.write("a.txt", random(3).to_string()),
             1 => house.write("b.txt", random(3).to_string()),
@@ -302,6 +318,226 @@ fn what_plan_says_is_what_run_does() {
         }
     }
     assert!(hits > 20 && misses > 10, "{hits} hits, {misses} misses");
+}
+
+/// Folders and parts of them, patterns, a matrix, what is never reused.
+fn wide(numbers: &[u64; 4]) -> String {
+    let [a, b, c, d] = numbers;
+    format!(
+        "
+pipeline: wide
+stages:
+  d: {{ kind: command, run: 'mkdir -p dd/sub; echo {a} > dd/1; cat a.txt > dd/2; echo $(({b} % 2)) > dd/sub/3', deps: [a.txt], outs: [dd] }}
+  part: {{ kind: command, run: cat dd/2 > part.out, deps: [dd/2], outs: [part.out] }}
+  sub: {{ kind: command, run: cat dd/sub/3 > sub.out, deps: [dd/sub], outs: [sub.out] }}
+  globbed: {{ kind: command, run: 'cat dd/1 dd/2 > globbed.out', deps: ['dd/*'], outs: [globbed.out] }}
+  deep: {{ kind: command, run: 'cat dd/1 dd/sub/3 > deep.out', deps: ['dd/**'], outs: [deep.out] }}
+  sources: {{ kind: command, run: 'cat src/*.txt > sources.out', deps: ['src/*.txt'], outs: [sources.out] }}
+  folder: {{ kind: command, run: 'cat src/* > folder.out', deps: [src], outs: [folder.out] }}
+  m: {{ kind: command, matrix: {{ k: [1, 2, 3] }}, run: '(echo $((${{matrix.k}} + {c} % 2)); cat part.out) > m${{matrix.k}}.out', deps: [part.out], outs: ['m${{matrix.k}}.out'] }}
+  all: {{ kind: command, inputs: {{ parts: 'm[*]' }}, run: cat m1.out m2.out m3.out > all.out, outs: [all.out] }}
+  clock: {{ kind: command, cache: false, run: echo {d} > clock.out, outs: [clock.out] }}
+  after: {{ kind: command, run: cat clock.out sources.out > after.out, deps: [clock.out, sources.out], outs: [after.out] }}
+  make: {{ kind: command, run: mkdir -p mix && cat a.txt > mix/made.txt, deps: [a.txt], outs: [mix/made.txt] }}
+  mixed: {{ kind: command, run: cat mix/made.txt mix/own.txt > mixed.out, deps: [mix], outs: [mixed.out] }}
+  both: {{ kind: command, run: cat mix/made.txt mix/own.txt > both.out, deps: ['mix/*.txt'], outs: [both.out] }}
+"
+    )
+}
+
+#[test]
+fn what_plan_says_of_folders_patterns_and_lost_results_is_what_run_does() {
+    let house = House::empty();
+    let mut numbers = [0; 4];
+    house.write("pipeline.yaml", wide(&numbers));
+    for name in ["a.txt", "src/1.txt", "src/2.txt", "src/other", "mix/own.txt"] {
+        house.write(name, "0");
+    }
+    let overwrite = |name: &str, text: &str| {
+        // Perhaps a link to the store's own file: replaced, as editors do.
+        let _ = std::fs::remove_file(house.path().join(name));
+        house.write(name, text);
+    };
+    let mut random = random();
+    let mut sums = [0; 3];
+    for round in 0..40 {
+        let (counts, ran) = plan_and_run(&house);
+        (0..3).for_each(|at| sums[at] += counts[at]);
+        // Afterwards nothing but the one that always runs has anything to do.
+        if round % 8 == 0 {
+            house.run().ran(["clock"]);
+        }
+        let text = random(3).to_string();
+        match random(12) {
+            0 => house.write("a.txt", text),
+            1 => house.write(&format!("src/{}.txt", random(4)), text),
+            2 => drop(std::fs::remove_file(house.path().join(format!("src/{}.txt", 2 + random(2))))),
+            3 => house.write("src/other", text),
+            4 => house.write("mix/own.txt", text),
+            5 => overwrite(["dd/1", "dd/2", "dd/sub/3"][random(3) as usize], "overwritten"),
+            6 => overwrite("mix/made.txt", "overwritten"),
+            7 => std::fs::remove_dir_all(house.path().join(["dd", "dd/sub"][random(2) as usize])).expect("removed"),
+            8 => house.write("dd/stray", text),
+            9 => {
+                let digests: Vec<String> = ran.digests().into_values().collect();
+                let digest = &digests[random(digests.len() as u64) as usize];
+                let blob = house.path().join(".pipeline/blobs-v1").join(&digest[..2]).join(&digest[2..]);
+                let _ = std::fs::remove_file(blob);
+            }
+            _ => {
+                numbers[random(4) as usize] = random(4);
+                house.write("pipeline.yaml", wide(&numbers));
+            }
+        }
+    }
+    assert!(sums[0] > 200 && sums[1] > 40 && sums[2] > 20, "{sums:?}");
+}
+
+#[test]
+fn a_part_of_a_folder_is_what_the_stage_above_gave() {
+    let house = House::of(&wide(&[0; 4]));
+    for name in ["a.txt", "src/1.txt", "src/2.txt", "src/other", "mix/own.txt"] {
+        house.write(name, "0");
+    }
+    house.run();
+    std::fs::remove_file(house.path().join("dd/2")).expect("removed");
+    let state = |plan: &Value, name: &str| {
+        let stages = plan["stages"].as_array().expect("stages");
+        stages.iter().find(|stage| stage["stage"] == name).expect("the stage")["state"].clone()
+    };
+    for edit in [None, Some("edited")] {
+        if let Some(text) = edit {
+            house.write("dd/2", text);
+        }
+        let plan = json(&house, &["plan", "--json"]);
+        for name in ["d", "part", "sub", "globbed", "deep"] {
+            assert_eq!(state(&plan, name), "reuse", "{name}, {edit:?}");
+        }
+        assert!(house.say(&["why", "part"]).out.contains("up to date"));
+    }
+    house.run().ran(["clock"]);
+    assert_eq!(house.read("dd/2"), "0");
+}
+
+#[test]
+fn a_stage_that_fails_when_it_is_verified_is_put_back() {
+    let house = House::of(
+        "
+pipeline: fails
+stages:
+  once: { kind: command, run: '[ ! -e broken ] && mkdir out && echo 1 > out/1 && echo 2 > two.txt', outs: [out, two.txt] }
+",
+    );
+    house.run();
+    house.write("broken", "");
+    let said = house.say(&["verify"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert_eq!((house.read("out/1"), house.read("two.txt")), ("1\n".into(), "2\n".into()));
+    house.run().nothing_ran();
+}
+
+#[test]
+fn work_that_gives_other_bytes_is_told_by_plan_why_and_diff() {
+    let house = House::of(
+        "
+pipeline: unstable
+stages:
+  clock: { kind: command, run: date +%N > clock.txt, outs: [clock.txt] }
+  below: { kind: command, inputs: { clock: clock }, run: cp $INPUT_CLOCK below.txt, outs: [below.txt] }
+",
+    );
+    const TOLD: &str = "an earlier run of the same work gave other bytes";
+    house.run();
+    assert!(!house.say(&["plan"]).out.contains(TOLD));
+    assert!(house.run_with(&["clock", "--force"]).err.is_empty());
+    // It is what it is, and that is why the stage below it runs.
+    assert!(house.say(&["plan"]).out.contains(TOLD));
+    let plan = json(&house, &["plan", "--json"]);
+    assert_eq!((&plan["stages"][0]["state"], &plan["stages"][0]["unstable"]), (&"reuse".into(), &true.into()));
+    assert!(house.say(&["why", "clock"]).out.contains(TOLD));
+    let why = house.say(&["why", "below"]).out;
+    assert!(why.contains("`clock` gave other content") && why.contains(TOLD), "{why}");
+    let ran = house.run();
+    ran.ran(["below"]).hit(["clock"]);
+    // Each run is told by what it had, not by what is there now.
+    let diff = json(&house, &["diff", "~2", "latest", "--json"]);
+    let stages = diff["stages"].as_array().expect("stages");
+    assert_eq!(stages.len(), 2, "{diff:#}");
+    assert_eq!((&stages[0]["stage"], &stages[0]["changes"][0]["reason"]), (&"clock".into(), &"unstable".into()));
+    assert_eq!(stages[0]["outputs"][0]["output"], "clock");
+    assert_eq!(stages[1]["changes"][0]["reason"], "input_changed");
+    let text = house.say(&["diff", "~2"]).out;
+    assert!(text.contains(TOLD) && !text.contains("did the same work"), "{text}");
+    let again = house.run_with(&["clock", "--force"]);
+    let started = again.events.iter().find(|event| event["event"] == "stage_started").expect("a start");
+    assert_eq!(started["reasons"][1]["reason"], "unstable", "{started}");
+}
+
+#[test]
+fn a_failed_run_is_compared_with_its_cause() {
+    let house = talking();
+    house.run();
+    house.edit("pipeline.yaml", "echo hello", "echo hello; exit 7");
+    assert_eq!(house.run_with(&[]).code, 1);
+    let text = house.say(&["diff"]).out;
+    assert!(text.contains("first  failed") && text.contains("exit code 7"), "{text}");
+    let told = json(&house, &["diff", "--json"]);
+    assert!(told["stages"][0]["new_cause"].as_str().is_some_and(|cause| cause.contains("exit code 7")), "{told:#}");
+    // Twice the same failure is not the same work.
+    assert_eq!(house.run_with(&[]).code, 1);
+    assert!(house.say(&["diff"]).out.contains("exit code 7"));
+}
+
+#[test]
+fn runs_are_those_of_the_pipeline_at_hand() {
+    let house = talking();
+    house.write("other.yaml", "pipeline: other\nstages:\n  o: { kind: command, run: echo o > o.txt, outs: [o.txt] }\n");
+    house.run();
+    house.write("in.txt", "abcd");
+    house.run();
+    assert_eq!(house.run_with(&["--file", "other.yaml"]).code, 0);
+    let count = |args: &[&str]| json(&house, args).as_array().map(Vec::len);
+    assert_eq!(count(&["runs", "--json"]), Some(2));
+    assert_eq!(count(&["runs", "--json", "--file", "other.yaml"]), Some(1));
+    assert_eq!(count(&["runs", "--json", "--all"]), Some(3));
+    assert!(house.say(&["runs", "--all"]).out.contains("talking"));
+    // Counting back goes by the pipeline, a name is a name.
+    assert_eq!(json(&house, &["diff", "--json"])["stages"][0]["stage"], "second");
+    assert_eq!(json(&house, &["runs", "show", "--json"])["pipeline"], "talking");
+    let other = json(&house, &["runs", "--json", "--file", "other.yaml"])[0]["run"].clone();
+    assert_eq!(json(&house, &["runs", "show", other.as_str().expect("a name"), "--json"])["pipeline"], "other");
+    assert_eq!(json(&house, &["diff", "--all", "--json"])["stages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn the_lock_names_files_of_the_project_by_their_place_in_it() {
+    let house = House::empty();
+    let inside = house.path().join("project/in.txt");
+    house.write("outside.txt", "o");
+    house.write("project/in.txt", "i");
+    house.write(
+        "project/pipeline.yaml",
+        format!(
+            "pipeline: lock\nstages:\n  a: {{ kind: command, run: cat in.txt > a.txt, deps: [{}, ../outside.txt], outs: [a.txt] }}\n",
+            inside.display()
+        ),
+    );
+    std::fs::create_dir(house.path().join("elsewhere")).expect("a folder");
+    let mut locks = Vec::new();
+    for (folder, file) in
+        [("elsewhere", "../project/pipeline.yaml"), ("project", "pipeline.yaml"), (".", "project/pipeline.yaml")]
+    {
+        let mut command = house.command(&["run", "--json", "--file", file]);
+        command.current_dir(house.path().join(folder));
+        let said = crate::house::said(command);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert_eq!(said.out.contains("stage_done"), locks.is_empty(), "{folder}: {}", said.out);
+        locks.push(house.read("project/pipeline.lock"));
+    }
+    assert!(locks.iter().all(|lock| *lock == locks[0]));
+    let files = serde_json::from_str::<Value>(&locks[0]).expect("JSON")["files"].clone();
+    let names: Vec<&String> = files.as_object().expect("files").keys().collect();
+    assert_eq!(names, ["../outside.txt", "in.txt"]);
 }
 
 #[test]

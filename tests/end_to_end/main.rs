@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod bad_input;
+mod collecting;
 mod commands;
 mod crash;
 mod examples;
@@ -14,6 +15,7 @@ mod language;
 mod remotes;
 mod rereading;
 mod reruns;
+mod resources;
 mod servers;
 mod sharing;
 mod shortcut;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::{env, fs};
 
-use cache::{Store, StoreError};
+use cache::{DigestSet, Store, StoreError};
 
 use crate::{key, noise, record, store};
 
@@ -89,6 +89,45 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
+#[ignore = "not a test: runs on a small disk"]
+fn child_collects_on_a_full_disk() {
+    let Ok(folder) = env::var(ROLE) else { return };
+    let store = Store::open(&Path::new(&folder).join(".pipeline")).unwrap();
+    let names: Vec<String> = (0..6).map(|number| format!("result{number}")).collect();
+    let mut blobs = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let blob = store.put_bytes(&noise(number as u64, 300_000)).unwrap();
+        store.commit(&record(key(name), name, vec![("x".into(), blob)])).unwrap();
+        blobs.push(blob);
+    }
+    // Not one byte is left.
+    let mut filler = fs::File::create(Path::new(&folder).join("filler")).unwrap();
+    while std::io::Write::write_all(&mut filler, &[1; 512]).is_ok() {}
+    assert_eq!(store.put_bytes(&noise(99, 5000)).unwrap_err().code(), "store::full");
+    // Nothing to remove is no reason to write.
+    let swept = store.gc(u64::MAX, &DigestSet::default()).unwrap();
+    assert_eq!((swept.records, swept.freed), (0, 0));
+    // Room is made without any.
+    let pinned = [key(&names[0])].into_iter().collect();
+    let swept = store.gc(700_000, &pinned).unwrap();
+    assert_eq!((swept.records, swept.blobs), (4, 4), "{swept:?}");
+    for store in [&store, &Store::open(store.folder()).unwrap()] {
+        assert!(store.verify(&blobs[0]).unwrap() && store.lookup(&key(&names[0])).unwrap().is_some());
+        let left = names.iter().filter(|name| store.lookup(&key(name)).unwrap().is_some());
+        assert_eq!(left.count(), 2);
+    }
+    store.put_bytes(&noise(99, 5000)).unwrap();
+}
+
+#[test]
+fn a_full_disk_can_be_collected() {
+    let Some(way) = namespaces() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let shell = format!("mount -t tmpfs -o size=2m none '{}'; test", folder.path().display());
+    succeeded(&inside("unshare", way, &shell, "child_collects_on_a_full_disk", folder.path()));
+}
+
+#[test]
 #[ignore = "not a test: runs on a read-only file system"]
 fn child_meets_a_read_only_store() {
     let Ok(folder) = env::var(ROLE) else { return };
@@ -105,6 +144,10 @@ fn child_meets_a_read_only_store() {
     assert_eq!(store.staging().unwrap_err().code(), expected);
     assert_eq!(store.materialise(&record_there.outputs[0].1, &folder.join("to")).unwrap_err().code(), expected);
     assert!(store.file_digest(&folder.join("file")).is_ok());
+    // And counted: what a collection would do.
+    assert_eq!(store.usage().unwrap().0.len(), 1);
+    assert_eq!(store.collect(0, &DigestSet::default(), true).unwrap().records, 1);
+    assert_eq!(store.collect(0, &DigestSet::default(), false).unwrap_err().code(), expected);
 }
 
 fn filled() -> tempfile::TempDir {

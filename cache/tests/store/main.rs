@@ -84,6 +84,27 @@ fn a_newer_format_is_refused_and_untouched() {
 }
 
 #[test]
+fn a_marker_of_something_else_is_refused_and_a_torn_one_is_written_anew() {
+    let (folder, store) = store();
+    drop(store);
+    let root = folder.path().join(".pipeline");
+    let marker = root.join("format");
+    let right = fs::read(&marker).unwrap();
+    for torn in ["", "\n", "pipeline st", "pipeline store ", "\0\0\0\0"] {
+        fs::write(&marker, torn).unwrap();
+        Store::open(&root).unwrap();
+        assert_eq!(fs::read(&marker).unwrap(), right, "{torn:?}");
+    }
+    for other in [&b"version: 3\n"[..], b"garbage", b"\xff\xfe\x00"] {
+        fs::write(&marker, other).unwrap();
+        let error = Store::open(&root).unwrap_err();
+        assert_eq!(error.code(), "store::not_a_store", "{other:?}");
+        assert!(error.help().contains("move"), "{}", error.help());
+        assert_eq!(fs::read(&marker).unwrap(), other);
+    }
+}
+
+#[test]
 fn an_older_format_is_ignored_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join(".pipeline");

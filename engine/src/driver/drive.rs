@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::{Blob, Record, Store};
+use cache::{Blob, Store};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::detail::absolute;
@@ -15,7 +15,8 @@ use super::rounds::{Course, Late, Step};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
 use crate::calendar;
 use crate::cancel::CancelToken;
-use crate::error::Fault;
+use crate::capacity::capacity;
+use crate::error::{Fault, Severity};
 use crate::event::{Event, Outcome};
 use crate::expand::course::Proposal;
 use crate::kind::Executor;
@@ -53,7 +54,7 @@ pub async fn run(
         options.root = root;
     }
     let targets = targets(&plan, &options.targets)?;
-    let total = total(&plan, &options);
+    let total = capacity(&plan, &options.environment, options.jobs);
     let tasks: Vec<Task> = plan.stages.iter().map(|stage| task(stage, &options)).collect();
     let (scheduler, commands) = Scheduler::new(&tasks, total, &targets, options.keep_going);
     let forced = forced(&plan, &options.force, &targets)?;
@@ -90,6 +91,7 @@ pub async fn run(
         total,
         warmed: false,
         ending: None,
+        lost: Vec::new(),
         broken: None,
         run: Arc::new(run),
         scheduler,
@@ -133,6 +135,8 @@ struct Drive {
     warmed: bool,
     /// Until when a cancelled run waits for what it is doing.
     ending: Option<tokio::time::Instant>,
+    /// What was at work and ended by a cancel.
+    lost: Vec<StageId>,
     /// What stopped the engine.
     broken: Option<Fault>,
 }
@@ -170,6 +174,7 @@ impl Drive {
             if self.scheduler.finished() {
                 break;
             }
+            self.run.store.tell();
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if self.ending.is_none() => self.cancel(&mut more),
@@ -370,7 +375,10 @@ impl Drive {
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
-                self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage);
+                let began = self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage).is_some();
+                if began && matches!(result, Err(Ended::Stopped)) {
+                    self.lost.push(stage);
+                }
                 match result {
                     Ok(Gave::Done(done)) => self.on_done(stage, *done),
                     Ok(Gave::Hit(hit)) => {
@@ -419,8 +427,8 @@ impl Drive {
 
     fn on_done(&mut self, id: StageId, done: Done) -> scheduler::Event {
         let stage = self.run.stage(id);
-        if let Some(before) = &done.differs {
-            self.send(Event::Warning { fault: unstable(&self.run.store, stage, before, &done.made.outputs) });
+        if let Some(fault) = done.differs {
+            self.send(Event::Warning { fault });
         }
         let open = done.unmet.is_empty();
         self.send(Event::StageDone {
@@ -525,9 +533,16 @@ impl Drive {
         };
         let kept = put.and_then(|()| self.run.store.flush());
         if let (Err(error), None) = (&kept, &self.broken) {
-            self.send(Event::Warning { fault: super::ended::fault(error) });
+            let mut fault = super::ended::fault(error);
+            fault.severity = Severity::Warning;
+            self.send(Event::Warning { fault });
         }
-        self.send(Event::RunFinished { outcome, hit, ran, failed, skipped: summary.skipped, took: summary.took });
+        // What did not end in time ends with the process.
+        self.lost.extend(self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).keys());
+        self.lost.sort_unstable();
+        let lost = self.lost.iter().map(|id| self.run.stage(*id).name.clone()).collect();
+        let (skipped, took) = (summary.skipped, summary.took);
+        self.send(Event::RunFinished { outcome, hit, ran, failed, skipped, took, lost });
         match self.broken.take() {
             Some(fault) => Err(fault),
             None => Ok(summary),
@@ -575,24 +590,6 @@ fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
     ports.zip(outputs.iter().map(|blob| blob.digest.to_string())).collect()
 }
 
-/// The warning of a stage that gave other bytes than an earlier run of the same key.
-fn unstable(store: &Store, stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
-    let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
-        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob);
-        (old.map(|old| old.digest) != Some(blob.digest)).then(|| {
-            let place = old.and_then(|old| crate::difference::first((store, old), (store, blob)));
-            let place = place.map_or_else(String::new, |place| format!("; first at {place}"));
-            let old = old.map_or_else(|| "nothing".to_owned(), |old| old.digest.short());
-            format!("`{}` was {old} and is {} now{place}", port.name, blob.digest.short())
-        })
-    });
-    let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());
-    let name = &stage.name;
-    Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
-        .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
-        .at(crate::error::Route::stage(name))
-}
-
 fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
     // All faults are alike; the first one says it.
     plan.targets(names).map_err(|mut faults| faults.swap_remove(0))
@@ -623,24 +620,6 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
     Task { after: stage.after.clone(), takes, retries: stage.retries, expands: stage.stage.expansion().is_some() }
-}
-
-/// What there is to take.
-fn total(plan: &Plan, options: &RunOptions) -> Slots {
-    let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let cpus = options.jobs.map(|jobs| jobs.max(1) as u32).or(plan.spec.resources.cpus).unwrap_or(machine as u32);
-    Slots {
-        cpus: cpus.max(1),
-        memory: plan.spec.resources.memory.or_else(machine_memory).unwrap_or(u64::MAX),
-        gpus: plan.spec.resources.gpus.unwrap_or(options.environment.cuda_devices.len() as u32),
-    }
-}
-
-/// The machine's memory in bytes (Linux).
-fn machine_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.

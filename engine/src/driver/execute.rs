@@ -14,6 +14,7 @@ use super::{Compared, Detail, Ended, Scratch, Voice};
 use crate::artifact::{ArtifactType, Types};
 use crate::cancel::CancelToken;
 use crate::command;
+use crate::difference;
 use crate::error::{Fault, Route};
 use crate::event::Event;
 use crate::files::Digested;
@@ -39,8 +40,8 @@ pub(crate) struct Done {
     pub(crate) unmet: Vec<Fault>,
     pub(crate) warnings: Vec<Fault>,
     pub(crate) unchanged: bool,
-    /// The record this key had before, when it says other bytes.
-    pub(crate) differs: Option<Record>,
+    /// What to say when the record this key had before says other bytes.
+    pub(crate) differs: Option<Fault>,
 }
 
 /// One attempt.
@@ -125,14 +126,21 @@ impl Attempt {
             }
         };
         let begun = Instant::now();
-        let (staging, finished) = match stage.executor {
-            Executor::Command => self.command(prepared, voice).await?,
-            Executor::Data | Executor::Torch => self.worker(&looked, voice).await?,
+        let key = looked.key;
+        let worked = match stage.executor {
+            Executor::Command => self.command(prepared, voice).await,
+            Executor::Data | Executor::Torch => self.worker(&looked, voice).await,
         };
         let took = begun.elapsed();
-        self.aside(move |run| run.settle(id, &looked, staging, finished, took))
-            .await
-            .map(|done| Gave::Done(Box::new(done)))
+        let settled = match worked {
+            Ok((staging, finished)) => self.aside(move |run| run.settle(id, &looked, staging, finished, took)).await,
+            Err(ended) => Err(ended),
+        };
+        if settled.is_err() && self.run.options.scratch.is_some() {
+            // What a comparison cleared away comes back although it came to nothing.
+            self.aside(move |run| run.put_back_recorded(id, &key)).await?;
+        }
+        settled.map(|done| Gave::Done(Box::new(done)))
     }
 
     /// For whom a stage waits.
@@ -497,7 +505,7 @@ impl Run {
             created: now(),
         };
         let differs = match self.store.commit(&record)? {
-            Committed::Differs(before) if stage.cache => Some(*before),
+            Committed::Differs(before) if stage.cache => Some(unstable(self, stage, &before, &blobs)),
             _ => None,
         };
         let _ = fault::point("run.recorded");
@@ -510,6 +518,17 @@ impl Run {
             unchanged,
             differs,
         })
+    }
+
+    /// The recorded outputs of a key are put into the project.
+    fn put_back_recorded(&self, id: StageId, key: &Digest) -> Result<(), Ended> {
+        let Some(record) = self.store.lookup(key)? else { return Ok(()) };
+        for port in &self.stage(id).outputs {
+            if let Some((_, blob)) = record.outputs.iter().find(|(name, _)| *name == port.name) {
+                self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
+            }
+        }
+        Ok(())
     }
 
     /// What a stage gave this time, beside what is recorded; the recorded outputs are what counts.
@@ -633,6 +652,25 @@ fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Ve
         return Err(Ended::Failed { faults: missing, again: false });
     }
     stage.outputs.iter().map(|port| Ok(into.adopt(&folder.join(&port.name))?)).collect()
+}
+
+/// The warning of a stage that gave other bytes than an earlier run of the same key.
+fn unstable(run: &Run, stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
+    let store = &run.store;
+    let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
+        let old = before.outputs.iter().find(|(name, _)| *name == port.name).map(|(_, blob)| blob);
+        (old.map(|old| old.digest) != Some(blob.digest)).then(|| {
+            let place = old.and_then(|old| difference::told(&run.looker, port.kind, (store, old), (store, blob)));
+            let place = place.map_or_else(String::new, |place| format!("; first at {place}"));
+            let old = old.map_or_else(|| "nothing".to_owned(), |old| old.digest.short());
+            format!("`{}` was {old} and is {} now{place}", port.name, blob.digest.short())
+        })
+    });
+    let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());
+    let name = &stage.name;
+    Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
+        .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
+        .at(crate::error::Route::stage(name))
 }
 
 fn input_file(file: &crate::files::Digested) -> InputFile {

@@ -84,7 +84,7 @@ impl Run {
     /// Whether a stage is at work on something that is wanted even after a cancel.
     pub(crate) fn spared(&self, id: StageId) -> bool {
         let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        key.is_some_and(|key| self.options.spare.holds(&self.stage(id).name, &key))
+        key.is_some_and(|key| self.options.spare.holds(&key))
     }
 
     /// A stage of the plan, or one that joined later.
@@ -264,17 +264,20 @@ impl Run {
 
     /// Why a stage that was looked at is a miss. Never empty.
     pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Looked) -> Vec<Reason> {
-        if !looked.lost.is_empty() {
-            return looked.lost.clone();
+        let mut reasons = if !looked.lost.is_empty() {
+            looked.lost.clone()
+        } else if self.forced(stage.id) {
+            vec![Reason::Forced]
+        } else if !stage.cache {
+            vec![Reason::Uncached]
+        } else {
+            let last = self.store.last(&stage.name).ok().flatten();
+            return explain::miss(&self.plan, stage, last.as_ref(), &looked.manifest);
+        };
+        if self.store.differed(&looked.key).unwrap_or(false) {
+            reasons.push(Reason::Unstable);
         }
-        if self.forced(stage.id) {
-            return vec![Reason::Forced];
-        }
-        if !stage.cache {
-            return vec![Reason::Uncached];
-        }
-        let last = self.store.last(&stage.name).ok().flatten();
-        explain::miss(&self.plan, stage, last.as_ref(), &looked.manifest)
+        reasons
     }
 
     /// An output of a stage that is there.

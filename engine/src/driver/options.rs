@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cache::{Blob, Digest, Store};
+use cache::{Blob, Digest, DigestSet, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
@@ -43,19 +43,19 @@ pub struct RunOptions {
 }
 
 /// What goes on to its end although the run is cancelled: stages that a newer run wants under the very same keys. The newer run
-/// waits for them, as it would for another process, and finds their records.
+/// waits for them, as it would for another process, and finds their records. What a stage is called does not matter to that.
 #[derive(Debug, Clone, Default)]
-pub struct Spare(Arc<Mutex<BTreeMap<String, Digest>>>);
+pub struct Spare(Arc<Mutex<DigestSet>>);
 
 impl Spare {
-    /// Says what is still wanted: stage -> key. To be called before the cancel.
-    pub fn set(&self, wanted: BTreeMap<String, Digest>) {
+    /// Says which keys are still wanted. To be called before the cancel.
+    pub fn set(&self, wanted: DigestSet) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
 
-    /// Whether a stage is wanted under this key.
-    pub(crate) fn holds(&self, stage: &str, key: &Digest) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(stage) == Some(key)
+    /// Whether the work of this key is wanted.
+    pub(crate) fn holds(&self, key: &Digest) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 }
 

@@ -146,13 +146,15 @@ fn cancel_ends_what_runs_and_starts_nothing() {
 
 #[test]
 fn a_stage_larger_than_the_machine_runs_alone() {
-    let big = Slots { cpus: 64, memory: 1 << 50, gpus: 0 };
-    let tasks = [Task { takes: big, ..task(&[]) }, task(&[])];
-    let total = Slots { cpus: 2, memory: 100, gpus: 0 };
-    let (mut scheduler, _) = Scheduler::new(&tasks, total, &[], false);
-    assert_eq!(scheduler.on_event(Event::Miss(id(0))).len(), 1);
-    assert_eq!(scheduler.on_event(Event::Miss(id(1))), []);
-    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }).len(), 1);
+    let more = [Slots { cpus: 64, ..ONE }, Slots { memory: 1 << 50, ..ONE }, Slots { gpus: 1, ..ONE }];
+    for big in more {
+        let tasks = [Task { takes: big, ..task(&[]) }, task(&[])];
+        let total = Slots { cpus: 2, memory: 100, gpus: 0 };
+        let (mut scheduler, _) = Scheduler::new(&tasks, total, &[], false);
+        assert_eq!(scheduler.on_event(Event::Miss(id(0))).len(), 1);
+        assert_eq!(scheduler.on_event(Event::Miss(id(1))), [], "{big:?}");
+        assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }).len(), 1);
+    }
 }
 
 #[test]

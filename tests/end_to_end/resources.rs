@@ -1,0 +1,171 @@
+//! What stages take while they run, seen from the outside; time limits, further attempts, and what is shown meanwhile.
+
+use std::io::{BufRead, BufReader};
+
+use crate::house::House;
+
+/// Two stages that write down when they begin and end.
+fn two(pipeline: &str, stage: &str) -> House {
+    let mut yaml = format!("pipeline: two\nresources: {{ {pipeline} }}\nstages:\n");
+    for name in ["a", "b"] {
+        yaml.push_str(&format!(
+            "  {name}: {{ kind: command, run: 'echo began >> log; sleep 0.3; echo ended >> log; touch {name}.txt', resources: {{ {stage} }}, outs: [{name}.txt] }}\n"
+        ));
+    }
+    House::of(&yaml)
+}
+
+#[test]
+fn stages_that_do_not_fit_together_run_one_after_the_other() {
+    for (pipeline, stage) in [
+        ("cpus: 4", "cpus: 3"),
+        ("cpus: 4, memory: 4GiB", "memory: 3GiB"),
+        ("cpus: 4, gpus: 1", "gpus: 1"),
+        // More than there is: each runs alone.
+        ("cpus: 4", "gpus: 64"),
+        ("cpus: 4, gpus: 0", "gpus: 1"),
+        ("cpus: 4", "memory: 900TiB"),
+        ("cpus: 4", "cpus: 64"),
+    ] {
+        let house = two(pipeline, stage);
+        house.run().ran(["a", "b"]);
+        assert_eq!(house.read("log"), "began\nended\nbegan\nended\n", "{pipeline}; {stage}");
+    }
+}
+
+#[test]
+fn stages_that_fit_run_side_by_side() {
+    for (pipeline, stage) in
+        [("cpus: 4", "cpus: 2"), ("cpus: 4, gpus: 2", "gpus: 1"), ("cpus: 2, memory: 4GiB", "memory: 2GiB")]
+    {
+        // Each waits for the other one.
+        let wait = |own: &str, other: &str| {
+            format!(
+                "  {own}: {{ kind: command, timeout: 60s, run: 'touch {own}.here; while [ ! -e {other}.here ]; do sleep 0.02; done; touch {own}.txt', resources: {{ {stage} }}, outs: [{own}.txt] }}\n"
+            )
+        };
+        let yaml = format!("pipeline: two\nresources: {{ {pipeline} }}\nstages:\n{}{}", wait("a", "b"), wait("b", "a"));
+        House::of(&yaml).run().ran(["a", "b"]);
+    }
+}
+
+#[test]
+fn more_than_there_is_is_said_with_its_place() {
+    let house = House::of(
+        "
+pipeline: big
+stages:
+  big:
+    kind: command
+    run: echo 1 > big.txt
+    resources:
+      cpus: 6400
+      memory: 900TiB
+      gpus: 8000
+    outs: [big.txt]
+  small: { kind: command, run: echo 1 > small.txt, resources: { cpus: 1, memory: 1MiB }, outs: [small.txt] }
+",
+    );
+    let said = house.say(&["check", "--short"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", said.out);
+    for (line, at) in lines.iter().zip([8, 9, 10]) {
+        assert!(line.contains(&format!("pipeline.yaml:{at}:")) && line.contains("resources::beyond"), "{line}");
+    }
+    // What the pipeline says is what there is.
+    house.edit("pipeline.yaml", "stages:", "resources: { cpus: 6400, memory: 900TiB, gpus: 8000 }\nstages:");
+    assert_eq!(house.say(&["check", "--short"]).out, "");
+}
+
+#[test]
+fn a_worker_that_takes_more_memory_than_it_may_is_ended() {
+    let house = House::of(
+        "
+pipeline: fat
+device: cpu
+stages:
+  raw: { kind: collect, from: { csv: data.csv } }
+  model:
+    kind: train
+    inputs: { train: raw }
+    target: y
+    model: { mlp: { hidden: [64] } }
+    epochs: 100000
+    batch_size: 8
+    resources: { memory: 20MiB }
+",
+    );
+    let rows: String = (0..200).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 2)).collect();
+    house.write("data.csv", format!("a,b,y\n{rows}"));
+    let ran = house.run_with(&[]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(ran.fault("run::memory")["route"], serde_json::json!(["stages", "model", "resources", "memory"]));
+    ran.ran(["raw"]);
+}
+
+#[test]
+fn a_time_limit_ends_a_stage_and_all_it_started() {
+    let house = House::of(
+        "
+pipeline: late
+stages:
+  late: { kind: command, timeout: 300ms, run: 'sleep 1000 & sleep 1000; touch late.txt', outs: [late.txt] }
+",
+    );
+    let ran = house.run_with(&[]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.codes().iter().any(|code| code.contains("timeout")), "{:?}", ran.codes());
+    let folder = house.path().canonicalize().expect("a folder");
+    let here = |entry: std::fs::DirEntry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::fs::read_dir("/proc").expect("processes").flatten().any(here) {
+        assert!(std::time::Instant::now() < deadline, "a process is left");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn further_attempts_are_made_as_often_as_asked_for() {
+    let house = House::of(
+        "
+pipeline: again
+stages:
+  third: { kind: command, retries: 2, run: 'echo x >> tries; [ $(wc -l < tries) -ge 3 ] && touch third.txt', outs: [third.txt] }
+",
+    );
+    let ran = house.run();
+    ran.ran(["third"]);
+    let attempts: Vec<u64> = (ran.events.iter())
+        .filter(|event| event["event"] == "stage_started")
+        .filter_map(|event| event["attempt"].as_u64())
+        .collect();
+    assert_eq!(attempts, [1, 2, 3]);
+    std::fs::remove_file(house.path().join("tries")).expect("removed");
+    house.edit("pipeline.yaml", "retries: 2", "retries: 1");
+    assert_eq!(house.run_with(&["--force"]).code, 1);
+    assert_eq!(house.read("tries").lines().count(), 2);
+}
+
+#[test]
+fn verbose_shows_lines_while_the_stage_runs() {
+    let house = House::of(
+        "
+pipeline: talks
+stages:
+  talks: { kind: command, timeout: 60s, run: 'echo hello; while [ ! -e go ]; do sleep 0.02; done; touch talks.txt', outs: [talks.txt] }
+",
+    );
+    let mut run = house.start(&["run", "--verbose"]);
+    let lines = BufReader::new(run.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    // The stage goes on only when its line was seen.
+    let mut seen = Vec::new();
+    for line in lines {
+        if line.contains("hello") {
+            house.write("go", "");
+        }
+        seen.push(line);
+    }
+    assert!(run.wait().expect("an end").success(), "{seen:#?}");
+    assert!(seen.iter().any(|line| line.contains("hello")), "{seen:#?}");
+}
