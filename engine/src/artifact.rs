@@ -222,12 +222,51 @@ pub struct DatasetType {
     /// The splits this data went through, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
-    /// The collecting stages whose rows it holds, sorted.
+    /// The collecting stages whose rows it holds, sorted. Of stages that read the same the first is among them, so that they are
+    /// known to be one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// The files those stages read, as the pipeline's folder sees them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Rows of other lineages that may be among these: what a `union` took in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<DatasetLineage>,
+    /// Columns whose cells say something of other rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixed: Vec<Mixed>,
+}
+
+/// Columns whose cells are computed from other rows than their own: by a window, or brought in by a join.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mixed {
+    /// The columns; empty when it is not known which, and then any may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// The stage that did it.
+    pub stage: String,
+    /// The step that did it: `window`, `join`, `sql`.
+    pub step: String,
+    /// The rows whose cells went in. They stay what they were when the data is split.
+    pub rows: Vec<DatasetLineage>,
+    /// Only rows that agree with the own row in these columns went in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
+    /// Only rows before the own row went in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub past: bool,
 }
 
 impl DatasetType {
+    /// Takes the lineage of another data set: everything but its columns and rows.
+    pub fn follow(&mut self, other: &Self) {
+        self.parts.clone_from(&other.parts);
+        self.sources.clone_from(&other.sources);
+        self.files.clone_from(&other.files);
+        self.also.clone_from(&other.also);
+        self.mixed.clone_from(&other.mixed);
+    }
+
     /// The column of a name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.as_ref()?.iter().find(|column| column.name == name)
@@ -279,18 +318,34 @@ pub struct DatasetLineage {
     /// As in [`DatasetType::sources`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// As in [`DatasetType::files`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// As in [`DatasetType::also`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<DatasetLineage>,
+    /// As in [`DatasetType::mixed`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixed: Vec<Mixed>,
 }
 
 impl From<&DatasetType> for DatasetLineage {
     fn from(dataset: &DatasetType) -> Self {
-        Self { parts: dataset.parts.clone(), sources: dataset.sources.clone() }
+        let DatasetType { parts, sources, files, also, mixed, .. } = dataset.clone();
+        Self { parts, sources, files, also, mixed }
     }
 }
 
 impl DatasetLineage {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.sources.is_empty()
+        *self == Self::default()
+    }
+
+    /// Its rows one lineage after the other: those that lead, then [`DatasetLineage::also`].
+    pub fn strands(&self) -> Vec<Self> {
+        let lead = Self { also: Vec::new(), mixed: Vec::new(), ..self.clone() };
+        std::iter::once(lead).chain(self.also.iter().cloned()).filter(|strand| !strand.is_empty()).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! Graph + registry -> plan: parameters typed, ports matched, types inferred through the graph.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::artifact::Types;
+use crate::artifact::{ArtifactType, Types};
 use crate::dag::Dag;
 use crate::error::{Fault, Route};
 use crate::expand::once_per_family;
@@ -112,7 +112,8 @@ pub struct Written {
 
 /// What planning came to.
 pub struct Planned {
-    /// The plan; `None` when there is an error among the faults.
+    /// The plan; `None` when there is an error among the faults, or a stage was faulty when it came
+    /// ([`crate::graph::StageSpec::faulty`]).
     pub plan: Option<Plan>,
     /// Errors and warnings, routes absolute, in document order.
     pub faults: Vec<Fault>,
@@ -152,7 +153,8 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
     let reads = reads(&spec.root, reading);
     let sources_there = sources(&spec, &drafts, &off, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
-    if faults.any_error() {
+    // A stage whose faults were told where it was read is not there either.
+    if faults.any_error() || drafts.iter().any(|draft| draft.stage.is_none()) {
         return Planned { plan: None, faults: once_per_family(faults.in_document_order()), sources: reads };
     }
     let mut ids = vec![None; drafts.len()];
@@ -218,7 +220,7 @@ fn off(spec: &PipelineSpec, drafts: &[Draft<'_>], order: &[u32]) -> Vec<Option<O
     off
 }
 
-/// Makes a faultless draft the stage of a plan; `None` is never met, for a draft without kind or stage is a fault.
+/// Makes a faultless draft the stage of a plan; `None` is never met, for with a draft without kind or stage there is no plan.
 fn settle(
     spec: &PipelineSpec,
     position: u32,
@@ -341,6 +343,7 @@ fn infer(
     faults: &mut Faults,
 ) -> Vec<Option<Types>> {
     let mut types: Vec<Option<Types>> = vec![None; drafts.len()];
+    let mut origins = Origins::new();
     for position in order {
         let at = *position as usize;
         let Some(stage) = &drafts[at].stage else { continue };
@@ -362,7 +365,8 @@ fn infer(
             (true, false) => &placed,
         };
         let context = InferContext { stage: &wanted.name, connected: &connected, inputs: &inputs, oracle };
-        let inference = stage.infer(&context);
+        let mut inference = stage.infer(&context);
+        originate(spec, *position, &drafts[at], &mut inference.outputs, &mut origins);
         let failed = inference.faults.iter().any(Fault::is_error);
         for fault in inference.faults {
             faults.add(*position, fault.under(&Route::stage(&wanted.name)));
@@ -372,6 +376,33 @@ fn infer(
         }
     }
     types
+}
+
+/// The first stage that reads its files in this way, by what describes the reading.
+type Origins = HashMap<String, String>;
+
+/// What rows begin at a stage: their files as the pipeline's folder sees them, and beside the stage's name that of the first
+/// stage that reads the same files in the same way, for these are the same rows.
+fn originate(spec: &PipelineSpec, position: u32, draft: &Draft<'_>, types: &mut Types, origins: &mut Origins) {
+    let wanted = &spec.stages[position as usize];
+    let (Some(kind), Some(stage)) = (draft.kind, &draft.stage) else { return };
+    for artifact in types.values_mut() {
+        let ArtifactType::Dataset(dataset) = artifact else { continue };
+        if dataset.sources != [wanted.name.as_str()] || draft.files.is_empty() || !draft.connected.is_empty() {
+            continue;
+        }
+        let files: Vec<(&str, String)> =
+            draft.files.iter().map(|file| (file.role.as_str(), normalise(&file.path, &spec.root))).collect();
+        let read = serde_json::json!([kind.name(), stage.keyed(), files]).to_string();
+        let first = origins.entry(read).or_insert_with(|| wanted.name.clone());
+        dataset.sources.push(first.clone());
+        dataset.sources.sort();
+        dataset.sources.dedup();
+        let seen = |file: &String| normalise(&inside(&wanted.folder, file), &spec.root);
+        dataset.files = dataset.files.iter().map(seen).collect();
+        dataset.files.sort();
+        dataset.files.dedup();
+    }
 }
 
 /// Asks on behalf of a stage whose paths start at another folder than the pipeline's.

@@ -150,8 +150,15 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults
             place(&spec.folder, &mut draft.outputs, &mut draft.files);
             draft.stage = Some(stage);
         }
-        Err(found) => {
+        Err(mut found) => {
             let here = Route::stage(&spec.name);
+            // A stage that is not there without an error would be missed by nobody.
+            if !found.iter().any(Fault::is_error) {
+                let message =
+                    format!("the parameters of `{}` are refused, and `{}` does not say why", spec.name, kind.name());
+                let help = "this is a mistake in the kind, not in the pipeline; the warnings beside it say what it met";
+                found.push(Fault::error("parameters::invalid", message).help(help));
+            }
             for fault in found {
                 faults.add(position, fault.under(&here));
             }

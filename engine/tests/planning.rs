@@ -242,3 +242,32 @@ fn a_source_is_asked_about_once_a_stage_and_only_when_it_is_there() {
     assert_eq!(planned.faults.len(), 1);
     assert_eq!(oracle.0.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn a_stage_that_is_refused_with_a_warning_is_not_left_out() {
+    let project = project();
+    let stages = vec![
+        stage("raw", "source", &[], json!({"path": "data/digits.csv"})),
+        stage("clean", "map", &[("data", "raw")], json!({"grudge": true})),
+        stage("model", "learn", &[("train", "clean")], json!({})),
+    ];
+    let planned = prove(project.path(), stages);
+    assert!(planned.plan.is_none(), "a plan without `clean` would run without it");
+    let codes: Vec<(&str, bool)> = planned.faults.iter().map(|fault| (fault.code.as_str(), fault.is_error())).collect();
+    assert_eq!(codes, [("fake::grudge", false), ("parameters::invalid", true)]);
+}
+
+#[test]
+fn no_plan_is_made_around_a_stage_that_came_faulty() {
+    let project = project();
+    let mut faulty = stage("clean", "map", &[("data", "raw")], json!({}));
+    faulty.faulty = true;
+    let stages = vec![
+        stage("raw", "source", &[], json!({"path": "data/digits.csv"})),
+        faulty,
+        stage("model", "learn", &[("train", "clean")], json!({})),
+    ];
+    let planned = prove(project.path(), stages);
+    assert!(planned.plan.is_none());
+    assert_eq!(told(&planned), [] as [&str; 0], "its faults were told where it was read");
+}

@@ -1,6 +1,6 @@
 //! What to write instead: the help lines of the decoder.
 
-use engine::error::{nearest, suggest};
+use engine::error::{Segment, nearest, suggest};
 use serde_json::Value;
 
 use crate::decode::Decoder;
@@ -118,7 +118,46 @@ pub(crate) fn learned(name: &str, list: &str) -> Option<String> {
     })
 }
 
+/// Keys by which other tools say that a step computes from the data what it works with: step, key, and what does it here.
+const FITTED: &[(&str, &[&str], &str)] = &[
+    (
+        "fill_missing",
+        &["strategy", "method", "with", "mean", "median", "mode", "statistic"],
+        "`standard` and `robust` fill missing numbers, `one_hot` and `target` know missing as a value of its own",
+    ),
+    (
+        "one_hot",
+        &["categories", "max_categories", "min_frequency", "handle_unknown", "drop"],
+        "`encode: one_hot` finds the categories there; here they are stated: `categories: [red, green]`",
+    ),
+    (
+        "bin",
+        &["quantiles", "quantile", "q", "bins", "n_bins", "count", "edges"],
+        "`encode: { piecewise: { bins: 8 } }` finds quantiles there, `quantile` makes ranks; here edges are stated: `edges: [0, 18, 65]`",
+    ),
+    (
+        "clip",
+        &["quantiles", "quantile", "lower_quantile", "upper_quantile", "percentile"],
+        "`robust` and `quantile` are not moved by outliers; here bounds are stated: `min: 0, max: 100`",
+    ),
+];
+
+/// The help for a key of a step, unknown or missing, that asks for something to be fitted.
+fn fitted(route: &[Segment], step: &str, key: &str) -> Option<String> {
+    let in_steps = route.iter().any(|segment| matches!(segment, Segment::Key(name) if name == "steps"));
+    let (_, _, how) = FITTED.iter().find(|(name, keys, _)| in_steps && *name == step && keys.contains(&key))?;
+    Some(format!(
+        "what is computed from the data has to be learned from the training part alone, or test rows would shape it: leave the step \
+         out and write the column under `features:` of `train`: {how}"
+    ))
+}
+
 impl<'a> Decoder<'a> {
+    /// The help for an unknown or missing key of a step that would have to be fitted.
+    pub(crate) fn fitted_key(&self, step: &str, key: &str) -> Option<String> {
+        fitted(&self.route, step, key)
+    }
+
     /// The help for an unknown key: the nearest one, the one other tools call so, or the place where it is known.
     pub(crate) fn where_key_belongs(&self, form: &'a MappingForm, node: &Node, entry: &Entry) -> Option<String> {
         let name = entry.key.text.as_str();

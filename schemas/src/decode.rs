@@ -301,7 +301,7 @@ impl<'a> Decoder<'a> {
         let name = entry.key.text.as_str();
         let mut fault =
             Fault::error("document::unknown_key", format!("{} has no key `{}`", owner_phrase(owner), shorten(name)));
-        fault.help = self.where_key_belongs(form, node, entry);
+        fault.help = self.fitted_key(owner, name).or_else(|| self.where_key_belongs(form, node, entry));
         self.fault_at_key(fault, entry);
     }
 
@@ -309,7 +309,9 @@ impl<'a> Decoder<'a> {
         let message = format!("{} needs `{required}`", owner_phrase(owner));
         let mut fault = Fault::error("document::missing_key", message);
         let doc = form.properties.get(required).and_then(|shape| shape.doc.clone());
-        fault.help = doc.map(|doc| format!("add `{required}`: {}", lower_first(&doc)));
+        fault.help = self
+            .fitted_key(owner, required)
+            .or_else(|| doc.map(|doc| format!("add `{required}`: {}", lower_first(&doc))));
         let span_node = node;
         self.fault(fault, span_node, key);
     }

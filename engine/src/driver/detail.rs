@@ -62,8 +62,7 @@ pub(crate) fn absolute(stage: &str, faults: Vec<Fault>) -> Vec<Fault> {
 pub(crate) fn with_lineage(found: ArtifactType, planned: &ArtifactType) -> ArtifactType {
     match (found, planned) {
         (ArtifactType::Dataset(mut found), ArtifactType::Dataset(planned)) => {
-            found.parts.clone_from(&planned.parts);
-            found.sources.clone_from(&planned.sources);
+            found.follow(planned);
             ArtifactType::Dataset(found)
         }
         (ArtifactType::Model(mut found), ArtifactType::Model(planned)) => {

@@ -61,6 +61,9 @@ impl Kind for Fake {
             let fault = Fault::error("fake::bad", format!("`bad` is {bad}")).at(route!["bad"]);
             return Err(vec![fault]);
         }
+        if params.get("grudge").is_some() {
+            return Err(vec![Fault::warning("fake::grudge", "not like this").at(route!["grudge"])]);
+        }
         Ok(Box::new(FakeStage { kind: self.0, params }))
     }
 }

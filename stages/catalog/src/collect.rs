@@ -61,7 +61,7 @@ impl Kind for CollectKind {
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
         let mut params: Collect = decode(params)?;
         let faults = settle(&mut params);
-        sound(Box::new(CollectStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(CollectStage(params)), faults)
     }
 }
 
@@ -328,6 +328,7 @@ impl Stage for CollectStage {
         };
         dataset.parts = Vec::new();
         dataset.sources = vec![context.stage.to_owned()];
+        dataset.files = self.rows_from();
         if let Some(columns) = &mut dataset.columns {
             faults.extend(self.override_columns(columns));
             if let Some(annotators) = &self.0.annotators {
@@ -399,6 +400,16 @@ impl Annotators {
 }
 
 impl CollectStage {
+    /// The files whose rows it holds. Databases are left out: what is asked of one twice need not be the same.
+    fn rows_from(&self) -> Vec<String> {
+        let base = |file: &FileInput| file.role.rsplit('/').next().unwrap_or_default().to_owned();
+        let rows = |file: &FileInput| !["database", "answer"].contains(&base(file).as_str());
+        let mut files: Vec<String> = self.files().into_iter().filter(rows).map(|file| file.path).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
     fn ask(&self, context: &InferContext<'_>) -> Result<DatasetType, Vec<Fault>> {
         // Checking stays off the network: what a URL holds is known once it was collected.
         if remote(&self.0.from) {

@@ -67,7 +67,7 @@ impl Kind for CommandKind {
         let mut params: Command = decode(params)?;
         let faults = check(&params);
         settle(&mut params);
-        sound(Box::new(CommandStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(CommandStage(params)), faults)
     }
 }
 

@@ -70,7 +70,7 @@ impl Kind for CompressKind {
                     .at(route!["budget"]),
             );
         }
-        sound(Box::new(CompressStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(CompressStage(params)), faults)
     }
 }
 

@@ -63,7 +63,7 @@ impl Kind for EvaluateKind {
             metrics.sort_unstable();
             metrics.dedup();
         }
-        sound(Box::new(EvaluateStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(EvaluateStage(params)), faults)
     }
 }
 
@@ -177,22 +177,10 @@ impl Stage for EvaluateStage {
             );
         }
         let rows = DatasetLineage::from(data);
-        if let Some(seen) = lineage::seen(model, &rows) {
-            faults.push(
-                Fault::error(
-                    "leakage::evaluated_on_training_rows",
-                    format!(
-                        "judged on {}, which has rows the model was fitted on ({})",
-                        lineage::shown(&rows),
-                        lineage::shown(seen)
-                    ),
-                )
-                .help(match rows.parts.last() {
-                    Some(part) => format!("connect a part of `{}` the model has not seen", part.split),
-                    None => "split the data, train on one part and judge on another".to_owned(),
-                })
-                .at(route!["inputs", "data"]),
-            );
+        if let Some(met) = lineage::met(model, &rows) {
+            let judged = format!("judged on {}", lineage::shown(&rows));
+            let at = route!["inputs", "data"];
+            faults.push(lineage::fault(&met, "leakage::evaluated_on_training_rows", &judged, &rows, at));
         }
         let metrics = self.0.metrics.clone().or_else(|| model.task.map(fitting)).unwrap_or_default();
         let numbers = metrics.into_iter().flat_map(Metric::numbers).collect();

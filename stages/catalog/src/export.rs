@@ -55,7 +55,7 @@ impl Kind for ExportKind {
                     .at(route!["to"]),
             );
         }
-        sound(Box::new(ExportStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(ExportStage(params)), faults)
     }
 }
 

@@ -154,7 +154,7 @@ pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) ->
             .filter(|(_, column)| column.name != target && column.role == Role::Feature)
             .map(|(position, _)| Choice { position, encoder: Encoder::Auto, route: None })
             .collect(),
-        Some(entries) => choose(entries, columns, target, &mut faults),
+        Some(entries) => choose(entries, columns, target, &mut faults, &mut warnings),
     };
     let mut decided = Vec::new();
     for choice in &chosen {
@@ -189,7 +189,15 @@ struct Choice {
     route: Option<Route>,
 }
 
-fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Vec<Fault>) -> Vec<Choice> {
+fn choose(
+    entries: &[Feature],
+    columns: &[Column],
+    target: &str,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<Fault>,
+) -> Vec<Choice> {
+    // What a column was encoded with by its name.
+    let mut named: BTreeMap<usize, Encoder> = BTreeMap::new();
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let mut chosen: Vec<Choice> = Vec::new();
     let mut at: BTreeMap<usize, usize> = BTreeMap::new();
@@ -239,7 +247,12 @@ fn choose(entries: &[Feature], columns: &[Column], target: &str, faults: &mut Ve
                     ))
                     .at(route),
                 ),
-                Some(Matched::Name(position)) => take(position, &encoder, &route),
+                Some(Matched::Name(position)) => {
+                    let encodes = matches!(entry, Feature::Encoded(_));
+                    let before = encodes.then(|| named.insert(position, encoder.clone())).flatten();
+                    warnings.extend(replaced(text, before.as_ref(), &encoder).map(|fault| fault.at(route.clone())));
+                    take(position, &encoder, &route);
+                }
                 Some(Matched::Pattern(positions)) => {
                     let free = |at: &&usize| columns[**at].name != target && usable(&columns[**at]);
                     for position in positions.iter().filter(free) {
@@ -340,6 +353,18 @@ pub fn too_many_to_embed(decision: &Decision, count: u64) -> Option<Fault> {
         .help(format!(
             "if `{name}` names rows, give it the role `id` where it is collected; else use `encode: hashed`"
         )),
+    )
+}
+
+/// A column has one encoder: a second one for the same name takes the place of the first.
+fn replaced(name: &str, before: Option<&Encoder>, encoder: &Encoder) -> Option<Fault> {
+    let before = before.filter(|before| *before != encoder)?;
+    let (old, new) = (before.name(), encoder.name());
+    Some(
+        Fault::warning("features::encoded_twice", format!("`{name}` is encoded twice: `{new}` takes the place of `{old}`"))
+            .help(format!(
+                "name it once; to give a model both, copy the column in a `preprocess` before: `derive: {{ {name}_2: {name} }}`"
+            )),
     )
 }
 

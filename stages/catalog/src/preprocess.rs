@@ -38,9 +38,10 @@ impl Kind for PreprocessKind {
 
     fn about(&self) -> About {
         About {
-            summary: "Cleans and reshapes rows and columns, step by step, in the order written. Every step is stateless, so it \
-                      may stand before a split; what has to be learned from data (means, vocabularies) belongs to `train`, \
-                      which learns it on the training part only.",
+            summary: "Cleans and reshapes rows and columns, step by step, in the order written. No step learns \
+                      anything, so it may stand before a split; what has to be learned from data (means, vocabularies) belongs to \
+                      `train`, which learns it on the training part only. `window`, `join` and `sql` may compute cells from other \
+                      rows: where such a column, made before a split, reaches a model, a warning says so.",
             inputs: &[
                 ("data", "dataset", true, "The rows to work on."),
                 ("…", "dataset", false, "Other tables for `join` and `sql`, by names of your own."),
@@ -65,7 +66,7 @@ impl Kind for PreprocessKind {
             .enumerate()
             .flat_map(|(index, step)| steps::check(step, &route!["steps", index]))
             .collect();
-        sound(Box::new(PreprocessStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(PreprocessStage(params)), faults)
     }
 }
 
@@ -99,8 +100,8 @@ impl Stage for PreprocessStage {
         let ask = |expression: &Expression, inputs: &Types| {
             question::expression(context.oracle, PreprocessKind.version(), expression, inputs)
         };
-        let from =
-            DatasetType { sources: dataset.sources.clone(), parts: dataset.parts.clone(), ..DatasetType::default() };
+        let mut rejected = DatasetType { columns: Some(rejected()), ..DatasetType::default() };
+        rejected.follow(&dataset);
         for (index, step) in self.0.steps.iter().enumerate() {
             let at = route!["steps", index];
             if let Step::Join(join) = step
@@ -113,7 +114,9 @@ impl Stage for PreprocessStage {
             }
             faults.extend(steps::apply(step, &mut dataset, &others, &at, &ask));
         }
-        let rejected = DatasetType { columns: Some(rejected()), ..from };
+        for mixed in dataset.mixed.iter_mut().filter(|mixed| mixed.stage.is_empty()) {
+            context.stage.clone_into(&mut mixed.stage);
+        }
         let outputs = [
             ("data".to_owned(), ArtifactType::Dataset(dataset)),
             ("rejected".to_owned(), ArtifactType::Dataset(rejected)),

@@ -76,7 +76,7 @@ impl Kind for ProfileKind {
         let params: Profile = decode(params)?;
         let faults =
             params.expect.iter().enumerate().flat_map(|(index, one)| check(one, &route!["expect", index])).collect();
-        sound(Box::new(ProfileStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(ProfileStage(params)), faults)
     }
 }
 

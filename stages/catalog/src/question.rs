@@ -5,9 +5,9 @@
 //! (the caller reports those that do not); `parts` and `sources` are left empty.
 //!
 //! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters (`{"filter": "a > 1"}`), the data sets
-//! it is about as inputs, no files. The answer is an [`ExpressionType`], of a query a `DatasetType`.
+//! it is about as inputs, no files. The answer is an [`ExpressionType`], of a query a [`QueryType`].
 
-use engine::artifact::{DType, Types};
+use engine::artifact::{Column, DType, Types};
 use engine::error::Fault;
 use engine::kind::{Executor, Oracle, Question};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,17 @@ pub enum Expression {
     Value(String),
     /// A whole query over all inputs.
     Query(String),
+    /// A regular expression, for whether it is one; no inputs.
+    Pattern(Pattern),
+}
+
+/// A regular expression and what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pattern {
+    /// The expression.
+    pub text: String,
+    /// How many groups it must have.
+    pub groups: Option<usize>,
 }
 
 /// What an expression gives.
@@ -38,6 +49,19 @@ pub struct ExpressionType {
 /// An answer that does not say.
 fn unknown() -> bool {
     true
+}
+
+/// What a query gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryType {
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// The tables whose rows may be rows of the result, sorted.
+    pub rows: Vec<String>,
+    /// Tables whose cells are in the result beside those rows: what a `JOIN` or a subquery brings in; sorted.
+    pub beside: Vec<String>,
+    /// Columns that are computed from other rows than their own, as by a window function.
+    pub mixed: Vec<String>,
 }
 
 /// Asks what an expression gives over data sets. `None` when nobody answers.

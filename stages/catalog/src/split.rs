@@ -9,6 +9,7 @@ use engine::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::params::shape::OneOrMany;
 use crate::params::split::Split;
 use crate::pattern;
 use crate::steps::fits;
@@ -62,7 +63,7 @@ impl Kind for SplitKind {
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
         let params: Split = decode(params)?;
         let faults = check(&params);
-        sound(Box::new(SplitStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(SplitStage(params)), faults)
     }
 }
 
@@ -99,25 +100,33 @@ fn check(params: &Split) -> Vec<Fault> {
                 .at(route![*second]),
         ),
     }
-    let clash = |left: (&str, bool), right: (&str, bool)| {
+    let clash = |left: (&str, bool), right: (&str, bool), help: &str| {
         (left.1 && right.1).then(|| {
             Fault::error("split::two_ways", format!("`{}` does not go with `{}`", right.0, left.0))
-                .help("rows follow one rule: shares of a class, groups, time, or a column that says the part")
+                .help(help)
                 .at(route![right.0])
         })
     };
+    let one_rule = "rows follow one rule: shares of a class and groups, time, or a column that says the part";
+    let at_many_times = "rows that stay together may lie at many times, where a cut between two times would divide them: drop \
+                         duplicates in a `preprocess` before, or divide by `group` without `time`";
+    let no_cut =
+        "a cut in time decides where every row goes, so that shares of a class cannot be kept: leave one of them out";
     let time = ("time", params.time.is_some());
     let by = ("by", params.by.is_some());
     let grouped = [("group", params.group.is_some()), ("together", params.together.is_some())];
     let stratify = ("stratify", params.stratify.is_some());
-    faults.extend(clash(time, stratify));
-    faults.extend(clash(by, stratify));
-    faults.extend(clash(by, time));
-    faults.extend(clash(time, ("folds", params.folds.is_some())));
+    faults.extend(clash(time, stratify, no_cut));
+    faults.extend(clash(by, stratify, one_rule));
+    faults.extend(clash(by, time, one_rule));
+    faults.extend(clash(
+        time,
+        ("folds", params.folds.is_some()),
+        "use `ratios` or `cuts`, whose parts follow each other in time",
+    ));
     for group in grouped {
-        faults.extend(clash(group, stratify));
-        faults.extend(clash(time, group));
-        faults.extend(clash(by, group));
+        faults.extend(clash(time, group, at_many_times));
+        faults.extend(clash(by, group, one_rule));
     }
     if !params.cuts.is_empty() && params.time.is_none() {
         faults.push(
@@ -214,6 +223,14 @@ pub fn lineage(stage: &str, params: &Split, port: &str) -> Vec<Part> {
     others.chain([of(fold, part)]).collect()
 }
 
+/// The type of a data set as a part of it, but for the number of rows.
+pub fn divided(data: &DatasetType, stage: &str, params: &Split, part: &str) -> DatasetType {
+    let mut divided = data.clone();
+    let together: Vec<String> = params.group.iter().flat_map(OneOrMany::iter).cloned().collect();
+    crate::lineage::divide(&mut divided, &lineage(stage, params, part), &together, params.time.is_some());
+    divided
+}
+
 /// How many of `rows` each part gets, by largest remainder (ties to the earlier part). The sum is `rows`.
 pub fn sizes(rows: u64, shares: &[f64]) -> Vec<u64> {
     let exact: Vec<f64> = shares.iter().map(|share| rows as f64 * share).collect();
@@ -287,8 +304,7 @@ impl Stage for SplitStage {
             .iter()
             .enumerate()
             .map(|(index, (part, _))| {
-                let mut dataset = data.clone();
-                dataset.parts.extend(lineage(context.stage, &self.0, part));
+                let mut dataset = divided(data, context.stage, &self.0, part);
                 dataset.rows = if free { None } else { sizes.as_ref().map(|sizes| sizes[index]) };
                 (part.clone(), ArtifactType::Dataset(dataset))
             })

@@ -9,7 +9,7 @@ pub mod tables;
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Role, Types};
+use engine::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Mixed, Role, Types};
 use engine::error::{Fault, Route, suggest};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::network::{product, shown};
 use crate::params::preprocess::{FillMissing, Pack, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
 use crate::pattern::{self, Matched};
-use crate::question::{Expression, ExpressionType};
+use crate::question::{Expression, ExpressionType, Pattern};
 
 /// Asks what an expression gives over data sets by port; `None` when nobody answers.
 pub type Ask<'a> = dyn Fn(&Expression, &Types) -> Result<Option<Value>, Vec<Fault>> + 'a;
@@ -82,15 +82,57 @@ fn fitted(fill: &FillMissing, at: &Route) -> Option<Fault> {
     let Scalar::Text(text) = &fill.with else { return None };
     let known = ["mean", "median", "mode", "most_frequent", "average"];
     known.contains(&text.to_lowercase().as_str()).then(|| {
-        Fault::warning("data::fitted_step", format!("`{text}` is filled in as this text, not as a number computed from the data"))
-            .help("a mean has to be learned from the training part alone: `features:` of `train` does that and keeps it in the model")
+        Fault::error("data::fitted_step", format!("`{text}` has to be learned from the data, and here test rows would shape it"))
+            .help(format!(
+                "leave the cells missing: `features:` of `train` fills them with what it learns from the training part (`standard`, \
+                 `robust`). Where the text `{text}` is meant: `derive: {{ column: \"coalesce(column, '{text}')\" }}`"
+            ))
             .at(at.join("fill_missing").join("with"))
     })
 }
 
 /// Carries the columns over a step. Row counts become unknown where the step may drop rows.
 /// `others` are the data sets at the other input ports.
+///
+/// What a step mixes is added to the lineage without the name of a stage, which only the stage knows.
 pub fn apply(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    let before: Option<Vec<String>> =
+        dataset.columns.as_ref().map(|columns| names(columns).into_iter().map(str::to_owned).collect());
+    let mixed = std::mem::take(&mut dataset.mixed);
+    let faults = carry(step, dataset, others, at, ask);
+    let mixed = mixed.into_iter().filter_map(|mixed| follow(step, mixed, before.as_deref(), dataset));
+    let mixed: Vec<Mixed> = mixed.collect();
+    crate::lineage::mix(dataset, mixed);
+    faults
+}
+
+/// Mixed columns after a step: under their new names, with the columns that were made beside them, which may be made of them.
+/// `None` when none of them is left.
+fn follow(step: &Step, mut mixed: Mixed, before: Option<&[String]>, dataset: &DatasetType) -> Option<Mixed> {
+    if mixed.columns.is_empty() {
+        return Some(mixed);
+    }
+    let (Some(before), Some(after)) = (before, &dataset.columns) else {
+        // Which columns there are is not known any more.
+        mixed.columns.clear();
+        return Some(mixed);
+    };
+    let brought = |name: &&str| !dataset.mixed.iter().any(|new| new.columns.iter().any(|column| column == name));
+    if let Step::Rename(new) = step {
+        for name in mixed.columns.iter_mut().chain(&mut mixed.within) {
+            if let Some(new) = new.get(name) {
+                name.clone_from(new);
+            }
+        }
+    } else {
+        let made = names(after).into_iter().filter(|name| !before.iter().any(|old| old == name)).filter(brought);
+        mixed.columns.extend(made.map(str::to_owned));
+    }
+    mixed.columns.retain(|name| after.iter().any(|column| column.name == *name));
+    (!mixed.columns.is_empty()).then_some(mixed)
+}
+
+fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
     match step {
         Step::DropDuplicates(some) => {
             dataset.rows = None;
@@ -112,12 +154,22 @@ pub fn apply(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route,
         Step::Sort(options) => shaping::sort(options, dataset, &at.join("sort")),
         Step::ParseDates(options) => shaping::dates(options, dataset, &at.join("parse_dates")),
         Step::Derive(expressions) => tables::derive(expressions, dataset, &at.join("derive"), ask),
-        Step::SplitColumn(options) => shaping::split(options, dataset, &at.join("split_column")),
+        Step::SplitColumn(options) => {
+            let at = at.join("split_column");
+            let mut faults = compiles(options.pattern.as_deref(), Some(options.into.len()), &at, ask);
+            faults.extend(shaping::split(options, dataset, &at));
+            faults
+        }
         Step::JoinColumns(options) => shaping::join_columns(options, dataset, &at.join("join_columns")),
         Step::OneHot(options) => shaping::one_hot(options, dataset, &at.join("one_hot")),
         Step::Bin(options) => shaping::bin(options, dataset, &at.join("bin")),
         Step::Clip(options) => shaping::clip(options, dataset, &at.join("clip")),
-        Step::Replace(options) => shaping::replace(options, dataset, &at.join("replace")),
+        Step::Replace(options) => {
+            let at = at.join("replace");
+            let mut faults = compiles(options.pattern.as_deref(), None, &at, ask);
+            faults.extend(shaping::replace(options, dataset, &at));
+            faults
+        }
         Step::CleanText(options) => shaping::clean_text(options, dataset, &at.join("clean_text")),
         Step::Language(options) => shaping::language(options, dataset, &at.join("language")),
         Step::Resize(options) => shaping::resize(options, dataset, &at.join("resize")),
@@ -132,6 +184,13 @@ pub fn apply(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route,
         Step::Window(options) => tables::window(options, dataset, &at.join("window")),
         Step::Sql(text) => tables::sql(text, dataset, others, &at.join("sql"), ask),
     }
+}
+
+/// Whether the regular expression `pattern` of a step is one.
+fn compiles(text: Option<&str>, groups: Option<usize>, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    let Some(text) = text else { return Vec::new() };
+    let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups });
+    ask(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("pattern")))
 }
 
 /// The worker knows an expression, not where it stands.

@@ -1,6 +1,8 @@
 //! `train`: weights fitted to the training part.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task};
+use engine::artifact::{
+    ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
+};
 use engine::error::{Fault, Route, suggest};
 use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
 use engine::route;
@@ -66,7 +68,7 @@ impl Kind for TrainKind {
             layers.iter_mut().for_each(settle);
         }
         let faults = check(&params);
-        sound(Box::new(TrainStage(params)) as Box<dyn Stage>, faults)
+        sound(Box::new(TrainStage(params)), faults)
     }
 }
 
@@ -187,6 +189,7 @@ impl Stage for TrainStage {
         } else {
             self.judge_model_alone(&mut faults);
         }
+        faults.extend(lineage::mixed(&model).map(beyond));
         if let Some(validation) = context.inputs.get("validation").and_then(ArtifactType::dataset) {
             check_validation(&model, validation, &mut faults);
         }
@@ -397,8 +400,10 @@ pub fn task(target: &Column, stated: Option<Task>) -> Result<Task, Fault> {
     }
     match stated {
         Some(Task::Classification) if !classes => {
-            Err(Fault::error("train::task", format!("`{name}` is {}: it has no classes", target.type_name()))
-                .help(format!("leave `task` out, or `cast: {{ {name}: int64 }}` before")))
+            Err(Fault::error("train::task", format!("`{name}` is {}: it has no classes", target.type_name())).help(format!(
+                "where all are whole numbers, `cast: {{ {name}: int64 }}` in a `preprocess` before (it names the row of one that is \
+                 not); `bin` makes classes of a quantity; to predict the number, leave `task` out"
+            )))
         }
         Some(Task::Regression) if !dtype.is_numeric() => {
             Err(Fault::error("train::task", format!("`{name}` is {}: it is no number", target.type_name()))
@@ -414,22 +419,30 @@ pub fn task(target: &Column, stated: Option<Task>) -> Result<Task, Fault> {
     }
 }
 
+/// The warning of columns that were computed over more rows than are trained on.
+fn beyond(mixed: &Mixed) -> Fault {
+    let columns: Vec<String> = mixed.columns.iter().take(3).map(|column| format!("`{column}`")).collect();
+    let more = if mixed.columns.len() > 3 { ", …" } else { "" };
+    let what = match columns.is_empty() {
+        true => "cells of these rows".to_owned(),
+        false => format!("{}{more}", columns.join(", ")),
+    };
+    let message = format!(
+        "{what} (by `{}` in `{}`) is computed over rows beyond the training part: what the model is judged on has shaped it",
+        mixed.step, mixed.stage
+    );
+    let help = "divide the rows first. Means, deviations and ranks: `features:` of `train` learns them from the training part \
+                (`standard`, `quantile`, `target`). A table of the training part alone may be joined to every part. Rows that go \
+                together: `group:` in `split`; what only looks back: `time:`";
+    Fault::warning("leakage::computed_before_split", message).help(help).at(route!["inputs", "train"])
+}
+
 fn check_validation(model: &ModelType, validation: &DatasetType, faults: &mut Vec<Fault>) {
     let at = route!["inputs", "validation"];
     let rows = DatasetLineage::from(validation);
-    if lineage::overlap(&model.fitted_on, &rows) {
-        faults.push(
-            Fault::error(
-                "leakage::validation_is_training",
-                format!(
-                    "validation on {} sees rows of the training on {}",
-                    lineage::shown(&rows),
-                    lineage::shown(&model.fitted_on)
-                ),
-            )
-            .help("connect another part of the same split")
-            .at(at.clone()),
-        );
+    if let Some(met) = lineage::met(model, &rows) {
+        let judged = format!("validation on {}", lineage::shown(&rows));
+        faults.push(lineage::fault(&met, "leakage::validation_is_training", &judged, &rows, at.clone()));
     }
     if validation.rows == Some(0) {
         faults.push(

@@ -661,15 +661,9 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
         }
         Step::SplitColumn(options) => {
             let index = one(&options.column)?;
-            let pattern = options.pattern.as_deref().map(|text| pattern(text, &route.join("pattern"))).transpose()?;
-            if let Some(pattern) = &pattern
-                && pattern.captures_len() != options.into.len() + 1
-            {
-                let (groups, names) = (pattern.captures_len() - 1, options.into.len());
-                let text = format!("the pattern has {groups} groups for {names} new columns");
-                let fault = Fault::error("data::pattern", text).help("every new column is one group in parentheses");
-                return Err(vec![fault.at(route.join("pattern"))]);
-            }
+            let groups = Some(options.into.len());
+            let pattern = options.pattern.as_deref().map(|text| pattern(text, groups));
+            let pattern = pattern.transpose().map_err(|fault| vec![fault.at(route.join("pattern"))])?;
             Ok(Link::new(after, move |rows, _| {
                 let mut arrays = rows.columns().to_vec();
                 let parts = reshape::parts(&arrays[index], options.into.len(), options.by.as_deref(), pattern.as_ref());
@@ -737,7 +731,8 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
             let chosen = columns(&options.columns)?;
             let values: Vec<(String, Option<Scalar>)> =
                 options.values.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
-            let pattern = options.pattern.as_deref().map(|text| pattern(text, &route.join("pattern"))).transpose()?;
+            let pattern = options.pattern.as_deref().map(|text| pattern(text, None));
+            let pattern = pattern.transpose().map_err(|fault| vec![fault.at(route.join("pattern"))])?;
             let with = options.with.as_deref().unwrap_or_default();
             Ok(cells(after, chosen, move |array, index| match &pattern {
                 Some(pattern) => Ok(reshape::texts(array, |text| pattern.replace_all(text, with))),
@@ -859,17 +854,26 @@ fn cells<'a>(
     })
 }
 
-fn pattern(text: &str, route: &Route) -> Outcome<regex::Regex> {
-    regex::Regex::new(text).map_err(|error| {
+/// A regular expression with so many groups.
+///
+/// # Errors
+/// `data::pattern`, without a place: a text that is none, another number of groups.
+pub fn pattern(text: &str, groups: Option<usize>) -> Result<regex::Regex, Fault> {
+    let pattern = regex::Regex::new(text).map_err(|error| {
         let why = error.to_string();
         let line =
             why.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it is too large").to_owned();
-        vec![
-            Fault::error("data::pattern", format!("`{text}` is no regular expression: {line}"))
-                .help("`\\.` is a dot, `\\(` a parenthesis; in YAML, put patterns in single quotes")
-                .at(route.clone()),
-        ]
-    })
+        Fault::error("data::pattern", format!("`{text}` is no regular expression: {line}"))
+            .help("`\\.` is a dot, `\\(` a parenthesis; in YAML, put patterns in single quotes")
+    })?;
+    let found = pattern.captures_len() - 1;
+    match groups.filter(|wanted| *wanted != found) {
+        None => Ok(pattern),
+        Some(wanted) => {
+            Err(Fault::error("data::pattern", format!("the pattern has {found} groups for {wanted} new columns"))
+                .help("every new column is one group in parentheses"))
+        }
+    }
 }
 
 fn near_duplicates(
@@ -1081,6 +1085,9 @@ pub fn expression(asked: &catalog::question::Expression, columns: &[Column]) -> 
         catalog::question::Expression::Value(text) | catalog::question::Expression::Query(text) => {
             let expression = Expression::new(text, columns)?;
             Ok(ExpressionType { dtype: expression.dtype(text)?, missing: expression.missing })
+        }
+        catalog::question::Expression::Pattern(asked) => {
+            pattern(&asked.text, asked.groups).map(|_| ExpressionType { dtype: DType::Bool, missing: false })
         }
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use catalog::params::collect::Collect;
-use catalog::params::preprocess::{Preprocess, Step};
+use catalog::params::preprocess::Preprocess;
 use catalog::params::profile::Profile;
 use catalog::params::split::Split;
+use catalog::preprocess::PreprocessStage;
 use catalog::profile::Expressions;
 use catalog::question::Expression;
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Types};
 use engine::error::Fault;
-use engine::kind::Question;
+use engine::kind::{Executor, InferContext, Oracle, Question, Stage as _};
 use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
 use engine::remote::LOOK;
 use engine::worker::{Channel, Program};
@@ -28,7 +29,7 @@ use crate::show::{Show, show};
 use crate::source::bytes::Limits;
 use crate::spill::{Memory, pieces};
 use crate::split::split;
-use crate::step::query::columns_of;
+use crate::step::query::type_of;
 use crate::writer::Rows;
 
 /// `pipeline-data`.
@@ -76,13 +77,7 @@ impl Program for Data {
                 let memory = Memory::new(request.memory, request.scratch.clone());
                 let scene = Scene { others, memory: &memory, threads: request.threads.max(1), channel };
                 let made = preprocess(&params, table, &scene)?;
-                let mut lineage = from.clone();
-                if params.steps.iter().any(|step| matches!(step, Step::Sql(_))) {
-                    let more = request.inputs.values().filter_map(|input| input.artifact.dataset());
-                    lineage.sources.extend(more.flat_map(|other| other.sources.iter().cloned()));
-                    lineage.sources.sort();
-                    lineage.sources.dedup();
-                }
+                let lineage = lineage(params, request);
                 let outputs: Vec<Made<'_>> = vec![("data", &made.table, &lineage), ("rejected", &made.rejected, &from)];
                 let mut finished = finish(request, outputs, made.warnings)?;
                 finished.observations = json!({ "steps": made.steps });
@@ -95,11 +90,7 @@ impl Program for Data {
                 let memory = Memory::new(request.memory, request.scratch.clone());
                 let table = pieces(table, &memory);
                 let (parts, warnings) = split(&params, request.seed, &table, &memory, request.threads.max(1))?;
-                let lineage = |name: &str| {
-                    let mut from = from.clone();
-                    from.parts.extend(catalog::split::lineage(&request.stage, &params, name));
-                    from
-                };
+                let lineage = |name: &str| catalog::split::divided(&from, &request.stage, &params, name);
                 let parts: Vec<_> = parts.into_iter().map(|(name, part)| (lineage(&name), name, part)).collect();
                 for (_, name, part) in &parts {
                     channel.info(format!("{name}: {} rows", part.rows()));
@@ -120,18 +111,7 @@ impl Program for Data {
                 answer(&infer(&params, files, &limits)?)
             }
             LOOK => answer(&look(&typed(&question.params)?)?),
-            "preprocess" => {
-                let asked: Expression = typed(&question.params)?;
-                if let Expression::Query(text) = &asked {
-                    let tables = question
-                        .inputs
-                        .iter()
-                        .filter_map(|(port, artifact)| Some((port.clone(), artifact.dataset()?.columns.clone()?)));
-                    let columns = columns_of(text, &tables.collect())?;
-                    return answer(&DatasetType { columns: Some(columns), ..DatasetType::default() });
-                }
-                answer(&expression(&asked, &columns(question)).map_err(|fault| vec![fault])?)
-            }
+            "preprocess" => asked(question),
             "profile" => {
                 let asked: Expressions = typed(&question.params)?;
                 let wrong =
@@ -175,6 +155,37 @@ fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     Ok(finished)
 }
 
+/// What an expression gives.
+fn asked(question: &Question) -> Outcome<Value> {
+    let asked: Expression = typed(&question.params)?;
+    if let Expression::Query(text) = &asked {
+        let tables = question
+            .inputs
+            .iter()
+            .filter_map(|(port, artifact)| Some((port.clone(), artifact.dataset()?.columns.clone()?)));
+        return answer(&type_of(text, &tables.collect())?);
+    }
+    answer(&expression(&asked, &columns(question)).map_err(|fault| vec![fault])?)
+}
+
+/// Asks this program itself.
+struct Inside;
+
+impl Oracle for Inside {
+    fn ask(&self, _: Executor, question: &Question) -> Outcome<Option<Value>> {
+        asked(question).map(Some)
+    }
+}
+
+/// The lineage of what comes out of `preprocess`: the plan's, from the types of what came in.
+fn lineage(params: Preprocess, request: &RunRequest) -> DatasetType {
+    let inputs: Types = request.inputs.iter().map(|(port, input)| (port.clone(), input.artifact.clone())).collect();
+    let connected: Vec<&str> = inputs.keys().map(String::as_str).collect();
+    let context = InferContext { stage: &request.stage, connected: &connected, inputs: &inputs, oracle: &Inside };
+    let mut made = PreprocessStage(params).infer(&context);
+    made.outputs.remove("data").and_then(|made| made.dataset().cloned()).unwrap_or_default()
+}
+
 fn columns(question: &Question) -> Vec<Column> {
     let dataset = question.inputs.values().find_map(ArtifactType::dataset);
     dataset.and_then(|dataset| dataset.columns.clone()).unwrap_or_default()
@@ -213,8 +224,7 @@ fn finish(request: &RunRequest, made: Vec<Made<'_>>, warnings: Vec<Fault>) -> Ou
             ]);
         };
         let mut dataset = write(table, path, request.threads.max(1))?;
-        dataset.parts.clone_from(&from.parts);
-        dataset.sources.clone_from(&from.sources);
+        dataset.follow(from);
         let rows =
             if request.outputs.len() == 1 || port == "data" { "rows".to_owned() } else { format!("{port}.rows") };
         finished.summary.insert(rows, dataset.rows.unwrap_or_default() as f64);

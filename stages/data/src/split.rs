@@ -16,7 +16,7 @@ use arrow::compute::filter;
 use catalog::params::split::{Predefined, Split};
 use catalog::pattern::unknown;
 use catalog::split::{ports, sizes};
-use engine::artifact::Column;
+use engine::artifact::{Column, DType, Role};
 use engine::error::Fault;
 use engine::route;
 
@@ -134,6 +134,7 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
     if !empty.is_empty() {
         return Err(empty);
     }
+    warnings.extend(in_time(params, table));
     let assigned: Arc<[u32]> = assigned.into();
     let starts: Vec<usize> = table
         .batches
@@ -185,12 +186,26 @@ fn by_shares(
     let rows = table.rows();
     if params.group.is_some() || params.together.is_some() {
         let groups = groups::groups(params, table, memory, threads)?;
-        return Ok(groups::deal(&groups, shares, seed));
+        let Some(column) = &params.stratify else { return Ok(groups::deal(&groups, shares, seed)) };
+        let classes = classes(table, column)?;
+        let mut class_of = vec![0; rows];
+        for (class, (_, members)) in classes.iter().enumerate() {
+            members.iter().for_each(|row| class_of[*row as usize] = class as u32);
+        }
+        let assigned = groups::deal_stratified(&groups, &class_of, classes.len(), shares, seed);
+        rare(column, &classes, names, &assigned, warnings);
+        return Ok(assigned);
     }
     let Some(column) = &params.stratify else { return Ok(random(rows, shares, seed)) };
     let classes = classes(table, column)?;
     let assigned = stratified(rows, &classes, shares, seed);
-    for (class, members) in &classes {
+    rare(column, &classes, names, &assigned, warnings);
+    Ok(assigned)
+}
+
+/// Warns of classes that are not in all parts.
+fn rare(column: &str, classes: &[(String, Vec<Row>)], names: &[String], assigned: &[u32], warnings: &mut Vec<Fault>) {
+    for (class, members) in classes {
         let short: Vec<String> = (0..names.len())
             .filter(|part| members.iter().all(|row| assigned[*row as usize] != *part as u32))
             .map(|part| format!("`{}`", names[part]))
@@ -209,7 +224,56 @@ fn by_shares(
             );
         }
     }
-    Ok(assigned)
+}
+
+/// Rows this many at least, in the order of a date column, look like a series in time.
+const SERIES: usize = 20;
+
+/// Warns where rows that follow each other in time are divided at random: a date column that is a feature orders them from
+/// the first to the last, and few share a time.
+fn in_time(params: &Split, table: &Table) -> Option<Fault> {
+    let at_random = params.time.is_none() && params.by.is_none() && params.cuts.is_empty() && params.group.is_none();
+    if !at_random || table.rows() < SERIES {
+        return None;
+    }
+    let dates = |column: &&Column| {
+        let date = matches!(column.dtype, DType::Date | DType::Datetime) && column.shape.is_empty();
+        date && column.role == Role::Feature
+    };
+    let ordered = |column: &&Column| {
+        let index = table.columns.iter().position(|other| other.name == column.name)?;
+        let (mut last, mut up, mut down, mut times): (Option<i64>, bool, bool, usize) = (None, true, true, 0);
+        for piece in table.pieces(index) {
+            let piece = match arrow::compute::cast(&piece, &arrow::datatypes::DataType::Int32) {
+                Ok(days) if column.dtype == DType::Date => days,
+                _ => piece,
+            };
+            let piece = arrow::compute::cast(&piece, &arrow::datatypes::DataType::Int64).ok()?;
+            let piece = piece.as_primitive::<arrow::datatypes::Int64Type>();
+            for time in piece {
+                let time = time?;
+                up &= last.is_none_or(|last| last <= time);
+                down &= last.is_none_or(|last| last >= time);
+                times += usize::from(last != Some(time));
+                last = Some(time);
+            }
+            if !up && !down {
+                return None;
+            }
+        }
+        (times * 2 > table.rows()).then_some(())
+    };
+    let column = table.columns.iter().filter(dates).find(|column| ordered(column).is_some())?;
+    let text = format!(
+        "the rows follow each other in `{0}` and are divided at random: the model learns from the days around those it is judged on",
+        column.name
+    );
+    let help = format!(
+        "`time: {0}` puts what is later into `test`; when the order does not matter, give `{0}` the role `ignore`",
+        column.name
+    );
+    let at = if params.folds.is_some() { route!["folds"] } else { route!["ratios"] };
+    Some(Fault::warning("split::series", text).help(help).at(at))
 }
 
 /// The part of each row by the value of a column.
@@ -517,6 +581,100 @@ mod tests {
         let (parts, _) = split(&equal, 5, &table(&[10; 40])).unwrap();
         assert_eq!(parts.iter().map(|(_, part)| part.rows()).sum::<usize>(), 400);
         assert_eq!(parts.iter().filter(|(_, part)| count(part, "c7") > 0).count(), 1);
+    }
+
+    #[test]
+    fn whole_groups_keep_the_shares_of_the_classes() {
+        // 60 groups of 5 to 9 rows; in a third of them every row is of the rare class.
+        let groups: Vec<Row> = (0..60u32).flat_map(|group| vec![group; 5 + group as usize % 5]).collect();
+        let classes: Vec<u32> = groups.iter().map(|group| u32::from(group % 3 == 0)).collect();
+        let shares = [0.7, 0.15, 0.15];
+        let assigned = groups::deal_stratified(&groups, &classes, 2, &shares, 3);
+        assert_eq!(assigned, groups::deal_stratified(&groups, &classes, 2, &shares, 3), "the seed decides");
+        assert_ne!(assigned, groups::deal_stratified(&groups, &classes, 2, &shares, 4));
+        for group in 0..60 {
+            let mut parts: Vec<u32> =
+                groups.iter().zip(&assigned).filter(|(own, _)| **own == group).map(|(_, part)| *part).collect();
+            parts.dedup();
+            assert_eq!(parts.len(), 1, "group {group}");
+        }
+        let of = |wanted: &dyn Fn(usize) -> bool| (0..groups.len()).filter(|row| wanted(*row)).count() as f64;
+        let rare = of(&|row| classes[row] == 1) / groups.len() as f64;
+        for (part, share) in shares.iter().enumerate() {
+            let rows = of(&|row| assigned[row] == part as u32);
+            let here = of(&|row| assigned[row] == part as u32 && classes[row] == 1) / rows;
+            assert!((rows / groups.len() as f64 - share).abs() < 0.04, "part {part} has {rows} rows");
+            assert!((here - rare).abs() < 0.06, "part {part}: {here}, all: {rare}");
+        }
+        // The same through the stage, where the groups are a column's.
+        let both = Split { group: Some(OneOrMany(vec!["row".into()])), ..params(USUAL, Some("class")) };
+        let (parts, warnings) = split(&both, 5, &table(&[100, 20])).unwrap();
+        assert_eq!(warnings, []);
+        assert_eq!(parts.iter().map(|(_, part)| count(part, "c1")).collect::<Vec<_>>(), [14, 3, 3]);
+    }
+
+    #[test]
+    fn near_duplicates_stay_on_one_side() {
+        // Every text is there twice, with one word changed.
+        let text = |row: usize| {
+            let words = ["red", "green", "blue", "amber", "violet", "teal", "grey", "ochre", "olive", "pink"];
+            let mut body: Vec<String> =
+                (0..40).map(|at| format!("{}{}", words[(row / 2 * 7 + at * 3) % 10], row / 2 * 31 + at)).collect();
+            if row % 2 == 1 {
+                body[20] = "changed".into();
+            }
+            body.join(" ")
+        };
+        let columns = vec![Column::new("row", DType::Int64), Column::new("text", DType::String)];
+        let texts: Vec<String> = (0..120).map(text).collect();
+        let batch = crate::dataset::batch(
+            &columns,
+            vec![
+                Arc::new(arrow::array::Int64Array::from_iter_values(0..120)),
+                Arc::new(arrow::array::StringArray::from_iter_values(&texts)),
+            ],
+        )
+        .unwrap();
+        let table = Table { columns, batches: vec![batch] };
+        let together = |similarity| {
+            let columns = Some(OneOrMany(vec!["text".into()]));
+            Some(catalog::params::split::Together { columns, similarity })
+        };
+        let divided = |similarity| {
+            let near = Split { together: together(similarity), ..params(USUAL, None) };
+            let (parts, _) = split(&near, 5, &table).unwrap();
+            let side = |row: i64| parts.iter().position(|(_, part)| rows(part).contains(&row));
+            (0..60).filter(|pair| side(pair * 2) != side(pair * 2 + 1)).count()
+        };
+        assert_eq!(divided(Some(0.7)), 0);
+        assert!(divided(None) > 0, "equal rows alone are not what keeps the pairs together");
+    }
+
+    #[test]
+    fn a_series_that_is_divided_at_random_is_worth_a_warning() {
+        let days = |days: Vec<i32>, role: Role| {
+            let columns = vec![Column::new("row", DType::Int64), Column { role, ..Column::new("day", DType::Date) }];
+            let count = days.len() as i64;
+            let arrays: Vec<ArrayRef> = vec![
+                Arc::new(arrow::array::Int64Array::from_iter_values(0..count)),
+                Arc::new(arrow::array::Date32Array::from(days)),
+            ];
+            Table { batches: vec![crate::dataset::batch(&columns, arrays).unwrap()], columns }
+        };
+        let told = |params: &Split, table: &Table| -> Vec<String> {
+            split(params, 1, table).unwrap().1.into_iter().map(|fault| fault.code).collect()
+        };
+        let random = params(&[("train", 0.5), ("test", 0.5)], None);
+        let series = days((0..100).collect(), Role::Feature);
+        assert_eq!(told(&random, &series), ["split::series"]);
+        let fault = &split(&random, 1, &series).unwrap().1[0];
+        assert!(fault.help.as_ref().unwrap().contains("`time: day`"), "{fault:?}");
+        assert_eq!(told(&random, &days((0..100).rev().collect(), Role::Feature)), ["split::series"]);
+        assert_eq!(told(&random, &days((0..100).collect(), Role::Ignore)), [""; 0]);
+        assert_eq!(told(&random, &days((0..100).map(|day| day * 37 % 100).collect(), Role::Feature)), [""; 0]);
+        assert_eq!(told(&random, &days((0..100).map(|day| day / 25).collect(), Role::Feature)), [""; 0], "few times");
+        let in_time = Split { time: Some("day".into()), ..random };
+        assert_eq!(told(&in_time, &series), [""; 0]);
     }
 
     #[test]

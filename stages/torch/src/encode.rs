@@ -746,4 +746,6 @@ fn whole(name: &str, data: &Dataset) -> Outcome<Vec<f64>> {
 }
 
 #[cfg(test)]
+mod leak_tests;
+#[cfg(test)]
 mod tests;

@@ -109,11 +109,10 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     if let Ok(path) = output(request, "predictions") {
         let lineage = request.inputs.get("data").and_then(|input| input.artifact.dataset());
         let written = write_predictions(path, &data, &description.target, &verdict.predictions).map_err(one)?;
-        let dataset = DatasetType {
-            parts: lineage.map(|data| data.parts.clone()).unwrap_or_default(),
-            sources: lineage.map(|data| data.sources.clone()).unwrap_or_default(),
-            ..written
-        };
+        let mut dataset = written;
+        if let Some(lineage) = lineage {
+            dataset.follow(lineage);
+        }
         types.insert("predictions".to_owned(), ArtifactType::Dataset(dataset));
     }
     let (unmet, warnings) = gates(&params, &verdict.numbers, &wanted);

@@ -1,6 +1,6 @@
 //! `train` and `evaluate` end to end on small data, and what bad data gives.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use crate::bundle::Bundle;
@@ -466,4 +466,28 @@ fn several_batches_are_read_as_one() {
     let labels = data.numbers("label").unwrap();
     assert_eq!(labels.values.len(), rows);
     assert_eq!(labels.values[rows - 1], ((rows - 1) % 2) as f64);
+}
+
+#[test]
+fn a_regression_on_a_few_whole_numbers_is_noted() {
+    let house = House::new();
+    let told = |grades: &[f64], more: Value| {
+        let rows = 0..60;
+        let data = house.data(
+            "data",
+            &[
+                floats("x", rows.clone().map(|row| Some(f64::from(row)))),
+                floats("grade", rows.map(|row| Some(grades[row as usize % grades.len()]))),
+            ],
+        );
+        let mut params = json!({ "target": "grade", "model": { "linear": {} }, "epochs": 1 });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let warnings = house.train(params, 1, &data, None).unwrap().finished.warnings;
+        warnings.into_iter().map(|fault| format!("{}: {}", fault.code, fault.message)).collect::<Vec<_>>()
+    };
+    let note = "train::like_classes: `grade` is predicted as a number, and holds only 1, 2, 3";
+    assert_eq!(told(&[1.0, 2.0, 3.0], json!({})), [note]);
+    assert_eq!(told(&[1.0, 2.0, 3.0], json!({ "task": "regression" })), [""; 0]);
+    assert_eq!(told(&[1.0, 2.5, 3.0], json!({})), [""; 0]);
+    assert_eq!(told(&(0..30).map(f64::from).collect::<Vec<_>>(), json!({})), [""; 0]);
 }

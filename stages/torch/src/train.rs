@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use catalog::features;
 use catalog::network::Network;
 use catalog::params::train::Train;
-use engine::artifact::{ArtifactType, DatasetLineage, ModelType};
+use engine::artifact::{ArtifactType, DatasetLineage, ModelType, Task};
 use engine::error::Fault;
 use engine::protocol::{Finished, RunRequest};
 use engine::route;
@@ -51,6 +51,8 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let column = catalog::train::target(params.target.as_deref(), data.columns()).map_err(|fault| one(*fault))?;
     let task = catalog::train::task(column, params.task).map_err(|fault| one(fault.at(route!["target"])))?;
     let target = Target::fit(&column.name, task, &data).map_err(one)?;
+    let unasked = params.task.is_none() && task == Task::Regression;
+    let note = unasked.then(|| like_classes(&target, &data)).flatten();
     let features = features::decide(params.features.as_deref(), data.columns(), &column.name)?;
     let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "train"]) };
     let encoders = Encoders::fit(&features, &data, &target, request.seed)
@@ -97,7 +99,38 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         let history = json!({ "epochs": fit.history, "best_epoch": fit.best_epoch, "metrics": final_metrics });
         write_json(path, &history).map_err(one)?;
     }
-    Ok(finished(request, &bundle, &fit, final_metrics, data.rows(), features.warnings))
+    let warnings = features.warnings.into_iter().chain(note).collect();
+    Ok(finished(request, &bundle, &fit, final_metrics, data.rows(), warnings))
+}
+
+/// So many distinct whole numbers at most look like classes.
+const FEW: usize = 10;
+
+/// The note of a regression that nobody asked for, on a column of floats that holds only a few whole numbers.
+fn like_classes(target: &Target, data: &Dataset) -> Option<Fault> {
+    let name = &target.column.name;
+    if !target.column.dtype.is_float() {
+        return None;
+    }
+    let mut distinct: Vec<f64> = Vec::new();
+    for value in target.numbers(data).ok()? {
+        if value.fract() != 0.0 {
+            return None;
+        }
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+        if distinct.len() > FEW {
+            return None;
+        }
+    }
+    distinct.sort_by(f64::total_cmp);
+    let shown: Vec<String> = distinct.iter().map(f64::to_string).collect();
+    let text = format!("`{name}` is predicted as a number, and holds only {}", shown.join(", "));
+    let help = format!(
+        "if these are classes, `cast: {{ {name}: int64 }}` in a `preprocess` before; if they are amounts, say `task: regression`"
+    );
+    Some(Fault::warning("train::like_classes", text).help(help).at(route!["target"]))
 }
 
 /// The numbers of the epoch the weights are of.

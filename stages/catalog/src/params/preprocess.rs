@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::OneOrMany;
 
-/// Cleans and reshapes rows and columns, step by step. Every step is stateless; what must be fitted on training data
+/// Cleans and reshapes rows and columns, step by step. No step learns anything; what must be fitted on training data
 /// belongs to `train`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

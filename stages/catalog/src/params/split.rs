@@ -20,7 +20,7 @@ pub struct Split {
     #[serde(default)]
     #[schemars(range(min = 2, max = 100))]
     pub folds: Option<u32>,
-    /// Keep the shares of this column's values equal in all parts.
+    /// Keep the shares of this column's values equal in all parts; with `group` or `together` as equal as whole groups allow.
     #[serde(default)]
     pub stratify: Option<String>,
     /// Rows with equal values in these columns (a patient, a user) stay in one part.

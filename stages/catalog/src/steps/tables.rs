@@ -1,14 +1,16 @@
 //! Types of the steps that look beyond one row: join, group, window, SQL.
 
-use engine::artifact::{ArtifactType, Column, DType, DatasetType, Types};
+use std::collections::BTreeMap;
+
+use engine::artifact::{ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, Types};
 use engine::error::{Fault, Route, suggest};
 
 use super::shaping::{add, is_number, one};
 use super::{Ask, names};
 use crate::params::preprocess::{Aggregate, GroupBy, How, Join, Window, WindowFunction};
 use crate::params::shape::OneOrMany;
-use crate::pattern;
-use crate::question::Expression;
+use crate::question::{Expression, QueryType};
+use crate::{lineage, pattern};
 
 /// What a join does to names: the keys of both tables, and the columns that come in with their new names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,39 +127,36 @@ pub(super) fn join(options: &Join, dataset: &mut DatasetType, others: &Types, at
     dataset.rows = None;
     let unknown = DatasetType::default();
     let other = others.get(&options.with).and_then(ArtifactType::dataset).unwrap_or(&unknown);
-    let mut faults = leak(options, dataset, other, at);
+    let within: Vec<String> = options.on.iter().flat_map(OneOrMany::iter).chain(options.keys.keys()).cloned().collect();
+    let rows = DatasetLineage::from(other).strands();
+    let brought = Mixed { step: "join".to_owned(), rows, within, ..Mixed::default() };
     let (Some(here), Some(there)) = (&mut dataset.columns, &other.columns) else {
         dataset.columns = None;
-        return faults;
-    };
-    match joined(options, here, there, at) {
-        Ok(joined) => {
-            for (position, name) in joined.columns {
-                let mut column = Column { name, ..there[position].clone() };
-                column.nullable |= options.how == How::Left;
-                here.push(column);
-            }
-        }
-        Err(more) => faults.extend(more),
-    }
-    faults
-}
-
-/// A part joined with a table made from all rows learns from the other parts.
-fn leak(options: &Join, here: &DatasetType, there: &DatasetType, at: &Route) -> Vec<Fault> {
-    let common = here.sources.iter().any(|source| there.sources.contains(source));
-    let Some(part) = here.parts.iter().find(|part| !there.parts.contains(part)) else { return Vec::new() };
-    if !common {
+        let beside = other.mixed.iter().cloned().map(|mixed| Mixed { columns: Vec::new(), ..mixed });
+        lineage::mix(dataset, beside.chain([brought]));
         return Vec::new();
+    };
+    let joined = match joined(options, here, there, at) {
+        Ok(joined) => joined,
+        Err(faults) => return faults,
+    };
+    for (position, name) in &joined.columns {
+        let mut column = Column { name: name.clone(), ..there[*position].clone() };
+        column.nullable |= options.how == How::Left;
+        here.push(column);
     }
-    vec![
-        Fault::warning(
-            "data::join_leak",
-            format!("`{}` is made from rows beyond `{}.{}`, and brings them in", options.with, part.split, part.part),
-        )
-        .help("make that table from this part alone, or join before the split if it only describes")
-        .at(at.join("with")),
-    ]
+    let new = |old: &String| {
+        let position = there.iter().position(|column| column.name == *old)?;
+        joined.columns.iter().find(|(from, _)| *from == position).map(|(_, name)| name.clone())
+    };
+    let beside = other.mixed.iter().filter_map(|mixed| {
+        let columns: Vec<String> = mixed.columns.iter().filter_map(new).collect();
+        (mixed.columns.is_empty() || !columns.is_empty()).then(|| Mixed { columns, ..mixed.clone() })
+    });
+    let columns: Vec<String> = joined.columns.iter().map(|(_, name)| name.clone()).collect();
+    let brought = (!columns.is_empty()).then_some(Mixed { columns, ..brought });
+    lineage::mix(dataset, beside.chain(brought).collect::<Vec<_>>());
+    Vec::new()
 }
 
 /// The column an aggregate reads, with its name in a document.
@@ -309,39 +308,112 @@ pub(super) fn window(options: &Window, dataset: &mut DatasetType, at: &Route) ->
         };
         faults.extend(add(columns, Column { nullable, ..Column::new(name, dtype) }, &route));
     }
+    mix_window(options, dataset);
     faults
+}
+
+/// What a window computes is made from the rows around. The number of a row says nothing of their cells.
+fn mix_window(options: &Window, dataset: &mut DatasetType) {
+    let looking = |function: &&WindowFunction| !matches!(function, WindowFunction::Number);
+    let functions = || options.columns.iter().filter(|(_, function)| looking(function));
+    let columns: Vec<String> = functions().map(|(name, _)| name.clone()).collect();
+    if columns.is_empty() {
+        return;
+    }
+    let mixed = Mixed {
+        columns,
+        step: "window".to_owned(),
+        rows: DatasetLineage::from(&*dataset).strands(),
+        within: options.by.iter().flat_map(OneOrMany::iter).cloned().collect(),
+        past: !functions().any(|(_, function)| matches!(function, WindowFunction::Lead(_))),
+        ..Mixed::default()
+    };
+    lineage::mix(dataset, [mixed]);
 }
 
 pub(super) fn sql(text: &str, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
     dataset.rows = None;
-    let known = dataset.columns.is_some()
-        && others.values().all(|other| other.dataset().is_some_and(|other| other.columns.is_some()));
-    let mut inputs = others.clone();
-    let only_columns = DatasetType { columns: dataset.columns.take(), ..DatasetType::default() };
-    inputs.insert("data".to_owned(), ArtifactType::Dataset(only_columns));
-    for other in others.values().filter_map(ArtifactType::dataset) {
-        for source in &other.sources {
-            if !dataset.sources.contains(source) {
-                dataset.sources.push(source.clone());
-            }
+    let mut tables: BTreeMap<&str, DatasetType> =
+        others.iter().filter_map(|(port, other)| Some((port.as_str(), other.dataset()?.clone()))).collect();
+    tables.insert("data", std::mem::take(dataset));
+    let known = tables.len() == others.len() + 1 && tables.values().all(|table| table.columns.is_some());
+    let mut faults = Vec::new();
+    let mut answer: Option<QueryType> = None;
+    if known {
+        let only_columns =
+            |table: &DatasetType| DatasetType { columns: table.columns.clone(), ..DatasetType::default() };
+        let inputs: Types = tables
+            .iter()
+            .map(|(port, table)| ((*port).to_owned(), ArtifactType::Dataset(only_columns(table))))
+            .collect();
+        match ask(&Expression::Query(text.to_owned()), &inputs) {
+            Ok(found) => answer = found.and_then(|value| serde_json::from_value(value).ok()),
+            Err(found) => faults.extend(super::placed(found, at)),
         }
     }
-    dataset.sources.sort();
-    if !known {
-        return Vec::new();
-    }
-    match ask(&Expression::Query(text.to_owned()), &inputs) {
-        Ok(answer) => {
-            let answer: Option<DatasetType> = answer.and_then(|value| serde_json::from_value(value).ok());
-            dataset.columns = answer.and_then(|answer| answer.columns);
-            Vec::new()
+    trace(answer.as_ref(), &tables, dataset);
+    dataset.columns = answer.map(|answer| answer.columns);
+    faults
+}
+
+/// Where the rows of a query come from, and which of its columns are made from other rows. Of a query that nobody has read all
+/// inputs may have gone into every column, and rows of those that have an origin in common with `data` may be among the rows.
+fn trace(answer: Option<&QueryType>, tables: &BTreeMap<&str, DatasetType>, made: &mut DatasetType) {
+    let from = |name: &str| tables.get(name).map(DatasetLineage::from).unwrap_or_default();
+    let data = from("data");
+    let (rows, beside, columns, mixed): (Vec<&str>, Vec<&str>, &[Column], &[String]) = match answer {
+        Some(answer) => {
+            let named = |names: &[String]| -> Vec<&str> {
+                // `data` leads where it is among them.
+                let first = tables.keys().filter(|name| **name == "data");
+                let others = tables.keys().filter(|name| **name != "data");
+                first.chain(others).copied().filter(|name| names.iter().any(|other| other == name)).collect()
+            };
+            (named(&answer.rows), named(&answer.beside), &answer.columns, &answer.mixed)
         }
-        Err(faults) => super::placed(faults, at),
+        None => {
+            let (rows, beside) =
+                tables.keys().copied().partition(|name| *name == "data" || lineage::related(&data, &from(name)));
+            (rows, beside, &[], &[])
+        }
+    };
+    for (index, name) in rows.iter().enumerate() {
+        let Some(table) = tables.get(name) else { continue };
+        if index == 0 {
+            made.follow(table);
+        } else {
+            lineage::unite(made, table);
+        }
+    }
+    let all = || columns.iter().map(|column| column.name.clone());
+    // Which columns of the result are those of before is not known: a name that is gone stands for any.
+    for mixed in &mut made.mixed {
+        let there = |name: &String| columns.iter().any(|column| column.name == *name);
+        if !mixed.columns.iter().all(there) {
+            mixed.columns = all().collect();
+        }
+    }
+    let own: Vec<Column> = rows.first().and_then(|name| tables.get(name)?.columns.clone()).unwrap_or_default();
+    for name in beside {
+        let brought = all().filter(|name| !own.iter().any(|column| column.name == *name));
+        let brought: Vec<String> = brought.collect();
+        let columns = if brought.is_empty() { all().collect() } else { brought };
+        let rows = from(name).strands();
+        let carried = tables.get(name).into_iter().flat_map(|table| table.mixed.iter().cloned());
+        let carried: Vec<Mixed> = carried.map(|mixed| Mixed { columns: columns.clone(), ..mixed }).collect();
+        lineage::mix(made, carried);
+        if !rows.is_empty() {
+            lineage::mix(made, [Mixed { columns, step: "sql".to_owned(), rows, ..Mixed::default() }]);
+        }
+    }
+    if !mixed.is_empty() {
+        let rows = DatasetLineage::from(&*made).strands();
+        lineage::mix(made, [Mixed { columns: mixed.to_vec(), step: "sql".to_owned(), rows, ..Mixed::default() }]);
     }
 }
 
 pub(super) fn derive(
-    expressions: &std::collections::BTreeMap<String, String>,
+    expressions: &BTreeMap<String, String>,
     dataset: &mut DatasetType,
     at: &Route,
     ask: &Ask<'_>,

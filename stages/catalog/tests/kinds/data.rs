@@ -37,7 +37,7 @@ fn collect_takes_columns_from_the_oracle_and_overrides_them() {
 #[test]
 fn collect_without_an_answer_knows_only_the_source() {
     let found = infer(&*stage("collect", json!({ "from": { "csv": "a.csv" } })), no_inputs());
-    let expected = DatasetType { sources: vec!["here".into()], ..DatasetType::default() };
+    let expected = DatasetType { sources: vec!["here".into()], files: vec!["a.csv".into()], ..DatasetType::default() };
     assert_eq!(found.outputs["data"], ArtifactType::Dataset(expected));
     assert_eq!(found.faults, []);
 }
@@ -416,9 +416,12 @@ fn shaping_faults() {
             Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
             Err(faults) => faults,
         };
-        let found: Vec<(String, String)> =
-            found.iter().map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string())).collect();
-        assert_eq!(found, [(code.to_owned(), format!("steps[0].{route}"))], "{params}");
+        let error = code != "data::nothing_to_clean";
+        let found: Vec<(String, String, bool)> = found
+            .iter()
+            .map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string(), fault.is_error()))
+            .collect();
+        assert_eq!(found, [(code.to_owned(), format!("steps[0].{route}"), error)], "{params}");
     }
 }
 
@@ -427,7 +430,12 @@ fn ways_to_split_are_checked() {
     let cases: Vec<(Value, &str, &str)> = vec![
         (json!({}), "split::one_part", ""),
         (json!({ "ratios": { "train": 0.5, "test": 0.5 }, "folds": 5 }), "split::two_ways", "folds"),
-        (json!({ "folds": 5, "stratify": "sex", "group": "island" }), "split::two_ways", "stratify"),
+        (json!({ "folds": 5, "stratify": "sex", "group": "iland" }), "data::unknown_column", "group"),
+        (
+            json!({ "ratios": { "train": 0.5, "test": 0.5 }, "time": "year", "together": {} }),
+            "split::two_ways",
+            "together",
+        ),
         (json!({ "folds": 5, "group": "iland" }), "data::unknown_column", "group"),
         (json!({ "cuts": { "test": 2009 } }), "split::cuts_of_what", "cuts"),
         (json!({ "time": "year", "cuts": { "train": 2009 } }), "split::part_name", "cuts.train"),
@@ -515,13 +523,6 @@ fn a_join_is_typed_before_it_runs() {
     let mut tensor = planes(&[("year", DType::Int64), ("picture", DType::UInt8)]);
     tensor.columns.as_mut().unwrap()[1].shape = vec![1, 2, 2];
     assert_eq!(judge(on_year.clone(), penguins(), tensor).0, ["data::join_tensor"]);
-    let sourced = |mut data: DatasetType| {
-        data.sources = vec!["raw".into()];
-        data
-    };
-    let train = part(sourced(penguins()), "train");
-    let all = sourced(planes(&[("year", DType::Int64)]));
-    assert_eq!(judge(on_year, train, all).0, ["data::join_leak"]);
 }
 
 #[test]
@@ -554,6 +555,24 @@ fn an_expression_is_judged_by_the_oracle() {
     only(number, "data::filter_type", "steps[1].filter");
     let worker = Fault::error("data::unknown_column", "there is no column `bdy`").help("x").at(route!["expression"]);
     only(judge(Err(vec![worker])), "data::unknown_column", "steps[1].filter");
+}
+
+#[test]
+fn patterns_are_compiled_by_the_oracle() {
+    let refusal = Fault::error("data::pattern", "`[` is no regular expression: unclosed character class").help("x");
+    for (step, route) in [
+        (json!({ "replace": { "columns": "sex", "pattern": "[", "with": "x" } }), "steps[0].replace.pattern"),
+        (
+            json!({ "split_column": { "column": "sex", "pattern": "[", "into": ["a"] } }),
+            "steps[0].split_column.pattern",
+        ),
+    ] {
+        let told = Told { expression: Some(Err(vec![refusal.clone()])), ..Told::default() };
+        let stage = stage("preprocess", json!({ "steps": [step] }));
+        only(infer_with(&*stage, dataset("data", penguins()), &told).faults, "data::pattern", route);
+        let unknown = DatasetType { columns: None, ..penguins() };
+        only(infer_with(&*stage, dataset("data", unknown), &told).faults, "data::pattern", route);
+    }
 }
 
 #[test]

@@ -296,3 +296,18 @@ fn export_faults_and_its_path() {
     assert_eq!(stage.outputs()[0].path.as_ref().unwrap().0, "out/m.onnx");
     assert_eq!(stage.keyed(), json!({ "format": "onnx" }));
 }
+
+#[test]
+fn a_second_encoder_for_a_name_is_told() {
+    let judge = |features: Value| {
+        let found = faults("train", json!({ "target": "species", "features": features }), dataset("train", penguins()));
+        found.into_iter().filter(|fault| fault.code.starts_with("features::")).collect::<Vec<_>>()
+    };
+    let mass = |encode: &str| json!({ "columns": "body_mass_g", "encode": encode });
+    let fault =
+        only(judge(json!([mass("standard"), mass("robust")])), "features::encoded_twice", "features[1].columns");
+    assert!(!fault.is_error() && fault.message.contains("`robust` takes the place of `standard`"), "{}", fault.message);
+    assert_eq!(judge(json!([mass("robust"), mass("robust")])), []);
+    assert_eq!(judge(json!([{ "columns": "b*", "encode": "standard" }, mass("robust")])), [], "a pattern, then a name");
+    assert_eq!(judge(json!(["body_mass_g", mass("robust")])), [], "a name alone asks for no encoder");
+}

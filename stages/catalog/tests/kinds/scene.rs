@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::question::ExpressionType;
+use catalog::question::{ExpressionType, QueryType};
 use catalog::registry;
 use engine::artifact::{
     ArtifactType, Classes, Column, DType, DatasetLineage, DatasetType, ModelType, Part, Task, Types,
@@ -71,7 +71,7 @@ pub fn label() -> Column {
 }
 
 pub fn rows(columns: Vec<Column>, count: u64) -> DatasetType {
-    DatasetType { columns: Some(columns), rows: Some(count), parts: Vec::new(), sources: vec!["raw".into()] }
+    DatasetType { columns: Some(columns), rows: Some(count), sources: vec!["raw".into()], ..DatasetType::default() }
 }
 
 /// Digits before packing: `p0 … p63`, `label`.
@@ -135,6 +135,7 @@ pub fn with_model(model: ModelType, mut others: Types) -> Types {
 pub struct Told {
     pub source: Option<DatasetType>,
     pub expression: Option<Result<ExpressionType, Vec<Fault>>>,
+    pub query: Option<QueryType>,
     pub asked: std::sync::Mutex<Vec<Question>>,
 }
 
@@ -144,6 +145,7 @@ impl Oracle for Told {
         self.asked.lock().unwrap().push(question.clone());
         match question.kind.as_str() {
             "collect" => Ok(self.source.as_ref().map(|source| json!(source))),
+            _ if self.query.is_some() => Ok(self.query.as_ref().map(|query| json!(query))),
             _ => match &self.expression {
                 None => Ok(None),
                 Some(Ok(answer)) => Ok(Some(json!(answer))),

@@ -125,3 +125,76 @@ pub fn deal(groups: &[Row], shares: &[f64], seed: u64) -> Vec<u32> {
     }
     groups.iter().map(|group| part_of[group]).collect()
 }
+
+/// The part of each row: whole groups, so that the parts get nearly equal shares of every class.
+///
+/// Greedy, as scikit-learn's `StratifiedGroupKFold` (`sklearn/model_selection/_split.py`), here for parts of any share: the groups
+/// whose classes differ most in number come first (before, they are shuffled under the seed), and each goes to the part with which the
+/// filling of the parts, rows there by rows wanted there, deviates least, on average over the classes. Of parts that are equal
+/// in that the one that is least filled gets it. `classes` says of each row which of `count` classes it is of.
+pub fn deal_stratified(groups: &[Row], classes: &[u32], count: usize, shares: &[f64], seed: u64) -> Vec<u32> {
+    let mut members: HashMap<Row, Vec<(u32, f64)>> = HashMap::new();
+    let mut totals = vec![0.0; count];
+    for (group, class) in groups.iter().zip(classes) {
+        totals[*class as usize] += 1.0;
+        let own = members.entry(*group).or_default();
+        match own.iter_mut().find(|(known, _)| known == class) {
+            Some((_, rows)) => *rows += 1.0,
+            None => own.push((*class, 1.0)),
+        }
+    }
+    let mut order: Vec<Row> = members.keys().copied().collect();
+    order.sort_unstable();
+    Chance::new(*b"pipeline groups1", seed).shuffle(&mut order);
+    let spread = |group: &Row| {
+        let (sum, squares) = members[group].iter().fold((0.0, 0.0), |(a, b), (_, n)| (a + n, b + n * n));
+        deviation(sum, squares, count as f64)
+    };
+    order.sort_by(|a, b| spread(b).total_cmp(&spread(a)));
+    let parts = shares.len();
+    // Of every class and part: rows there by rows wanted there; of every class the sum of these and of their squares.
+    let mut filled = vec![vec![0.0; parts]; count];
+    let mut sums = vec![(0.0, 0.0); count];
+    let mut rows = vec![0.0; parts];
+    let mut part_of: HashMap<Row, u32> = HashMap::new();
+    for group in order {
+        let own = &members[&group];
+        // Classes the group has no rows of add the same for every part.
+        let cost = |part: usize| -> f64 {
+            own.iter()
+                .map(|(class, more)| {
+                    let class = *class as usize;
+                    let old: f64 = filled[class][part];
+                    let new = old + more / (shares[part] * totals[class]);
+                    let (sum, squares): (f64, f64) = sums[class];
+                    deviation(sum - old + new, squares - old * old + new * new, parts as f64)
+                        - deviation(sum, squares, parts as f64)
+                })
+                .sum()
+        };
+        let costs: Vec<f64> = (0..parts).map(cost).collect();
+        let mut best = 0;
+        for part in 1..parts {
+            let (less, fuller) = (costs[part] - costs[best], rows[part] / shares[part] - rows[best] / shares[best]);
+            if less < -1e-12 || (less < 1e-12 && fuller < -1e-9) {
+                best = part;
+            }
+        }
+        for (class, more) in own {
+            let class = *class as usize;
+            let old = filled[class][best];
+            let new = old + more / (shares[best] * totals[class]);
+            filled[class][best] = new;
+            sums[class].0 += new - old;
+            sums[class].1 += new * new - old * old;
+            rows[best] += more;
+        }
+        part_of.insert(group, best as u32);
+    }
+    groups.iter().map(|group| part_of[group]).collect()
+}
+
+/// The standard deviation of `count` numbers of this sum and sum of squares.
+fn deviation(sum: f64, squares: f64, count: f64) -> f64 {
+    (squares / count - (sum / count).powi(2)).max(0.0).sqrt()
+}

@@ -45,6 +45,7 @@ impl Expression {
         let expr = context.parse_sql_expr(text, &df_schema).map_err(wrong)?;
         check(text, &expr)?;
         comparable(text, &expr, &df_schema)?;
+        patterns(&expr)?;
         let expr = simplified(&context, expr, &df_schema).map_err(wrong)?;
         let physical = context.create_physical_expr(expr, &df_schema).map_err(wrong)?;
         let data_type = physical.data_type(df_schema.as_arrow()).map_err(wrong)?;
@@ -167,7 +168,7 @@ const COMPARISONS: [Operator; 8] = [
 
 /// Refuses to compare cells of text with numbers or dates: the engine would read each text as one, and fail at the
 /// first that is none.
-fn comparable(text: &str, expr: &Expr, schema: &DFSchema) -> Result<(), Fault> {
+pub(super) fn comparable(text: &str, expr: &Expr, schema: &DFSchema) -> Result<(), Fault> {
     let mut found = None;
     let mut pair = |a: &Expr, b: &Expr| {
         // A text that is written out is read once, here.
@@ -201,6 +202,37 @@ fn comparable(text: &str, expr: &Expr, schema: &DFSchema) -> Result<(), Fault> {
     };
     Err(Fault::error("data::expression", format!("`{text}` compares `{side}`, which is text, with {what}"))
         .help("text goes in single quotes: `carrier = 'UA'`; `TRY_CAST(x AS DOUBLE)` makes a number of text, missing where it is none"))
+}
+
+/// Refuses patterns that are none, which would fail on the first row.
+pub(super) fn patterns(expr: &Expr) -> Result<(), Fault> {
+    let mut found = Ok(());
+    let _ = expr.apply(|node| {
+        found = match node {
+            Expr::BinaryExpr(binary) if is_pattern(binary.op) => pattern_in(&binary.right),
+            Expr::ScalarFunction(call) if call.func.name().starts_with("regexp_") => match call.args.as_slice() {
+                [_, pattern, ..] => pattern_in(pattern),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        Ok(if found.is_ok() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    found
+}
+
+fn is_pattern(op: Operator) -> bool {
+    use Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
+    matches!(op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch)
+}
+
+/// A pattern that is written out is one.
+fn pattern_in(pattern: &Expr) -> Result<(), Fault> {
+    let Expr::Literal(value, _) = pattern else { return Ok(()) };
+    match value.try_as_str().flatten() {
+        Some(text) => crate::preprocess::pattern(text, None).map(drop),
+        None => Ok(()),
+    }
 }
 
 fn first_line(error: &DataFusionError) -> String {
@@ -394,6 +426,14 @@ mod tests {
         assert!(!missing("\"year of.birth\" > 2008") && !missing("Body_Mass > 3") && !missing("sex IS NULL"));
         assert!(missing("sex = 'm'") && missing("Body_Mass * 2"), "what is not a number is missing");
         assert!(!missing("CASE WHEN sex = 'm' THEN 1 ELSE 0 END") && missing("CASE WHEN sex = 'm' THEN 1 END"));
+    }
+
+    #[test]
+    fn patterns_are_compiled_with_the_expression() {
+        for text in ["regexp_like(sex, '[')", "sex ~ '['", "regexp_replace(sex, '(', '') = 'm'"] {
+            assert_eq!(fault(text).code, "data::pattern", "{text}");
+        }
+        assert!(Condition::new("regexp_like(sex, '[mf]')", &columns()).is_ok());
     }
 
     #[test]

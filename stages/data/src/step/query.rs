@@ -2,7 +2,7 @@
 //!
 //! One partition: rows come in one order, and sums are added in one order, however many threads there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array};
@@ -10,6 +10,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
+use catalog::question::QueryType;
 use catalog::steps::tables::{read, windowed};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -19,7 +20,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, Volatility};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -126,6 +127,7 @@ impl House {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = self.runtime.block_on(self.context.sql_with_options(text, options)).map_err(wrong)?;
         deterministic(frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
+        comparable(text, frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
         // Types are only coerced (and refused) by the analyser.
         self.context.state().optimize(frame.logical_plan()).map_err(wrong)?;
         Ok(frame)
@@ -224,6 +226,26 @@ fn placed(faults: Vec<Fault>, at: &Route) -> Vec<Fault> {
     faults.into_iter().map(|fault| Fault { route: Some(at.clone()), place: None, ..fault }).collect()
 }
 
+/// Refuses texts that would be read as numbers, and patterns that are none.
+fn comparable(text: &str, plan: &LogicalPlan) -> Result<(), Fault> {
+    let mut found = Ok(());
+    let _ = plan.apply_with_subqueries(|node| {
+        let inputs = node.inputs();
+        let schema = match inputs.as_slice() {
+            [one] => one.schema(),
+            _ => node.schema(),
+        };
+        for expr in node.expressions() {
+            found = super::expression::comparable(text, &expr, schema).and(super::expression::patterns(&expr));
+            if found.is_err() {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
 /// Refuses what depends on the clock or on chance: the result would be cached as if it did not.
 fn deterministic(plan: &LogicalPlan) -> Result<(), Fault> {
     let mut found = None;
@@ -247,11 +269,11 @@ fn deterministic(plan: &LogicalPlan) -> Result<(), Fault> {
     }
 }
 
-/// The columns a query gives over tables of these columns.
+/// What a query gives over tables of these columns, and where its rows and cells come from.
 ///
 /// # Errors
 /// A query that is not read, or that does not fit the tables.
-pub fn columns_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Vec<Column>> {
+pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<QueryType> {
     let empty: BTreeMap<String, Table> = tables
         .iter()
         .map(|(name, columns)| (name.clone(), Table { columns: columns.clone(), batches: Vec::new() }))
@@ -260,7 +282,95 @@ pub fn columns_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome
     let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, false)?;
     let frame = house.plan(text, &at)?;
     let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
-    Ok(columns.into_iter().map(|column| Column { nullable: column.shape.is_empty(), ..column }).collect())
+    let columns: Vec<Column> =
+        columns.into_iter().map(|column| Column { nullable: column.shape.is_empty(), ..column }).collect();
+    let Origin { rows, beside, mixed } = Origin::of(frame.logical_plan());
+    let there = |name: &&String| columns.iter().any(|column| column.name == **name);
+    let mixed: Vec<String> = mixed.iter().filter(there).cloned().collect();
+    Ok(QueryType { columns, rows: rows.into_iter().collect(), beside: beside.into_iter().collect(), mixed })
+}
+
+/// Where the rows of a plan's result come from.
+#[derive(Default)]
+struct Origin {
+    /// Tables whose rows may be among them.
+    rows: BTreeSet<String>,
+    /// Tables whose cells were joined to them, or came out of a subquery.
+    beside: BTreeSet<String>,
+    /// Columns made from other rows by a window function.
+    mixed: BTreeSet<String>,
+}
+
+impl Origin {
+    fn of(plan: &LogicalPlan) -> Self {
+        let mut origin = match plan {
+            LogicalPlan::TableScan(scan) => {
+                Self { rows: [scan.table_name.table().to_owned()].into(), ..Self::default() }
+            }
+            LogicalPlan::Join(join) => Self::join(Self::of(&join.left), Self::of(&join.right), join.join_type),
+            _ => plan.inputs().into_iter().map(Self::of).fold(Self::default(), Self::with),
+        };
+        origin.subqueries(plan);
+        origin.name(plan);
+        origin
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.rows.extend(other.rows);
+        self.beside.extend(other.beside);
+        self.mixed.extend(other.mixed);
+        self
+    }
+
+    /// The rows are those of the side that holds `data`; of the others only cells come in. Without `data` they are both's. A
+    /// side that is only looked into brings nothing.
+    fn join(left: Self, right: Self, how: JoinType) -> Self {
+        let (lead, other) = match how {
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => return left,
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => return right,
+            _ if left.rows.contains("data") => (left, right),
+            _ if right.rows.contains("data") => (right, left),
+            _ => return left.with(right),
+        };
+        let beside = lead.beside.into_iter().chain(other.beside).chain(other.rows).collect();
+        Self { rows: lead.rows, beside, mixed: lead.mixed.into_iter().chain(other.mixed).collect() }
+    }
+
+    /// A subquery that gives a value brings cells of its tables.
+    fn subqueries(&mut self, plan: &LogicalPlan) {
+        for expr in plan.expressions() {
+            let _ = expr.apply(|expr| {
+                if let Expr::ScalarSubquery(query) = expr {
+                    let inner = Self::of(&query.subquery);
+                    self.beside.extend(inner.rows.into_iter().chain(inner.beside));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+    }
+
+    /// Follows mixed columns to their names in a plan's result.
+    fn name(&mut self, plan: &LogicalPlan) {
+        let fields = plan.schema().fields();
+        let mixes = |mixed: &BTreeSet<String>, expr: &Expr| {
+            expr.column_refs().iter().any(|column| mixed.contains(&column.name))
+        };
+        let made: Vec<&Expr> = match plan {
+            LogicalPlan::Window(window) => {
+                let numbers =
+                    |expr: &Expr| matches!(expr, Expr::WindowFunction(call) if call.fun.name() == "row_number");
+                let before = fields.len() - window.window_expr.len();
+                let made = window.window_expr.iter().zip(fields.iter().skip(before));
+                self.mixed.extend(made.filter(|(expr, _)| !numbers(expr)).map(|(_, field)| field.name().clone()));
+                return;
+            }
+            LogicalPlan::Projection(projection) => projection.expr.iter().collect(),
+            LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().chain(&aggregate.aggr_expr).collect(),
+            _ => return,
+        };
+        let named = made.iter().zip(fields).filter(|(expr, _)| mixes(&self.mixed, expr));
+        self.mixed = named.map(|(_, field)| field.name().clone()).collect();
+    }
 }
 
 /// Carries a query out.
@@ -410,4 +520,62 @@ pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory, at: 
     let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory), true)?;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(table.columns.clone()), memory, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::artifact::DType;
+
+    use super::*;
+
+    fn read(text: &str) -> (String, String, String) {
+        let columns = || vec![Column::new("k", DType::Int64), Column::new("x", DType::Float64)];
+        let tables = [("data".to_owned(), columns()), ("more".to_owned(), columns())].into();
+        let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+        (found.rows.join(" "), found.beside.join(" "), found.mixed.join(" "))
+    }
+
+    #[test]
+    fn a_query_says_where_its_rows_and_cells_come_from() {
+        for (text, rows, beside, mixed) in [
+            ("select * from data", "data", "", ""),
+            ("select * from more", "more", "", ""),
+            ("select k, x + 1 as y from data where x > 0 order by k limit 3", "data", "", ""),
+            ("select * from data union all select * from more", "data more", "", ""),
+            ("with m as (select * from more) select * from data union select * from m", "data more", "", ""),
+            ("select data.*, more.x as z from data join more using (k)", "data", "more", ""),
+            ("select data.*, more.x as z from more left join data on data.k = more.k", "data", "more", ""),
+            ("select * from data where k in (select k from more)", "data", "", ""),
+            ("select k, avg(x) as z from data group by k", "data", "", ""),
+            ("select *, x - (select avg(x) from data) as z from data", "data", "data", ""),
+            (
+                "select data.*, m.a from data join (select k, avg(x) as a from data group by k) m on m.k = data.k",
+                "data",
+                "data",
+                "",
+            ),
+            ("select *, (x - avg(x) over ()) / stddev(x) over () as z from data", "data", "", "z"),
+            (
+                "with w as (select k, avg(x) over (partition by k) as a from data) select k, a * 2 as b from w",
+                "data",
+                "",
+                "b",
+            ),
+            ("select *, row_number() over (order by k) as n from data", "data", "", ""),
+        ] {
+            let expected = (rows.to_owned(), beside.to_owned(), mixed.to_owned());
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_reads_texts_as_numbers_is_refused() {
+        let tables = [("data".to_owned(), vec![Column::new("t", DType::String)])].into();
+        for (text, code) in [
+            ("select * from data where t > 1", "data::expression"),
+            ("select * from data where regexp_like(t, '[')", "data::pattern"),
+        ] {
+            assert_eq!(type_of(text, &tables).unwrap_err()[0].code, code, "{text}");
+        }
+    }
 }
