@@ -11,6 +11,7 @@ mod house;
 mod importing;
 mod interruption;
 mod language;
+mod profiling;
 mod remotes;
 mod rereading;
 mod reruns;
