@@ -10,6 +10,11 @@ use crate::project::{Failure, Project};
 use crate::report::quantity::bytes;
 use crate::report::terminal;
 
+/// Endings of files that rows are written as.
+const CONVERTED: [&str; 6] = ["csv", "tsv", "jsonl", "ndjson", "parquet", "png"];
+/// Endings of what the store holds already: Arrow.
+const AS_IT_IS: [&str; 4] = ["", "arrow", "ipc", "feather"];
+
 /// Copies.
 ///
 /// # Errors
@@ -19,8 +24,15 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
     let proved = project.proved(&args.file.set)?;
     let found = find(&proved, &args.target)?;
     let suffix = args.output.extension().map(|suffix| suffix.to_string_lossy().to_lowercase()).unwrap_or_default();
-    // `.arrow` is what the store holds.
-    let converted = ["csv", "tsv", "jsonl", "ndjson", "parquet", "png"].contains(&suffix.as_str());
+    let converted = CONVERTED.contains(&suffix.as_str());
+    let rows = matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels);
+    if rows && !converted && !AS_IT_IS.contains(&suffix.as_str()) && !is_stdout(&args.output) {
+        return Err(Failure::user(
+            "cli::unknown_ending",
+            format!("rows cannot be written as `.{suffix}`"),
+            "end the name with `.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`, or `.png` for a sheet of images",
+        ));
+    }
     if is_stdout(&args.output) {
         if found.blob.tree {
             return Err(Failure::user(
@@ -33,7 +45,7 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
         return Ok(0);
     }
     let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
-    if converted && matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels) {
+    if converted && rows {
         let question = Question {
             kind: "show".into(),
             // Never remembered: the answer is the file.

@@ -197,7 +197,10 @@ fn dataset(project: &Project, proved: &Proved, found: &Found, args: &Show) -> Re
 
 /// What each step of `preprocess` did.
 fn describe_steps(stage: &str, steps: &[Value]) -> String {
-    let field = |step: &Value, name: &str| step.get(name).map(text_of).unwrap_or_default();
+    let field = |step: &Value, name: &str| match step.get(name) {
+        Some(Value::Null) => "not counted".to_owned(),
+        value => value.map(text_of).unwrap_or_default(),
+    };
     let names = ["step", "rows_in", "rows_out", "rejected", "changed", "columns"];
     let lines = steps.iter().map(|step| names.iter().map(|name| field(step, name)).collect::<Vec<_>>());
     let heads = ["step", "rows in", "rows out", "rejected", "cells changed", "columns"];

@@ -30,6 +30,14 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// A remedy, and where it belongs when that is not a `preprocess`.
+fn remedy(fix: &Value) -> String {
+    match text(fix, "stage") {
+        "" | "preprocess" => text(fix, "yaml").to_owned(),
+        _ => format!("{}   under {}", text(fix, "yaml"), text(fix, "place")),
+    }
+}
+
 fn whole(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
@@ -60,7 +68,7 @@ pub fn summary(profile: &Value) -> String {
             };
             let _ = writeln!(out, "{} {}", style.apply_to(mark), text(alert, "text"));
             if let Some(fix) = alert.get("fix").filter(|fix| fix.is_object()) {
-                let _ = writeln!(out, "    {}", Style::new().dim().apply_to(text(fix, "yaml")));
+                let _ = writeln!(out, "    {}", Style::new().dim().apply_to(remedy(fix)));
             }
         }
         if alerts.len() > FEW {

@@ -12,6 +12,7 @@ mod house;
 mod importing;
 mod interruption;
 mod language;
+mod profiling;
 mod remotes;
 mod rereading;
 mod reruns;

@@ -21,7 +21,7 @@ impl Kind for PreprocessKind {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn executor(&self) -> Executor {
@@ -51,7 +51,8 @@ impl Kind for PreprocessKind {
                 (
                     "rejected",
                     "dataset",
-                    "Rows that steps dropped: the step, its name, the row's number there, the reason, and the cells as JSON.",
+                    "Rows that steps rejected: the step, its name, the row's number there, the reason, and the cells as JSON (bytes as \
+                     Base64). What `sample`, `sql` and `group_by` leave out is not rejected.",
                 ),
             ],
             example: "clean:\n  kind: preprocess\n  inputs: { data: raw }\n  steps:\n    - drop_duplicates\n    - drop_missing: { columns: [label] }\n    - filter: \"label <> 'unknown'\"\n    - pack: { columns: \"pixel_*\", into: image, shape: [1, 8, 8], divide_by: 16 }\n",

@@ -15,7 +15,7 @@ use crate::pattern;
 use crate::typed::{decode, encode, sound};
 
 /// Bumped whenever the same data would give another profile.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The kind.
 pub struct ProfileKind;

@@ -365,7 +365,7 @@ impl Reader<'_> {
             Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, memory, channel)?,
             Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, memory, channel)?,
             Source::Jsonl(_) => several(&files, true, limits, |file| {
-                let (table, complete) = jsonl::read(file, &types, limits, channel)?;
+                let (table, complete) = jsonl::read(file, &types, limits, memory, channel)?;
                 let rows = complete.then_some(table.rows() as u64);
                 Ok((table, rows))
             })?,
@@ -373,7 +373,7 @@ impl Reader<'_> {
                 let (table, rows) = parquet::read(file, &options.0, limits, memory, channel)?;
                 Ok((table, Some(rows)))
             })?,
-            Source::Arrow(_) => several(&files, false, limits, |file| ipc::read(file, limits).map(counted))?,
+            Source::Arrow(_) => several(&files, false, limits, |file| ipc::read(file, limits, memory))?,
             Source::Npy(_) => {
                 let (labels, values): (Vec<_>, Vec<_>) = files.iter().cloned().partition(|file| file.role == "labels");
                 match (values.as_slice(), labels.as_slice()) {

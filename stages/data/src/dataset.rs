@@ -114,7 +114,7 @@ pub fn open(path: &Path) -> Outcome<Table> {
     };
     let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;
     let buffer = map(&file).map_err(|error| vec![unreadable(&shown, &error)])?;
-    let (schema, batches) = decode(&buffer).map_err(damaged)?;
+    let (schema, batches) = decode(&buffer, true).map_err(damaged)?;
     let json = schema.metadata().get(METADATA).ok_or_else(|| damaged("the `pipeline` entry is missing".into()))?;
     let dataset: DatasetType = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
     let columns = dataset.columns.ok_or_else(|| damaged("it does not say what its columns are".into()))?;
@@ -132,14 +132,20 @@ pub fn open(path: &Path) -> Outcome<Table> {
 /// # Errors
 /// A file that cannot be read, or is something else.
 pub(crate) fn mapped(path: &Path) -> Outcome<Vec<RecordBatch>> {
-    let shown = path.display().to_string();
-    let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;
-    let buffer = map(&file).map_err(|error| vec![unreadable(&shown, &error)])?;
-    decode(&buffer).map(|(_, batches)| batches).map_err(|why| kernel("reading back rows", &why))
+    decode(&map_file(path)?, true).map(|(_, batches)| batches).map_err(|why| kernel("reading back rows", &why))
 }
 
-/// The schema and batches of an uncompressed Arrow IPC file, pointing into `buffer`.
-fn decode(buffer: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+/// The bytes of a scratch file, mapped.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn map_file(path: &Path) -> Outcome<Buffer> {
+    let file = File::open(path).map_err(|error| vec![unreadable(&path.display().to_string(), &error)])?;
+    map(&file).map_err(|error| vec![unreadable(&path.display().to_string(), &error)])
+}
+
+/// The schema and batches of an uncompressed Arrow IPC file, pointing into `buffer`. What is not `aligned` is copied, or wrong.
+pub(crate) fn decode(buffer: &Buffer, aligned: bool) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let tail = buffer.len().checked_sub(10).ok_or("it is too short")?;
     let mut trailer = [0; 10];
@@ -148,7 +154,11 @@ fn decode(buffer: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
     let start = tail.checked_sub(length).ok_or("its footer is longer than the file")?;
     let footer = root_as_footer(&buffer[start..tail]).map_err(|error| text(&error))?;
     let schema = Arc::new(fb_to_schema(footer.schema().ok_or("it has no schema")?));
-    let decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
+    let mut decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(aligned);
+    for block in footer.dictionaries().iter().flatten() {
+        let slice = block_bytes(buffer, block).ok_or("a dictionary lies outside the file")?;
+        decoder.read_dictionary(block, &slice).map_err(|error| text(&error))?;
+    }
     let mut batches = Vec::new();
     for block in footer.recordBatches().iter().flatten() {
         let slice = block_bytes(buffer, block).ok_or("a batch lies outside the file")?;

@@ -56,10 +56,12 @@ pub struct Done {
     pub rows_in: u64,
     /// Rows that went out.
     pub rows_out: u64,
-    /// Rows in the output `rejected` (as far as they are kept).
+    /// Rows that it rejected, whether they are kept in the output `rejected` or not. Rows that a query or a sample leaves out are
+    /// not rejected: they were not asked for.
     pub rejected: u64,
-    /// Cells of columns that stayed which have another value now; of new columns, those that are not missing.
-    pub changed: u64,
+    /// Cells of columns that stayed which have another value now; of new columns, those that are not missing. `None` where rows
+    /// become other rows (`group_by`, `sql`), so that there is nothing to compare with.
+    pub changed: Option<u64>,
     /// Columns that went out.
     pub columns: u64,
 }
@@ -69,8 +71,10 @@ pub struct Done {
 pub struct Made {
     /// The rows that are left.
     pub table: Table,
-    /// The rows that were dropped.
+    /// The rows that were rejected, as far as they are kept.
     pub rejected: Table,
+    /// How many rows were rejected.
+    pub counted: u64,
     /// What each step did.
     pub steps: Vec<Done>,
     /// What is worth a look: joins that multiply rows.
@@ -83,7 +87,7 @@ pub struct Made {
 /// What is wrong with the first step that fails, with the route to it.
 pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outcome<Made> {
     let total = params.steps.len() as u64;
-    let mut rejected = Rejected::new(params.keep_rejected, scene.memory);
+    let mut rejected = Rejected::new(params.keep_rejected, scene.memory, params.steps.len() + 1);
     let mut table = pieces(table, scene.memory);
     let mut steps: Vec<Done> = Vec::with_capacity(params.steps.len());
     let mut width = table.columns.len() as u64;
@@ -91,12 +95,13 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
     while let Some(step) = params.steps.get(steps.len()) {
         let (chain, first) = (chain(params, steps.len(), &table, scene)?, steps.len());
         let done = if chain.is_empty() {
-            let (name, rows) = (name(step), table.rows() as u64);
+            let (name, rows, before) = (name(step), table.rows() as u64, table.columns.clone());
             rejected.step(first, name);
             let made = apply(step, table, scene, &mut rejected, &mut warnings, &route!["steps", first, name])?;
             table = pieces(made, scene.memory);
             let (rows_out, columns) = (table.rows() as u64, table.columns.len() as u64);
-            vec![Done { step: name, rows_in: rows, rows_out, rejected: rejected.count(), changed: 0, columns }]
+            let changed = changed(step, &before, &table);
+            vec![Done { step: name, rows_in: rows, rows_out, rejected: rejected.count(), changed, columns }]
         } else {
             let (made, done) = carry_out(table, &chain, params.keep_rejected, scene, &mut rejected)?;
             table = pieces(made, scene.memory);
@@ -110,7 +115,18 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
             steps.push(done);
         }
     }
-    Ok(Made { table, rejected: rejected.finish()?, steps, warnings })
+    let counted = rejected.counted();
+    Ok(Made { table, rejected: rejected.finish()?, counted, steps, warnings })
+}
+
+/// The cells a step that needs all rows has made: those of its new columns that are not missing.
+fn changed(step: &Step, before: &[Column], table: &Table) -> Option<u64> {
+    if matches!(step, Step::GroupBy(_) | Step::Sql(_)) {
+        return None;
+    }
+    let new = (0..table.columns.len()).filter(|at| before.iter().all(|old| old.name != table.columns[*at].name));
+    let there = new.flat_map(|at| table.batches.iter().map(move |rows| rows.column(at)));
+    Some(there.map(|cells| (cells.len() - cells.null_count()) as u64).sum())
 }
 
 fn nothing_left(done: &Done, index: usize) -> Fault {
@@ -146,7 +162,7 @@ fn tell(done: &Done, columns: u64, index: u64, total: u64, channel: &Channel) {
     let dropped = if rows_out < rows_in { format!(" ({} dropped)", rows_in - rows_out) } else { String::new() };
     let now = done.columns;
     let width = if now == columns { String::new() } else { format!(", {columns} → {now} columns") };
-    let cells = if *changed == 0 { String::new() } else { format!(", {changed} cells changed") };
+    let cells = changed.filter(|cells| *cells > 0).map_or_else(String::new, |cells| format!(", {cells} cells changed"));
     channel.info(format!("{step}: {rows_in} → {rows_out} rows{dropped}{width}{cells}"));
     channel.progress(Progress {
         done: index + 1,
@@ -276,7 +292,7 @@ struct Tally<'a> {
 fn carry_out<'a>(
     table: Table,
     chain: &[Link<'_>],
-    keep: u64,
+    keep: Option<u64>,
     scene: &Scene<'a>,
     rejected: &mut Rejected<'a>,
 ) -> Outcome<(Table, Vec<Done>)> {
@@ -285,10 +301,10 @@ fn carry_out<'a>(
     let mut tallies: Vec<Tally<'a>> = chain
         .iter()
         .map(|link| {
-            let mut rejected = Rejected::new(keep, scene.memory);
+            let mut rejected = Rejected::new(keep, scene.memory, chain.len() + 1);
             rejected.step(link.index, link.name);
             let columns = link.columns.len() as u64;
-            let done = Done { step: link.name, rows_in: 0, rows_out: 0, rejected: 0, changed: 0, columns };
+            let done = Done { step: link.name, rows_in: 0, rows_out: 0, rejected: 0, changed: Some(0), columns };
             Tally { done, faults: Faults::default(), rejected }
         })
         .collect();
@@ -376,7 +392,7 @@ impl Link<'_> {
                     for (row, reason) in &gone {
                         tally.rejected.add(rows, columns, *row, before, reason)?;
                     }
-                    tally.done.changed += changed;
+                    tally.done.changed = tally.done.changed.map(|sum| sum + changed);
                     tally.done.rows_out += made.num_rows() as u64;
                     kept.push(made);
                 }
@@ -525,7 +541,7 @@ fn apply(
         Step::Sample(options) => sample(&table, options, scene),
         Step::Sort(options) => {
             let by = resolve(&table, &options.by, &route.join("by"))?;
-            query::sort(&by, options.descending, &table, scene.memory, route)
+            query::sort(&by, options.descending, &table, scene.memory)
         }
         Step::Join(options) => {
             let Some(other) = scene.others.get(&options.with) else {

@@ -15,6 +15,7 @@ use engine::error::Fault;
 use engine::kind::{Executor, InferContext, Oracle, Question, Stage as _};
 use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
 use engine::remote::LOOK;
+use engine::route;
 use engine::worker::{Channel, Program};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -81,6 +82,14 @@ impl Program for Data {
                 let outputs: Vec<Made<'_>> = vec![("data", &made.table, &lineage), ("rejected", &made.rejected, &from)];
                 let mut finished = finish(request, outputs, made.warnings)?;
                 finished.observations = json!({ "steps": made.steps });
+                finished.summary.insert("rejected.rows".into(), made.counted as f64);
+                let kept = made.rejected.rows() as u64;
+                if kept < made.counted {
+                    let text = format!("{} rows were rejected, of which {kept} are kept", made.counted);
+                    let fault = Fault::warning("data::rejected_rows", text);
+                    let help = "`keep_rejected` says how many are kept of every step; without it all are";
+                    finished.warnings.push(fault.help(help).at(route!["keep_rejected"]));
+                }
                 Ok(finished)
             }
             "profile" => run_profile(request, channel),
@@ -129,17 +138,21 @@ impl Program for Data {
 fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let params: Profile = typed(&request.params)?;
     let threads = request.threads.max(1);
+    let memory = Memory::new(request.memory, request.scratch.clone());
     let (table, _) = input(request, "data")?;
     let related = match request.inputs.get("related") {
         Some(related) => Some(open(&related.path)?),
         None => None,
     };
     let reference = match request.inputs.get("reference") {
-        Some(input) => Some(profile::reference(&input.path, input.artifact.kind() == ArtifactKind::Profile, threads)?),
+        Some(input) => {
+            let stored = input.artifact.kind() == ArtifactKind::Profile;
+            Some(profile::reference(&input.path, stored, &memory, threads)?)
+        }
         None => None,
     };
     let beside = profile::Beside { related: related.as_ref(), reference: reference.as_ref() };
-    let (document, unmet) = profile::profile(&params, &table, &beside, threads, channel)?;
+    let (document, unmet) = profile::profile(&params, &table, &beside, &memory, threads, channel)?;
     let mut finished = Finished { unmet, observations: json!({}), ..Finished::default() };
     let json = serde_json::to_vec(&document).unwrap_or_default();
     let page = profile::report::page(&request.stage, &document).into_bytes();

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{ArrowNativeType, Schema};
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use engine::artifact::{Column, DatasetType};
+use engine::error::Fault;
 
-use crate::dataset::{METADATA, Table, open, schema};
+use crate::dataset::{METADATA, Table, batch, open, schema};
 use crate::fault::{Outcome, kernel, unwritable};
 
 /// Rows of a piece that a step works on at once, at most.
@@ -24,7 +26,7 @@ pub const PIECE_ROWS: usize = 1 << 16;
 /// How much memory a stage may use, and where it may write what does not fit.
 #[derive(Debug)]
 pub struct Memory {
-    /// Bytes.
+    /// Bytes for rows: what the program itself takes is taken off.
     pub limit: u64,
     scratch: PathBuf,
     next: AtomicU64,
@@ -33,7 +35,30 @@ pub struct Memory {
 impl Memory {
     /// A stage's bound: what `resources.memory` says, or half of what the machine has free.
     pub fn new(limit: Option<u64>, scratch: PathBuf) -> Self {
-        Self { limit: limit.unwrap_or_else(|| free() / 2), scratch, next: AtomicU64::new(0) }
+        let limit = limit.map_or_else(|| free() / 2, |limit| limit.saturating_sub(own()).max(limit / 2));
+        Self { limit, scratch, next: AtomicU64::new(0) }
+    }
+
+    /// Rows of so many bytes each that one piece may have: small beside the bound, and the writing of many is not slow.
+    pub fn rows(&self, width: u64) -> usize {
+        usize::try_from(self.limit / 64 / width.max(1)).unwrap_or(PIECE_ROWS).clamp(64, PIECE_ROWS)
+    }
+
+    /// Numbers as a slice that takes no memory of its own: written to a scratch file and mapped, where they are too many to be held.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn park<T: ArrowNativeType>(&self, values: Vec<T>) -> Outcome<ScalarBuffer<T>> {
+        let bytes = std::mem::size_of_val(values.as_slice());
+        if values.is_empty() || (bytes as u64) < self.limit / 512 {
+            return Ok(values.into());
+        }
+        let path = self.path();
+        let held = ScalarBuffer::from(values);
+        std::fs::write(&path, held.inner().as_slice()).map_err(|error| vec![unwritable(&error)])?;
+        let mapped = crate::dataset::map_file(&path);
+        let _ = std::fs::remove_file(&path);
+        Ok(ScalarBuffer::new(mapped?, 0, held.len()))
     }
 
     /// Where temporary files go.
@@ -45,6 +70,23 @@ impl Memory {
     pub fn path(&self) -> PathBuf {
         self.scratch.join(format!("spill-{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
+}
+
+/// What the process holds of its own at this moment, in bytes; 16 MiB where it is not told.
+fn own() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.map_or(16 << 20, |kib| kib << 10)
+}
+
+/// The fault of a step that needs more memory than there is: how much would do, in bytes.
+pub fn too_little(what: &str, needed: u64, memory: &Memory, help: &str) -> Fault {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let text = format!("{what} needs about {} MiB of memory, there are {} MiB for it", mib(needed), mib(memory.limit));
+    // The program itself, and some air: what is asked for is not to be asked for twice.
+    let enough = mib(needed + needed / 4) + 16;
+    Fault::error("data::memory", text).help(format!("give it more: `resources: {{ memory: {enough}MiB }}`{help}"))
 }
 
 /// Free memory of the machine in bytes; 4 GiB where it is not told.
@@ -61,13 +103,21 @@ pub struct Keeper<'a> {
     memory: &'a Memory,
     held: Vec<RecordBatch>,
     bytes: u64,
+    /// Bytes that are held at most.
+    share: u64,
     file: Option<(PathBuf, FileWriter<BufWriter<File>>)>,
 }
 
 impl<'a> Keeper<'a> {
     /// An empty table of these columns.
     pub fn new(columns: Vec<Column>, memory: &'a Memory) -> Self {
-        Self { columns, memory, held: Vec::new(), bytes: 0, file: None }
+        // Several tables are alive at once (a step's input and its output, kernels between them).
+        Self::within(columns, memory, memory.limit / 8)
+    }
+
+    /// An empty table that holds at most so many bytes; all else is in its file.
+    pub fn within(columns: Vec<Column>, memory: &'a Memory, share: u64) -> Self {
+        Self { columns, memory, held: Vec::new(), bytes: 0, share, file: None }
     }
 
     /// Adds rows behind those that are there.
@@ -80,8 +130,7 @@ impl<'a> Keeper<'a> {
         }
         self.bytes += size(&batch);
         self.held.push(batch);
-        // Several tables are alive at once (a step's input and its output, kernels between them).
-        if self.bytes > self.memory.limit / 6 {
+        if self.bytes > self.share {
             self.flush()?;
         }
         Ok(())
@@ -99,7 +148,7 @@ impl<'a> Keeper<'a> {
                 let json = serde_json::to_string(&dataset).unwrap_or_default();
                 let fields = schema(&self.columns).fields().clone();
                 let schema = Schema::new_with_metadata(fields, HashMap::from([(METADATA.to_owned(), json)]));
-                let out = BufWriter::with_capacity(1 << 20, file);
+                let out = BufWriter::with_capacity(1 << 18, file);
                 let writer = FileWriter::try_new_with_options(out, &schema, options)
                     .map_err(|error| kernel("writing", &error))?;
                 none.insert((path, writer))
@@ -144,7 +193,7 @@ pub fn size(batch: &RecordBatch) -> u64 {
 /// The same rows in pieces small enough for a step to hold several of. Never changes a result.
 pub fn pieces(table: Table, memory: &Memory) -> Table {
     let width = table.batches.iter().map(size).sum::<u64>() / table.rows().max(1) as u64;
-    let rows = usize::try_from(memory.limit / 64 / width.max(1)).unwrap_or(PIECE_ROWS).clamp(64, PIECE_ROWS);
+    let rows = memory.rows(width);
     let mut batches = Vec::with_capacity(table.batches.len());
     for batch in &table.batches {
         for start in (0..batch.num_rows()).step_by(rows) {
@@ -152,4 +201,29 @@ pub fn pieces(table: Table, memory: &Memory) -> Table {
         }
     }
     Table { columns: table.columns, batches }
+}
+
+/// The columns of a table with others beside them, row by row.
+///
+/// # Errors
+/// A disk that is full, tables of different lengths.
+pub fn beside(table: &Table, others: &Table, columns: &[Column], memory: &Memory) -> Outcome<Table> {
+    let mut keeper = Keeper::new(columns.to_vec(), memory);
+    let mut right = others.batches.iter();
+    let mut rest: Option<RecordBatch> = None;
+    for rows in &table.batches {
+        let mut from = 0;
+        while from < rows.num_rows() {
+            let Some(there) = rest.take().filter(|rest| rest.num_rows() > 0).or_else(|| right.next().cloned()) else {
+                return Err(kernel("putting columns beside others", &"there are fewer rows of them"));
+            };
+            let count = there.num_rows().min(rows.num_rows() - from);
+            let mut arrays = rows.slice(from, count).columns().to_vec();
+            arrays.extend(there.slice(0, count).columns().iter().cloned());
+            keeper.push(batch(columns, arrays)?)?;
+            rest = Some(there.slice(count, there.num_rows() - count));
+            from += count;
+        }
+    }
+    keeper.finish()
 }

@@ -16,13 +16,9 @@ pub struct Preprocess {
     /// Carried out in order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
-    /// So many rejected rows are kept for each step in the output `rejected`, each with the reason. All are counted.
-    #[serde(default = "rejected")]
-    pub keep_rejected: u64,
-}
-
-fn rejected() -> u64 {
-    100_000
+    /// So many rejected rows are kept for each step in the output `rejected`, each with the reason. Default: all. All are counted.
+    #[serde(default)]
+    pub keep_rejected: Option<u64>,
 }
 
 /// One step.

@@ -1,6 +1,6 @@
 //! What looks wrong, with the YAML that mends it; and what could be demanded, with the share of rows for which it holds.
 
-use engine::artifact::Role;
+use engine::artifact::{DType, Role};
 
 use super::document::{Alert, Document, Drift, Fix, Level, Measure, Proposal, Sort, Variable};
 use super::drift::{CHANGED, MISSING};
@@ -25,8 +25,24 @@ fn quoted(name: &str) -> String {
     format!("'{}'", name.replace('\'', "''"))
 }
 
+/// A name in an SQL expression that stands between single quotes in YAML.
+fn column(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\"").replace('\'', "''"))
+}
+
+fn fix(stage: &str, key: &str, yaml: String) -> Option<Fix> {
+    Some(Fix { stage: stage.into(), place: format!("`{key}` of a `{stage}` stage"), yaml })
+}
+
 fn step(yaml: String) -> Option<Fix> {
-    Some(Fix { place: "`steps` of a `preprocess` stage".into(), yaml: format!("- {yaml}") })
+    fix("preprocess", "steps", format!("- {yaml}"))
+}
+
+/// How the step begins that drops the last column of its alert.
+const DROP: &str = "- drop: ";
+
+fn drop_column(name: &str) -> Option<Fix> {
+    fix("preprocess", "steps", format!("{DROP}{}", quoted(name)))
 }
 
 fn percent(share: f64) -> String {
@@ -55,7 +71,7 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
             "`{}` alone predicts `{target}` ({} {:.3}): it may not be known when a prediction is wanted",
             leak.column, leak.measure, leak.value
         );
-        add(Level::Serious, "leakage", &[&leak.column], text, step(format!("drop: {}", quoted(&leak.column))));
+        add(Level::Serious, "leakage", &[&leak.column], text, drop_column(&leak.column));
     }
     for leak in document.leakage.iter().filter(|leak| leak.value > NEARLY && leak.value <= SUSPICIOUS) {
         let target = document.target.as_deref().unwrap_or_default();
@@ -80,7 +96,7 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
             );
         } else if gone > 0.5 && variable.sort != Sort::Empty {
             let text = format!("`{name}` is missing in {} of the rows", percent(gone));
-            add(Level::Warning, "mostly_missing", &[name], text, step(format!("drop: {}", quoted(name))));
+            add(Level::Warning, "mostly_missing", &[name], text, drop_column(name));
         } else if gone >= 0.01 && variable.sort != Sort::Empty {
             let text = format!("`{name}` is missing in {} of the rows", percent(gone));
             let fix = match variable.sort {
@@ -92,27 +108,21 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         }
         match variable.sort {
             Sort::Empty => {
-                add(
-                    Level::Warning,
-                    "empty",
-                    &[name],
-                    format!("`{name}` has no value at all"),
-                    step(format!("drop: {}", quoted(name))),
-                );
+                add(Level::Warning, "empty", &[name], format!("`{name}` has no value at all"), drop_column(name));
             }
             Sort::Constant => {
                 let text = format!("`{name}` has only one value: it tells nothing");
-                add(Level::Warning, "constant", &[name], text, step(format!("drop: {}", quoted(name))));
+                add(Level::Warning, "constant", &[name], text, drop_column(name));
             }
             Sort::Identifier => {
                 let text = format!("`{name}` has another value in every row: a model would learn rows by heart");
-                add(Level::Note, "identifier", &[name], text, step(format!("drop: {}", quoted(name))));
+                add(Level::Note, "identifier", &[name], text, drop_column(name));
             }
             Sort::Date => {
                 let text = format!(
                     "`{name}` is a date: rows drawn at random let a model see the future; train on what is earlier, test on what is later"
                 );
-                let fix = Some(Fix { place: "a `split` stage".into(), yaml: format!("time: {}", quoted(name)) });
+                let fix = fix("split", "time", format!("time: {}", quoted(name)));
                 add(Level::Note, "date", &[name], text, fix);
             }
             _ => {}
@@ -120,8 +130,8 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         if let Some(numbers) = &variable.numbers {
             if numbers.infinite > 0 {
                 let text = format!("`{name}` is infinite in {} rows", numbers.infinite);
-                let column = name.replace('"', "\"\"").replace('\'', "''");
-                let fix = step(format!("filter: 'abs(\"{column}\") < 1e300 OR \"{column}\" IS NULL'"));
+                let column = column(name);
+                let fix = step(format!("filter: 'abs({column}) < 1e308 OR {column} IS NULL'"));
                 add(Level::Warning, "infinite", &[name], text, fix);
             }
             if variable.sort == Sort::Number && numbers.skewness.is_some_and(|skew| skew.abs() > 3.0) {
@@ -129,31 +139,29 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
                     "`{name}` is skewed ({:.1}): a few values outweigh the rest",
                     numbers.skewness.unwrap_or(0.0)
                 );
-                let fix = Fix {
-                    place: "`features` of a `train` stage".into(),
-                    yaml: format!("- {{ columns: {}, encode: quantile }}", quoted(name)),
-                };
-                add(Level::Note, "skewed", &[name], text, Some(fix));
+                let yaml = format!("- {{ columns: {}, encode: quantile }}", quoted(name));
+                add(Level::Note, "skewed", &[name], text, fix("train", "features", yaml));
             }
             if variable.sort == Sort::Number && there > 0.0 && numbers.zeros as f64 / there > 0.5 {
                 let text = format!(
                     "`{name}` is 0 in {} of the rows: is that a value, or a missing one?",
                     percent(numbers.zeros as f64 / there)
                 );
-                add(Level::Note, "zeros", &[name], text, None);
+                let tells = step(format!("derive: {{ {}: '{} = 0' }}", quoted(&format!("{name} is 0")), column(name)));
+                add(Level::Note, "zeros", &[name], text, tells);
             }
         }
         if let Some(texts) = &variable.texts
             && texts.empty > 0
         {
-            let column = name.replace('"', "\"\"").replace('\'', "''");
+            let column = column(name);
             let text = format!("`{name}` is blank (not missing) in {} rows", texts.empty);
             add(
                 Level::Note,
                 "blank",
                 &[name],
                 text,
-                step(format!("filter: 'trim(\"{column}\") <> '''' OR \"{column}\" IS NULL'")),
+                step(format!("filter: 'trim({column}) <> '''' OR {column} IS NULL'")),
             );
         }
         if let (Sort::Category, Some(frequent)) = (variable.sort, &variable.frequent)
@@ -162,20 +170,38 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
             && variable.distinct > 1
         {
             let text = format!("`{name}` is `{value}` in {} of the rows", percent(*count as f64 / there));
-            add(Level::Note, "imbalanced", &[name], text, None);
+            let word = variable.type_name.starts_with("string") && !value.contains(char::is_control);
+            let fix = if word && variable.distinct > 2 && variable.role != Role::Target {
+                // A quote is written twice in SQL, and each of them twice in YAML.
+                let value = value.replace('\'', "''''");
+                let tells = quoted(&format!("{name} is usual"));
+                step(format!("derive: {{ {tells}: '{} = ''{value}''' }}", column(name)))
+            } else {
+                fix("split", "stratify", format!("stratify: {}", quoted(name)))
+            };
+            add(Level::Note, "imbalanced", &[name], text, fix);
         }
     }
+    let target = document.target.as_deref();
+    for (later, first) in &document.identical {
+        let text = format!("`{later}` holds the same as `{first}`, cell by cell");
+        let (stays, goes) = if target == Some(later) { (later, first) } else { (first, later) };
+        add(Level::Warning, "identical", &[stays, goes], text, drop_column(goes));
+    }
+    let repeated = |name: &str| document.identical.iter().any(|(later, _)| later == name);
     let names = &document.associations.columns;
     for pair in &document.associations.pairs {
         let Some(value) = pair.value.filter(|value| value.abs() > 0.999) else { continue };
         let (a, b) = (names[pair.between.0].as_str(), names[pair.between.1].as_str());
         if pair.measure == Measure::CorrelationRatio
+            || repeated(a)
+            || repeated(b)
             || document.target.as_deref().is_some_and(|target| target == a || target == b)
         {
             continue;
         }
         let text = format!("`{b}` says the same as `{a}` (association {value:.4})");
-        add(Level::Warning, "redundant", &[a, b], text, step(format!("drop: {}", quoted(b))));
+        add(Level::Warning, "redundant", &[a, b], text, drop_column(b));
     }
     let changed = |drift: &&Drift| {
         drift.psi > CHANGED || !drift.new.is_empty() || (drift.missing.0 - drift.missing.1).abs() >= MISSING
@@ -187,11 +213,90 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         // Rows of another time have other dates: that is what they are.
         let dated =
             document.variables.iter().any(|variable| variable.name == drift.column && variable.sort == Sort::Date);
-        add(if dated { Level::Note } else { Level::Warning }, "drift", &[&drift.column], text, None);
+        let name = drift.column.as_str();
+        let text_column = |one: &Variable| one.name == name && one.type_name.starts_with("string");
+        let fix = if dated {
+            None
+        } else if drift.psi > CHANGED {
+            // What was learned of it before does not hold any more.
+            drop_column(name)
+        } else if !drift.new.is_empty() && document.variables.iter().any(text_column) {
+            let json = |value: &String| serde_json::to_string(value).unwrap_or_default();
+            let pairs: Vec<String> = drift.new.iter().map(|value| format!("{}: other", json(value))).collect();
+            step(format!("replace: {{ columns: {}, values: {{ {} }} }}", quoted(name), pairs.join(", ")))
+        } else {
+            None
+        };
+        add(if dated { Level::Note } else { Level::Warning }, "drift", &[name], text, fix);
     }
     alerts.sort_by_key(|alert| alert.level);
+    settle(&mut alerts, document);
     alerts
 }
+
+/// Takes back fixes that would get in each other's way, so that all of them can be carried out one after the other: what touches a
+/// column that is dropped, what has been said before, and what would leave no column or too few rows.
+fn settle(alerts: &mut [Alert], document: &Document) {
+    let drops = |alert: &Alert| alert.fix.as_ref().is_some_and(|fix| fix.yaml.starts_with(DROP));
+    let mut dropped: Vec<String> = Vec::new();
+    for alert in alerts.iter_mut().filter(|alert| drops(alert)) {
+        let Some(column) = alert.columns.last().cloned() else { continue };
+        // Of columns that say the same one goes, not both.
+        let apart = alert.columns.iter().rev().skip(1).any(|other| dropped.contains(other));
+        let known = dropped.contains(&column) || document.target.as_ref() == Some(&column);
+        if apart || known || dropped.len() + 2 > document.variables.len() {
+            alert.fix = None;
+        } else {
+            dropped.push(column);
+        }
+    }
+    let mut rows = document.rows.saturating_sub(document.duplicate_rows);
+    let mut said: Vec<(String, String)> = Vec::new();
+    for alert in alerts.iter_mut() {
+        let lost = lost(alert, document);
+        let Some(fix) = &alert.fix else { continue };
+        let gone = !fix.yaml.starts_with(DROP) && alert.columns.iter().any(|column| dropped.contains(column));
+        // A split goes by one column.
+        let split = fix.stage == "split";
+        let before = said.iter().any(|(stage, yaml)| *stage == fix.stage && (split || *yaml == fix.yaml));
+        if gone || before || lost > 0 && rows.saturating_sub(lost) <= document.rows / 10 {
+            alert.fix = None;
+            continue;
+        }
+        rows = rows.saturating_sub(lost);
+        said.push((fix.stage.clone(), fix.yaml.clone()));
+    }
+}
+
+/// How many rows an alert's fix drops.
+fn lost(alert: &Alert, document: &Document) -> u64 {
+    let name = alert.columns.first();
+    let Some(variable) = document.variables.iter().find(|variable| Some(&variable.name) == name) else { return 0 };
+    let drops = alert.fix.as_ref().is_some_and(|fix| fix.yaml.starts_with("- drop_missing"));
+    match alert.code.as_str() {
+        _ if drops => variable.missing,
+        "infinite" => variable.numbers.as_ref().map_or(0, |numbers| numbers.infinite),
+        "blank" => variable.texts.as_ref().map_or(0, |texts| texts.empty),
+        _ => 0,
+    }
+}
+
+/// The fixes of all alerts, those of one place together: what can be pasted there as it is.
+pub fn fixes(alerts: &[Alert]) -> Vec<Fix> {
+    let mut together: Vec<Fix> = Vec::new();
+    for fix in alerts.iter().filter_map(|alert| alert.fix.as_ref()) {
+        match together.iter_mut().find(|known| known.place == fix.place) {
+            Some(known) => known.yaml = format!("{}\n{}", known.yaml, fix.yaml),
+            None => together.push(fix.clone()),
+        }
+    }
+    together
+}
+
+/// Whole numbers below are doubles, one by one.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+/// So many values are listed.
+const FEW: usize = 20;
 
 /// What could be demanded of each column: entries of `expect`.
 pub fn proposals(document: &Document) -> Vec<Proposal> {
@@ -212,7 +317,7 @@ pub fn proposals(document: &Document) -> Vec<Proposal> {
         let text = variable.type_name.starts_with("string");
         if let (Sort::Category, Some(frequent), true) = (variable.sort, &variable.frequent, text)
             && frequent.error == 0
-            && (2..=20).contains(&frequent.values.len())
+            && (2..=FEW).contains(&frequent.values.len())
         {
             let mut values: Vec<String> = frequent
                 .values
@@ -226,8 +331,37 @@ pub fn proposals(document: &Document) -> Vec<Proposal> {
             && let (Some(min), Some(max)) = (numbers.moments.min, numbers.moments.max)
             && min < max
             && numbers.infinite == 0
+            // Beyond, the double that is written is not the number that was read.
+            && min.abs().max(max.abs()) < EXACT
         {
             add(format!("column: {column}, range: {{ min: {min}, max: {max} }}"), 1.0);
+        }
+        if let (Sort::Date, Some(numbers)) = (variable.sort, &variable.numbers)
+            && let (Some(min), Some(max)) = (numbers.moments.min, numbers.moments.max)
+        {
+            let time = variable.type_name.starts_with("datetime");
+            let dtype = if time { DType::Datetime } else { DType::Date };
+            // Times are written to the second: the one that the last falls into ends with the next.
+            let max = if time { (max / 1e6).ceil() * 1e6 } else { max };
+            let (min, max) = (super::column::shown(min, dtype), super::column::shown(max, dtype));
+            add(format!("column: {column}, range: {{ min: '{min}', max: '{max}' }}"), 1.0);
+        }
+        if let (Some(numbers), Some(frequent)) = (&variable.numbers, &variable.frequent)
+            && variable.type_name.contains("int")
+            && frequent.error == 0
+            && (2..=FEW).contains(&frequent.values.len())
+            && there >= 10.0 * frequent.values.len() as f64
+            && numbers.moments.min.zip(numbers.moments.max).is_some_and(|(min, max)| min.abs().max(max.abs()) < EXACT)
+        {
+            let mut values: Vec<i64> = frequent.values.iter().filter_map(|(value, _)| value.parse().ok()).collect();
+            values.sort_unstable();
+            if values.len() == frequent.values.len() {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                add(format!("column: {column}, in: [{}]", values.join(", ")), 1.0);
+            }
+        }
+        if let Some(order) = &variable.order {
+            add(format!("column: {column}, monotone: {order}"), 1.0);
         }
         if let (true, Some(texts)) = (text && variable.sort != Sort::Category, &variable.texts)
             && let Some((shape, count)) = texts.shapes.values.first()

@@ -1,8 +1,12 @@
 //! How pairs of columns hang together. One pass over the rows of a pair fills a small table of bins; numbers also give their
 //! ranks. Rows where either cell is missing do not count.
 
+use arrow::buffer::ScalarBuffer;
+
 use super::coded::{Coded, MISSING, Values, ranks};
 use super::document::{Measure, Pair};
+use crate::fault::Outcome;
+use crate::spill::Memory;
 use crate::threads;
 
 /// Bins of numbers in mutual information.
@@ -15,21 +19,25 @@ pub struct Side<'a> {
     column: &'a Coded,
     numeric: bool,
     /// The bin of every row; `bins` for a missing cell.
-    rows: Vec<u8>,
+    rows: ScalarBuffer<u8>,
     bins: usize,
-    ranks: Vec<f64>,
+    ranks: ScalarBuffer<f64>,
 }
 
 impl<'a> Side<'a> {
     /// Of a column.
-    pub fn new(column: &'a Coded, numeric: bool) -> Self {
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn new(column: &'a Coded, numeric: bool, memory: &Memory) -> Outcome<Self> {
         let (of_code, bins) = column.bins(numeric, BINS, CATEGORIES);
         let rows = column
             .codes
             .iter()
             .map(|code| if *code == MISSING { bins as u8 } else { of_code[*code as usize] })
             .collect();
-        Self { column, numeric, rows, bins, ranks: if numeric { column.ranks() } else { Vec::new() } }
+        let ranks = memory.park(if numeric { column.ranks() } else { Vec::new() })?;
+        Ok(Self { column, numeric, rows: memory.park(rows)?, bins, ranks })
     }
 }
 
@@ -39,15 +47,15 @@ pub fn pairs(sides: &[Side<'_>], threads: usize) -> Vec<Pair> {
         (0..sides.len()).flat_map(|a| (a + 1..sides.len()).map(move |b| (a, b))).collect();
     threads::map(between.len(), threads, |index| {
         let (a, b) = between[index];
-        let (measure, value, information) = associate(&sides[a], &sides[b]);
-        Pair { between: (a, b), measure, value: value.filter(|value| value.is_finite()), information }
+        let (measure, value, information, uncertainty) = associate(&sides[a], &sides[b]);
+        Pair { between: (a, b), measure, value: value.filter(|value| value.is_finite()), information, uncertainty }
     })
 }
 
-fn associate(a: &Side<'_>, b: &Side<'_>) -> (Measure, Option<f64>, f64) {
+fn associate(a: &Side<'_>, b: &Side<'_>) -> (Measure, Option<f64>, f64, Option<(f64, f64)>) {
     let width = b.bins + 1;
     let mut table = vec![0u32; (a.bins + 1) * width];
-    for (x, y) in a.rows.iter().zip(&b.rows) {
+    for (x, y) in a.rows.iter().zip(b.rows.iter()) {
         table[usize::from(*x) * width + usize::from(*y)] += 1;
     }
     // Without missing cells.
@@ -55,11 +63,26 @@ fn associate(a: &Side<'_>, b: &Side<'_>) -> (Measure, Option<f64>, f64) {
         (0..a.bins).map(|x| (0..b.bins).map(|y| f64::from(table[x * width + y])).collect()).collect();
     let information = information(&table);
     match (a.numeric, b.numeric) {
-        (true, true) => (Measure::Spearman, spearman(a, b), information),
-        (false, false) => (Measure::CramersV, cramers_v(&table), information),
-        (true, false) => (Measure::CorrelationRatio, correlation_ratio(b, a), information),
-        (false, true) => (Measure::CorrelationRatio, correlation_ratio(a, b), information),
+        (true, true) => (Measure::Spearman, spearman(a, b), information, None),
+        (false, false) => (Measure::CramersV, cramers_v(&table), information, uncertainty(&table, information)),
+        (true, false) => (Measure::CorrelationRatio, correlation_ratio(b, a), information, None),
+        (false, true) => (Measure::CorrelationRatio, correlation_ratio(a, b), information, None),
     }
+}
+
+/// Theil's U both ways (H. Theil, On the estimation of relationships involving qualitative variables, 1970): the share of the entropy of
+/// the columns' category that the rows' tells, and the other way round.
+pub fn uncertainty(table: &[Vec<f64>], information: f64) -> Option<(f64, f64)> {
+    let rows: Vec<f64> = table.iter().map(|row| row.iter().sum()).collect();
+    let columns: Vec<f64> = (0..table.first()?.len()).map(|y| table.iter().map(|row| row[y]).sum()).collect();
+    let total: f64 = rows.iter().sum();
+    let entropy = |sums: &[f64]| {
+        let shares = sums.iter().filter(|sum| **sum > 0.0).map(|sum| sum / total);
+        shares.map(|share| -share * share.ln()).sum::<f64>()
+    };
+    let (of_rows, of_columns) = (entropy(&rows), entropy(&columns));
+    let share = |entropy: f64| (information / entropy).clamp(0.0, 1.0);
+    (of_rows > 0.0 && of_columns > 0.0).then(|| (share(of_columns), share(of_rows)))
 }
 
 /// Mutual information in nats.
@@ -108,7 +131,7 @@ fn spearman(a: &Side<'_>, b: &Side<'_>) -> Option<f64> {
     }
     // Ranks among the rows where both are there.
     let mut counts = (vec![0u32; a.column.distinct()], vec![0u32; b.column.distinct()]);
-    for (x, y) in a.column.codes.iter().zip(&b.column.codes) {
+    for (x, y) in a.column.codes.iter().zip(b.column.codes.iter()) {
         if *x != MISSING && *y != MISSING {
             counts.0[*x as usize] += 1;
             counts.1[*y as usize] += 1;
@@ -140,7 +163,7 @@ fn correlation_ratio(category: &Side<'_>, number: &Side<'_>) -> Option<f64> {
     let middle = *values.get(values.len() / 2)?;
     let mut groups = vec![(0.0f64, 0.0f64); category.bins];
     let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
-    for (bin, code) in category.rows.iter().zip(&number.column.codes) {
+    for (bin, code) in category.rows.iter().zip(number.column.codes.iter()) {
         if usize::from(*bin) < category.bins && *code != MISSING {
             let value = values[*code as usize] - middle;
             groups[usize::from(*bin)].0 += 1.0;
@@ -173,7 +196,9 @@ mod tests {
     }
 
     fn of(a: &Coded, a_numeric: bool, b: &Coded, b_numeric: bool) -> (f64, f64) {
-        let found = pairs(&[Side::new(a, a_numeric), Side::new(b, b_numeric)], 2);
+        let memory = Memory::new(Some(1 << 30), std::env::temp_dir());
+        let side = |column, numeric| Side::new(column, numeric, &memory).unwrap();
+        let found = pairs(&[side(a, a_numeric), side(b, b_numeric)], 2);
         (found[0].value.unwrap_or(f64::NAN), found[0].information)
     }
 
@@ -219,5 +244,19 @@ mod tests {
         assert!((value - (6780.0f64 / 9640.0).sqrt()).abs() < 1e-12, "{value}");
         let (turned, _) = of(&numbers(&marks), true, &texts(&names), false);
         assert_eq!(turned, value);
+    }
+
+    #[test]
+    fn what_one_category_tells_of_another_has_a_direction() {
+        // Six towns in three countries: a town tells the country, a country half of what there is to know of the town
+        // (ln 3 of ln 6 nats).
+        let towns = texts(&["a", "b", "c", "d", "e", "f"]);
+        let countries = texts(&["x", "x", "y", "y", "z", "z"]);
+        let memory = Memory::new(Some(1 << 30), std::env::temp_dir());
+        let side = |column| Side::new(column, false, &memory).unwrap();
+        let (tells, told) = pairs(&[side(&towns), side(&countries)], 1)[0].uncertainty.unwrap();
+        assert!((tells - 1.0).abs() < 1e-12, "{tells}");
+        assert!((told - 3.0f64.ln() / 6.0f64.ln()).abs() < 1e-12, "{told}");
+        assert_eq!(uncertainty(&[vec![2.0, 2.0]], 0.0), None, "of one category there is nothing to know");
     }
 }

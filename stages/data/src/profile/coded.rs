@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray};
+use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
@@ -11,19 +12,23 @@ use arrow::datatypes::{
 
 use super::sketch::frequent::Bits;
 use crate::classes::Fx;
+use crate::fault::Outcome;
+use crate::spill::Memory;
 
 /// The code of a missing cell.
 pub const MISSING: u32 = u32::MAX;
 /// Up to this width, the values of a column are looked up in a table instead of being sorted.
-const TABLE: u64 = 1 << 21;
+const TABLE: u64 = 1 << 19;
+/// Different texts of a column that are kept, in bytes.
+const TEXTS: usize = 1 << 24;
 
 /// A column in codes.
 #[derive(Debug, Clone)]
 pub struct Coded {
     /// A code for each row, or [`MISSING`].
-    pub codes: Vec<u32>,
+    pub codes: ScalarBuffer<u32>,
     /// How often each code occurs.
-    pub counts: Vec<u32>,
+    pub counts: ScalarBuffer<u32>,
     /// What each code stands for, ascending.
     pub values: Values,
     /// How many cells are missing.
@@ -34,9 +39,11 @@ pub struct Coded {
 #[derive(Debug, Clone)]
 pub enum Values {
     /// Numbers (dates in days, times in microseconds).
-    Numbers(Vec<f64>),
+    Numbers(ScalarBuffer<f64>),
     /// Texts, and `false`, `true`.
-    Texts(Vec<String>),
+    Texts(StringArray),
+    /// Texts that are too much together to be kept.
+    Forgotten,
 }
 
 impl Coded {
@@ -65,6 +72,19 @@ impl Coded {
             DataType::Float64 => Some(broken(cells::<Float64Type>(pieces, step))),
             _ => None,
         }
+    }
+
+    /// The same in scratch files, where it is too much to be held.
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn park(self, memory: &Memory) -> Outcome<Self> {
+        let park = |numbers: ScalarBuffer<u32>| memory.park(numbers.to_vec());
+        let values = match self.values {
+            Values::Numbers(numbers) => Values::Numbers(memory.park(numbers.to_vec())?),
+            other => other,
+        };
+        Ok(Self { codes: park(self.codes)?, counts: park(self.counts)?, values, missing: self.missing })
     }
 
     /// Rows.
@@ -208,7 +228,7 @@ fn of_keys(keys: Vec<Option<u64>>, value: impl Fn(u64) -> f64) -> Coded {
         }
     }
     let missing = keys.len() - counts.iter().map(|count| *count as usize).sum::<usize>();
-    Coded { codes, counts, values: Values::Numbers(values), missing }
+    Coded { codes: codes.into(), counts: counts.into(), values: Values::Numbers(values.into()), missing }
 }
 
 fn texts_of<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> Coded {
@@ -238,16 +258,21 @@ fn texts_of<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> Coded {
     for code in codes.iter_mut().filter(|code| **code != MISSING) {
         *code = code_of[*code as usize];
     }
-    let counts = order.iter().map(|place| seen[*place as usize].1).collect();
-    let values = Values::Texts(order.iter().map(|place| seen[*place as usize].0.to_owned()).collect());
-    Coded { codes, counts, values, missing }
+    let counts: Vec<u32> = order.iter().map(|place| seen[*place as usize].1).collect();
+    let bytes: usize = seen.iter().map(|(text, _)| text.len()).sum();
+    let values = if bytes > TEXTS {
+        Values::Forgotten
+    } else {
+        Values::Texts(StringArray::from_iter_values(order.iter().map(|place| seen[*place as usize].0)))
+    };
+    Coded { codes: codes.into(), counts: counts.into(), values, missing }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int64Array, StringArray, UInt64Array};
+    use arrow::array::{Float64Array, Int64Array, UInt64Array};
 
     use super::*;
 
@@ -258,15 +283,15 @@ mod tests {
     #[test]
     fn codes_follow_the_order_of_values() {
         let small = coded(Int64Array::from(vec![Some(5), None, Some(-1), Some(5)]));
-        assert_eq!((small.codes.as_slice(), small.missing), (&[1, MISSING, 0, 1][..], 1));
+        assert_eq!((&small.codes[..], small.missing), (&[1, MISSING, 0, 1][..], 1));
         let wide = coded(Int64Array::from(vec![i64::MAX, i64::MIN, 0]));
-        assert_eq!(wide.codes, [2, 0, 1]);
+        assert_eq!(wide.codes[..], [2, 0, 1]);
         let unsigned = coded(UInt64Array::from(vec![u64::MAX, 1]));
-        assert_eq!(unsigned.codes, [1, 0]);
+        assert_eq!(unsigned.codes[..], [1, 0]);
         let floats = coded(Float64Array::from(vec![0.5, f64::NAN, -0.0, 0.0, f64::NEG_INFINITY, 1e300]));
-        assert_eq!(floats.codes, [2, MISSING, 1, 1, 0, 3]);
+        assert_eq!(floats.codes[..], [2, MISSING, 1, 1, 0, 3]);
         let texts = coded(StringArray::from(vec![Some("b"), Some("a"), None, Some("b")]));
-        assert_eq!((texts.codes.as_slice(), texts.counts.as_slice()), (&[1, 0, MISSING, 1][..], &[1, 2][..]));
+        assert_eq!((&texts.codes[..], &texts.counts[..]), (&[1, 0, MISSING, 1][..], &[1, 2][..]));
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! agree; single rows cannot contradict anything), up to two columns on the left. Missing equals missing. An error is g₃: the
 //! share of rows to take away before the dependency holds exactly.
 
+use arrow::buffer::ScalarBuffer;
+
 use super::coded::{Coded, MISSING, Values};
+use crate::fault::Outcome;
+use crate::spill::Memory;
 use crate::threads;
 
 /// The largest error of a dependency.
@@ -30,7 +34,7 @@ impl Partition {
     fn of(keys: &[u64], distinct: u64) -> Self {
         let mut order: Vec<u32> = Vec::with_capacity(keys.len());
         let mut sizes: Vec<u32> = Vec::new();
-        if distinct <= 1 << 22 {
+        if distinct <= 1 << 20 {
             let mut starts = vec![0u32; distinct as usize + 1];
             for key in keys {
                 starts[*key as usize + 1] += 1;
@@ -110,16 +114,23 @@ fn closed(column: &Coded, step: usize) -> (Vec<u32>, usize) {
 
 /// Dependencies that do not follow from smaller ones, and pairs of columns that tell all rows apart (positions). Columns of
 /// one value, and columns that tell (nearly) all rows apart by themselves, are in neither: they determine everything.
-pub fn dependencies(columns: &[&Coded], threads: usize) -> (Vec<Found>, Vec<(usize, usize)>) {
+///
+/// # Errors
+/// A disk that is full.
+pub fn dependencies(columns: &[&Coded], memory: &Memory, threads: usize) -> Outcome<(Vec<Found>, Vec<(usize, usize)>)> {
     let rows = columns.first().map_or(0, |column| column.rows());
     if rows < 4 {
-        return (Vec::new(), Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let usable: Vec<usize> =
         (0..columns.len()).filter(|at| columns[*at].distinct() > 1 && columns[*at].distinct() * 2 <= rows).collect();
     let usable = &usable[..usable.len().min(4 * WIDE)];
     let step = (rows * usable.len() * usable.len() / 2 / WORK).max(1);
-    let codes: Vec<(Vec<u32>, usize)> = usable.iter().map(|at| closed(columns[*at], step)).collect();
+    let codes = usable.iter().map(|at| {
+        let (codes, distinct) = closed(columns[*at], step);
+        Ok((memory.park(codes)?, distinct))
+    });
+    let codes: Vec<(ScalarBuffer<u32>, usize)> = codes.collect::<Outcome<_>>()?;
     let rows = codes.first().map_or(0, |(codes, _)| codes.len());
     let limit = (rows as f64 * TOLERATED) as usize;
     // What guessing the most frequent value gets wrong: a dependency must do much better.
@@ -177,7 +188,7 @@ pub fn dependencies(columns: &[&Coded], threads: usize) -> (Vec<Found>, Vec<(usi
         }
         found.extend(rights.into_iter().map(|(right, error)| (vec![usable[a], usable[b]], usable[right], error)));
     }
-    (found, keys)
+    Ok((found, keys))
 }
 
 /// The share of a column's different values that another column has, too; `None` when they cannot be compared.
@@ -187,7 +198,10 @@ pub fn included(column: &Coded, other: &Coded) -> Option<f64> {
     }
     let common = match (&column.values, &other.values) {
         (Values::Numbers(mine), Values::Numbers(theirs)) => found(mine, theirs, f64::total_cmp),
-        (Values::Texts(mine), Values::Texts(theirs)) => found(mine, theirs, String::cmp),
+        (Values::Texts(mine), Values::Texts(theirs)) => {
+            let theirs: Vec<&str> = theirs.iter().flatten().collect();
+            found(&mine.iter().flatten().collect::<Vec<&str>>(), &theirs, Ord::cmp)
+        }
         _ => return None,
     };
     (column.distinct() > 0).then(|| common as f64 / column.distinct() as f64)
@@ -205,6 +219,10 @@ mod tests {
         Coded::of(&[Arc::new(Int64Array::from_iter_values(values)) as ArrayRef], 1).unwrap()
     }
 
+    fn memory() -> Memory {
+        Memory::new(Some(1 << 30), std::env::temp_dir())
+    }
+
     #[test]
     fn planted_dependencies_are_found_and_no_others() {
         // city → country, (city, street) → code; 1 row of 400 breaks city → country.
@@ -213,7 +231,7 @@ mod tests {
         let street = column((0..400).map(|row| row / 8 % 10));
         let code = column((0..400).map(|row| (row % 8 * 31 + row / 8 % 10 * 17) % 40));
         for threads in [1, 3] {
-            let (found, keys) = dependencies(&[&city, &country, &street, &code], threads);
+            let (found, keys) = dependencies(&[&city, &country, &street, &code], &memory(), threads).unwrap();
             assert!(found.contains(&(vec![0], 1, 1.0 / 400.0)), "{found:?}");
             assert!(found.contains(&(vec![0, 2], 3, 0.0)), "{found:?}");
             assert!(!found.iter().any(|(left, right, _)| *left == [1] && *right == 0), "{found:?}");
@@ -225,7 +243,7 @@ mod tests {
     fn two_columns_can_be_a_key() {
         let a = column((0..100).map(|row| row / 10));
         let b = column((0..100).map(|row| row % 10));
-        let (found, keys) = dependencies(&[&a, &b], 1);
+        let (found, keys) = dependencies(&[&a, &b], &memory(), 1).unwrap();
         assert_eq!((found, keys), (vec![], vec![(0, 1)]));
     }
 

@@ -32,6 +32,9 @@ pub struct Document {
     pub dependencies: Vec<Dependency>,
     /// Columns that tell rows apart: one, or two together.
     pub keys: Vec<Vec<String>>,
+    /// Columns whose cells are all the same: the later, and the first that it repeats.
+    #[serde(default)]
+    pub identical: Vec<(String, String)>,
     /// Columns whose values are found in a column of `related`.
     pub inclusions: Vec<Inclusion>,
     /// How well each column alone predicts the target.
@@ -40,6 +43,9 @@ pub struct Document {
     pub drift: Vec<Drift>,
     /// What looks wrong, the worst first.
     pub alerts: Vec<Alert>,
+    /// The alerts' fixes together, one entry for each place.
+    #[serde(default)]
+    pub fixes: Vec<Fix>,
     /// What could be demanded.
     pub proposals: Vec<Proposal>,
     /// What was demanded, and whether it holds.
@@ -110,6 +116,9 @@ pub struct Variable {
     /// The set of values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sketch: Option<Distinct>,
+    /// `strictly_increasing` or `strictly_decreasing`, where rows follow each other so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
 }
 
 impl Variable {
@@ -130,6 +139,7 @@ impl Variable {
             tensor: None,
             frequent: None,
             sketch: None,
+            order: None,
         }
     }
 }
@@ -235,6 +245,10 @@ pub struct Pair {
     pub value: Option<f64>,
     /// Mutual information in nats, of deciles or of the 50 most frequent categories.
     pub information: f64,
+    /// Theil's U of two categories: the share of the second's entropy that the first tells, and the share of the first's that the
+    /// second tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<(f64, f64)>,
 }
 
 /// A measure of association.
@@ -329,13 +343,16 @@ pub struct Alert {
     pub columns: Vec<String>,
     /// In words.
     pub text: String,
-    /// YAML that mends it, and where it belongs.
+    /// YAML that mends it, and where it belongs. None where another alert's mends it, too, or gets in its way.
     pub fix: Option<Fix>,
 }
 
 /// A remedy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fix {
+    /// The kind of the stage that it is for: not always a `preprocess`.
+    #[serde(default)]
+    pub stage: String,
     /// Where it belongs: `steps` of a `preprocess`, `features` of a `train`, `split` …
     pub place: String,
     /// What to paste there.

@@ -1,14 +1,15 @@
 //! `expect`: what must hold of the rows, checked on all of them.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::Float64Type;
-use arrow::row::{RowConverter, SortField};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use catalog::params::preprocess::Scalar;
 use catalog::params::profile::{Direction, Expectation};
 use catalog::pattern::select;
-use catalog::profile::{number, text};
+use catalog::profile::text;
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 use engine::route;
@@ -19,10 +20,15 @@ use super::document::Checked;
 use crate::convert::convert;
 use crate::dataset::Table;
 use crate::fault::{Outcome, kernel};
+use crate::spill::{Memory, pieces, too_little};
+use crate::step::duplicates::{Folded, digest, repeats};
 use crate::step::fill::missing;
 
 /// So many rows are shown of what does not hold.
 const EXAMPLES: usize = 5;
+
+/// Fewer rows are in some order by chance.
+const TELLING: usize = 20;
 
 /// What one check of one column (or combination) found.
 #[derive(Debug, Default)]
@@ -62,12 +68,19 @@ pub fn expression(text: &str, at: Route) -> Result<Regex, Fault> {
 ///
 /// # Errors
 /// Columns that are not there, expressions that are none, types that do not fit.
-pub fn check(expect: &[Expectation], table: &Table, related: Option<&Table>) -> Outcome<(Vec<Checked>, Vec<Fault>)> {
+pub fn check(
+    expect: &[Expectation],
+    table: &Table,
+    related: Option<&Table>,
+    memory: &Memory,
+    threads: usize,
+) -> Outcome<(Vec<Checked>, Vec<Fault>)> {
+    let table = &pieces(table.clone(), memory);
     let mut checked = Vec::new();
     let mut unmet = Vec::new();
     for (index, one) in expect.iter().enumerate() {
         let at = route!["expect", index];
-        for (key, text, tally) in tallies(one, table, related, &at)? {
+        for (key, text, tally) in tallies(one, table, related, memory, threads, &at)? {
             let enough = tally.broken as f64 <= (1.0 - one.mostly) * tally.rows as f64 + 1e-9;
             if !enough {
                 let rows = table.rows();
@@ -98,7 +111,14 @@ pub fn check(expect: &[Expectation], table: &Table, related: Option<&Table>) -> 
 
 type Named = (&'static str, String, Tally);
 
-fn tallies(one: &Expectation, table: &Table, related: Option<&Table>, at: &Route) -> Outcome<Vec<Named>> {
+fn tallies(
+    one: &Expectation,
+    table: &Table,
+    related: Option<&Table>,
+    memory: &Memory,
+    threads: usize,
+    at: &Route,
+) -> Outcome<Vec<Named>> {
     let mut found: Vec<Named> = Vec::new();
     if let Some(rows) = &one.rows {
         let there = table.rows() as u64;
@@ -115,7 +135,7 @@ fn tallies(one: &Expectation, table: &Table, related: Option<&Table>, at: &Route
     let chosen = select(entries, &names, &at.join("column"))?;
     let listed = chosen.iter().map(|index| format!("`{}`", names[*index])).collect::<Vec<_>>().join(" + ");
     if one.unique {
-        found.push(("unique", format!("{listed} is unique"), unique(table, &chosen)?));
+        found.push(("unique", format!("{listed} is unique"), unique(table, &chosen, memory, threads)?));
     }
     if let Some(sum) = &one.sum {
         let mut tally = Tally::default();
@@ -191,12 +211,22 @@ fn tallies(one: &Expectation, table: &Table, related: Option<&Table>, at: &Route
                         .at(at.join("foreign_key")),
                 ]);
             };
-            let mut known: HashSet<String> = HashSet::new();
-            for_texts(&other.pieces(at_key), |_, value| {
-                known.insert(value.to_owned());
+            // By 128 bits of their hashes.
+            let needed = other.rows() as u64 * 40;
+            if needed > memory.limit / 2 {
+                return Err(vec![too_little("`foreign_key`", 2 * needed, memory, "").at(at.join("foreign_key"))]);
+            }
+            let mut known: HashSet<[u64; 2], Folded> = HashSet::default();
+            let hashed = |value: &str| {
+                let digest = digest(value.as_bytes());
+                [digest as u64, (digest >> 64) as u64]
+            };
+            let column = Table { columns: vec![other.columns[at_key].clone()], batches: one_column(other, at_key)? };
+            for_texts(&crate::spill::pieces(column, memory).pieces(0), |_, value| {
+                known.insert(hashed(value));
             })?;
             let mut tally = Tally::default();
-            for_texts(&pieces, |row, value| tally.row(row, known.contains(value), || format!("`{value}`")))?;
+            for_texts(&pieces, |row, value| tally.row(row, known.contains(&hashed(value)), || format!("`{value}`")))?;
             found.push(("foreign_key", format!("`{name}` is found in `{key}` of the related table"), tally));
         }
     }
@@ -218,18 +248,92 @@ fn for_texts(pieces: &[ArrayRef], mut f: impl FnMut(usize, &str)) -> Outcome<()>
     Ok(())
 }
 
+/// One column's batches.
+fn one_column(table: &Table, at: usize) -> Outcome<Vec<RecordBatch>> {
+    let picked =
+        table.batches.iter().map(|rows| rows.project(&[at]).map_err(|error| kernel("taking a column", &error)));
+    picked.collect()
+}
+
+/// A value that has an order: whole numbers (dates in days, times in microseconds) are compared as such, to the last digit.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Whole(i128),
+    Broken(f64),
+}
+
+impl Number {
+    fn of(value: &Scalar) -> Option<Self> {
+        match value {
+            Scalar::Int(value) => Some(Self::Whole(i128::from(*value))),
+            Scalar::Float(value) => Some(Self::Broken(*value)),
+            Scalar::Bool(_) | Scalar::Text(_) => None,
+        }
+    }
+
+    /// The exact order; NaN is not among them.
+    fn order(self, other: Self) -> Ordering {
+        match (self, other) {
+            (Self::Whole(a), Self::Whole(b)) => a.cmp(&b),
+            (Self::Broken(a), Self::Broken(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+            (Self::Whole(_), Self::Broken(_)) => other.order(self).reverse(),
+            // The nearest double decides; where it is equal, the number is whole and its digits do.
+            (Self::Broken(a), Self::Whole(b)) => match a.partial_cmp(&(b as f64)) {
+                Some(Ordering::Equal) => (a as i128).cmp(&b),
+                order => order.unwrap_or(Ordering::Equal),
+            },
+        }
+    }
+
+    fn shown(self, dtype: DType) -> String {
+        match self {
+            Self::Whole(value) if !matches!(dtype, DType::Date | DType::Datetime) => value.to_string(),
+            Self::Whole(value) => shown(value as f64, dtype),
+            Self::Broken(value) => shown(value, dtype),
+        }
+    }
+}
+
 /// Every number that is there.
-fn for_numbers(pieces: &[ArrayRef], mut f: impl FnMut(usize, f64)) -> Outcome<()> {
+fn for_numbers(pieces: &[ArrayRef], mut f: impl FnMut(usize, Number)) -> Outcome<()> {
     let mut before = 0;
     for piece in pieces {
-        let numbers = numbers(piece).ok_or_else(unreadable)?;
-        let numbers = numbers.as_primitive::<Float64Type>();
-        for row in (0..piece.len()).filter(|row| numbers.is_valid(*row) && !numbers.value(*row).is_nan()) {
-            f(before + row, numbers.value(row));
+        match piece.data_type() {
+            DataType::Float32 | DataType::Float64 => {
+                let numbers = numbers(piece).ok_or_else(unreadable)?;
+                let numbers = numbers.as_primitive::<Float64Type>();
+                for row in (0..piece.len()).filter(|row| numbers.is_valid(*row) && !numbers.value(*row).is_nan()) {
+                    f(before + row, Number::Broken(numbers.value(row)));
+                }
+            }
+            DataType::UInt64 => {
+                let numbers = piece.as_primitive::<UInt64Type>();
+                for row in (0..piece.len()).filter(|row| numbers.is_valid(*row)) {
+                    f(before + row, Number::Whole(i128::from(numbers.value(row))));
+                }
+            }
+            _ => {
+                let numbers = whole(piece).ok_or_else(unreadable)?;
+                let numbers = numbers.as_primitive::<Int64Type>();
+                for row in (0..piece.len()).filter(|row| numbers.is_valid(*row)) {
+                    f(before + row, Number::Whole(i128::from(numbers.value(row))));
+                }
+            }
         }
         before += piece.len();
     }
     Ok(())
+}
+
+/// Whole numbers of up to 64 bits; days of dates, microseconds of times. `None` for types without.
+fn whole(array: &ArrayRef) -> Option<ArrayRef> {
+    let plain = match array.data_type() {
+        DataType::Date32 => cast(array, &DataType::Int32).ok()?,
+        DataType::Timestamp(..) => array.clone(),
+        other if other.is_integer() => array.clone(),
+        _ => return None,
+    };
+    cast(&plain, &DataType::Int64).ok()
 }
 
 fn unreadable() -> Vec<Fault> {
@@ -242,8 +346,11 @@ fn unreadable() -> Vec<Fault> {
 fn among(column: &Column, pieces: &[ArrayRef], values: &[Scalar]) -> Outcome<Tally> {
     let mut tally = Tally::default();
     if column.dtype.is_numeric() {
-        let known: Vec<f64> = values.iter().filter_map(number).collect();
-        for_numbers(pieces, |row, value| tally.row(row, known.contains(&value), || shown(value, column.dtype)))?;
+        let known: Vec<Number> = values.iter().filter_map(Number::of).collect();
+        for_numbers(pieces, |row, value| {
+            let holds = known.iter().any(|known| value.order(*known) == Ordering::Equal);
+            tally.row(row, holds, || value.shown(column.dtype));
+        })?;
     } else {
         let known: HashSet<String> = values.iter().map(text).collect();
         for_texts(pieces, |row, value| tally.row(row, known.contains(value), || format!("`{value}`")))?;
@@ -267,15 +374,18 @@ fn within(
         })?;
         return Ok(tally);
     }
-    let bound = |value: Option<&Scalar>| -> Outcome<Option<f64>> {
+    let bound = |value: Option<&Scalar>| -> Outcome<Option<Number>> {
         let Some(value) = value else { return Ok(None) };
-        if let Some(number) = number(value) {
+        if let Some(number) = Number::of(value) {
             return Ok(Some(number));
         }
         let one: ArrayRef = std::sync::Arc::new(StringArray::from(vec![text(value)]));
         let read = convert(&one, column.dtype).ok().filter(|array| array.null_count() == 0);
-        let read = read.as_ref().and_then(numbers).map(|array| array.as_primitive::<Float64Type>().value(0));
-        read.map(Some).ok_or_else(|| {
+        let mut found = None;
+        if let Some(read) = read {
+            for_numbers(&[read], |_, number| found = Some(number))?;
+        }
+        found.map(Some).ok_or_else(|| {
             vec![
                 Fault::error("profile::bounds", format!("`{}` is no {}", text(value), column.dtype.name()))
                     .help(format!("give {}", crate::cell::expected(column.dtype)))
@@ -285,15 +395,16 @@ fn within(
     };
     let (min, max) = (bound(min)?, bound(max)?);
     for_numbers(pieces, |row, value| {
-        let holds = min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max);
-        tally.row(row, holds, || shown(value, column.dtype));
+        let holds = min.is_none_or(|min| value.order(min) != Ordering::Less)
+            && max.is_none_or(|max| value.order(max) != Ordering::Greater);
+        tally.row(row, holds, || value.shown(column.dtype));
     })?;
     Ok(tally)
 }
 
 fn monotone(column: &Column, pieces: &[ArrayRef], direction: Direction) -> Outcome<Tally> {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-    let allowed: &[std::cmp::Ordering] = match direction {
+    use Ordering::{Equal, Greater, Less};
+    let allowed: &[Ordering] = match direction {
         Direction::Increasing => &[Less, Equal],
         Direction::StrictlyIncreasing => &[Less],
         Direction::Decreasing => &[Greater, Equal],
@@ -309,32 +420,56 @@ fn monotone(column: &Column, pieces: &[ArrayRef], direction: Direction) -> Outco
         })?;
         return Ok(tally);
     }
-    let mut last: Option<f64> = None;
+    let mut last: Option<Number> = None;
     for_numbers(pieces, |row, value| {
-        let holds = last.is_none_or(|last| allowed.contains(&last.total_cmp(&value)));
-        let after = |last: Option<f64>| shown(last.unwrap_or_default(), column.dtype);
-        tally.row(row, holds, || format!("{} after {}", shown(value, column.dtype), after(last)));
+        let holds = last.is_none_or(|last| allowed.contains(&last.order(value)));
+        let after = |last: Option<Number>| last.map_or_else(String::new, |last| last.shown(column.dtype));
+        tally.row(row, holds, || format!("{} after {}", value.shown(column.dtype), after(last)));
         last = Some(value);
     })?;
     Ok(tally)
 }
 
+/// The strict order in which the numbers, dates or times of a column without missing cells follow each other, where there is one.
+///
+/// # Errors
+/// Never for a column of such a type.
+pub fn strict(column: &Column, pieces: &[ArrayRef]) -> Outcome<Option<Direction>> {
+    let rows: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let orders = column.dtype.is_numeric() || matches!(column.dtype, DType::Date | DType::Datetime);
+    if !orders || !column.shape.is_empty() || rows < TELLING {
+        return Ok(None);
+    }
+    let (mut last, mut direction): (Option<Number>, Option<Ordering>) = (None, None);
+    for piece in pieces {
+        let mut broken = missing(piece).count_set_bits() > 0;
+        for_numbers(std::slice::from_ref(piece), |_, value| {
+            if let Some(last) = last.replace(value) {
+                let order = last.order(value);
+                broken |= order == Ordering::Equal || *direction.get_or_insert(order) != order;
+            }
+        })?;
+        if broken {
+            return Ok(None);
+        }
+    }
+    Ok(direction.map(|order| match order {
+        Ordering::Less => Direction::StrictlyIncreasing,
+        _ => Direction::StrictlyDecreasing,
+    }))
+}
+
 /// Rows whose cells in these columns were there before.
-fn unique(table: &Table, columns: &[usize]) -> Outcome<Tally> {
+fn unique(table: &Table, columns: &[usize], memory: &Memory, threads: usize) -> Outcome<Tally> {
     let mut tally = Tally::default();
-    let Some(first) = table.batches.first() else { return Ok(tally) };
-    let fields = columns.iter().map(|index| SortField::new(first.column(*index).data_type().clone())).collect();
-    let converter = RowConverter::new(fields).map_err(|error| kernel("comparing rows", &error))?;
-    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    let mut repeats = repeats(table, columns, memory, threads)?.into_iter().map(|(row, _)| row).peekable();
     let mut before = 0;
     for batch in &table.batches {
-        let arrays: Vec<ArrayRef> = columns.iter().map(|index| batch.column(*index).clone()).collect();
-        let gone: Vec<_> = arrays.iter().map(missing).collect();
-        let rows = converter.convert_columns(&arrays).map_err(|error| kernel("comparing rows", &error))?;
-        for (at, row) in rows.iter().enumerate() {
+        let gone: Vec<_> = columns.iter().map(|index| missing(batch.column(*index))).collect();
+        for at in 0..batch.num_rows() {
+            let repeated = repeats.next_if_eq(&(before + at)).is_some();
             if !gone.iter().any(|gone| gone.value(at)) {
-                let first = seen.insert(row.as_ref().into());
-                tally.row(before + at, first, || cells(batch, columns, at));
+                tally.row(before + at, !repeated, || cells(batch, columns, at));
             }
         }
         before += batch.num_rows();
@@ -375,12 +510,16 @@ mod tests {
         Table { columns, batches: vec![whole.slice(0, 2), whole.slice(2, 3)] }
     }
 
+    fn memory() -> Memory {
+        Memory::new(Some(1 << 30), std::env::temp_dir())
+    }
+
     fn examples(expect: serde_json::Value) -> Vec<(u64, String)> {
         let expect: Expectation = serde_json::from_value(expect).unwrap();
         let other = vec![Column::new("key", DType::String)];
         let keys: ArrayRef = Arc::new(StringArray::from(vec!["a1", "a2", "c3"]));
         let related = Table { batches: vec![batch(&other, vec![keys]).unwrap()], columns: other };
-        let (checked, unmet) = check(&[expect], &table(), Some(&related)).unwrap();
+        let (checked, unmet) = check(&[expect], &table(), Some(&related), &memory(), 2).unwrap();
         assert_eq!(checked.iter().filter(|one| !one.holds).count(), unmet.len());
         assert!(unmet.iter().all(|fault| fault.code == "gate::not_met"));
         checked.into_iter().filter(|one| !one.holds).flat_map(|one| one.examples).collect()
@@ -414,9 +553,48 @@ mod tests {
             assert_eq!(examples(expect.clone()), expected, "{expect}");
         }
         let (_, unmet) =
-            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), None).unwrap();
+            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), None, &memory(), 1)
+                .unwrap();
         assert_eq!(unmet[0].message, "at least 6 rows: there are 5");
         assert_eq!(unmet[0].route, Some(route!["expect", 0, "rows"]));
+    }
+
+    #[test]
+    fn whole_numbers_are_compared_to_the_last_digit() {
+        let columns = vec![
+            Column::new("n", DType::Int64),
+            Column::new("u", DType::UInt64),
+            Column::new("x", DType::Float64),
+            Column::new("t", DType::Datetime),
+        ];
+        // 2^53 + 1 is no double: it is rounded to 2^53.
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![9_007_199_254_740_993])),
+            Arc::new(arrow::array::UInt64Array::from(vec![u64::MAX])),
+            Arc::new(Float64Array::from(vec![9_007_199_254_740_992.0])),
+            Arc::new(arrow::array::TimestampMicrosecondArray::from(vec![9_007_199_254_740_993])),
+        ];
+        let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+        for (expect, holds) in [
+            (json!({ "column": "n", "in": [9_007_199_254_740_992i64, 5] }), false),
+            (json!({ "column": "n", "in": [9_007_199_254_740_993i64] }), true),
+            (json!({ "column": "n", "range": { "max": 9_007_199_254_740_992i64 } }), false),
+            (json!({ "column": "n", "range": { "max": 9_007_199_254_740_993i64 } }), true),
+            (json!({ "column": "n", "range": { "min": 9_007_199_254_740_994i64 } }), false),
+            (json!({ "column": "n", "range": { "max": 9_007_199_254_740_992.0 } }), false),
+            (json!({ "column": "n", "range": { "min": 0.5, "max": 1e300 } }), true),
+            (json!({ "column": "u", "range": { "min": 9_223_372_036_854_775_807i64 } }), true),
+            (json!({ "column": "u", "range": { "max": 9_223_372_036_854_775_807i64 } }), false),
+            (json!({ "column": "x", "in": [9_007_199_254_740_993i64] }), false),
+            (json!({ "column": "x", "range": { "min": 9_007_199_254_740_993i64 } }), false),
+            (json!({ "column": "x", "range": { "max": 9_007_199_254_740_993i64 } }), true),
+            (json!({ "column": "t", "range": { "max": "2255-06-05 23:47:34.740992" } }), false),
+            (json!({ "column": "t", "range": { "max": "2255-06-05 23:47:34.740993" } }), true),
+        ] {
+            let one: Expectation = serde_json::from_value(expect.clone()).unwrap();
+            let (checked, _) = check(&[one], &table, None, &memory(), 1).unwrap();
+            assert_eq!(checked[0].holds, holds, "{expect}");
+        }
     }
 
     #[test]

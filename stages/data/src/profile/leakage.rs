@@ -26,7 +26,7 @@ pub fn leakage(column: &Coded, numeric: bool, target: &Coded, classes: bool) -> 
     let rows: Vec<(usize, u32)> = column
         .codes
         .iter()
-        .zip(&target.codes)
+        .zip(target.codes.iter())
         .filter(|(_, target)| **target != MISSING)
         .map(|(code, target)| (bin(*code), *target))
         .collect();

@@ -1,7 +1,8 @@
 //! `profile`: what a data set is.
 //!
-//! One pass sketches every column ([`column`]); relationships are computed from columns in codes ([`coded`]): of very large
-//! data from evenly spread rows, as the profile says. Nothing depends on the number of threads. The profile is a
+//! One pass sketches every column ([`column`]); relationships are computed from columns in codes ([`coded`]): of large data
+//! from evenly spread rows, as the profile says, and what is held of them is put into scratch files where memory is short. Nothing
+//! depends on the number of threads or the memory there is. The profile is a
 //! [`document::Document`]; [`report`] makes a page for people of it.
 
 pub mod alert;
@@ -17,6 +18,8 @@ pub mod report;
 pub mod sketch;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -35,7 +38,9 @@ use self::column::Sketch;
 use self::document::{Associations, Dependency, Document, FORMAT, Inclusion, Leakage, Sort, Variable};
 use self::sketch::hash;
 use crate::dataset::{Table, open};
-use crate::fault::{Outcome, place};
+use crate::fault::{Outcome, place, unwritable};
+use crate::spill::{Memory, pieces, too_little};
+use crate::step::duplicates::repeats;
 use crate::step::fill::missing;
 use crate::threads;
 
@@ -43,6 +48,10 @@ use crate::threads;
 const COMPARED: usize = 200;
 /// Cells that are held in codes at once: above, every second row is, or every third …
 const CELLS: usize = 1 << 26;
+/// Rows of which relationships are computed, at most: evenly spread ones of more. A rank correlation of so many is off by 0.002.
+const ROWS: usize = 1 << 18;
+/// Below so much memory columns are put in codes one after the other.
+const NARROW: u64 = 256 << 20;
 /// Rows times pairs that are compared.
 const WORK: usize = 4_000_000_000;
 /// Rows of the sample.
@@ -65,6 +74,7 @@ pub fn profile(
     params: &Profile,
     table: &Table,
     beside: &Beside<'_>,
+    memory: &Memory,
     threads: usize,
     channel: &Channel,
 ) -> Outcome<(Document, Vec<Fault>)> {
@@ -78,33 +88,37 @@ pub fn profile(
         let message = message.to_owned();
         channel.progress(Progress { done, total: Some(4), unit: "step".into(), message, rate: None });
     };
-    let (expectations, unmet) = expect::check(&params.expect, table, beside.related)?;
+    let (expectations, unmet) = expect::check(&params.expect, table, beside.related, memory, threads)?;
     step(1, "columns");
-    let mut document = describe(params.target.clone(), table, threads);
+    let mut document = describe(params.target.clone(), table, memory, threads)?;
     step(2, "relationships");
-    relate(&mut document, table, beside.related, threads);
+    relate(&mut document, table, beside.related, memory, threads)?;
     if let Some(reference) = beside.reference {
         document.drift = drift::drift(&document, reference);
     }
     step(3, "report");
     document.expectations = expectations;
     document.alerts = alert::alerts(&document);
+    document.fixes = alert::fixes(&document.alerts);
     document.proposals = alert::proposals(&document);
     Ok((document, unmet))
 }
 
 /// The columns by themselves: what a reference needs.
-pub fn describe(target: Option<String>, table: &Table, threads: usize) -> Document {
+///
+/// # Errors
+/// A disk that is full.
+pub fn describe(target: Option<String>, table: &Table, memory: &Memory, threads: usize) -> Outcome<Document> {
     let width = table.columns.len();
     // One job for each column of each batch; merged in the order of the batches.
-    let pieces = threads::map(width * table.batches.len(), threads, |job| {
-        Sketch::of(table.batches[job / width].column(job % width))
-    });
     let mut merged: Vec<Option<Sketch>> = vec![None; width];
-    for (job, piece) in pieces.into_iter().enumerate() {
-        match &mut merged[job % width] {
-            Some(sketch) => sketch.merge(&piece),
-            empty => *empty = Some(piece),
+    for some in table.batches.chunks(threads.max(1)) {
+        let pieces = threads::map(width * some.len(), threads, |job| Sketch::of(some[job / width].column(job % width)));
+        for (job, piece) in pieces.into_iter().enumerate() {
+            match &mut merged[job % width] {
+                Some(sketch) => sketch.merge(&piece),
+                empty => *empty = Some(piece),
+            }
         }
     }
     let target = target
@@ -123,12 +137,17 @@ pub fn describe(target: Option<String>, table: &Table, threads: usize) -> Docume
         }
         variable.sort = alert::sort(variable, false, variable.role == Role::Target);
     }
-    Document {
+    let cut = pieces(table.clone(), memory);
+    for (at, variable) in variables.iter_mut().enumerate() {
+        variable.order = expect::strict(&table.columns[at], &cut.pieces(at))?.map(|order| order.name().to_owned());
+    }
+    Ok(Document {
         format: FORMAT.into(),
         rows: table.rows() as u64,
-        duplicate_rows: duplicates(table, threads),
+        duplicate_rows: duplicates(&cut, memory, threads)?,
         target,
-        missing_together: missing_together(table, &variables),
+        missing_together: missing_together(&cut, &variables),
+        identical: identical(&cut, &variables, threads),
         variables,
         associations: Associations::default(),
         dependencies: Vec::new(),
@@ -137,14 +156,21 @@ pub fn describe(target: Option<String>, table: &Table, threads: usize) -> Docume
         leakage: Vec::new(),
         drift: Vec::new(),
         alerts: Vec::new(),
+        fixes: Vec::new(),
         proposals: Vec::new(),
         expectations: Vec::new(),
         sample: sample(table),
-    }
+    })
 }
 
 /// How the columns hang together.
-fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threads: usize) {
+fn relate(
+    document: &mut Document,
+    table: &Table,
+    related: Option<&Table>,
+    memory: &Memory,
+    threads: usize,
+) -> Outcome<()> {
     let rows = table.rows();
     let scalar: Vec<usize> = (0..table.columns.len())
         .filter(|at| table.columns[*at].shape.is_empty() && table.columns[*at].dtype != DType::Binary)
@@ -158,8 +184,10 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
         kept.push(target);
     }
     let between = kept.len() * kept.len().saturating_sub(1) / 2;
-    let step = (rows * kept.len()).div_ceil(CELLS).max((rows * between).div_ceil(WORK)).max(1);
-    let coded: Vec<Option<Coded>> = threads::map(kept.len(), threads, |at| Coded::of(&table.pieces(kept[at]), step));
+    let step = (rows * kept.len()).div_ceil(CELLS).max((rows * between).div_ceil(WORK)).max(rows.div_ceil(ROWS)).max(1);
+    let workers = if memory.limit < NARROW { 1 } else { threads };
+    let code = |at: usize| Coded::of(&table.pieces(kept[at]), step).map(|coded| coded.park(memory)).transpose();
+    let coded: Vec<Option<Coded>> = threads::map(kept.len(), workers, code).into_iter().collect::<Outcome<_>>()?;
     let columns: Vec<(usize, &Coded)> =
         kept.iter().zip(&coded).filter_map(|(at, coded)| Some((*at, coded.as_ref()?))).collect();
     for (at, column) in &columns {
@@ -171,7 +199,12 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
             variable.distinct = column.distinct() as u64;
             variable.distinct_exact = true;
         }
-        let unique = step == 1 && column.unique();
+        // Where every looked at row has a value of its own, all are looked at.
+        let unique = column.unique()
+            && variable.missing == 0
+            && (step == 1
+                || variable.distinct as f64 > 0.9 * rows as f64
+                    && repeats(&pieces(table.clone(), memory), &[*at], memory, threads)?.is_empty());
         variable.sort = alert::sort(variable, unique, variable.role == Role::Target);
         if unique {
             document.keys.push(vec![variable.name.clone()]);
@@ -188,7 +221,8 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
             _ => None,
         })
         .collect();
-    let sides: Vec<Side<'_>> = threads::map(compared.len(), threads, |at| Side::new(compared[at].1, compared[at].2));
+    let sides = threads::map(compared.len(), workers, |at| Side::new(compared[at].1, compared[at].2, memory));
+    let sides: Vec<Side<'_>> = sides.into_iter().collect::<Outcome<_>>()?;
     document.associations = Associations {
         rows: rows.div_ceil(step) as u64,
         columns: compared.iter().map(|(at, ..)| name(*at)).collect(),
@@ -197,7 +231,7 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
     };
     drop(sides);
     let plain: Vec<&Coded> = columns.iter().map(|(_, column)| *column).collect();
-    let (dependencies, keys) = dependency::dependencies(&plain, threads);
+    let (dependencies, keys) = dependency::dependencies(&plain, memory, workers)?;
     document.dependencies = dependencies
         .into_iter()
         .map(|(left, right, error)| Dependency {
@@ -212,7 +246,7 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
     if let Some((at, target)) = columns.iter().find(|(at, _)| Some(*at) == target) {
         let classes = document.variables[*at].sort != Sort::Number;
         let others: Vec<&(usize, &Coded)> = columns.iter().filter(|(other, _)| other != at).collect();
-        let found = threads::map(others.len(), threads, |index| {
+        let found = threads::map(others.len(), workers, |index| {
             let (other, column) = others[index];
             let numeric = document.variables[*other].numbers.is_some();
             leakage::leakage(column, numeric, target, classes)
@@ -228,13 +262,26 @@ fn relate(document: &mut Document, table: &Table, related: Option<&Table>, threa
         document.leakage.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.column.cmp(&b.column)));
     }
     if let Some(related) = related {
-        document.inclusions = inclusions(document, &columns, related, threads);
+        document.inclusions = inclusions(document, &columns, related, memory, workers)?;
     }
+    Ok(())
 }
 
-fn inclusions(document: &Document, columns: &[(usize, &Coded)], related: &Table, threads: usize) -> Vec<Inclusion> {
+fn inclusions(
+    document: &Document,
+    columns: &[(usize, &Coded)],
+    related: &Table,
+    memory: &Memory,
+    threads: usize,
+) -> Outcome<Vec<Inclusion>> {
     let wide = related.columns.len().min(COMPARED);
-    let others: Vec<Option<Coded>> = threads::map(wide, threads, |at| Coded::of(&related.pieces(at), 1));
+    // Every value is looked for: of the related table no row is left out.
+    let needed = related.rows() as u64 * 64;
+    if needed > memory.limit {
+        return Err(vec![too_little("`profile` with `related`", needed, memory, ", or relate it to fewer rows")]);
+    }
+    let code = |at: usize| Coded::of(&related.pieces(at), 1).map(|coded| coded.park(memory)).transpose();
+    let others: Vec<Option<Coded>> = threads::map(wide, threads, code).into_iter().collect::<Outcome<_>>()?;
     let mut found = Vec::new();
     for (at, column) in columns {
         let variable = &document.variables[*at];
@@ -252,22 +299,97 @@ fn inclusions(document: &Document, columns: &[(usize, &Coded)], related: &Table,
             }
         }
     }
-    found
+    Ok(found)
 }
 
-/// How many rows repeat an earlier one in every column (by 64-bit hashes of their cells).
-fn duplicates(table: &Table, threads: usize) -> u64 {
-    let hashed = threads::map(table.batches.len(), threads, |at| {
-        let batch = &table.batches[at];
-        let mut rows = vec![0u64; batch.num_rows()];
-        for array in batch.columns() {
-            mix(array, &mut rows);
+/// How many rows repeat an earlier one in every column (by 64-bit hashes of their cells). Hashes that are too many to be held are dealt to
+/// scratch files by their first bits.
+fn duplicates(table: &Table, memory: &Memory, threads: usize) -> Outcome<u64> {
+    let repeated = |mut hashes: Vec<u64>| {
+        hashes.sort_unstable();
+        hashes.windows(2).filter(|two| two[0] == two[1]).count() as u64
+    };
+    let files = (table.rows() as u64 * 16).div_ceil((memory.limit / 4).max(1)).next_power_of_two().min(256);
+    let full = |error: std::io::Error| vec![unwritable(&error)];
+    let mut held: Vec<u64> = Vec::new();
+    let paths: Vec<_> = (0..files).map(|_| memory.path()).collect();
+    let mut parts: Vec<BufWriter<File>> = Vec::new();
+    if files > 1 {
+        for path in &paths {
+            parts.push(BufWriter::with_capacity(1 << 13, File::create(path).map_err(full)?));
         }
-        rows
+    }
+    for some in table.batches.chunks(threads.max(1)) {
+        let hashed = threads::map(some.len(), threads, |at| {
+            let mut rows = vec![0u64; some[at].num_rows()];
+            some[at].columns().iter().for_each(|array| mix(array, &mut rows));
+            rows
+        });
+        for hash in hashed.into_iter().flatten() {
+            if files == 1 {
+                held.push(hash);
+            } else {
+                let part = &mut parts[(hash >> (64 - files.ilog2())) as usize];
+                part.write_all(&hash.to_le_bytes()).map_err(full)?;
+            }
+        }
+    }
+    if files == 1 {
+        return Ok(repeated(held));
+    }
+    let mut count = 0;
+    for (part, path) in parts.into_iter().zip(&paths) {
+        part.into_inner().map_err(|error| full(error.into_error()))?;
+        let bytes = std::fs::read(path).map_err(full)?;
+        let _ = std::fs::remove_file(path);
+        count += repeated(bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect());
+    }
+    Ok(count)
+}
+
+/// Columns whose cells are all those of an earlier one, by 128 bits of their hashes. Missing equals missing; what holds nothing or one
+/// value is not worth saying.
+fn identical(table: &Table, variables: &[Variable], threads: usize) -> Vec<(String, String)> {
+    let like = |a: usize, b: usize| {
+        let (one, other) = (&variables[a], &variables[b]);
+        table.columns[a].dtype == table.columns[b].dtype
+            && table.columns[a].shape == table.columns[b].shape
+            && (one.missing, one.distinct) == (other.missing, other.distinct)
+            && !matches!(one.sort, Sort::Empty | Sort::Constant)
+    };
+    // Columns that cannot be told apart by their numbers only.
+    let width = variables.len();
+    let mut by_numbers: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    for (at, variable) in variables.iter().enumerate() {
+        by_numbers.entry((variable.missing, variable.distinct)).or_default().push(at);
+    }
+    let alone = |at: usize| {
+        let some = &by_numbers[&(variables[at].missing, variables[at].distinct)];
+        some.iter().all(|other| *other == at || !like(*other, at))
+    };
+    let candidates: Vec<usize> = (0..width).filter(|at| !alone(*at)).collect();
+    let digests = threads::map(candidates.len(), threads, |index| {
+        let mut digest = (0u64, 0u64);
+        for rows in &table.batches {
+            let mut cells = vec![0u64; rows.num_rows()];
+            mix(rows.column(candidates[index]), &mut cells);
+            for cell in cells {
+                digest =
+                    (hash::word(digest.0.rotate_left(7) ^ cell), hash::word(digest.1.wrapping_add(cell) ^ !digest.0));
+            }
+        }
+        digest
     });
-    let mut all: Vec<u64> = hashed.into_iter().flatten().collect();
-    all.sort_unstable();
-    all.windows(2).filter(|two| two[0] == two[1]).count() as u64
+    let mut firsts: HashMap<(u64, u64), Vec<usize>> = HashMap::new();
+    let mut found = Vec::new();
+    for (at, digest) in candidates.into_iter().zip(digests) {
+        let same = firsts.entry(digest).or_default();
+        match same.iter().find(|first| like(**first, at)) {
+            Some(first) => found.push((variables[at].name.clone(), variables[*first].name.clone())),
+            None => same.push(at),
+        }
+    }
+    found
 }
 
 fn mix(array: &ArrayRef, rows: &mut [u64]) {
@@ -364,9 +486,9 @@ fn sample(table: &Table) -> Vec<Vec<Option<String>>> {
 ///
 /// # Errors
 /// A file that is neither.
-pub fn reference(path: &Path, stored: bool, threads: usize) -> Outcome<Document> {
+pub fn reference(path: &Path, stored: bool, memory: &Memory, threads: usize) -> Outcome<Document> {
     if !stored {
-        return Ok(describe(None, &open(path)?, threads));
+        return describe(None, &open(path)?, memory, threads);
     }
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| vec![crate::fault::unreadable(&shown, &error)])?;

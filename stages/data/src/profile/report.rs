@@ -191,6 +191,14 @@ fn alerts(document: &Document) -> String {
         text.push_str("</details>\n");
     }
     more(&mut text, document.alerts.len());
+    if document.alerts.len() > 1 && !document.fixes.is_empty() {
+        text.push_str("<details class=\"alert\"><summary>All of these together</summary>");
+        for fix in &document.fixes {
+            let lines: Vec<&str> = fix.yaml.lines().take(LISTED).collect();
+            let _ = write!(text, "<p>Under {}:</p><pre>{}</pre>", ticked(&fix.place), escape(&lines.join("\n")));
+        }
+        text.push_str("</details>\n");
+    }
     if text.is_empty() { "<p class=\"calm\">Nothing looks wrong.</p>\n".into() } else { text }
 }
 
@@ -457,10 +465,12 @@ fn associations(document: &Document) -> String {
             Measure::CorrelationRatio => "correlation ratio",
         };
         let class = if value < 0.0 { "minus" } else { "plus" };
-        let title = escape(&format!(
-            "{} and {}: {measure} {value:.3}, {:.3} nats",
-            all.columns[pair.between.0], all.columns[pair.between.1], pair.information
-        ));
+        let (first, second) = (&all.columns[pair.between.0], &all.columns[pair.between.1]);
+        let uncertainty = pair.uncertainty.map_or_else(String::new, |(tells, told)| {
+            format!("; {first} tells {tells:.3} of {second}, {second} {told:.3} of {first} (Theil’s U)")
+        });
+        let title =
+            escape(&format!("{first} and {second}: {measure} {value:.3}, {:.3} nats{uncertainty}", pair.information));
         for (x, y) in [(a, b), (b, a)] {
             let _ = write!(
                 text,

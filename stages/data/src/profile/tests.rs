@@ -19,6 +19,10 @@ fn table(columns: Vec<(Column, ArrayRef)>, cut: usize) -> Table {
     Table { columns, batches: vec![whole.slice(0, cut), whole.slice(cut, whole.num_rows() - cut)] }
 }
 
+fn memory(limit: u64) -> Memory {
+    Memory::new(Some(limit), std::env::temp_dir())
+}
+
 fn chance(row: u64) -> f64 {
     (hash::word(row) >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -44,7 +48,7 @@ fn planted(rows: u64) -> Table {
 
 fn profiled(params: serde_json::Value, table: &Table, beside: &Beside<'_>, threads: usize) -> Document {
     let params: Profile = serde_json::from_value(params).unwrap();
-    profile(&params, table, beside, threads, &Channel::to(std::io::sink())).unwrap().0
+    profile(&params, table, beside, &memory(1 << 30), threads, &Channel::to(std::io::sink())).unwrap().0
 }
 
 fn variable<'a>(document: &'a Document, name: &str) -> &'a Variable {
@@ -74,7 +78,11 @@ fn planted_facts_are_found() {
     assert!((pair.value.unwrap() - 1.0).abs() < 1e-12 && pair.information > 2.0);
     let alert = |code: &str| document.alerts.iter().filter(|alert| alert.code == code).collect::<Vec<_>>();
     assert_eq!(alert("constant")[0].fix.as_ref().unwrap().yaml, "- drop: same");
-    assert_eq!(alert("redundant")[0].fix.as_ref().unwrap().yaml, "- drop: 'double x'");
+    // Both tell the label and are dropped for that.
+    assert_eq!(alert("redundant")[0].fix, None);
+    let plain = profiled(json!({}), &planted(2000), &Beside::default(), 2);
+    let redundant = plain.alerts.iter().find(|alert| alert.code == "redundant").unwrap();
+    assert_eq!(redundant.fix.as_ref().unwrap().yaml, "- drop: 'double x'");
     assert_eq!(alert("leakage").len(), 2, "{:?}", document.leakage);
     assert_eq!(document.alerts[0].level, Level::Serious);
     let plate = document.proposals.iter().find(|one| one.yaml.contains("plate, regex")).unwrap();
@@ -132,7 +140,7 @@ fn drift_is_seen_and_its_absence_too() {
         let kind: ArrayRef = Arc::new(StringArray::from_iter_values(kind));
         table(vec![(Column::new("x", DType::Float64), x), (Column::new("kind", DType::String), kind)], 1000)
     };
-    let reference = describe(None, &columns(0.0, 4, 0), 2);
+    let reference = describe(None, &columns(0.0, 4, 0), &memory(1 << 30), 2).unwrap();
     let beside = Beside { related: None, reference: Some(&reference) };
     let same = profiled(json!({}), &columns(0.0, 4, 9_999), &beside, 2);
     assert!(same.drift.iter().all(|one| one.psi < 0.02 && one.p.unwrap() > 0.001), "{:?}", same.drift);
@@ -154,7 +162,7 @@ fn rows_of_another_time_have_other_dates_and_other_gaps() {
             Arc::new((0..400i64).map(|row| (row % every != 0).then_some(row % 7)).collect::<Int64Array>());
         table(vec![(Column::new("day", DType::Date), day), (Column::new("x", DType::Int64), x)], 100)
     };
-    let reference = describe(None, &rows(15_000, 1000), 1);
+    let reference = describe(None, &rows(15_000, 1000), &memory(1 << 30), 1).unwrap();
     let beside = Beside { related: None, reference: Some(&reference) };
     let now = profiled(json!({}), &rows(15_400, 4), &beside, 1);
     let drift =
@@ -165,7 +173,11 @@ fn rows_of_another_time_have_other_dates_and_other_gaps() {
     assert_eq!(x.level, super::document::Level::Warning);
     assert!(x.text.contains("missing were 0.2 %, are 25.0 %"), "{}", x.text);
     let fix = now.alerts.iter().find(|alert| alert.code == "date").and_then(|alert| alert.fix.clone()).unwrap();
-    assert_eq!((fix.place.as_str(), fix.yaml.as_str()), ("a `split` stage", "time: day"), "no row is thrown away");
+    assert_eq!(
+        (fix.place.as_str(), fix.yaml.as_str()),
+        ("`time` of a `split` stage", "time: day"),
+        "no row is thrown away"
+    );
 }
 
 #[test]
@@ -209,10 +221,11 @@ fn what_is_proposed_holds() {
                     json!({ "column": name, "range": { "min": bound("min: "), "max": bound("max: ") } }),
                 )
             }
+            ("monotone", order) => serde_json::from_value(json!({ "column": name, "monotone": order })),
             (flag, _) => serde_json::from_value(json!({ "column": name, flag: true })),
         }
         .unwrap();
-        let (checked, unmet) = expect::check(&[expect], &table, None).unwrap();
+        let (checked, unmet) = expect::check(&[expect], &table, None, &memory(1 << 30), 2).unwrap();
         assert!(unmet.is_empty() && checked[0].rows > 0, "{} : {unmet:?}", one.yaml);
         tried += 1;
     }
@@ -239,7 +252,8 @@ fn poor_tables_are_described() {
     let document = profiled(json!({}), &missing, &Beside::default(), 2);
     assert_eq!(document.alerts.iter().filter(|alert| alert.code == "empty").count(), 2);
     let unknown: Profile = serde_json::from_value(json!({ "target": "y" })).unwrap();
-    let faults = profile(&unknown, &missing, &Beside::default(), 1, &Channel::to(std::io::sink())).unwrap_err();
+    let faults = profile(&unknown, &missing, &Beside::default(), &memory(1 << 30), 1, &Channel::to(std::io::sink()))
+        .unwrap_err();
     assert_eq!(faults[0].code, "data::unknown_column");
 }
 
@@ -260,4 +274,78 @@ fn the_page_is_bounded_and_asks_the_network_for_nothing() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert!(size(10_000).len() < 5 << 20);
+}
+
+#[test]
+fn little_memory_changes_nothing() {
+    let table = planted(4000);
+    let other = planted(1500);
+    let describe = |limit: u64, threads| {
+        let params: Profile = serde_json::from_value(json!({
+            "target": "label",
+            "expect": [{ "column": ["city", "country"], "unique": true }, { "column": "city", "foreign_key": "city" }],
+        }))
+        .unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let mut memory = Memory::new(None, scratch.path().to_owned());
+        memory.limit = limit;
+        let beside = Beside { related: Some(&other), reference: None };
+        let made = profile(&params, &table, &beside, &memory, threads, &Channel::to(std::io::sink())).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch files are removed");
+        made
+    };
+    let (whole, unmet) = describe(1 << 30, 2);
+    assert_eq!(unmet.len(), 1, "{unmet:?}");
+    for threads in [1, 3] {
+        let (small, faults) = describe(200_000, threads);
+        assert_eq!(serde_json::to_string(&small).unwrap(), serde_json::to_string(&whole).unwrap());
+        assert_eq!(faults.len(), 1);
+    }
+    let params = Profile::default();
+    let mut memory = memory(1 << 30);
+    memory.limit = 50_000;
+    let beside = Beside { related: Some(&other), reference: None };
+    let faults = profile(&params, &table, &beside, &memory, 1, &Channel::to(std::io::sink())).unwrap_err();
+    assert_eq!(faults[0].code, "data::memory");
+    assert!(faults[0].message.contains("`profile` with `related`"), "{faults:?}");
+}
+
+#[test]
+fn of_more_rows_evenly_spread_ones_are_compared_and_keys_are_looked_for_in_all() {
+    let rows = 600_000i64;
+    let ids = (0..rows).map(|row| row * 7919 % 1_000_003);
+    let repeated = ids.clone().map(|id| if id == 7919 { 0 } else { id });
+    let shuffled: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
+    let almost: ArrayRef = Arc::new(Int64Array::from_iter_values(repeated));
+    let table = table(
+        vec![
+            (Column::new("id", DType::Int64), shuffled.clone()),
+            (Column::new("almost", DType::Int64), almost),
+            (Column::new("copy", DType::Int64), shuffled),
+        ],
+        500_000,
+    );
+    let document = profiled(json!({}), &table, &Beside::default(), 2);
+    assert_eq!(document.associations.rows, 200_000);
+    assert_eq!(document.keys, [["id"], ["copy"]], "one value of `almost` is there twice");
+    assert_eq!(document.identical, [("copy".to_owned(), "id".to_owned())]);
+    assert_eq!(document.alerts.iter().filter(|alert| alert.code == "identical").count(), 1);
+}
+
+#[test]
+fn the_page_has_colours_for_light_and_for_dark() {
+    let page = report::page("facts", &profiled(json!({}), &planted(100), &Beside::default(), 1));
+    let (light, dark) = page.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    let inside = dark.lines().next().unwrap();
+    let named = |text: &str| -> Vec<String> {
+        let parts = text.split(['{', ';', '\n']).map(str::trim);
+        let names = parts.filter_map(|part| part.strip_prefix("--")?.split_once(':').map(|(name, _)| name.to_owned()));
+        names.collect()
+    };
+    let (of_light, of_dark) = (named(light), named(inside));
+    assert!(!of_dark.is_empty(), "{inside}");
+    for name in &of_dark {
+        assert!(of_light.contains(name), "`{name}` has no colour in the light");
+    }
+    assert!(page.contains("color-scheme"), "form elements follow");
 }

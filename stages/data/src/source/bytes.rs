@@ -113,6 +113,11 @@ impl Stream {
         Ok(stream)
     }
 
+    /// Whether the file is compressed as a whole.
+    pub fn packed(&self) -> bool {
+        self.packed
+    }
+
     /// Bytes of the file on disk read so far.
     pub fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)

@@ -1,4 +1,7 @@
 //! JSON Lines: one object a line, keys are columns in the order in which they first appear.
+//!
+//! Cells are held until the last line has told what the types are. Where they are too many they are let go, and the file is read once
+//! more, a piece at a time, when the types are known.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +19,7 @@ use super::sink::{Missing, Sink, Target};
 use crate::cell::{Seen, date, datetime, expected};
 use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
+use crate::spill::{Keeper, Memory};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -42,6 +46,8 @@ struct Cells {
     name: String,
     seen: Seen,
     cells: Vec<Scalar>,
+    /// Rows up to the last that has it.
+    rows: usize,
     /// The line it first appeared on.
     first: u64,
 }
@@ -54,18 +60,81 @@ pub fn read(
     file: &InputFile,
     stated: &BTreeMap<String, DType>,
     limits: &Limits,
+    memory: &Memory,
     channel: &Channel,
 ) -> Outcome<(Table, bool)> {
+    let shown = file.shown.as_str();
+    // A cell is held as it was read, and once more in its column.
+    let mut reader = Rows { room: Some(memory.limit / 6), ..Rows::default() };
+    let complete = lines(file, limits, channel, |reader, text, line| reader.line(text, line, shown), &mut reader)?;
+    if reader.room.is_some() {
+        return reader.finish(stated, shown).map(|table| (table, complete));
+    }
+    if !reader.faults.is_empty() {
+        return Err(reader.faults.into_vec());
+    }
+    let mut known = reader;
+    let columns: Vec<Column> = known.columns.iter().map(|cells| cells.column(stated)).collect();
+    let mut keeper = Keeper::new(columns, memory);
+    known.restart();
+    let mut faults = Faults::default();
+    let mut failed = Vec::new();
+    let most = memory.limit / 32;
+    let complete = lines(
+        file,
+        limits,
+        channel,
+        |known, text, line| {
+            known.line(text, line, shown);
+            if known.held > most {
+                piece(known, stated, shown, &mut keeper, &mut faults, &mut failed);
+            }
+        },
+        &mut known,
+    )?;
+    piece(&mut known, stated, shown, &mut keeper, &mut faults, &mut failed);
+    if !failed.is_empty() {
+        return Err(failed);
+    }
+    faults.or(())?;
+    Ok((keeper.finish()?, complete))
+}
+
+/// The cells that are held, as rows that are kept.
+fn piece(
+    known: &mut Rows,
+    stated: &BTreeMap<String, DType>,
+    shown: &str,
+    keeper: &mut Keeper<'_>,
+    faults: &mut Faults,
+    failed: &mut Vec<Fault>,
+) {
+    if known.rows == 0 || !failed.is_empty() {
+        return known.restart();
+    }
+    match known.table(stated, shown) {
+        Ok(table) => {
+            for rows in table.batches {
+                if let Err(more) = keeper.push(rows) {
+                    failed.extend(more);
+                }
+            }
+        }
+        Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),
+    }
+    known.restart();
+}
+
+/// Gives every line that is not blank to `each`; `true` when the file was read to its end.
+fn lines(
+    file: &InputFile,
+    limits: &Limits,
+    channel: &Channel,
+    mut each: impl FnMut(&mut Rows, &[u8], u64),
+    reader: &mut Rows,
+) -> Outcome<bool> {
     let mut stream = Stream::open_text(file, limits, None)?;
     let shown = file.shown.as_str();
-    let mut reader = Rows {
-        columns: Vec::new(),
-        index: HashMap::new(),
-        rows: 0,
-        filled: 0,
-        lines: Vec::new(),
-        faults: Faults::default(),
-    };
     let mut line = 0;
     let mut text: Vec<u8> = Vec::new();
     let mut total = 0;
@@ -96,7 +165,7 @@ pub fn read(
             };
             line += 1;
             if !one.iter().all(u8::is_ascii_whitespace) {
-                reader.line(one, line, shown);
+                each(reader, one, line);
                 if reader.runs_away() {
                     return Err(vec![too_wide(shown, Some(line))]);
                 }
@@ -106,7 +175,7 @@ pub fn read(
         text.drain(..end);
         if text.len() > limits.record && !all {
             reader.faults.add(|| overlong(shown, line + 1, limits));
-            return Err(reader.faults.into_vec());
+            return Err(std::mem::take(&mut reader.faults).into_vec());
         }
         channel.progress(Progress {
             done: stream.position(),
@@ -119,13 +188,21 @@ pub fn read(
             break;
         }
     }
-    reader.finish(stated, shown).map(|table| (table, complete))
+    Ok(complete)
 }
 
+#[derive(Default)]
 struct Rows {
     columns: Vec<Cells>,
     index: HashMap<String, usize>,
     rows: usize,
+    /// Bytes of cells that may be held; `None` when they are not (any more): in the first reading nothing is, in the second all of a
+    /// piece.
+    room: Option<u64>,
+    /// Whether this is the second reading.
+    again: bool,
+    /// Bytes of the cells that are held.
+    held: u64,
     /// Cells that are there.
     filled: usize,
     lines: Vec<u64>,
@@ -137,7 +214,7 @@ impl Rows {
     /// and the table would be a square of missing cells.
     fn runs_away(&self) -> bool {
         let cells = self.columns.len().saturating_mul(self.rows);
-        self.columns.len() > COLUMNS || (cells > SQUARE && cells / SPARSE > self.filled)
+        self.columns.len() > COLUMNS || (!self.again && cells > SQUARE && cells / SPARSE > self.filled)
     }
 
     fn line(&mut self, text: &[u8], line: u64, shown: &str) {
@@ -170,12 +247,12 @@ impl Rows {
                 None => {
                     let name = key.clone();
                     self.index.insert(name.clone(), self.columns.len());
-                    self.columns.push(Cells { name, seen: Seen::default(), cells: Vec::new(), first: line });
+                    self.columns.push(Cells { name, seen: Seen::default(), cells: Vec::new(), rows: 0, first: line });
                     self.columns.len() - 1
                 }
             };
             let column = &mut self.columns[column];
-            if column.cells.len() > self.rows {
+            if column.rows > self.rows {
                 self.faults.add(|| {
                     Fault::error("data::duplicate_column", format!("the key `{key}` is there twice in this line"))
                         .help("give every value its own key")
@@ -183,27 +260,57 @@ impl Rows {
                 });
                 continue;
             }
-            column.cells.resize(self.rows, Scalar::Missing);
-            column.seen = column.seen.with(seen(&value));
-            column.cells.push(value);
+            column.rows = self.rows + 1;
             self.filled += 1;
+            if !self.again {
+                column.seen = column.seen.with(seen(&value));
+            }
+            if self.room.is_some() || self.again {
+                let more = (self.rows + 1 - column.cells.len()) * std::mem::size_of::<Scalar>();
+                self.held += more as u64 + if let Scalar::Text(text) = &value { text.capacity() as u64 } else { 0 };
+                column.cells.resize(self.rows, Scalar::Missing);
+                column.cells.push(value);
+            }
         }
         self.rows += 1;
-        self.lines.push(line);
+        if self.room.is_some() || self.again {
+            self.lines.push(line);
+        }
+        if self.room.is_some_and(|room| self.held > room) {
+            self.room = None;
+            self.columns.iter_mut().for_each(|column| column.cells = Vec::new());
+            self.lines = Vec::new();
+        }
     }
 
-    fn finish(self, stated: &BTreeMap<String, DType>, shown: &str) -> Outcome<Table> {
-        let Self { columns: mut read, rows, lines, mut faults, .. } = self;
-        if faults.is_empty() && rows == 0 {
+    /// Forgets the rows, not the columns.
+    fn restart(&mut self) {
+        for column in &mut self.columns {
+            column.cells.clear();
+            column.rows = 0;
+        }
+        self.lines.clear();
+        (self.rows, self.filled, self.held, self.again) = (0, 0, 0, true);
+    }
+
+    fn finish(mut self, stated: &BTreeMap<String, DType>, shown: &str) -> Outcome<Table> {
+        if self.faults.is_empty() && self.rows == 0 {
             return Err(vec![empty(shown, "there is no object in it")]);
         }
-        if faults.is_empty() && read.is_empty() {
+        if self.faults.is_empty() && self.columns.is_empty() {
             return Err(vec![empty(shown, "its objects have no keys")]);
         }
+        self.table(stated, shown)
+    }
+
+    /// The rows that are held.
+    fn table(&mut self, stated: &BTreeMap<String, DType>, shown: &str) -> Outcome<Table> {
+        let Self { columns: read, rows, lines, faults, .. } = self;
+        let (rows, mut faults) = (*rows, std::mem::take(faults));
         let missing = Missing::new(&[]);
         let mut columns = Vec::with_capacity(read.len());
         let mut arrays = Vec::with_capacity(read.len());
-        for column in &mut read {
+        for column in read {
             column.cells.resize(rows, Scalar::Missing);
             if column.name.trim().is_empty() {
                 let line = column.first;
@@ -213,14 +320,12 @@ impl Rows {
                         .place(place(shown, Some(line), None))
                 });
             }
+            let made = column.column(stated);
+            let dtype = made.dtype;
             let target = match stated.get(&column.name) {
                 Some(dtype) => Target::Stated(*dtype),
                 // Texts that look like numbers are texts: JSON says which is which.
                 None => Target::Guess(column.seen.form(), true),
-            };
-            let dtype = match target {
-                Target::Stated(dtype) => dtype,
-                _ => column.seen.form().dtype(),
             };
             let mut sink = Sink::new(target, rows);
             for (row, cell) in column.cells.iter().enumerate() {
@@ -246,7 +351,6 @@ impl Rows {
                     });
                 }
             }
-            let made = Column::new(&column.name, dtype);
             match sink.finish() {
                 Ok(array) => {
                     arrays.push(array.unwrap_or_else(|| arrow::array::new_null_array(&arrow_type(&made), rows)));
@@ -260,6 +364,13 @@ impl Rows {
         }
         let batches = vec![batch(&columns, arrays)?];
         Ok(Table { columns, batches })
+    }
+}
+
+impl Cells {
+    fn column(&self, stated: &BTreeMap<String, DType>) -> Column {
+        let dtype = stated.get(&self.name).copied().unwrap_or_else(|| self.seen.form().dtype());
+        Column::new(&self.name, dtype)
     }
 }
 

@@ -109,9 +109,10 @@ impl Seen {
 
 /// What is hashed is a digest already: its last word is as good a hash as any.
 #[derive(Debug, Default, Clone, Copy)]
-struct Half(u64);
+pub struct Half(u64);
 
-type Folded = BuildHasherDefault<Half>;
+/// Hashes of what is a digest already.
+pub type Folded = BuildHasherDefault<Half>;
 
 impl Hasher for Half {
     fn finish(&self) -> u64 {

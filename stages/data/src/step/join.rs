@@ -1,7 +1,15 @@
 //! `join`: the columns of another table by equal keys. Rows keep the order of the left table, and among the partners of one row the
 //! order of the right.
+//!
+//! Keys are compared by 128 bits of their hash. Where a table of all keys of the right would take more than its share of the memory,
+//! the hashes of both sides are dealt to scratch files by themselves, file is joined with file, and the pairs of rows that are
+//! found are brought together in the order of the left.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::{interleave, take_record_batch};
@@ -11,15 +19,240 @@ use catalog::steps::tables::joined;
 use engine::artifact::Column;
 use engine::error::Route;
 
+use super::duplicates::{Folded, digest};
 use super::rejected::Rejected;
-use crate::dataset::{Table, batch};
-use crate::fault::{Outcome, kernel};
-use crate::spill::{Keeper, Memory, PIECE_ROWS};
+use crate::dataset::{Table, arrow_type, batch};
+use crate::fault::{Outcome, kernel, unreadable, unwritable};
+use crate::spill::{Keeper, Memory, size, too_little};
+
+/// Bytes a row of the right takes while partners are looked for: its entry, in a table of hashes that may have just grown.
+const COST: u64 = 96;
+/// Scratch files of a side at most.
+const FILES: u64 = 256;
+/// Bytes of a scratch file that are held while it is written or read.
+const HELD: usize = 1 << 13;
+/// The place behind the last row of a key.
+const NOWHERE: u64 = u64::MAX;
+
+/// The digest of a row's key, or nothing where a part of it is missing.
+type Digest = Option<[u64; 2]>;
+
+/// The keys of a table's rows.
+struct Coder<'a> {
+    positions: &'a [usize],
+    converter: RowConverter,
+}
+
+impl<'a> Coder<'a> {
+    fn new(columns: &[Column], positions: &'a [usize]) -> Outcome<Self> {
+        let types = positions.iter().map(|at| SortField::new(arrow_type(&columns[*at])));
+        let converter = RowConverter::new(types.collect()).map_err(|error| kernel("joining", &error))?;
+        Ok(Self { positions, converter })
+    }
+
+    fn digests(&self, rows: &RecordBatch) -> Outcome<Vec<Digest>> {
+        let arrays: Vec<ArrayRef> = self.positions.iter().map(|position| rows.column(*position).clone()).collect();
+        let keys = self.converter.convert_columns(&arrays).map_err(|error| kernel("joining", &error))?;
+        let digests = keys.iter().enumerate().map(|(row, key)| {
+            arrays.iter().all(|array| array.is_valid(row)).then(|| {
+                let digest = digest(key.as_ref());
+                [digest as u64, (digest >> 64) as u64]
+            })
+        });
+        Ok(digests.collect())
+    }
+
+    /// Every row that has a key, in order.
+    fn each(&self, table: &Table, memory: &Memory, mut f: impl FnMut([u64; 2], u64) -> Outcome<()>) -> Outcome<()> {
+        let mut number = 0;
+        for whole in &table.batches {
+            let step = memory.rows(64);
+            for start in (0..whole.num_rows()).step_by(step) {
+                for digest in self.digests(&whole.slice(start, step.min(whole.num_rows() - start)))? {
+                    if let Some(digest) = digest {
+                        f(digest, number)?;
+                    }
+                    number += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of the right by their keys: of each key the first and the last, of each row the next with its key.
+#[derive(Default)]
+struct Partners {
+    ends: HashMap<[u64; 2], (u64, u64), Folded>,
+    rows: Vec<(u64, u64)>,
+}
+
+impl Partners {
+    fn add(&mut self, key: [u64; 2], row: u64) {
+        let at = self.rows.len() as u64;
+        self.rows.push((row, NOWHERE));
+        let ends = self.ends.entry(key).or_insert((at, NOWHERE));
+        if ends.1 != NOWHERE {
+            self.rows[ends.1 as usize].1 = at;
+        }
+        ends.1 = at;
+    }
+
+    fn of(&self, key: Digest) -> impl Iterator<Item = u64> + '_ {
+        let mut at = key.and_then(|key| self.ends.get(&key)).map_or(NOWHERE, |(first, _)| *first);
+        std::iter::from_fn(move || {
+            let (row, next) = *self.rows.get(usize::try_from(at).ok()?)?;
+            at = next;
+            Some(row)
+        })
+    }
+}
+
+/// Where the partners of a row are looked up.
+enum Found {
+    Held(Partners),
+    Dealt(Dealt),
+}
+
+/// Pairs of rows in files, each ascending; every left row is in one file only.
+struct Dealt {
+    files: Vec<BufReader<File>>,
+    heads: BinaryHeap<Reverse<([u64; 2], usize)>>,
+}
+
+impl Dealt {
+    /// Deals both sides' keys to files and joins file with file.
+    fn new(left: (&Table, &Coder<'_>), right: (&Table, &Coder<'_>), files: u64, memory: &Memory) -> Outcome<Self> {
+        let theirs = deal(right, files, memory)?;
+        let mine = deal(left, files, memory)?;
+        let mut dealt = Self { files: Vec::new(), heads: BinaryHeap::new() };
+        for (mine, theirs) in mine.iter().zip(&theirs) {
+            let mut partners = Partners::default();
+            let mut file = reader(theirs)?;
+            while let Some([a, b, row]) = record(&mut file)? {
+                partners.add([a, b], row);
+            }
+            let (mut file, path) = (reader(mine)?, memory.path());
+            let mut pairs = writer(&path)?;
+            while let Some([a, b, row]) = record(&mut file)? {
+                for partner in partners.of(Some([a, b])) {
+                    put(&mut pairs, &[row, partner])?;
+                }
+            }
+            pairs.into_inner().map_err(|error| vec![unwritable(&error.into_error())])?;
+            let mut pairs = reader(&path)?;
+            if let Some(head) = record(&mut pairs)? {
+                dealt.heads.push(Reverse((head, dealt.files.len())));
+                dealt.files.push(pairs);
+            }
+        }
+        Ok(dealt)
+    }
+
+    /// The next partner of a row, when there is one more.
+    fn next(&mut self, row: u64) -> Outcome<Option<u64>> {
+        let Some(mut head) = self.heads.peek_mut().filter(|head| head.0.0[0] == row) else { return Ok(None) };
+        let Reverse(([_, partner], file)) = *head;
+        match record(&mut self.files[file])? {
+            Some(next) => *head = Reverse((next, file)),
+            None => {
+                std::collections::binary_heap::PeekMut::pop(head);
+            }
+        }
+        Ok(Some(partner))
+    }
+}
+
+/// The digests and numbers of a table's rows in files, by the digests' first bits.
+fn deal((table, coder): (&Table, &Coder<'_>), files: u64, memory: &Memory) -> Outcome<Vec<PathBuf>> {
+    let paths: Vec<PathBuf> = (0..files).map(|_| memory.path()).collect();
+    let mut parts = paths.iter().map(|path| writer(path)).collect::<Outcome<Vec<_>>>()?;
+    coder.each(table, memory, |digest, row| {
+        // The other half is the hash of the table of partners.
+        put(&mut parts[(digest[0] % files) as usize], &[digest[0], digest[1], row])
+    })?;
+    for part in parts {
+        part.into_inner().map_err(|error| vec![unwritable(&error.into_error())])?;
+    }
+    Ok(paths)
+}
+
+fn writer(path: &Path) -> Outcome<BufWriter<File>> {
+    let file = File::create(path).map_err(|error| vec![unwritable(&error)])?;
+    Ok(BufWriter::with_capacity(HELD, file))
+}
+
+/// An open file has no name any more.
+fn reader(path: &Path) -> Outcome<BufReader<File>> {
+    let file = File::open(path).map_err(|error| vec![unreadable("a scratch file", &error)])?;
+    let _ = std::fs::remove_file(path);
+    Ok(BufReader::with_capacity(HELD, file))
+}
+
+fn put(file: &mut BufWriter<File>, words: &[u64]) -> Outcome<()> {
+    words.iter().try_for_each(|word| file.write_all(&word.to_le_bytes())).map_err(|error| vec![unwritable(&error)])
+}
+
+fn record<const N: usize>(file: &mut BufReader<File>) -> Outcome<Option<[u64; N]>> {
+    let mut bytes = [[0; 8]; N];
+    match file.read_exact(bytes.as_flattened_mut()) {
+        Ok(()) => Ok(Some(bytes.map(u64::from_le_bytes))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(vec![unreadable("a scratch file", &error)]),
+    }
+}
+
+/// Joined rows being made.
+struct Output<'a> {
+    columns: Vec<Column>,
+    keeper: Keeper<'a>,
+    /// Of each column taken over, its pieces; behind them one missing cell.
+    sources: Vec<Vec<ArrayRef>>,
+    /// The first row of each piece of the right.
+    starts: Vec<u64>,
+    most: usize,
+    lefts: Vec<u64>,
+    rights: Vec<(usize, usize)>,
+}
+
+impl Output<'_> {
+    fn add(&mut self, rows: &RecordBatch, left: usize, right: Option<u64>) -> Outcome<()> {
+        self.lefts.push(left as u64);
+        self.rights.push(match right {
+            Some(row) => {
+                let piece = self.starts.partition_point(|start| *start <= row) - 1;
+                (piece, (row - self.starts[piece]) as usize)
+            }
+            None => (self.starts.len(), 0),
+        });
+        // A key with very many partners must not make one batch of everything.
+        if self.rights.len() >= self.most { self.flush(rows) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, rows: &RecordBatch) -> Outcome<()> {
+        if self.rights.is_empty() {
+            return Ok(());
+        }
+        let fail = |error: arrow::error::ArrowError| kernel("joining", &error);
+        let left = take_record_batch(rows, &UInt64Array::from(std::mem::take(&mut self.lefts))).map_err(fail)?;
+        let mut arrays = left.columns().to_vec();
+        for pieces in &self.sources {
+            let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref() as &dyn Array).collect();
+            arrays.push(interleave(&pieces, &self.rights).map_err(fail)?);
+        }
+        self.rights.clear();
+        self.keeper.push(batch(&self.columns, arrays)?)
+    }
+}
+
+fn width(table: &Table) -> u64 {
+    table.batches.iter().map(size).sum::<u64>() / table.rows().max(1) as u64
+}
 
 /// Joins. Missing keys have no partner. Also says how many rows have found more than one.
 ///
 /// # Errors
-/// As the catalog's.
+/// As the catalog's, and keys that do not fit however they are dealt.
 pub fn join(
     options: &Join,
     table: &Table,
@@ -29,23 +262,23 @@ pub fn join(
     at: &Route,
 ) -> Outcome<(Table, u64)> {
     let resolved = joined(options, &table.columns, &other.columns, at)?;
-    let fail = |error: arrow::error::ArrowError| kernel("joining", &error);
-    let types = resolved.keys.iter().map(|(left, _)| SortField::new(crate::dataset::arrow_type(&table.columns[*left])));
-    let converter = RowConverter::new(types.collect()).map_err(fail)?;
-    let keys = |rows: &RecordBatch, positions: &[usize]| {
-        let arrays: Vec<ArrayRef> = positions.iter().map(|position| rows.column(*position).clone()).collect();
-        let missing: Vec<usize> =
-            (0..rows.num_rows()).filter(|row| arrays.iter().any(|array| array.is_null(*row))).collect();
-        converter.convert_columns(&arrays).map(|rows| (rows, missing)).map_err(fail)
-    };
     let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = resolved.keys.iter().copied().unzip();
-    let mut partners: HashMap<Vec<u8>, Vec<(usize, usize)>> = HashMap::new();
-    for (piece, rows) in other.batches.iter().enumerate() {
-        let (encoded, missing) = keys(rows, &right_keys)?;
-        for row in (0..rows.num_rows()).filter(|row| missing.binary_search(row).is_err()) {
-            partners.entry(encoded.row(row).as_ref().to_vec()).or_default().push((piece, row));
-        }
+    let (left, right) = (Coder::new(&table.columns, &left_keys)?, Coder::new(&other.columns, &right_keys)?);
+    let held = other.rows() as u64 * COST;
+    let files = held.div_ceil((memory.limit / 4).max(1)).next_power_of_two();
+    if files > 2 * FILES {
+        return Err(vec![too_little("`join`", held / FILES * 2, memory, "").at(at.clone())]);
     }
+    let mut found = if files == 1 {
+        let mut partners = Partners::default();
+        right.each(other, memory, |key, row| {
+            partners.add(key, row);
+            Ok(())
+        })?;
+        Found::Held(partners)
+    } else {
+        Found::Dealt(Dealt::new((table, &left), (other, &right), files.min(FILES), memory)?)
+    };
     let mut columns = table.columns.clone();
     for (position, name) in &resolved.columns {
         let column = &other.columns[*position];
@@ -55,65 +288,124 @@ pub fn join(
             ..column.clone()
         });
     }
-    let nowhere = (other.batches.len(), 0);
-    let sources: Vec<Vec<ArrayRef>> = resolved
-        .columns
-        .iter()
-        .map(|(position, _)| {
-            let mut pieces = other.pieces(*position);
-            let data_type = crate::dataset::arrow_type(&other.columns[*position]);
-            if other.columns[*position].shape.is_empty() {
-                pieces.push(new_null_array(&data_type, 1));
-            }
-            pieces
-        })
-        .collect();
-    let mut keeper = Keeper::new(columns.clone(), memory);
-    let mut before = 0;
-    let mut repeated = 0;
+    let sources = resolved.columns.iter().map(|(position, _)| {
+        let mut pieces = other.pieces(*position);
+        let data_type = arrow_type(&other.columns[*position]);
+        if other.columns[*position].shape.is_empty() {
+            pieces.push(new_null_array(&data_type, 1));
+        }
+        pieces
+    });
+    let starts = other.batches.iter().scan(0, |before, rows| {
+        *before += rows.num_rows() as u64;
+        Some(*before - rows.num_rows() as u64)
+    });
+    let mut output = Output {
+        keeper: Keeper::new(columns.clone(), memory),
+        columns,
+        sources: sources.collect(),
+        starts: starts.collect(),
+        most: memory.rows(width(table) + width(other)),
+        lefts: Vec::new(),
+        rights: Vec::new(),
+    };
+    let (mut before, mut repeated) = (0, 0);
     for rows in &table.batches {
-        let (encoded, missing) = keys(rows, &left_keys)?;
-        let (mut lefts, mut rights): (Vec<u64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+        let keys = if matches!(found, Found::Held(_)) { left.digests(rows)? } else { Vec::new() };
         for row in 0..rows.num_rows() {
-            let found =
-                if missing.binary_search(&row).is_ok() { None } else { partners.get(encoded.row(row).as_ref()) };
-            match found {
-                Some(found) => {
-                    repeated += u64::from(found.len() > 1);
-                    for partner in found {
-                        lefts.push(row as u64);
-                        rights.push(*partner);
+            let mut found_here = 0u64;
+            match &mut found {
+                Found::Held(partners) => {
+                    for partner in partners.of(keys[row]) {
+                        found_here += 1;
+                        output.add(rows, row, Some(partner))?;
                     }
                 }
-                None if options.how == How::Left => {
-                    lefts.push(row as u64);
-                    rights.push(nowhere);
+                Found::Dealt(dealt) => {
+                    while let Some(partner) = dealt.next((before + row) as u64)? {
+                        found_here += 1;
+                        output.add(rows, row, Some(partner))?;
+                    }
                 }
-                None => {
+            }
+            repeated += u64::from(found_here > 1);
+            let alone = found_here == 0;
+            match options.how {
+                How::Left if alone => output.add(rows, row, None)?,
+                How::Inner if alone => {
                     let reason = format!("no row of `{}` has its key", options.with);
                     rejected.add(rows, &table.columns, row, before, &reason)?;
                 }
-            }
-            // A key with very many partners must not make one batch of everything.
-            if rights.len() >= PIECE_ROWS || row + 1 == rows.num_rows() {
-                let left = take_record_batch(rows, &UInt64Array::from(std::mem::take(&mut lefts))).map_err(fail)?;
-                let mut arrays = left.columns().to_vec();
-                for pieces in &sources {
-                    let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref() as &dyn Array).collect();
-                    arrays.push(if rights.is_empty() {
-                        pieces.first().map_or_else(
-                            || new_null_array(&arrow::datatypes::DataType::Null, 0),
-                            |piece| piece.slice(0, 0),
-                        )
-                    } else {
-                        interleave(&pieces, &rights).map_err(fail)?
-                    });
-                }
-                rights.clear();
-                keeper.push(batch(&columns, arrays)?)?;
+                _ => {}
             }
         }
+        output.flush(rows)?;
         before += rows.num_rows();
     }
-    Ok((keeper.finish()?, repeated))
+    Ok((output.keeper.finish()?, repeated))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use engine::artifact::DType;
+    use engine::route;
+
+    use super::*;
+
+    #[test]
+    fn the_same_pairs_are_found_however_little_memory_there_is() {
+        let table = |name: &str, rows: i64, cell: fn(i64) -> Option<i64>| {
+            let columns = vec![Column::new("key", DType::Int64), Column::new(name, DType::Int64)];
+            let batches = [0..rows / 3, rows / 3..rows].map(|rows| {
+                let arrays: Vec<ArrayRef> = vec![
+                    Arc::new(rows.clone().map(cell).collect::<Int64Array>()),
+                    Arc::new(Int64Array::from_iter_values(rows)),
+                ];
+                batch(&columns, arrays).unwrap()
+            });
+            Table { columns: columns.clone(), batches: batches.to_vec() }
+        };
+        let left = table("left", 3000, |row| (row % 13 != 0).then_some(row % 700));
+        let right = table("right", 2000, |row| (row % 17 != 0).then_some(row * 7 % 900));
+        let mut expected = Vec::new();
+        for row in 0..3000i64 {
+            let partners: Vec<i64> =
+                (0..2000).filter(|other| other % 17 != 0 && row % 13 != 0 && other * 7 % 900 == row % 700).collect();
+            expected.extend(partners.iter().map(|partner| (row, Some(*partner))));
+            if partners.is_empty() {
+                expected.push((row, None));
+            }
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        for how in [How::Left, How::Inner] {
+            for limit in [1 << 30, 100_000, 10_000] {
+                let mut memory = Memory::new(None, scratch.path().to_owned());
+                memory.limit = limit;
+                let options: Join =
+                    serde_json::from_value(serde_json::json!({ "with": "right", "on": "key" })).unwrap();
+                let mut rejected = Rejected::new(None, &memory, 1);
+                rejected.step(0, "join");
+                let made =
+                    join(&Join { how, ..options }, &left, &right, &memory, &mut rejected, &route!["join"]).unwrap().0;
+                let column = |at: usize| -> Vec<Option<i64>> {
+                    made.pieces(at)
+                        .iter()
+                        .flat_map(|piece| piece.as_primitive::<Int64Type>().iter().collect::<Vec<_>>())
+                        .collect()
+                };
+                let found: Vec<(i64, Option<i64>)> =
+                    column(1).into_iter().map(|left| left.unwrap()).zip(column(2)).collect();
+                let wanted: Vec<_> =
+                    expected.iter().copied().filter(|(_, right)| how == How::Left || right.is_some()).collect();
+                assert!(found == wanted, "{how:?} with {limit} bytes");
+                let alone = expected.iter().filter(|(_, right)| right.is_none()).count();
+                assert_eq!(rejected.count(), if how == How::Inner { alone as u64 } else { 0 });
+            }
+        }
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch files are removed");
+    }
 }

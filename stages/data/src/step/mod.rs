@@ -5,6 +5,7 @@ pub mod expression;
 pub mod fill;
 pub mod join;
 pub mod near;
+pub mod order;
 pub mod pack;
 pub mod picture;
 pub mod prose;

@@ -1,13 +1,15 @@
-//! SQL over whole tables, by DataFusion under a bound of memory, spilling to the stage's scratch folder.
+//! SQL over whole tables, by DataFusion under a bound of memory.
 //!
-//! One partition: rows come in one order, and sums are added in one order, however many threads there are.
+//! One partition: rows come in one order, and sums are added in one order, however many threads there are. Rows are sorted by
+//! [`super::order`], not by DataFusion: `window` and a large `group_by` hand it rows that are in order already, so that it holds a
+//! group at a time. What `sql` asks for is DataFusion's: it spills what it sorts, and holds one side of a join.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
@@ -17,30 +19,47 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, Volatility};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use engine::artifact::{Column, DType};
-use engine::error::{Fault, Route, suggest};
+use engine::error::{Fault, Route, Segment, suggest};
 
 use crate::convert::convert;
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Outcome, kernel};
 use crate::source::normal;
-use crate::spill::{Keeper, Memory, size};
+use crate::spill::{Keeper, Memory, beside, size, too_little};
 
-/// The name of the column of row numbers that queries of ours order by.
+use super::order::{Key, numbered, ordered};
+
+/// The name of the column of row numbers that rows are brought back into their order by.
 const ROW: &str = "\u{1}row";
+
+/// How rows come into the engine, and what becomes of what does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    /// In any order; what is too much is written to scratch files.
+    Spill,
+    /// In any order; what is too much ends the query, and it is asked again another way.
+    Try,
+    /// In the order of these columns, missing cells last.
+    Sorted(&'a [String]),
+}
 
 /// Tables by name, ready for questions.
 struct House {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
     tables: BTreeMap<String, Vec<Column>>,
+    /// Of all rows.
+    bytes: u64,
 }
 
 /// Rows as copies of their own, made when they are asked for.
@@ -84,8 +103,7 @@ fn batch_rows(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>) -> usi
 }
 
 impl House {
-    /// `keeps` says that the rows themselves are kept for long (to be sorted), not only what is computed from them.
-    fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, keeps: bool) -> Outcome<Self> {
+    fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, way: Way<'_>) -> Outcome<Self> {
         let fail = |error: DataFusionError| kernel("opening the table engine", &error);
         let rows = batch_rows(tables, memory);
         let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(rows);
@@ -93,24 +111,33 @@ impl House {
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
             // What a sort keeps for merging its spilled runs; the default of 10 MiB is more than a small bound has.
-            config = config.with_sort_spill_reservation_bytes((memory.limit / 16) as usize);
-            // Half of the bound: rows held before and after a query need the rest.
-            builder = builder
-                .with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 2) as usize)))
-                .with_temp_file_path(memory.scratch());
+            config = config.with_sort_spill_reservation_bytes((memory.limit / 32) as usize);
+            // The engine counts what it keeps, not the batches on their way, and a table that grows is there twice meanwhile.
+            builder = builder.with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 4) as usize)));
+            builder = if way == Way::Spill {
+                builder.with_temp_file_path(memory.scratch())
+            } else {
+                builder.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            };
         }
         let runtime = builder.build_arc().map_err(fail)?;
         let context = SessionContext::new_with_config_rt(config, runtime);
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
-            // The engine counts whole buffers, of a mapped file the whole file: what it may keep is copied piece by piece.
-            let counted: u64 = table.batches.iter().map(|rows| rows.get_array_memory_size() as u64).sum();
-            let provider: Arc<dyn TableProvider> = match memory {
-                Some(memory) if keeps && counted > memory.limit / 8 => {
-                    let pieces = Copies { schema: schema.clone(), batches: table.batches.clone(), rows };
-                    Arc::new(StreamingTable::try_new(schema, vec![Arc::new(pieces)]).map_err(fail)?)
-                }
-                _ => Arc::new(MemTable::try_new(schema, vec![table.batches.clone()]).map_err(fail)?),
+            let provider: Arc<dyn TableProvider> = if memory.is_some() {
+                // The engine counts whole buffers, of a mapped file the whole file: what it may keep is copied piece by piece.
+                let pieces = Copies { schema: schema.clone(), batches: table.batches.clone(), rows };
+                let streaming = StreamingTable::try_new(schema, vec![Arc::new(pieces)]).map_err(fail)?;
+                let order = match way {
+                    Way::Sorted(names) => names
+                        .iter()
+                        .map(|name| Sort::new(datafusion::prelude::ident(name.as_str()), true, false))
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                Arc::new(if order.is_empty() { streaming } else { streaming.with_sort_order(order) })
+            } else {
+                Arc::new(MemTable::try_new(schema, vec![table.batches.clone()]).map_err(fail)?)
             };
             let reference = datafusion::common::TableReference::bare(name.as_str());
             context.register_table(reference, provider).map_err(fail)?;
@@ -118,8 +145,9 @@ impl House {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| kernel("starting the table engine", &error))?;
+        let bytes = tables.values().flat_map(|table| &table.batches).map(size).sum();
         let tables = tables.iter().map(|(name, table)| (name.clone(), table.columns.clone())).collect();
-        Ok(Self { context, runtime, tables })
+        Ok(Self { context, runtime, tables, bytes })
     }
 
     fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
@@ -162,11 +190,17 @@ impl House {
             let text = error.find_root().to_string();
             let line = text.lines().next().unwrap_or_default().to_owned();
             if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
-                return vec![
-                    Fault::error("data::memory", "the query needs more memory than the stage may use")
-                        .help("give it more: `resources: { memory: 4GiB }`, or aggregate or filter before joining")
-                        .at(at.clone()),
-                ];
+                let name = match at.0.last() {
+                    Some(Segment::Key(name)) => name.as_str(),
+                    _ => "sql",
+                };
+                let help = match name {
+                    "group_by" => ", or take fewer columns: the rows of one group are held for `median` and `distinct`",
+                    _ => {
+                        ", or aggregate or filter before joining: the smaller side of a join in `sql` is held, the step `join` holds neither"
+                    }
+                };
+                return vec![too_little(&format!("`{name}`"), self.bytes * 3, memory, help).at(at.clone())];
             }
             vec![
                 Fault::error("data::expression_value", format!("the query has no value for some row: {line}"))
@@ -279,7 +313,7 @@ pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Qu
         .map(|(name, columns)| (name.clone(), Table { columns: columns.clone(), batches: Vec::new() }))
         .collect();
     let at = engine::route!["sql"];
-    let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, false)?;
+    let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, Way::Spill)?;
     let frame = house.plan(text, &at)?;
     let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
     let columns: Vec<Column> =
@@ -378,7 +412,7 @@ impl Origin {
 /// # Errors
 /// As [`columns_of`], and what only values tell.
 pub fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let house = House::new(tables, Some(memory), true)?;
+    let house = House::new(tables, Some(memory), Way::Spill)?;
     let frame = house.plan(text, at)?;
     house.run(frame, None, memory, at)
 }
@@ -407,16 +441,53 @@ fn names(columns: &[Column]) -> Vec<&str> {
     columns.iter().map(|column| column.name.as_str()).collect()
 }
 
+/// Columns of a table alone, in the order in which they are asked for.
+#[derive(Default)]
+struct Narrow(Vec<usize>);
+
+impl Narrow {
+    fn take(&mut self, position: usize) {
+        if !self.0.contains(&position) {
+            self.0.push(position);
+        }
+    }
+
+    /// Where a column of the whole table stands here.
+    fn place(&self, position: usize) -> usize {
+        self.0.iter().position(|taken| *taken == position).unwrap_or_default()
+    }
+
+    fn of(&self, table: &Table) -> Outcome<Table> {
+        let columns: Vec<Column> = self.0.iter().map(|at| table.columns[*at].clone()).collect();
+        let batches = table
+            .batches
+            .iter()
+            .map(|rows| batch(&columns, self.0.iter().map(|at| rows.column(*at).clone()).collect()));
+        Ok(Table { batches: batches.collect::<Outcome<_>>()?, columns })
+    }
+}
+
+fn ascending(columns: impl IntoIterator<Item = usize>) -> Vec<Key> {
+    columns.into_iter().map(|column| Key { column, descending: false, nan_missing: false }).collect()
+}
+
 /// `group_by`: the keys and the aggregates, sorted by the keys (missing ones last). `made` are the columns as the catalog types them.
 ///
+/// Groups are kept in a table of hashes; where they are too many for that, the rows are sorted first, and a group is kept at a time.
+///
 /// # Errors
-/// As the catalog's.
+/// As the catalog's, and groups that do not fit one by one.
 pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let keys = select(&options.by, &names(&table.columns), &at.join("by"))?;
-    let keys: Vec<String> = keys.into_iter().map(|index| quoted(&table.columns[index].name)).collect();
+    let positions = select(&options.by, &names(&table.columns), &at.join("by"))?;
+    let mut narrow = Narrow::default();
+    positions.iter().for_each(|position| narrow.take(*position));
+    let keys: Vec<String> = positions.iter().map(|index| quoted(&table.columns[*index].name)).collect();
     let mut selected = keys.clone();
     for (name, aggregate) in &options.aggregates {
         let column = read(aggregate).and_then(|(_, name)| named(&table.columns, name));
+        if let Some(column) = column {
+            narrow.take(table.columns.iter().position(|known| known.name == column.name).unwrap_or_default());
+        }
         let cell = column.map(present).unwrap_or_default();
         let call = match aggregate {
             Aggregate::Count => "count(*)".to_owned(),
@@ -432,57 +503,52 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
         };
         selected.push(format!("{call} AS {}", quoted(name)));
     }
-    let order: Vec<String> = keys.iter().map(|key| format!("{key} ASC NULLS LAST")).collect();
-    let text =
-        format!("SELECT {} FROM data GROUP BY {} ORDER BY {}", selected.join(", "), keys.join(", "), order.join(", "));
-    let house = House::new(&[("data".to_owned(), table)].into(), Some(memory), false)?;
+    let text = format!("SELECT {} FROM data GROUP BY {}", selected.join(", "), keys.join(", "));
+    let narrow = narrow.of(table)?;
+    let order = ascending(0..keys.len());
+    let house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
+    match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
+        Ok(groups) => return ordered(&groups, &order, memory),
+        Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => return Err(faults),
+        Err(_) => drop(house),
+    }
+    let sorted = ordered(&narrow, &order, memory)?;
+    let by: Vec<String> = positions.iter().map(|index| table.columns[*index].name.clone()).collect();
+    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(made), memory, at)
 }
 
-/// The table with a column of row numbers behind the others.
-fn numbered(table: &Table) -> Outcome<Table> {
-    let mut before = 0i64;
-    let mut batches = Vec::with_capacity(table.batches.len());
-    let mut fields: Vec<Arc<Field>> = schema(&table.columns).fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(ROW, arrow::datatypes::DataType::Int64, false)));
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    for rows in &table.batches {
-        let count = rows.num_rows() as i64;
-        let mut arrays = rows.columns().to_vec();
-        arrays.push(Arc::new(Int64Array::from_iter_values(before..before + count)));
-        before += count;
-        batches.push(RecordBatch::try_new(schema.clone(), arrays).map_err(|error| kernel("numbering rows", &error))?);
-    }
-    Ok(Table { columns: table.columns.clone(), batches })
-}
-
 /// `window`: the columns so far and the computed ones, rows in their order.
+///
+/// The columns that matter are sorted by group and order, the functions go through them once, and what they give is sorted back: no
+/// group is ever held as a whole.
 ///
 /// # Errors
 /// As the catalog's.
 pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memory, at: &Route) -> Outcome<Table> {
     let known = names(&table.columns);
-    let list = |entries: &Option<_>, key: &str| -> Outcome<Vec<String>> {
-        match entries {
-            Some(entries) => {
-                let positions = select(entries, &known, &at.join(key))?;
-                Ok(positions.into_iter().map(|index| quoted(known[index])).collect())
-            }
-            None => Ok(Vec::new()),
-        }
+    let list = |entries: &Option<_>, key: &str| match entries {
+        Some(entries) => select(entries, &known, &at.join(key)),
+        None => Ok(Vec::new()),
     };
-    let by = list(&options.by, "by")?;
-    let mut order = list(&options.order, "order")?;
-    order.push(quoted(ROW));
-    let by = if by.is_empty() { String::new() } else { format!("PARTITION BY {} ", by.join(", ")) };
-    let order = order.iter().map(|key| format!("{key} ASC NULLS LAST")).collect::<Vec<_>>().join(", ");
-    let plain = format!("OVER ({by}ORDER BY {order})");
+    let (by, order) = (list(&options.by, "by")?, list(&options.order, "order")?);
+    let mut narrow = Narrow::default();
+    by.iter().chain(&order).for_each(|position| narrow.take(*position));
+    let name = |position: &usize| quoted(known[*position]);
+    let keys: Vec<String> = order.iter().map(name).chain([quoted(ROW)]).collect();
+    let keys = keys.iter().map(|key| format!("{key} ASC NULLS LAST")).collect::<Vec<_>>().join(", ");
+    let groups = by.iter().map(name).collect::<Vec<_>>().join(", ");
+    let groups = if by.is_empty() { String::new() } else { format!("PARTITION BY {groups} ") };
+    let plain = format!("OVER ({groups}ORDER BY {keys})");
     let from = options.rows.map_or_else(|| "UNBOUNDED".to_owned(), |rows| (rows - 1).to_string());
-    let framed = format!("OVER ({by}ORDER BY {order} ROWS BETWEEN {from} PRECEDING AND CURRENT ROW)");
-    let mut selected: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+    let framed = format!("OVER ({groups}ORDER BY {keys} ROWS BETWEEN {from} PRECEDING AND CURRENT ROW)");
+    let mut selected: Vec<String> = Vec::with_capacity(options.columns.len() + 1);
     for (name, function) in &options.columns {
         let column = windowed(function).and_then(|(_, name)| named(&table.columns, name));
+        if let Some(column) = column {
+            narrow.take(known.iter().position(|name| *name == column.name).unwrap_or_default());
+        }
         let cell = column.map(present).unwrap_or_default();
         let wide = if column.is_some_and(|column| column.dtype.is_float()) { "DOUBLE" } else { "BIGINT" };
         let call = match function {
@@ -498,28 +564,38 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
         };
         selected.push(format!("{call} AS {}", quoted(name)));
     }
-    let text = format!("SELECT {} FROM data ORDER BY {}", selected.join(", "), quoted(ROW));
-    let numbered = numbered(table)?;
-    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory), true)?;
+    selected.push(quoted(ROW));
+    let text = format!("SELECT {} FROM data", selected.join(", "));
+    let rows = numbered(table, &narrow.0, ROW, memory)?;
+    let sorted = ordered(&rows, &ascending(by.iter().chain(&order).map(|at| narrow.place(*at))), memory)?;
+    drop(rows);
+    let mut way: Vec<String> = Vec::new();
+    for position in by.iter().chain(&order) {
+        if !way.iter().any(|name| name == known[*position]) {
+            way.push(known[*position].to_owned());
+        }
+    }
+    way.push(ROW.to_owned());
+    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
     let frame = house.plan(&text, at)?;
-    house.run(frame, Some(made), memory, at)
+    let mut computed: Vec<Column> = made.get(known.len()..).unwrap_or_default().to_vec();
+    computed.push(Column::new(ROW, DType::Int64));
+    let found = house.run(frame, Some(computed), memory, at)?;
+    drop((house, sorted));
+    let row = options.columns.len();
+    let found = if way.len() > 1 { ordered(&found, &ascending([row]), memory)? } else { found };
+    let mut narrow = Narrow::default();
+    (0..row).for_each(|at| narrow.take(at));
+    beside(table, &narrow.of(&found)?, &made, memory)
 }
 
-/// `sort`: equal rows keep their order, missing cells come last.
+/// `sort`: equal rows keep their order, missing cells (NaN is one) come last.
 ///
 /// # Errors
-/// Columns that are not there.
-pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let direction = if descending { "DESC" } else { "ASC" };
-    let mut order: Vec<String> =
-        by.iter().map(|index| format!("{} {direction} NULLS LAST", present(&table.columns[*index]))).collect();
-    order.push(quoted(ROW));
-    let selected: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-    let text = format!("SELECT {} FROM data ORDER BY {}", selected.join(", "), order.join(", "));
-    let numbered = numbered(table)?;
-    let house = House::new(&[("data".to_owned(), &numbered)].into(), Some(memory), true)?;
-    let frame = house.plan(&text, at)?;
-    house.run(frame, Some(table.columns.clone()), memory, at)
+/// A disk that is full.
+pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory) -> Outcome<Table> {
+    let keys: Vec<Key> = by.iter().map(|column| Key { column: *column, descending, nan_missing: true }).collect();
+    ordered(table, &keys, memory)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::artifact::Column;
 use serde_json::{Map, Value};
@@ -14,22 +14,31 @@ use crate::spill::{Keeper, Memory};
 
 /// Rows held before they are handed on.
 const HELD: usize = 8192;
+/// Bytes of their cells held before they are handed on.
+const BYTES: usize = 1 << 20;
 
 /// The output `rejected` being made.
 pub struct Rejected<'a> {
+    done: Vec<RecordBatch>,
     keeper: Keeper<'a>,
+    memory: &'a Memory,
+    share: u64,
     keep: u64,
     step: i64,
     name: &'static str,
     here: u64,
+    counted: u64,
+    bytes: usize,
     rows: Vec<(i64, &'static str, i64, String, String)>,
 }
 
 impl<'a> Rejected<'a> {
-    /// Nothing yet; at most `keep` rows of every step are kept.
-    pub fn new(keep: u64, memory: &'a Memory) -> Self {
-        let keeper = Keeper::new(catalog::preprocess::rejected(), memory);
-        Self { keeper, keep, step: 0, name: "", here: 0, rows: Vec::new() }
+    /// Nothing yet; of every step `keep` rows are kept at most, or all. So many `parts` there are at once.
+    pub fn new(keep: Option<u64>, memory: &'a Memory, parts: usize) -> Self {
+        let share = memory.limit / 16 / parts.max(1) as u64;
+        let keeper = Keeper::within(catalog::preprocess::rejected(), memory, share);
+        let (keep, rows, done) = (keep.unwrap_or(u64::MAX), Vec::new(), Vec::new());
+        Self { done, keeper, memory, share, keep, step: 0, name: "", here: 0, counted: 0, bytes: 0, rows }
     }
 
     /// The next step begins.
@@ -40,6 +49,11 @@ impl<'a> Rejected<'a> {
     /// How many rows the present step has dropped.
     pub fn count(&self) -> u64 {
         self.here
+    }
+
+    /// How many rows all steps have dropped, whether they are kept or not.
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// Adds a row of a batch; `before` rows came into the step earlier.
@@ -55,20 +69,23 @@ impl<'a> Rejected<'a> {
         reason: &str,
     ) -> Outcome<()> {
         self.here += 1;
+        self.counted += 1;
         if self.here > self.keep {
             return Ok(());
         }
         let cells: Map<String, Value> = columns
             .iter()
             .zip(rows.columns())
-            .map(|(column, array)| (column.name.clone(), value(array, row, 6)))
+            .map(|(column, array)| (column.name.clone(), value(array, row, usize::MAX)))
             .collect();
         let cells = Value::Object(cells).to_string();
+        self.bytes += cells.len() + reason.len();
         self.rows.push((self.step, self.name, (before + row) as i64 + 1, reason.to_owned(), cells));
-        if self.rows.len() >= HELD { self.flush() } else { Ok(()) }
+        if self.rows.len() >= HELD || self.bytes > BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Outcome<()> {
+        self.bytes = 0;
         let rows = std::mem::take(&mut self.rows);
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
@@ -86,9 +103,10 @@ impl<'a> Rejected<'a> {
     /// A disk that is full.
     pub fn take(&mut self, other: Self) -> Outcome<()> {
         self.flush()?;
-        for rows in other.finish()?.batches {
-            self.keeper.push(rows)?;
-        }
+        let next = Keeper::within(catalog::preprocess::rejected(), self.memory, self.share);
+        self.done.extend(std::mem::replace(&mut self.keeper, next).finish()?.batches);
+        self.counted += other.counted;
+        self.done.extend(other.finish()?.batches);
         Ok(())
     }
 
@@ -98,11 +116,14 @@ impl<'a> Rejected<'a> {
     /// A disk that is full.
     pub fn finish(mut self) -> Outcome<Table> {
         self.flush()?;
-        self.keeper.finish()
+        let last = self.keeper.finish()?;
+        self.done.extend(last.batches);
+        Ok(Table { columns: last.columns, batches: self.done })
     }
 }
 
-/// A cell as JSON: numbers and bools as such, everything else as text, of tensors the first so many elements.
+/// A cell as JSON: numbers and bools as such, everything else as text (bytes as Base64), of tensors the first so many elements. Of
+/// bytes only how many there are is said when not everything is wanted.
 pub fn value(array: &ArrayRef, row: usize, elements: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
@@ -116,8 +137,15 @@ pub fn value(array: &ArrayRef, row: usize, elements: usize) -> Value {
             }
             Value::Array(values)
         }
-        DataType::Binary => Value::String(format!("{} bytes", array.as_binary::<i32>().value(row).len())),
+        DataType::Binary => {
+            let bytes = array.as_binary::<i32>().value(row);
+            Value::String(if elements == usize::MAX { base64(bytes) } else { format!("{} bytes", bytes.len()) })
+        }
         DataType::Utf8 => Value::String(array.as_string::<i32>().value(row).to_owned()),
+        DataType::Int64 => Value::from(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float64 if array.as_primitive::<Float64Type>().value(row).is_finite() => {
+            Value::from(array.as_primitive::<Float64Type>().value(row))
+        }
         other => {
             let options = FormatOptions::default();
             let text = ArrayFormatter::try_new(array, &options)
@@ -128,6 +156,35 @@ pub fn value(array: &ArrayRef, row: usize, elements: usize) -> Value {
                 Ok(value) if plain => value,
                 _ => Value::String(text),
             }
+        }
+    }
+}
+
+/// Bytes as text (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_standard() {
+        // RFC 4648, section 10.
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
         }
     }
 }

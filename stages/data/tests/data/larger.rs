@@ -87,6 +87,97 @@ fn a_table_larger_than_the_memory_there_is_gives_the_same_bytes() {
     }
 }
 
+/// Objects of the same columns, 72 MB of text.
+fn objects(path: &Path, rows: u64) {
+    let mut out = BufWriter::new(fs::File::create(path).unwrap());
+    for row in 0..rows {
+        let cells: Vec<String> = (0..COLUMNS)
+            .filter(|column| (row + column) % 90 != 0)
+            .map(|column| format!("\"n{column}\":{}", (row + 1) * (2 * column + 3) % 1_500_007))
+            .collect();
+        let late = if row + 1 == rows { "\"seven\"" } else { "7" };
+        let class = ["red", "green"][row as usize % 2];
+        writeln!(out, "{{{},\"late\":{late},\"class\":\"{class}\"}}", cells.join(",")).unwrap();
+    }
+    out.into_inner().unwrap();
+}
+
+/// Collects both sources, and carries out the steps that need every row; the files that came out.
+fn whole(worker: &mut Worker, jsonl: &Path, arrow: &Path, memory: Option<u64>) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    let mut collect = |worker: &mut Worker, kind: &str, path: &Path| {
+        let mut request = worker.request("collect", collect_params(json!({ kind: "large" })), &["data"]);
+        request.memory = memory;
+        request.files = vec![InputFile { role: "data".into(), path: path.to_owned(), shown: "large".into() }];
+        let (collected, _) = worker.run(&request).unwrap();
+        files.push((kind.to_owned(), request.outputs["data"].clone()));
+        artifact(&request.outputs["data"], &collected.types["data"])
+    };
+    collect(worker, "jsonl", jsonl);
+    let data = collect(worker, "arrow", arrow);
+    for step in [
+        json!({ "sort": { "by": ["class", "n1"], "descending": true } }),
+        json!({ "window": {
+            "by": "class", "order": "n1", "columns": { "sum": { "sum": "n2" }, "last": { "lag": "n3" } }
+        } }),
+        json!({ "join": { "with": "other", "on": "n0", "columns": ["n1"], "suffix": "_other" } }),
+        json!({ "group_by": { "by": "n0", "aggregates": { "mean": { "mean": "n1" }, "rows": "count" } } }),
+        json!({ "group_by": { "by": "class", "aggregates": { "mean": { "mean": "n1" }, "rows": "count" } } }),
+        json!({ "filter": "n0 < 50000" }),
+    ] {
+        let mut request = worker.request("preprocess", json!({ "steps": [step] }), &["data", "rejected"]);
+        request.memory = memory;
+        request.inputs.insert("data".into(), data.clone());
+        if step.get("join").is_some() {
+            request.inputs.insert("other".into(), data.clone());
+        }
+        let (done, _) = worker.run(&request).unwrap_or_else(|faults| panic!("{step}: {faults:?}"));
+        if step.get("filter").is_some() {
+            let kept = done.types["rejected"].dataset().unwrap().rows.unwrap();
+            assert!(kept > ROWS * 9 / 10 && done.summary["rejected.rows"] == kept as f64, "every one is kept: {kept}");
+        }
+        files.extend(request.outputs.into_iter().map(|(port, path)| (format!("{step} {port}"), path)));
+    }
+    let params = json!({ "expect": [{ "column": ["n1", "n2"], "unique": true, "mostly": 0.5 }] });
+    let mut request = worker.request("profile", params, &["profile", "report"]);
+    request.memory = memory;
+    request.inputs.insert("data".into(), data);
+    worker.run(&request).unwrap();
+    files.extend(request.outputs.into_iter().map(|(port, path)| (format!("profile {port}"), path)));
+    files
+}
+
+#[test]
+fn what_needs_every_row_gives_the_same_bytes_in_less_memory_than_the_rows_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let (csv, jsonl) = (folder.path().join("large.csv"), folder.path().join("large.jsonl"));
+    source(&csv);
+    objects(&jsonl, 480_000);
+    let limit = 64 * MIB;
+    assert!(fs::metadata(&jsonl).unwrap().len() > limit, "the text is larger than the memory");
+    let mut large = Worker::limited(1 << 40);
+    let mut request = large.request("collect", collect_params(json!({ "csv": "large.csv" })), &["data"]);
+    request.files = vec![InputFile { role: "data".into(), path: csv, shown: "large.csv".into() }];
+    let (collected, _) = large.run(&request).unwrap();
+    let arrow = request.outputs["data"].clone();
+    assert!(fs::metadata(&arrow).unwrap().len() > limit + 16 * MIB, "the rows are larger than the memory");
+    let outside = whole(&mut large, &jsonl, &arrow, Some(1 << 40));
+    let mut small = Worker::limited(limit);
+    let inside = whole(&mut small, &jsonl, &arrow, Some(32 * MIB));
+    for ((what, one), (_, other)) in inside.iter().zip(&outside) {
+        assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{what} differs");
+    }
+    // What cannot be done says so, with the memory that would do.
+    let steps = json!([{ "sql": "SELECT a.n0, b.n1 FROM data a JOIN data b ON a.n0 = b.n0 AND a.n1 = b.n1" }]);
+    let mut request = small.request("preprocess", json!({ "steps": steps }), &["data", "rejected"]);
+    request.memory = Some(24 * MIB);
+    request.inputs.insert("data".into(), artifact(&arrow, &collected.types["data"]));
+    let faults = small.run(&request).unwrap_err();
+    assert_eq!(faults[0].code, "data::memory");
+    assert!(faults[0].message.starts_with("`sql` needs about "), "{faults:?}");
+    assert!(faults[0].help.as_ref().unwrap().contains("resources: { memory: "), "{faults:?}");
+}
+
 #[test]
 fn the_limit_is_one() {
     let folder = tempfile::tempdir().unwrap();

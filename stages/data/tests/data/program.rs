@@ -325,3 +325,44 @@ fn a_data_set_is_given_back_as_csv() {
     assert!(matches!(answer, Response::Answer { .. }), "{answer:?}");
     assert_eq!(std::fs::read_to_string(out).unwrap(), text);
 }
+
+#[test]
+fn every_rejected_row_is_counted_and_all_are_kept_unless_that_is_bounded() {
+    let mut worker = Worker::start();
+    let text: String = (0..2000).map(|row| format!("{row},t{row}\n")).collect();
+    let mut request = worker.request("collect", collect_params(json!({ "csv": "d.csv" })), &["data"]);
+    request.files = vec![csv(&worker, "d.csv", &format!("n,t\n{text}"))];
+    let (collected, _) = worker.run(&request).unwrap();
+    let data = artifact(&request.outputs["data"], &collected.types["data"]);
+    let steps = json!([
+        { "filter": "n < 1500" },
+        { "cast": { "t": "binary" } },
+        { "sample": { "rows": 1000, "seed": 1 } },
+        { "window": { "columns": { "number": "number" } } },
+        { "filter": "n > 1600 OR number = 1" },
+        { "group_by": { "by": "n", "aggregates": { "rows": "count" } } },
+    ]);
+    for (kept, there) in [(None, 1499), (Some(10), 20)] {
+        let params = json!({ "steps": steps, "keep_rejected": kept });
+        let mut request = worker.request("preprocess", params, &["data", "rejected"]);
+        request.inputs.insert("data".into(), data.clone());
+        let (cleaned, _) = worker.run(&request).unwrap();
+        assert_eq!(cleaned.summary["rejected.rows"], 1499.0, "500 by the first filter, 999 by the second");
+        assert_eq!(rows(&cleaned, "rejected"), Some(there));
+        let warnings: Vec<&str> = cleaned.warnings.iter().map(|fault| fault.code.as_str()).collect();
+        assert_eq!(warnings, if kept.is_some() { vec!["data::rejected_rows"] } else { vec![] });
+        let told = |name: &str| -> Vec<Value> {
+            cleaned.observations["steps"].as_array().unwrap().iter().map(|step| step[name].clone()).collect()
+        };
+        assert_eq!(told("rejected"), [500, 0, 0, 0, 999, 0], "a sample is a choice, not a rejection");
+        assert_eq!((&told("rows_in")[2], &told("rows_out")[2]), (&json!(1500), &json!(1000)));
+        assert_eq!(told("changed")[3], 1000, "a new column of a window");
+        assert_eq!(told("changed")[5], Value::Null, "groups are not the rows they are made of");
+        let table = stages_data::dataset::open(&request.outputs["rejected"]).unwrap();
+        let last = table.batches.last().unwrap();
+        let cells = arrow::array::AsArray::as_string::<i32>(last.column(4)).value(last.num_rows() - 1);
+        let cells: Value = serde_json::from_str(cells).unwrap();
+        // Base64 of `t` and a number.
+        assert!(cells["t"].as_str().unwrap().starts_with("dD"), "{cells}");
+    }
+}
