@@ -9,8 +9,9 @@ use arrow::ipc::reader::{FileReader, StreamReader};
 use engine::error::Fault;
 use engine::protocol::InputFile;
 
-use super::bytes::{Limits, Stream};
+use super::bytes::Stream;
 use super::normal;
+use super::reading::{Reading, Sieved, left_out};
 use crate::dataset::Table;
 use crate::fault::{Outcome, place};
 
@@ -18,17 +19,22 @@ use crate::fault::{Outcome, place};
 ///
 /// # Errors
 /// `data::damaged_arrow` for a file that is truncated, damaged, compressed inside, or something else.
-pub fn read(file: &InputFile, limits: &Limits) -> Outcome<Table> {
-    let bytes = Stream::open(file, limits)?.all()?;
+pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<Sieved> {
+    let bytes = Stream::open(file, reading.limits)?.all()?;
     let (schema, foreign) = decode(&bytes).map_err(|error| vec![damaged(&file.shown, &bytes, &error)])?;
-    let columns = normal::columns(&schema, &file.shown)?;
+    let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
     let mut batches = Vec::with_capacity(foreign.len());
+    let mut gone = Vec::new();
     let mut rows = 0;
     for batch in foreign.iter().filter(|batch| batch.num_rows() > 0) {
-        batches.push(normal::rows(batch, &columns, &file.shown, rows)?);
-        rows += batch.num_rows();
+        let all = rows..rows + batch.num_rows() as u64;
+        let mut numbers: Vec<u64> = all.clone().collect();
+        batches.push(normal::read_rows(batch, &columns, &file.shown, &mut numbers, reading)?);
+        rows = all.end;
+        gone.extend(left_out(all, &numbers));
     }
-    Ok(Table { columns, batches })
+    batches.retain(|batch| batch.num_rows() > 0);
+    Ok(Sieved { table: Table { columns, batches }, gone })
 }
 
 fn decode(bytes: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
