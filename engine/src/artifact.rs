@@ -88,6 +88,25 @@ pub enum DType {
 }
 
 impl DType {
+    /// Every one of them.
+    pub const ALL: [Self; 15] = [
+        Self::Bool,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::UInt8,
+        Self::UInt16,
+        Self::UInt32,
+        Self::UInt64,
+        Self::Float32,
+        Self::Float64,
+        Self::String,
+        Self::Date,
+        Self::Datetime,
+        Self::Binary,
+    ];
+
     /// The name used in documents and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -173,6 +192,9 @@ pub struct Column {
     /// What it is for.
     #[serde(default)]
     pub role: Role,
+    /// What its numbers are counted in, where that was said: free text, such as `mile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Whether a cell may be missing.
     #[serde(default)]
     pub nullable: bool,
@@ -184,7 +206,8 @@ pub struct Column {
 impl Column {
     /// A scalar feature column without missing values.
     pub fn new(name: impl Into<String>, dtype: DType) -> Self {
-        Self { name: name.into(), dtype, shape: Vec::new(), role: Role::Feature, nullable: false, classes: None }
+        let (name, shape, role) = (name.into(), Vec::new(), Role::Feature);
+        Self { name, dtype, shape, role, unit: None, nullable: false, classes: None }
     }
 
     /// How a message shows the type: `float32[1, 8, 8]`, `string?`.

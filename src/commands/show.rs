@@ -252,16 +252,18 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     let field = |value: &Value, name: &str| value.get(name).map(text_of).unwrap_or_default();
     if describe {
         let fields = ["missing", "distinct", "min", "mean", "max"];
+        // Units are shown where there are any.
+        let united = columns.iter().any(|value| value.get("unit").is_some());
+        let heads: Vec<&str> =
+            ["column", "type", "role"].into_iter().chain(united.then_some("unit")).chain(fields).collect();
+        let numbers: Vec<usize> = (heads.len() - fields.len()..heads.len()).collect();
         let lines = columns.iter().map(|value| {
             let mut row = vec![field(value, "name"), field(value, "type"), field(value, "role")];
+            row.extend(united.then(|| field(value, "unit")));
             row.extend(fields.iter().map(|field| value.get(*field).map_or_else(|| "-".into(), text_of)));
             row
         });
-        text.push_str(&result::table(
-            &["column", "type", "role", "missing", "distinct", "min", "mean", "max"],
-            lines,
-            &[3, 4, 5, 6, 7],
-        ));
+        text.push_str(&result::table(&heads, lines, &numbers));
         return text;
     }
     // As many columns as fit; the rest is counted.

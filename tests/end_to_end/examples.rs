@@ -155,7 +155,9 @@ fn every_kind_of_source_gives_its_rows() {
         ("csv", 6.0),
         ("tsv", 6.0),
         ("gzip", 6.0),
+        ("zstd", 6.0),
         ("zip", 6.0),
+        ("tar", 6.0),
         ("jsonl", 6.0),
         ("parquet", 6.0),
         ("arrow", 6.0),
@@ -178,7 +180,7 @@ fn every_kind_of_source_gives_its_rows() {
     }
     // What says the same is the same, however it is written.
     let digests = ran.digests();
-    for other in ["tsv", "gzip", "zip", "parquet", "arrow", "jsonl"] {
+    for other in ["tsv", "gzip", "zstd", "zip", "tar", "parquet", "arrow", "jsonl"] {
         assert_eq!(digests[&format!("{other}.data")], digests["csv.data"], "{other}");
     }
     let csv = |target: &str| {

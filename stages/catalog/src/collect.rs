@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::params::collect::{Annotators, Collect, Delimited, Postgres, S3, Source};
+use crate::params::preprocess::OnError;
 use crate::params::shape::OneOrMany;
 use crate::pattern::{entry_route, select, unknown};
 use crate::steps::castable;
@@ -23,7 +24,7 @@ impl Kind for CollectKind {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn executor(&self) -> Executor {
@@ -49,6 +50,12 @@ impl Kind for CollectKind {
             outputs: &[
                 ("data", "dataset", "All rows, in the order of the files and of the rows inside them."),
                 (
+                    "rejected",
+                    "dataset",
+                    "With `on_error: reject`: what could not be read. The file, the row's number in it, its line in a text file, the \
+                     reason, and the text as it stands there (its first 1000 characters).",
+                ),
+                (
                     "labels",
                     "labels",
                     "With `annotators`: a row for each answer, with the columns `item`, `label` and `annotator`.",
@@ -70,6 +77,16 @@ fn settle(params: &mut Collect) -> Vec<Fault> {
     let mut faults = Vec::new();
     settle_source(&mut params.from, &route!["from"], &mut faults);
     settle_s3(params, &mut faults);
+    settle_fill(&params.from, params.on_error, &mut faults);
+    for (name, options) in &params.columns {
+        if options.unit.as_ref().is_some_and(|unit| unit.trim().is_empty()) {
+            faults.push(
+                Fault::error("collect::unit", format!("the unit of `{name}` is empty"))
+                    .help("write what its numbers are counted in, such as `mile`, or leave `unit` out")
+                    .at(route!["columns", name.as_str(), "unit"]),
+            );
+        }
+    }
     if let Some(annotators) = &params.annotators
         && annotators.columns.0.is_empty()
     {
@@ -98,12 +115,29 @@ fn settle_s3(params: &Collect, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Pixels are a tensor, and no cell of a tensor is missing.
+fn settle_fill(source: &Source, on_error: OnError, faults: &mut Vec<Fault>) {
+    match source {
+        Source::Concat(sources) => sources.iter().for_each(|source| settle_fill(source, on_error, faults)),
+        Source::Join(join) => join.sources.iter().for_each(|source| settle_fill(source, on_error, faults)),
+        Source::Images(images) if on_error == OnError::Fill && images.0.decode => faults.push(
+            Fault::error(
+                "collect::fill_images",
+                "an image that cannot be read cannot be filled: pixels are never missing",
+            )
+            .help("write `on_error: reject`, which leaves such images out, or `decode: false` to keep their bytes")
+            .at(route!["on_error"]),
+        ),
+        _ => {}
+    }
+}
+
 /// Whether a path of a source, or of those in it, is as wanted.
 fn any_path(source: &Source, wanted: &dyn Fn(&str) -> bool) -> bool {
     match source {
         Source::Concat(sources) => sources.iter().any(|source| any_path(source, wanted)),
         Source::Join(join) => join.sources.iter().any(|source| any_path(source, wanted)),
-        _ => source.paths().is_some_and(|paths| paths.iter().any(|path| wanted(path))),
+        _ => source.places(&Route::root()).iter().any(|place| wanted(place.path)),
     }
 }
 
@@ -199,24 +233,40 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
                 .at(base.join("digest")),
         );
     }
-    for path in source.paths().into_iter().flat_map(OneOrMany::iter).filter(|path| is_url(path)) {
-        let host = path.split('/').nth(2).unwrap_or_default();
-        if host.contains('@') || host.is_empty() {
-            faults.push(
-                Fault::error("collect::url", "a URL has no server, or a user and a password in it")
-                    .help("secrets do not belong into a pipeline; files that need a login are fetched by a `command` stage")
-                    .at(base.join("path")),
-            );
-        }
-    }
-    for path in source.paths().into_iter().flat_map(OneOrMany::iter).filter(|path| path.starts_with("s3://")) {
-        let (bucket, key) = path["s3://".len()..].split_once('/').unwrap_or_default();
-        if bucket.is_empty() || bucket.contains(['*', '?', '@', ':']) || key.is_empty() {
-            faults.push(
-                Fault::error("collect::url", format!("`{path}` does not name a bucket and objects in it"))
-                    .help("write `s3://bucket/folder/*.csv`; the store's address is said under `s3: { endpoint: ... }`")
-                    .at(base.join("path")),
-            );
+    for Place { path, at, listed, .. } in source.places(base) {
+        if is_url(path) {
+            let host = path.split('/').nth(2).unwrap_or_default();
+            if host.contains('@') || host.is_empty() {
+                faults.push(
+                    Fault::error("collect::url", "a URL has no server, or a user and a password in it")
+                        .help("secrets do not belong into a pipeline; files that need a login are fetched by a `command` stage")
+                        .at(at),
+                );
+            }
+        } else if let Some(rest) = path.strip_prefix("s3://") {
+            let (bucket, key) = rest.split_once('/').unwrap_or_default();
+            if bucket.is_empty() || bucket.contains(['*', '?', '@', ':']) || key.is_empty() {
+                faults.push(
+                    Fault::error("collect::url", format!("`{path}` does not name a bucket and objects in it"))
+                        .help("write `s3://bucket/folder/*.csv`; the store's address is said under `s3: { endpoint: ... }`")
+                        .at(at),
+                );
+            } else if !listed && (key.contains(['*', '?']) || key.ends_with('/')) {
+                let help = match source {
+                    Source::Images(_) | Source::Texts(_) => {
+                        "pack the folder (`.zip`, `.tar.zst`) and name that one object"
+                    }
+                    _ => "name one object",
+                };
+                faults.push(
+                    Fault::error(
+                        "collect::url",
+                        format!("`{path}` names many objects, and `{}` reads one", source.name()),
+                    )
+                    .help(help)
+                    .at(at),
+                );
+            }
         }
     }
 }
@@ -306,6 +356,7 @@ impl Stage for CollectStage {
 
     fn outputs(&self) -> Vec<OutputPort> {
         let mut ports = vec![OutputPort::new("data", ArtifactKind::Dataset)];
+        ports.extend((self.0.on_error == OnError::Reject).then(|| OutputPort::new("rejected", ArtifactKind::Dataset)));
         ports.extend(self.0.annotators.as_ref().map(|_| OutputPort::new("labels", ArtifactKind::Labels)));
         ports
     }
@@ -343,11 +394,29 @@ impl Stage for CollectStage {
             );
         }
         let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset))].into();
+        if self.0.on_error == OnError::Reject {
+            let sources = vec![context.stage.to_owned()];
+            let rejected = DatasetType { columns: Some(rejected()), sources, ..DatasetType::default() };
+            outputs.insert("rejected".to_owned(), ArtifactType::Dataset(rejected));
+        }
         if self.0.annotators.is_some() {
             outputs.insert("labels".to_owned(), ArtifactType::Other(ArtifactKind::Labels));
         }
         Inference { outputs, faults }
     }
+}
+
+/// The columns of the output `rejected`: the file, the row's number in it (from 1; missing where the file is the row), its line in a
+/// text file, why it was rejected, and its text.
+pub fn rejected() -> Vec<Column> {
+    let column = |name: &str, dtype, nullable| Column { nullable, ..Column::new(name, dtype) };
+    vec![
+        column("source_file", DType::String, false),
+        column("source_row", DType::Int64, true),
+        column("line", DType::Int64, true),
+        column("reason", DType::String, false),
+        column("text", DType::String, true),
+    ]
 }
 
 /// Takes the annotators' columns out of the data.
@@ -443,6 +512,9 @@ impl CollectStage {
             let column = &mut columns[position];
             if let Some(role) = options.role {
                 column.role = role;
+            }
+            if options.unit.is_some() {
+                column.unit.clone_from(&options.unit);
             }
             if let Some(dtype) = options.dtype
                 && dtype != column.dtype
@@ -566,12 +638,9 @@ fn strip(source: &mut Value) {
     }
 }
 
-/// The folders like `year=2024` in a path, before its first wildcard.
+/// The folders like `year=2024` in a path (which may name a folder itself), before its first wildcard.
 fn fixed_partitions(path: &str) -> Vec<String> {
-    let mut parts: Vec<&str> = path.split('/').collect();
-    parts.pop();
-    parts
-        .into_iter()
+    path.split('/')
         .take_while(|part| !part.contains(['*', '?']))
         .filter(|part| part.split_once('=').is_some_and(|(key, _)| !key.is_empty()))
         .map(str::to_owned)
@@ -613,44 +682,18 @@ fn files_of(source: &Source, s3: Option<&S3>, prefix: &str, at: &Route, files: &
         return;
     }
     let base = at.join(source.name());
-    let file = |role: &str, path: &str, route: Route| FileInput {
-        role: format!("{prefix}{role}"),
-        path: path.to_owned(),
-        glob: false,
-        route,
-    };
-    match source {
-        Source::Idx(idx) => {
-            files.push(file("images", &idx.images, base.join("images")));
-            files.extend(idx.labels.iter().map(|path| file("labels", path, base.join("labels"))));
-        }
-        Source::Images(images) => {
-            files.push(file("images", &images.0.path, base.join("path")));
-            files.extend(images.0.labels.iter().map(|labels| file("labels", &labels.0.path, base.join("labels"))));
-        }
-        Source::Texts(texts) => files.push(file("texts", &texts.0.path, base.join("path"))),
-        Source::Sqlite(sqlite) => files.push(file("database", &sqlite.path, base.join("path"))),
-        Source::Postgres(postgres) => {
-            let Postgres { host, port, database, user, query, .. } = postgres;
-            let path = format!("postgres://{user}@{host}:{port}/{database}#{query}");
-            files.push(file("answer", &path, base.join("query")));
-        }
-        _ => {}
+    if let Source::Postgres(Postgres { host, port, database, user, query, .. }) = source {
+        let path = format!("postgres://{user}@{host}:{port}/{database}#{query}");
+        files.push(FileInput { role: format!("{prefix}answer"), path, glob: false, route: base.join("query") });
     }
-    if let Some(paths) = source.paths() {
-        let base = base.join("path");
-        let declared = !source.digests().is_empty();
-        let outside = paths.iter().enumerate().filter(|(_, path)| !(declared && is_url(path)));
-        files.extend(outside.map(|(index, path)| FileInput {
-            role: format!("{prefix}{}", path_role(paths.0.len(), index)),
-            path: elsewhere(path, s3),
-            glob: path.contains(['*', '?']) && !is_remote(path),
-            route: entry_route(paths, index, &base),
-        }));
-    }
-    if let Source::Npy(npy) = source {
-        files.extend(npy.0.labels.iter().map(|path| file("labels", path, base.join("labels"))));
-    }
+    let declared = !source.digests().is_empty();
+    let outside = source.places(&base).into_iter().filter(|place| !(declared && place.listed && is_url(place.path)));
+    files.extend(outside.map(|place| FileInput {
+        role: format!("{prefix}{}", place.role),
+        path: elsewhere(place.path, s3),
+        glob: place.listed && place.path.contains(['*', '?']) && !is_remote(place.path),
+        route: place.at,
+    }));
 }
 
 /// A path with everything that tells which source it is: the same bucket's name may be in two stores.
@@ -670,7 +713,55 @@ fn remote(source: &Source) -> bool {
     }
 }
 
+/// A path in the options of a source.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// What its file is called among those of the source.
+    pub role: String,
+    /// A path, a URL, an object.
+    pub path: &'a str,
+    /// Where it is written.
+    pub at: Route,
+    /// Whether it is one of [`Source::paths`]: then it may be a pattern or a folder, and a URL may have a digest.
+    pub listed: bool,
+}
+
 impl Source {
+    /// Every path it reads, in order; `base` is where its options are written.
+    pub fn places(&self, base: &Route) -> Vec<Place<'_>> {
+        let mut places = Vec::new();
+        if let Some(paths) = self.paths() {
+            let at = base.join("path");
+            places.extend(paths.iter().enumerate().map(|(index, path)| Place {
+                role: path_role(paths.0.len(), index),
+                path,
+                at: entry_route(paths, index, &at),
+                listed: true,
+            }));
+        }
+        let single: Vec<(&str, &String, &str)> = match self {
+            Self::Idx(idx) => {
+                let labels = idx.labels.iter().map(|path| ("labels", path, "labels"));
+                std::iter::once(("images", &idx.images, "images")).chain(labels).collect()
+            }
+            Self::Images(images) => {
+                let labels = images.0.labels.iter().map(|labels| ("labels", &labels.0.path, "labels"));
+                std::iter::once(("images", &images.0.path, "path")).chain(labels).collect()
+            }
+            Self::Texts(texts) => vec![("texts", &texts.0.path, "path")],
+            Self::Sqlite(sqlite) => vec![("database", &sqlite.path, "path")],
+            Self::Npy(npy) => npy.0.labels.iter().map(|path| ("labels", path, "labels")).collect(),
+            _ => Vec::new(),
+        };
+        places.extend(single.into_iter().map(|(role, path, key)| Place {
+            role: role.to_owned(),
+            path,
+            at: base.join(key),
+            listed: false,
+        }));
+        places
+    }
+
     /// The name it has under `from:`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -695,7 +786,8 @@ impl Source {
     pub fn paths(&self) -> Option<&OneOrMany<String>> {
         Some(match self {
             Self::Csv(options) | Self::Tsv(options) => &options.0.path,
-            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => &files.0.path,
+            Self::Jsonl(files) | Self::Arrow(files) => &files.0.path,
+            Self::Npz(files) => &files.0.path,
             Self::Parquet(files) => &files.0.path,
             Self::Npy(files) => &files.0.path,
             _ => return None,
@@ -706,7 +798,8 @@ impl Source {
     pub fn digests(&self) -> &[String] {
         let digests = match self {
             Self::Csv(options) | Self::Tsv(options) => options.0.digest.as_ref(),
-            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => files.0.digest.as_ref(),
+            Self::Jsonl(files) | Self::Arrow(files) => files.0.digest.as_ref(),
+            Self::Npz(files) => files.0.digest.as_ref(),
             Self::Parquet(files) => files.0.digest.as_ref(),
             Self::Npy(files) => files.0.digest.as_ref(),
             _ => None,
@@ -718,7 +811,8 @@ impl Source {
     pub fn inside(&self) -> Option<&OneOrMany<String>> {
         match self {
             Self::Csv(options) | Self::Tsv(options) => options.0.inside.as_ref(),
-            Self::Jsonl(files) | Self::Arrow(files) | Self::Npz(files) => files.0.inside.as_ref(),
+            Self::Jsonl(files) | Self::Arrow(files) => files.0.inside.as_ref(),
+            Self::Npz(files) => files.0.inside.as_ref(),
             Self::Parquet(files) => files.0.inside.as_ref(),
             Self::Npy(files) => files.0.inside.as_ref(),
             _ => None,

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::collect::retype;
 use crate::network::{product, shown};
-use crate::params::preprocess::{FillMissing, Pack, Scalar, SomeColumns, Step};
+use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
 use crate::pattern::{self, Matched};
 use crate::question::{Expression, ExpressionType, Pattern};
@@ -403,14 +403,28 @@ fn none_left(columns: &[Column], at: &Route) -> Option<Fault> {
         .then(|| Fault::error("data::no_columns", "no column is left").help("keep at least one column").at(at.clone()))
 }
 
-fn cast(types: &BTreeMap<String, DType>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+fn cast(types: &BTreeMap<String, CastTo>, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
+    if types.values().any(|cast| cast.on_error == OnError::Reject) {
+        dataset.rows = None;
+    }
     let Some(columns) = &mut dataset.columns else { return Vec::new() };
     let mut faults = Vec::new();
-    for (position, entry, dtype) in targets(types, columns, at, &mut faults) {
+    for (position, entry, CastTo { to: dtype, on_error }) in targets(types, columns, at, &mut faults) {
         let column = &mut columns[position];
         match castable(column, dtype) {
             Ok(()) if column.dtype == dtype => {}
-            Ok(()) => retype(column, dtype),
+            Ok(()) if on_error == OnError::Fill && !column.shape.is_empty() => faults.push(
+                Fault::error(
+                    "data::cannot_cast",
+                    format!("`{}` holds tensors, whose cells are never missing", column.name),
+                )
+                .help("write `on_error: reject`, which drops their rows")
+                .at(at.join(entry).join("on_error")),
+            ),
+            Ok(()) => {
+                retype(column, dtype);
+                column.nullable |= on_error == OnError::Fill;
+            }
             Err(why) => faults.push(
                 Fault::error(
                     "data::cannot_cast",
@@ -426,14 +440,14 @@ fn cast(types: &BTreeMap<String, DType>, dataset: &mut DatasetType, at: &Route) 
 
 /// Which column gets which type: a name goes before a pattern; two patterns that disagree are a fault.
 fn targets<'a>(
-    types: &'a BTreeMap<String, DType>,
+    types: &'a BTreeMap<String, CastTo>,
     columns: &[Column],
     at: &Route,
     faults: &mut Vec<Fault>,
-) -> Vec<(usize, &'a str, DType)> {
+) -> Vec<(usize, &'a str, CastTo)> {
     let names = names(columns);
-    let mut by_pattern: BTreeMap<usize, (&str, DType)> = BTreeMap::new();
-    let mut by_name: BTreeMap<usize, (&str, DType)> = BTreeMap::new();
+    let mut by_pattern: BTreeMap<usize, (&str, CastTo)> = BTreeMap::new();
+    let mut by_name: BTreeMap<usize, (&str, CastTo)> = BTreeMap::new();
     for (entry, dtype) in types {
         match pattern::find(entry, &names) {
             None => faults.push(pattern::unknown(entry, &names).at_key(at.join(entry.as_str()))),
@@ -453,8 +467,8 @@ fn targets<'a>(
                                 format!(
                                     "`{}` matches `{other}` ({}) and `{entry}` ({})",
                                     names[position],
-                                    different.name(),
-                                    dtype.name()
+                                    different.to.name(),
+                                    dtype.to.name()
                                 ),
                             )
                             .help("name the column itself: a name goes before a pattern")
@@ -591,6 +605,7 @@ fn pack(pack: &Pack, dataset: &mut DatasetType, at: &Route) -> Vec<Fault> {
         dtype: DType::Float32,
         shape,
         role: Role::Feature,
+        unit: None,
         nullable: false,
         classes: None,
     };

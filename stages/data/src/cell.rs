@@ -26,6 +26,8 @@ impl Seen {
     pub const ZONED: Self = Self(64);
     /// Anything else.
     pub const TEXT: Self = Self(128);
+    /// Said beside [`Seen::INT`] or [`Seen::WIDE`]: no float equals the number.
+    pub const EXACT: Self = Self(256);
 
     /// Both sets.
     #[must_use]
@@ -43,13 +45,14 @@ impl Seen {
         self.0 & !other.0 == 0
     }
 
-    /// The type that holds all that was seen without loss. Whole numbers beyond 64 bits are numbers only among floats.
+    /// The type that holds all that was seen without loss. Whole numbers beyond 64 bits are numbers only among floats, and only where a
+    /// float equals each of them.
     pub fn form(self) -> Form {
         if self.is_empty() {
             Form::Text
         } else if self.within(Self::BOOL) {
             Form::Bool
-        } else if self.within(Self::INT) {
+        } else if self.within(Self::INT.with(Self::EXACT)) {
             Form::Int
         } else if Self::FLOAT.within(self) && self.within(Self::INT.with(Self::WIDE).with(Self::FLOAT)) {
             Form::Float
@@ -112,10 +115,11 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 
 /// What a trimmed, non-empty cell looks like.
 pub fn form(text: &[u8]) -> Seen {
+    let exact = |seen: Seen| if inexact(text) { seen.with(Seen::EXACT) } else { seen };
     if int(text).is_some() {
-        Seen::INT
+        exact(Seen::INT)
     } else if whole(text) {
-        Seen::WIDE
+        exact(Seen::WIDE)
     } else if float(text).is_some() {
         Seen::FLOAT
     } else if boolean(text).is_some() {
@@ -181,6 +185,18 @@ pub fn uint(text: &[u8]) -> Option<u64> {
 /// Whether it is an integer, of any size.
 fn whole(text: &[u8]) -> bool {
     digits(text).is_some_and(|(_, rest)| rest.iter().all(u8::is_ascii_digit))
+}
+
+/// Whether it is a whole number that no float equals: as one, it would lose digits.
+pub fn inexact(text: &[u8]) -> bool {
+    // Up to 2^53, every whole number is a float.
+    if text.len() < 16 || !whole(text) {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    // With a precision, all digits of the value are written.
+    !text.parse::<f64>().is_ok_and(|value| format!("{value:.0}") == digits)
 }
 
 const TENS: [f64; 23] = [
@@ -413,10 +429,13 @@ mod tests {
             ("0", Seen::INT),
             ("-17", Seen::INT),
             ("+5", Seen::INT),
-            ("9223372036854775807", Seen::INT),
+            ("9007199254740992", Seen::INT),
+            ("9007199254740993", Seen::INT.with(Seen::EXACT)),
+            ("9223372036854775807", Seen::INT.with(Seen::EXACT)),
             ("-9223372036854775808", Seen::INT),
             ("9223372036854775808", Seen::WIDE),
-            ("123456789012345678901234567890", Seen::WIDE),
+            ("+100000000000000000000", Seen::WIDE),
+            ("123456789012345678901234567890", Seen::WIDE.with(Seen::EXACT)),
             ("007", Seen::TEXT),
             ("00.5", Seen::TEXT),
             ("-01", Seen::TEXT),
@@ -460,6 +479,8 @@ mod tests {
         assert_eq!(all(&[Seen::INT, Seen::FLOAT]), Form::Float);
         assert_eq!(all(&[Seen::INT, Seen::WIDE]), Form::Text);
         assert_eq!(all(&[Seen::FLOAT, Seen::WIDE]), Form::Float);
+        assert_eq!(all(&[Seen::INT, Seen::EXACT]), Form::Int);
+        assert_eq!(all(&[Seen::FLOAT, Seen::INT, Seen::EXACT]), Form::Text, "no digit is lost");
         assert_eq!(all(&[Seen::INT, Seen::BOOL]), Form::Text);
         assert_eq!(all(&[Seen::DATE, Seen::LOCAL]), Form::Local);
         assert_eq!(all(&[Seen::ZONED, Seen::LOCAL]), Form::Text);

@@ -1,13 +1,15 @@
 //! `collect`: rows from files, archives, databases, and several of these together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 
-use catalog::collect::{is_url, nested_role, path_role};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use catalog::collect::{Place, is_url, nested_role};
 use catalog::params::collect::{Collect, ColumnOptions, Delimited, S3, Source};
+use catalog::params::preprocess::OnError;
 use catalog::params::shape::OneOrMany;
-use catalog::pattern::{entry_route, natural, unknown};
+use catalog::pattern::{natural, unknown};
 use engine::artifact::{Column, DType, DatasetType};
 use engine::error::{Fault, Route};
 use engine::protocol::InputFile;
@@ -17,20 +19,21 @@ use engine::worker::Channel;
 
 use crate::annotators;
 use crate::classes::classes;
-use crate::convert::{self, Refusal, convert};
+use crate::convert::{self, Refusal, convert, convert_some};
 use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, empty, kernel, place, unwritable};
 use crate::source::archive::Wanted;
 use crate::source::bytes::Limits;
 use crate::source::fetch::Remote;
 use crate::source::origin::Span;
+use crate::source::reading::{Counts, Reading, Refusals, Sieved, left_out};
 use crate::source::s3::Bucket;
 use crate::source::shelf::Shelf;
 use crate::source::{
-    archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, npy, origin, parquet, postgres, sqlite, texts,
-    unify,
+    archive, delimited, fetch, idx, images, ipc, join, jsonl, listing, normal, npy, origin, parquet, postgres, sqlite,
+    texts, unify,
 };
-use crate::spill::Memory;
+use crate::spill::{Keeper, Memory};
 use crate::threads;
 
 /// Sources up to this size are read whole to infer types; of larger ones, [`HEAD`] bytes.
@@ -44,7 +47,11 @@ pub struct Collected {
     pub table: Table,
     /// What annotators said of them, where there are any.
     pub labels: Option<Table>,
-    /// What is worth knowing: columns that some source lacks.
+    /// The rows that could not be read and are left out (as many as are kept).
+    pub rejected: Table,
+    /// How much could not be read.
+    pub counts: Counts,
+    /// What is worth knowing: columns that some source lacks, files and rows that are left out.
     pub warnings: Vec<Fault>,
 }
 
@@ -80,8 +87,10 @@ pub fn gather(
     channel: &Channel,
 ) -> Outcome<Collected> {
     let memory = Memory::new(limits.memory, rooms.scratch.to_owned());
-    let reader = Reader { params, limits, rooms, memory: &memory, channel, warnings: Mutex::default() };
-    let (table, _) = reader.read(files)?;
+    let refusals = Refusals::new(params.on_error, params.keep_rejected);
+    let (types, warnings) = (types(params), Mutex::default());
+    let reading = Reading { limits, memory: &memory, channel, types: &types, refusals: &refusals, warnings: &warnings };
+    let (table, _) = Reader { params, rooms, reading }.read(files)?;
     if table.rows() == 0 {
         let shown = files.first().map_or("the source", |file| file.shown.as_str());
         return Err(vec![empty(shown, "it holds columns and no rows")]);
@@ -91,7 +100,21 @@ pub fn gather(
         Some(annotators) => annotators::apart(table, annotators).map(|(table, labels)| (table, Some(labels)))?,
         None => (table, None),
     };
-    Ok(Collected { table, labels, warnings: reader.warnings.into_inner().unwrap_or_default() })
+    let (rejected, counts, more) = refusals.finish()?;
+    let mut warnings: Vec<Fault> = warnings.into_inner().unwrap_or_default();
+    warnings.extend(more);
+    if counts.rejected > 0 {
+        channel.info(format!("{} rows rejected, {} read", counts.rejected, table.rows()));
+    }
+    if counts.filled > 0 {
+        channel.info(format!("{} cells of {} rows could not be read and are missing", counts.filled, counts.touched));
+    }
+    Ok(Collected { table, labels, rejected, counts, warnings })
+}
+
+/// The types that are stated.
+fn types(params: &Collect) -> BTreeMap<String, DType> {
+    params.columns.iter().filter_map(|(name, options)| Some((name.clone(), options.dtype?))).collect()
 }
 
 /// In which state the sources are that lie elsewhere. Nothing is fetched.
@@ -122,15 +145,13 @@ fn look_at(source: &Source, store: &S3, prefix: &str, at: &Route, looks: &mut Ve
         let state = serde_json::json!({});
         looks.push(Look { role: format!("{prefix}answer"), state, freshness: Freshness::Pinned });
     }
-    let Some(paths) = source.paths() else { return };
     let declared = !source.digests().is_empty();
-    for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_remote(path)) {
-        if declared && is_url(path) {
+    for place in source.places(&at.join(source.name())).into_iter().filter(|place| is_remote(place.path)) {
+        if declared && place.listed && is_url(place.path) {
             continue;
         }
-        let role = format!("{prefix}{}", path_role(paths.0.len(), index));
-        let at = entry_route(paths, index, &at.join(source.name()).join("path"));
-        match seen_now(path, store, &at) {
+        let role = format!("{prefix}{}", place.role);
+        match seen_now(place.path, store, &place.at) {
             Ok((state, freshness)) => looks.push(Look { role, state, freshness }),
             Err(more) => faults.extend(more),
         }
@@ -160,6 +181,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
         let options = options.map(|(name, options)| (name.clone(), options.clone())).collect();
         stated(table, &options, files)
     };
+    let lenient = params.on_error == OnError::Reject;
     let known = match &params.from {
         _ if params.provenance => None,
         Source::Idx(_) => {
@@ -167,17 +189,18 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
             Some(idx::peek(images, labels, limits)?)
         }
         Source::Images(options) if options.0.labels.is_none() && one(files)?.path.is_dir() => {
-            Some(images::peek(one(files)?, &options.0)?)
+            Some(images::peek(one(files)?, &options.0, lenient)?)
         }
         _ => None,
     };
     if let Some((columns, rows)) = known {
         let none = Table { columns, batches: Vec::new() };
         let columns = stated(none)?.columns;
-        return Ok(DatasetType { columns: Some(columns), rows: Some(rows), ..DatasetType::default() });
+        // Which images are broken is known when all were read.
+        let rows = Some(rows).filter(|_| !lenient || matches!(params.from, Source::Idx(_)));
+        return Ok(DatasetType { columns: Some(columns), rows, ..DatasetType::default() });
     }
-    let size: u64 =
-        files.iter().filter_map(|file| std::fs::metadata(&file.path).ok()).map(|metadata| metadata.len()).sum();
+    let size: u64 = files.iter().map(|file| weight(&file.path)).sum();
     let packed = files.iter().any(|file| PACKED.iter().any(|suffix| file.shown.ends_with(suffix)));
     let large = size > if packed { WHOLE / 8 } else { WHOLE };
     let limits = Limits { head: large.then_some(HEAD), ..*limits };
@@ -185,15 +208,11 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     let rooms = Rooms { scratch: scratch.path() };
     let channel = Channel::silent();
     let memory = Memory::new(limits.memory, scratch.path().to_owned());
-    let reader = Reader {
-        params,
-        limits: &limits,
-        rooms: &rooms,
-        memory: &memory,
-        channel: &channel,
-        warnings: Mutex::default(),
-    };
-    let (table, total) = reader.read(files)?;
+    let refusals = Refusals::new(params.on_error, 0);
+    let (types, warnings) = (types(params), Mutex::default());
+    let (limits, channel) = (&limits, &channel);
+    let reading = Reading { limits, memory: &memory, channel, types: &types, refusals: &refusals, warnings: &warnings };
+    let (table, total) = Reader { params, rooms: &rooms, reading }.read(files)?;
     let table = stated(table)?;
     let whole = total == Some(table.rows() as u64);
     if whole && table.rows() == 0 {
@@ -209,6 +228,15 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     Ok(DatasetType { columns: Some(columns), rows: total, ..DatasetType::default() })
 }
 
+/// Bytes of a file, or of all files below a folder.
+fn weight(path: &Path) -> u64 {
+    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| weight(&entry.path())).sum()
+}
+
 /// Names of files that hold more than they weigh.
 const PACKED: [&str; 5] = [".gz", ".zst", ".zip", ".tgz", ".npz"];
 
@@ -221,11 +249,8 @@ type Counted = (Table, Option<u64>);
 
 struct Reader<'a> {
     params: &'a Collect,
-    limits: &'a Limits,
     rooms: &'a Rooms<'a>,
-    memory: &'a Memory,
-    channel: &'a Channel,
-    warnings: Mutex<Vec<Fault>>,
+    reading: Reading<'a>,
 }
 
 impl Reader<'_> {
@@ -281,19 +306,19 @@ impl Reader<'_> {
 
     /// The files of a source, with those that lie elsewhere fetched.
     fn fetched(&self, source: &Source, mut own: Vec<InputFile>, at: &Route) -> Outcome<Vec<InputFile>> {
-        let Some(paths) = source.paths() else { return Ok(own) };
         let shelf = Shelf::beside(self.rooms.scratch);
         let store = self.params.s3.clone().unwrap_or_default();
+        let (limits, channel) = (self.reading.limits, self.reading.channel);
         let mut digests = source.digests().iter();
-        for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_remote(path)) {
-            let role = path_role(paths.0.len(), index);
-            let at = entry_route(paths, index, &at.join(source.name()).join("path"));
-            let remote = Remote { url: path, role: role.clone(), at: at.clone(), limit: self.limits.unpacked };
-            if is_url(path)
+        for place in source.places(&at.join(source.name())).into_iter().filter(|place| is_remote(place.path)) {
+            let Place { role, path, at, listed } = place;
+            let remote = Remote { url: path, role: role.clone(), at: at.clone(), limit: limits.unpacked };
+            if listed
+                && is_url(path)
                 && let Some(digest) = digests.next()
             {
                 let sha256 = digest.trim_start_matches("sha256:");
-                own.push(fetch::by_digest(&remote, sha256, &shelf, self.channel)?);
+                own.push(fetch::by_digest(&remote, sha256, &shelf, channel)?);
                 continue;
             }
             // The engine gives a file that says in which state the source was seen.
@@ -302,18 +327,18 @@ impl Reader<'_> {
                 Some(seen) => seen,
                 None => {
                     let (state, _) = seen_now(path, &store, &at)?;
-                    Seen { source: path.clone(), id: String::new(), state, taken: None }
+                    Seen { source: path.to_owned(), id: String::new(), state, taken: None }
                 }
             };
             let unreadable = |error: serde_json::Error| kernel("reading what was seen of a source", &error);
             if is_url(path) {
                 let state = serde_json::from_value(seen.state.clone()).map_err(unreadable)?;
-                own.push(fetch::by_state(&remote, &seen, &state, &shelf, self.channel)?);
+                own.push(fetch::by_state(&remote, &seen, &state, &shelf, channel)?);
             } else {
                 let objects: Vec<crate::source::s3::Object> =
                     serde_json::from_value(seen.state["objects"].clone()).map_err(unreadable)?;
                 let bucket = Bucket::of(path, &store, at)?;
-                own.extend(bucket.fetch(&objects, &role, &seen, &shelf, self.limits.unpacked, self.channel)?);
+                own.extend(bucket.fetch(&objects, &role, &seen, &shelf, limits.unpacked, channel)?);
             }
         }
         // Roles tell the order of the paths, of those that were fetched and of those that were there.
@@ -332,15 +357,13 @@ impl Reader<'_> {
         for (index, (shown, table)) in tables.iter().enumerate() {
             let lacking: Vec<&str> =
                 names.iter().filter(|name| table.columns.iter().all(|column| column.name != **name)).copied().collect();
-            if !lacking.is_empty()
-                && let Ok(mut warnings) = self.warnings.lock()
-            {
+            if !lacking.is_empty() {
                 let text = format!(
                     "`{shown}` has no column `{}`: its {} rows are missing there",
                     lacking.join("`, `"),
                     table.rows()
                 );
-                warnings.push(
+                self.reading.warn(
                     Fault::warning("data::lacking_column", text)
                         .help("nothing needs to be done if that is meant")
                         .at(at.join(index)),
@@ -351,37 +374,91 @@ impl Reader<'_> {
 
     fn leaf(&self, source: &Source, files: &[InputFile], prefix: &str, at: &Route) -> Outcome<Counted> {
         one(files)?;
-        let (files, complete) = self.unpacked(source, &natural_order(files), prefix)?;
-        let params = self.params;
-        let (limits, memory, channel) = (self.limits, self.memory, self.channel);
-        let types: BTreeMap<String, DType> =
-            params.columns.iter().filter_map(|(name, options)| Some((name.clone(), options.dtype?))).collect();
-        let single = |table: Table| {
-            let spans = vec![Span { shown: files[0].shown.clone(), rows: table.rows() }];
-            let rows = table.rows() as u64;
-            (table, Some(rows), spans)
+        let refusals = self.reading.refusals;
+        let folder = source.paths().is_some() && files.iter().any(|file| file.path.is_dir());
+        let files = if folder { self.below(source, files)? } else { files.to_vec() };
+        let (files, complete) = self.unpacked(source, &natural_order(&files), prefix)?;
+        let before = refusals.counts();
+        let (table, total, spans) = match self.rows(source, &files, at) {
+            // Where every row is left out, that is what is wrong.
+            Err(faults) if faults.iter().all(|fault| fault.code == "data::empty") => {
+                return Err(refusals.too_many(before, 0).map_or(faults, |fault| vec![fault]));
+            }
+            read => read?,
         };
-        let (table, total, spans) = match source {
-            Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, memory, channel)?,
-            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, memory, channel)?,
-            Source::Jsonl(_) => several(&files, true, limits, |file| {
-                let (table, complete) = jsonl::read(file, &types, limits, memory, channel)?;
-                let rows = complete.then_some(table.rows() as u64);
-                Ok((table, rows))
+        if complete
+            && total.is_some()
+            && let Some(fault) = refusals.too_many(before, table.rows() as u64)
+        {
+            return Err(vec![fault]);
+        }
+        let memory = self.reading.memory;
+        let table = match source.paths() {
+            Some(_) => origin::add_partitions(table, &spans, memory)?,
+            None => table,
+        };
+        let table = if folder { origin::add_parts(table, &spans, memory)? } else { table };
+        let table = if self.params.provenance { origin::add_provenance(table, &spans, memory)? } else { table };
+        Ok((table, total.filter(|_| complete)))
+    }
+
+    /// Folders among the files as the files of the format that are in them, however deep.
+    fn below(&self, source: &Source, files: &[InputFile]) -> Outcome<Vec<InputFile>> {
+        let endings: &[&str] = match source {
+            Source::Csv(_) => &[".csv"],
+            Source::Tsv(_) => &[".tsv", ".tab"],
+            Source::Jsonl(_) => &[".jsonl", ".ndjson", ".json"],
+            Source::Parquet(_) => &[".parquet", ".pq"],
+            Source::Arrow(_) => &[".arrow", ".feather", ".ipc"],
+            Source::Npz(_) => &[".npz"],
+            _ => &[".npy"],
+        };
+        let mut all = Vec::new();
+        for file in files {
+            if !file.path.is_dir() {
+                all.push(file.clone());
+                continue;
+            }
+            let (found, others) = listing::below(file, endings)?;
+            if let Some(fault) = listing::notice(&file.shown, &others, endings) {
+                self.reading.warn(fault);
+            }
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    fn rows(&self, source: &Source, files: &[InputFile], at: &Route) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
+        let reading = &self.reading;
+        let limits = reading.limits;
+        let single = |table: Table| -> Outcome<(Table, Option<u64>, Vec<Span>)> {
+            let Sieved { table, gone } = fitted(table.into(), &files[0].shown, reading)?;
+            let rows = table.rows();
+            Ok((table, Some(rows as u64), vec![Span { gone, ..Span::whole(&files[0].shown, rows) }]))
+        };
+        let each = |(table, spans): (Table, Vec<Span>)| (Some(table.rows() as u64), table, spans);
+        Ok(match source {
+            Source::Csv(options) => delimited(&options.0, b',', "csv", files, reading)?,
+            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", files, reading)?,
+            Source::Jsonl(_) => several(files, true, reading, |file| {
+                let (rows, complete) = jsonl::read(file, reading)?;
+                let count = complete.then_some(rows.table.rows() as u64);
+                Ok((rows, count))
             })?,
-            Source::Parquet(options) => several(&files, false, limits, |file| {
-                let (table, rows) = parquet::read(file, &options.0, limits, memory, channel)?;
-                Ok((table, Some(rows)))
-            })?,
-            Source::Arrow(_) => several(&files, false, limits, |file| ipc::read(file, limits, memory))?,
+            Source::Parquet(options) => {
+                several(files, false, reading, |file| parquet::read(file, &options.0, reading))?
+            }
+            Source::Arrow(_) => several(files, false, reading, |file| ipc::read(file, reading))?,
             Source::Npy(_) => {
                 let (labels, values): (Vec<_>, Vec<_>) = files.iter().cloned().partition(|file| file.role == "labels");
                 match (values.as_slice(), labels.as_slice()) {
                     ([_], [_]) => {
                         let name = |file: &InputFile| if file.role == "labels" { "label" } else { "value" }.to_owned();
-                        single(npy::beside(&[values[0].clone(), labels[0].clone()], name, limits)?)
+                        single(npy::beside(&[values[0].clone(), labels[0].clone()], name, limits)?)?
                     }
-                    (_, []) => several(&files, false, limits, |file| npy::read(file, "value", limits).map(counted))?,
+                    (_, []) => several(files, false, reading, |file| {
+                        npy::read(file, "value", limits).map(|table| counted(table.into()))
+                    })?,
                     _ => {
                         let text = "`labels` goes with one array, and there are several";
                         return Err(vec![
@@ -397,44 +474,46 @@ impl Reader<'_> {
                     let name = file.shown.rsplit_once(".npz/").map_or(file.shown.as_str(), |(_, inside)| inside);
                     name.trim_end_matches(".npy").to_owned()
                 };
-                single(npy::beside(&files, name, limits)?)
+                single(npy::beside(files, name, limits)?)?
             }
             Source::Idx(_) => {
-                let (images, labels) = idx_files(&files)?;
-                single(idx::read(images, labels, limits)?)
+                let (images, labels) = idx_files(files)?;
+                single(idx::read(images, labels, limits)?)?
             }
-            Source::Images(options) => match (files.iter().find(|file| file.role == "labels"), one(&files)?) {
-                (None, folder) => single(images::read(folder, &options.0, limits, channel)?),
-                (Some(labels), _) => {
-                    let folder = files.iter().find(|file| file.role == "images").map_or_else(|| one(&files), Ok)?;
-                    let files = std::slice::from_ref(labels);
-                    let table = delimited(&label_file(), b',', "csv", files, &types, limits, memory, channel)?.0;
-                    single(images::labelled(folder, (labels, table), &options.0, limits, channel)?)
-                }
-            },
-            Source::Texts(options) => single(texts::read(one(&files)?, &options.0, limits)?),
+            Source::Images(options) => {
+                let (total, table, spans) = match files.iter().find(|file| file.role == "labels") {
+                    None => each(images::read(one(files)?, &options.0, reading)?),
+                    Some(labels) => {
+                        let folder = files.iter().find(|file| file.role == "images").map_or_else(|| one(files), Ok)?;
+                        let own = std::slice::from_ref(labels);
+                        let (table, _, spans) = delimited(&label_file(), b',', "csv", own, reading)?;
+                        let gone = spans.into_iter().next().map(|span| span.gone).unwrap_or_default();
+                        each(images::labelled(folder, (labels, Sieved { table, gone }), &options.0, reading)?)
+                    }
+                };
+                (table, total, spans)
+            }
+            Source::Texts(options) => {
+                let (total, table, spans) = each(texts::read(one(files)?, &options.0, reading)?);
+                (table, total, spans)
+            }
             Source::Sqlite(options) => {
-                let (table, complete) = sqlite::read(one(&files)?, options, limits, channel)?;
-                let spans = vec![Span { shown: files[0].shown.clone(), rows: table.rows() }];
-                let rows = complete.then_some(table.rows() as u64);
-                (table, rows, spans)
+                let (table, complete) = sqlite::read(one(files)?, options, limits, reading.channel)?;
+                let (table, rows, spans) = single(table)?;
+                (table, rows.filter(|_| complete), spans)
             }
             Source::Postgres(options) => {
                 let at = at.join("postgres");
-                let table = postgres::read(options, &at, self.rooms.scratch, limits, channel)?;
+                let table = postgres::read(options, &at, self.rooms.scratch, limits, reading.channel)?;
+                let shown = postgres::shown(options);
+                let Sieved { table, gone } = fitted(table.into(), &shown, reading)?;
                 let rows = table.rows();
-                (table, Some(rows as u64), vec![Span { shown: postgres::shown(options), rows }])
+                (table, Some(rows as u64), vec![Span { gone, ..Span::whole(shown, rows) }])
             }
             Source::Concat(_) | Source::Join(_) => {
                 return Err(vec![empty("the source", "sources are nested in an unknown way")]);
             }
-        };
-        let table = match source.paths() {
-            Some(_) => origin::add_partitions(table, &spans, memory)?,
-            None => table,
-        };
-        let table = if params.provenance { origin::add_provenance(table, &spans, memory)? } else { table };
-        Ok((table, total.filter(|_| complete)))
+        })
     }
 
     /// Archives among the files as what is in them. A folder's archive becomes the folder.
@@ -460,7 +539,8 @@ impl Reader<'_> {
             };
             inside.iter().map(suffix).collect::<Vec<_>>()
         });
-        let wanted = Wanted { inside: inside.as_deref(), suffixes, format, head: self.limits.head.filter(|_| !whole) };
+        let wanted =
+            Wanted { inside: inside.as_deref(), suffixes, format, head: self.reading.limits.head.filter(|_| !whole) };
         let mut found = Vec::new();
         let mut complete = true;
         for (index, file) in files.iter().enumerate() {
@@ -478,9 +558,13 @@ impl Reader<'_> {
             };
             let folder = self.rooms.scratch.join(format!("{}{index}", prefix.replace('/', "-")));
             std::fs::create_dir_all(&folder).map_err(|error| vec![unwritable(&error)])?;
-            let (inner, all) = archive::unpack(file, packed, &wanted, &folder, self.limits)?;
+            let archive::Unpacked { files: inner, complete: all, others } =
+                archive::unpack(file, packed, &wanted, &folder, self.reading.limits)?;
             complete &= all;
             if whole {
+                if let Some(fault) = listing::notice(&file.shown, &others, suffixes) {
+                    self.reading.warn(fault);
+                }
                 found.push(InputFile { path: listing::top(&folder), ..file.clone() });
             } else {
                 found.extend(inner);
@@ -504,9 +588,9 @@ fn label_file() -> Delimited {
     }
 }
 
-fn counted(table: Table) -> Counted {
-    let rows = table.rows() as u64;
-    (table, Some(rows))
+fn counted(rows: Sieved) -> (Sieved, Option<u64>) {
+    let count = rows.table.rows() as u64;
+    (rows, Some(count))
 }
 
 /// Files of one role in natural order: `part-2` before `part-10`.
@@ -521,8 +605,8 @@ fn natural_order(files: &[InputFile]) -> Vec<InputFile> {
 fn several(
     files: &[InputFile],
     lenient: bool,
-    limits: &Limits,
-    read: impl Fn(&InputFile) -> Outcome<Counted>,
+    reading: &Reading<'_>,
+    read: impl Fn(&InputFile) -> Outcome<(Sieved, Option<u64>)>,
 ) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
     let mut tables = Vec::new();
     let mut faults = Vec::new();
@@ -530,16 +614,23 @@ fn several(
     let mut total = Some(0);
     let mut read_bytes = 0;
     for file in files {
-        match read(file) {
-            Ok((table, rows)) => {
+        // Where stated cells are rejected, the rows that are left are counted anew.
+        let fitted = read(file).and_then(|(rows, count)| {
+            let before = rows.table.rows();
+            let rows = fitted(rows, &file.shown, reading)?;
+            let rejected = (before - rows.table.rows()) as u64;
+            Ok((rows, count.map(|count| count - rejected)))
+        });
+        match fitted {
+            Ok((Sieved { table, gone }, rows)) => {
                 total = total.zip(rows).map(|(a, b)| a + b);
-                spans.push(Span { shown: file.shown.clone(), rows: table.rows() });
+                spans.push(Span { gone, ..Span::whole(&file.shown, table.rows()) });
                 tables.push((file.shown.clone(), table));
             }
             Err(more) => faults.extend(more),
         }
         read_bytes += std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
-        if limits.head.is_some_and(|head| read_bytes > head) && tables.len() < files.len() {
+        if reading.limits.head.is_some_and(|head| read_bytes > head) && tables.len() < files.len() {
             total = None;
             break;
         }
@@ -550,16 +641,12 @@ fn several(
     unify::tables(tables, lenient).map(|table| (table, total, spans))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what is read, how, and within which bounds")]
 fn delimited(
     options: &Delimited,
     default: u8,
     name: &str,
     files: &[InputFile],
-    types: &BTreeMap<String, DType>,
-    limits: &Limits,
-    memory: &Memory,
-    channel: &Channel,
+    reading: &Reading<'_>,
 ) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
     let mut faults = Vec::new();
     let mut byte = |key: &str, text: &str| match text.as_bytes() {
@@ -587,11 +674,11 @@ fn delimited(
         missing: options.missing.clone(),
         encoding: options.encoding.clone(),
     };
-    let read = delimited::read(files, &options, types, limits, memory, channel)?;
+    let read = delimited::read(files, &options, reading)?;
     let rows = read.complete.then_some(read.table.rows() as u64);
-    let spans = files.iter().zip(&read.counts).map(|(file, rows)| Span { shown: file.shown.clone(), rows: *rows });
-    let spans = spans.collect();
-    Ok((read.table, rows, spans))
+    let counts = read.counts.iter().zip(read.gone);
+    let spans = files.iter().zip(counts).map(|(file, (rows, gone))| Span { gone, ..Span::whole(&file.shown, *rows) });
+    Ok((read.table, rows, spans.collect()))
 }
 
 fn idx_files(files: &[InputFile]) -> Outcome<(&InputFile, Option<&InputFile>)> {
@@ -600,7 +687,103 @@ fn idx_files(files: &[InputFile]) -> Outcome<(&InputFile, Option<&InputFile>)> {
     Ok((images.map_or_else(|| one(files), Ok)?, labels))
 }
 
-/// Applies `columns:`. Text formats have read stated types already; other formats are converted here.
+/// One file's rows with the stated types, where the format has types of its own: cells that are not of them are faults, missing, or
+/// their rows are left out.
+fn fitted(rows: Sieved, shown: &str, reading: &Reading<'_>) -> Outcome<Sieved> {
+    let Sieved { table: Table { columns: old, batches }, gone } = rows;
+    let mut columns = old.clone();
+    let mut wanted: Vec<(usize, DType)> = Vec::new();
+    for (index, column) in columns.iter_mut().enumerate() {
+        if let Some(dtype) = reading.types.get(&column.name).filter(|dtype| **dtype != column.dtype) {
+            column.dtype = *dtype;
+            wanted.push((index, *dtype));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(Sieved { table: Table { columns, batches }, gone });
+    }
+    let mut keeper = Keeper::new(columns.clone(), reading.memory);
+    let mut faults = Faults::default();
+    let mut left = Vec::new();
+    let mut all = Sieved::numbers(&gone);
+    for rows in &batches {
+        let mut numbers: Vec<u64> = all.by_ref().take(rows.num_rows()).collect();
+        let fit = Fit { old: &old, columns: &columns, wanted: &wanted, shown, reading };
+        if let Some(rows) = fit.rows(rows, &mut numbers, &mut faults)? {
+            keeper.push(rows)?;
+        }
+        left.extend(numbers);
+    }
+    let end = all.next().unwrap_or_default();
+    let gone = left_out(0..end, &left);
+    faults.or(Sieved { table: keeper.finish()?, gone })
+}
+
+/// Cells on their way to stated types.
+struct Fit<'a> {
+    old: &'a [Column],
+    columns: &'a [Column],
+    wanted: &'a [(usize, DType)],
+    shown: &'a str,
+    reading: &'a Reading<'a>,
+}
+
+impl Fit<'_> {
+    /// The rows with their new types; `None` when something is wrong.
+    fn rows(&self, rows: &RecordBatch, numbers: &mut Vec<u64>, faults: &mut Faults) -> Outcome<Option<RecordBatch>> {
+        let refusals = self.reading.refusals;
+        let mut arrays: Vec<ArrayRef> = rows.columns().to_vec();
+        let mut bad: BTreeMap<usize, Fault> = BTreeMap::new();
+        let mut filled: BTreeSet<usize> = BTreeSet::new();
+        let sound = faults.is_empty();
+        let mut failed = false;
+        for (index, dtype) in self.wanted {
+            let column = &self.old[*index];
+            let route = route!["columns", column.name.as_str(), "dtype"];
+            let (array, unfit) = match convert_some(&arrays[*index], *dtype) {
+                Ok(found) => found,
+                Err(_) => {
+                    failed = true;
+                    if sound {
+                        faults.add(|| no_such_cast(column, *dtype, &route));
+                    }
+                    continue;
+                }
+            };
+            let fault = |row: usize| {
+                misfit(&arrays[*index], row, numbers[row], column, *dtype).at(route.clone()).place(place(
+                    self.shown,
+                    Some(numbers[row] + 1),
+                    None,
+                ))
+            };
+            if refusals.reject() {
+                for row in unfit {
+                    bad.entry(row).or_insert_with(|| fault(row));
+                }
+            } else if refusals.fill() && column.shape.is_empty() {
+                if let Some(first) = unfit.first() {
+                    let new = unfit.iter().filter(|row| filled.insert(**row)).count();
+                    refusals.filled(unfit.len() as u64, new as u64, Some(fault(*first)));
+                }
+            } else {
+                failed |= !unfit.is_empty();
+                unfit.into_iter().for_each(|row| faults.add(|| fault(row)));
+            }
+            arrays[*index] = array;
+        }
+        if failed {
+            return Ok(None);
+        }
+        if bad.is_empty() {
+            return batch(self.columns, arrays).map(Some);
+        }
+        let left = normal::leave_out(rows, bad, self.shown, numbers, self.reading)?;
+        self.rows(&left, numbers, faults)
+    }
+}
+
+/// Applies `columns:`. Readers have read stated types already; what came from elsewhere (folders, joins) is converted here.
 fn stated(mut table: Table, options: &BTreeMap<String, ColumnOptions>, files: &[InputFile]) -> Outcome<Table> {
     let mut faults = Faults::default();
     for (name, option) in options {
@@ -611,6 +794,9 @@ fn stated(mut table: Table, options: &BTreeMap<String, ColumnOptions>, files: &[
         };
         if let Some(role) = option.role {
             table.columns[index].role = role;
+        }
+        if option.unit.is_some() {
+            table.columns[index].unit.clone_from(&option.unit);
         }
         if let Some(dtype) = option.dtype
             && table.columns[index].dtype != dtype
@@ -638,7 +824,7 @@ fn retype(table: &mut Table, index: usize, dtype: DType, faults: &mut Faults, ro
                     Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),
                 }
             }
-            Err(refusal) => refused(&refusal, &old, dtype, &arrays[index], before, faults, route, Some(shown)),
+            Err(refusal) => refused(&refusal, &old, dtype, &arrays[index], before, faults, route, shown),
         }
         before += rows.num_rows();
     }
@@ -649,7 +835,7 @@ fn retype(table: &mut Table, index: usize, dtype: DType, faults: &mut Faults, ro
 
 /// Names every cell that was refused: row (from 1), column and value.
 #[expect(clippy::too_many_arguments, reason = "one sentence is made of all of them")]
-pub fn refused(
+fn refused(
     refusal: &Refusal,
     column: &Column,
     dtype: DType,
@@ -657,40 +843,45 @@ pub fn refused(
     before: usize,
     faults: &mut Faults,
     route: &Route,
-    shown: Option<&str>,
+    shown: &str,
 ) {
     match refusal {
         // It is the same for every batch: said with the first.
         Refusal::Types if before > 0 => {}
         Refusal::Types => {
-            let text =
-                format!("column `{}` is {}, which cannot become {}", column.name, column.type_name(), dtype.name());
-            faults.add(|| {
-                Fault::error("data::cannot_cast", text)
-                    .help("numbers, bools and text become each other, dates and datetimes too; go over `string` if you must")
-                    .at(route.clone())
-            });
+            faults.add(|| no_such_cast(column, dtype, route));
         }
         Refusal::Cells(rows, _) => {
             for row in rows {
                 faults.add(|| {
-                    let value = convert::shown(array, *row);
-                    let row = before + row + 1;
-                    let text = format!(
-                        "`{value}` in row {row} of column `{}` is not {}: expected {}",
-                        column.name,
-                        dtype.name(),
-                        crate::cell::expected(dtype)
-                    );
-                    let fault = Fault::error("data::cell", text)
-                        .help("correct or drop the row, or choose another type")
-                        .at(route.clone());
-                    match shown {
-                        Some(shown) => fault.place(place(shown, Some(row as u64), None)),
-                        None => fault,
-                    }
+                    let number = (before + row) as u64;
+                    let at = place(shown, Some(number + 1), None);
+                    misfit(array, *row, number, column, dtype).at(route.clone()).place(at)
                 });
             }
         }
     }
+}
+
+/// A type that no cell of the column has.
+pub fn no_such_cast(column: &Column, dtype: DType, route: &Route) -> Fault {
+    let text = format!("column `{}` is {}, which cannot become {}", column.name, column.type_name(), dtype.name());
+    Fault::error("data::cannot_cast", text)
+        .help("numbers, bools and text become each other, dates and datetimes too; go over `string` if you must")
+        .at(route.clone())
+}
+
+/// A cell that is not of the type its column is to have; `number` is its row's, from 0.
+pub fn misfit(array: &ArrayRef, row: usize, number: u64, column: &Column, dtype: DType) -> Fault {
+    let text = format!(
+        "`{}` in row {} of column `{}` is not {}: expected {}",
+        convert::shown(array, row),
+        number + 1,
+        column.name,
+        dtype.name(),
+        crate::cell::expected(dtype)
+    );
+    Fault::error("data::cell", text).help(
+        "correct or drop the row, choose another type, or say what happens: `on_error: reject` or `on_error: fill`",
+    )
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, UInt64Array};
+use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::artifact::{Column, DType};
@@ -16,8 +16,26 @@ use crate::source::sink::{Missing, Sink, Target};
 pub enum Refusal {
     /// No cell of this type is one of that type (numbers are no dates).
     Types,
-    /// The cells of these rows (at most 20 of them, from 0) are not, and how many there are.
+    /// The cells of these rows (from 0) are not, and how many there are.
     Cells(Vec<usize>, usize),
+}
+
+/// As [`convert`], but cells that are not of the type are missing; and the rows they are in.
+///
+/// # Errors
+/// No cell of this type is one of that type.
+pub fn convert_some(array: &ArrayRef, to: DType) -> Result<(ArrayRef, Vec<usize>), Refusal> {
+    match convert(array, to) {
+        Ok(array) => Ok((array, Vec::new())),
+        Err(Refusal::Types) => Err(Refusal::Types),
+        Err(Refusal::Cells(rows, _)) => {
+            let mut wrong = rows.iter().peekable();
+            let kept: UInt64Array =
+                (0..array.len()).map(|row| wrong.next_if_eq(&&row).is_none().then_some(row as u64)).collect();
+            let rest = take(array, &kept, None).map_err(|_| Refusal::Types)?;
+            Ok((convert(&rest, to)?, rows))
+        }
+    }
 }
 
 /// The cells as another type: texts are read, numbers must keep their value (floats become integers only when they are whole,
@@ -138,9 +156,7 @@ struct Wrong {
 
 impl Wrong {
     fn add(&mut self, row: usize) {
-        if self.rows.len() < crate::fault::SHOWN {
-            self.rows.push(row);
-        }
+        self.rows.push(row);
         self.count += 1;
     }
 
@@ -227,6 +243,8 @@ mod tests {
         assert_eq!(convert(&numbers, DType::UInt8), Err(Refusal::Cells(vec![1], 1)));
         assert_eq!(convert(&numbers, DType::Bool), Err(Refusal::Cells(vec![1, 2], 2)));
         assert_eq!(convert(&numbers, DType::Date), Err(Refusal::Types));
+        let (rest, wrong) = convert_some(&texts(&["1", "x", "3"]), DType::Int64).unwrap();
+        assert_eq!((rest.as_ref(), wrong), (&Int64Array::from(vec![Some(1), None, Some(3)]) as &dyn Array, vec![1]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
 use catalog::dates::Format;
 use catalog::params::preprocess::{
-    FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
+    CastTo, FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
 };
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{Matched, find, select, unknown};
@@ -24,8 +24,8 @@ use engine::worker::Channel;
 use serde::Serialize;
 
 use crate::chance::Chance;
-use crate::collect::refused;
-use crate::convert::{convert, shown};
+use crate::collect::{misfit, no_such_cast};
+use crate::convert::{convert, convert_some, shown};
 use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, kernel};
 use crate::spill::{Keeper, Memory, pieces};
@@ -407,11 +407,11 @@ impl Link<'_> {
 /// Drops rows by a mask of those that stay.
 fn filter<'a>(
     columns: Vec<Column>,
-    mask: impl Fn(&RecordBatch) -> Outcome<BooleanArray> + Sync + 'a,
+    mask: impl Fn(&RecordBatch, usize) -> Outcome<BooleanArray> + Sync + 'a,
     reason: impl Fn(&RecordBatch, usize) -> String + Sync + 'a,
 ) -> Link<'a> {
-    Link::new(columns, move |rows, _| {
-        let mask = mask(rows)?;
+    Link::new(columns, move |rows, before| {
+        let mask = mask(rows, before)?;
         let gone = (0..rows.num_rows()).filter(|row| !mask.value(*row)).map(|row| (row, reason(rows, row))).collect();
         Ok((rows.columns().to_vec(), gone))
     })
@@ -469,7 +469,7 @@ fn link<'a>(
             let (named, looked_at) = (columns.clone(), chosen.clone());
             filter(
                 columns,
-                move |rows| {
+                move |rows, _| {
                     let gone: Vec<_> = chosen.iter().map(|index| fill::missing(rows.column(*index))).collect();
                     let kept =
                         BooleanBuffer::collect_bool(rows.num_rows(), |row| !gone.iter().any(|gone| gone.value(row)));
@@ -500,10 +500,15 @@ fn link<'a>(
         Step::Cast(types) => cast(table, types, route)?,
         Step::Filter(text) => {
             let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault.at(route.clone())])?;
-            let route = route.clone();
+            let (route, named) = (route.clone(), columns.clone());
             filter(
                 columns,
-                move |rows| condition.evaluate(rows).map_err(|error| vec![no_value(text, &error, &route)]),
+                move |rows, before| {
+                    condition.evaluate(rows).map_err(|error| {
+                        let one = |row: &RecordBatch| condition.evaluate(row).err();
+                        vec![no_value(text, &error, rows, before, &named, one, &route)]
+                    })
+                },
                 move |_, _| format!("not `{text}`"),
             )
         }
@@ -606,8 +611,39 @@ fn apply(
     }
 }
 
-fn no_value(text: &str, error: &str, route: &Route) -> Fault {
-    Fault::error("data::expression_value", format!("`{text}` has no value for some row: {error}"))
+/// An expression without a value for some of these rows: the first of them (found by `one`, which tries a single row), with its cells
+/// in the columns that the expression names.
+fn no_value(
+    text: &str,
+    error: &str,
+    rows: &RecordBatch,
+    before: usize,
+    columns: &[Column],
+    one: impl Fn(&RecordBatch) -> Option<String>,
+    route: &Route,
+) -> Fault {
+    // All rows before `low` have a value.
+    let (mut low, mut high) = (0, rows.num_rows());
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if one(&rows.slice(low, middle - low)).is_some() { high = middle } else { low = middle }
+    }
+    let first = (low < rows.num_rows()).then(|| one(&rows.slice(low, 1))).flatten();
+    let (row, error) = match &first {
+        Some(error) => (format!("row {}", before + low + 1), error.as_str()),
+        None => ("some row".to_owned(), error),
+    };
+    let words: Vec<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let used =
+        |column: &Column| words.contains(&column.name.as_str()) || text.contains(&format!("\"{}\"", column.name));
+    let cells: Vec<String> = columns
+        .iter()
+        .zip(rows.columns())
+        .filter(|(column, _)| first.is_some() && used(column))
+        .map(|(column, array)| format!("`{}` is {}", column.name, shown(array, low)))
+        .collect();
+    let cells = if cells.is_empty() { String::new() } else { format!(" (there {})", cells.join(", ")) };
+    Fault::error("data::expression_value", format!("`{text}` has no value for {row}{cells}: {error}"))
         .help("exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`")
         .at(route.clone())
 }
@@ -640,12 +676,15 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
     let columns = |patterns: &OneOrMany<String>| resolve(table, patterns, &route.join("columns"));
     let one = |name: &str| at(&before, name, &route.join("column"));
     match step {
-        Step::Derive(_) => Ok(Link::new(after, move |rows, _| {
+        Step::Derive(_) => Ok(Link::new(after, move |rows, start| {
             let mut arrays = rows.columns().to_vec();
             for (position, dtype, text, expression, at) in &expressions {
-                let array = expression.values(rows).map_err(|error| vec![no_value(text, &error, at)])?;
-                let array =
-                    convert(&array, *dtype).map_err(|_| vec![no_value(text, "a value does not fit its type", at)])?;
+                let value = |rows: &RecordBatch| {
+                    let array = expression.values(rows)?;
+                    convert(&array, *dtype).map_err(|_| "a value does not fit its type".to_owned())
+                };
+                let array = value(rows)
+                    .map_err(|error| vec![no_value(text, &error, rows, start, &before, |row| value(row).err(), at)])?;
                 if *position < arrays.len() { arrays[*position] = array } else { arrays.push(array) }
             }
             Ok((arrays, Vec::new()))
@@ -1046,13 +1085,13 @@ fn rename<'a>(table: &Table, new_names: &BTreeMap<String, String>, route: &Route
     Ok(Link::picked(renamed, all))
 }
 
-fn cast<'a>(table: &Table, types: &BTreeMap<String, DType>, route: &Route) -> Outcome<Link<'a>> {
+fn cast<'a>(table: &Table, types: &BTreeMap<String, CastTo>, route: &Route) -> Outcome<Link<'a>> {
     let mut faults = Faults::default();
     let mut columns = table.columns.clone();
-    let mut wanted: Vec<(usize, DType, Route)> = Vec::new();
+    let mut wanted: Vec<(usize, CastTo, Route)> = Vec::new();
     // Patterns first, so that a name goes before a pattern.
     let known = names(table);
-    let found: Vec<_> = types.iter().map(|(entry, dtype)| (entry, *dtype, find(entry, &known))).collect();
+    let found: Vec<_> = types.iter().map(|(entry, cast)| (entry, *cast, find(entry, &known))).collect();
     for (entry, dtype, matched) in found.iter().filter(|(_, _, matched)| !matches!(matched, Some(Matched::Name(_)))) {
         match matched {
             Some(matched) => {
@@ -1067,8 +1106,8 @@ fn cast<'a>(table: &Table, types: &BTreeMap<String, DType>, route: &Route) -> Ou
             wanted.push((*index, *dtype, route.join(entry.as_str())));
         }
     }
-    for (index, dtype, _) in &wanted {
-        columns[*index].dtype = *dtype;
+    for (index, cast, _) in &wanted {
+        columns[*index].dtype = cast.to;
     }
     if !faults.is_empty() {
         return Err(faults.into_vec());
@@ -1077,15 +1116,32 @@ fn cast<'a>(table: &Table, types: &BTreeMap<String, DType>, route: &Route) -> Ou
     Ok(Link::new(columns, move |rows, before| {
         let mut arrays = rows.columns().to_vec();
         let mut faults = Faults::default();
-        for (index, dtype, route) in &wanted {
-            match convert(&arrays[*index], *dtype) {
-                Ok(array) => arrays[*index] = array,
-                Err(refusal) => {
-                    refused(&refusal, &old[*index], *dtype, &arrays[*index], before, &mut faults, route, None);
+        let mut gone: BTreeMap<usize, String> = BTreeMap::new();
+        for (index, cast, route) in &wanted {
+            let column = &old[*index];
+            let Ok((array, wrong)) = convert_some(&arrays[*index], cast.to) else {
+                // It is the same for every piece: said with the first.
+                if before == 0 {
+                    faults.add(|| no_such_cast(column, cast.to, route));
+                }
+                continue;
+            };
+            for row in wrong {
+                let fault = || misfit(&arrays[*index], row, (before + row) as u64, column, cast.to).at(route.clone());
+                match cast.on_error {
+                    OnError::Fill => {}
+                    OnError::Fail => faults.add(fault),
+                    OnError::Reject => {
+                        gone.entry(row).or_insert_with(|| {
+                            let text = shown(&arrays[*index], row);
+                            format!("`{text}` in column `{}` is not {}", column.name, cast.to.name())
+                        });
+                    }
                 }
             }
+            arrays[*index] = array;
         }
-        faults.or((arrays, Vec::new()))
+        faults.or((arrays, gone.into_iter().collect()))
     }))
 }
 

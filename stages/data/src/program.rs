@@ -60,7 +60,18 @@ impl Program for Data {
                 let rooms = Rooms { scratch: &request.scratch };
                 let collected = gather(&params, &request.files, &limits, &rooms, channel)?;
                 let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
-                let mut finished = finish(request, vec![("data", &collected.table, &from)], collected.warnings)?;
+                let mut outputs: Vec<Made<'_>> = vec![("data", &collected.table, &from)];
+                if request.outputs.contains_key("rejected") {
+                    outputs.push(("rejected", &collected.rejected, &from));
+                }
+                let mut finished = finish(request, outputs, collected.warnings)?;
+                if collected.counts.rejected > 0 || request.outputs.contains_key("rejected") {
+                    finished.summary.remove("rejected.rows");
+                    finished.summary.insert("rejected".into(), collected.counts.rejected as f64);
+                }
+                if collected.counts.filled > 0 {
+                    finished.summary.insert("filled".into(), collected.counts.filled as f64);
+                }
                 if let (Some(labels), Some(path)) = (collected.labels, request.outputs.get("labels")) {
                     write(&labels, path, limits.threads)?;
                     finished.summary.insert("labels".into(), labels.rows() as f64);

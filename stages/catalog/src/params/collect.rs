@@ -6,6 +6,7 @@ use engine::artifact::{DType, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preprocess::OnError;
 use super::shape::{OneOrMany, PathOr};
 
 /// Reads rows from files into a data set.
@@ -20,6 +21,14 @@ pub struct Collect {
     /// Adds two columns that say where each row came from: `source_file` and `source_row` (from 1, within the file).
     #[serde(default)]
     pub provenance: bool,
+    /// What happens to input that cannot be read: rows of too few or too many cells, cells that are not of the stated type or cannot be
+    /// kept, lines that are no JSON, text that is not in its encoding, broken images. What makes everything after it unreadable (a
+    /// quote that is never closed, a packed file that is cut off) always fails; so does a source of which more than half cannot be read.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// So many rejected rows are kept in the output `rejected`, each with the reason. All are counted.
+    #[serde(default = "kept")]
+    pub keep_rejected: u64,
     /// The object store that `s3://` paths mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
@@ -63,7 +72,8 @@ pub enum Source {
     Tsv(PathOr<Delimited>),
     /// JSON Lines: one object a line.
     Jsonl(PathOr<Files>),
-    /// Apache Parquet. Image columns as the Hugging Face hub writes them are decoded, class labels get their names.
+    /// Apache Parquet. Image columns as the Hugging Face hub writes them are decoded, class labels get their names. In a folder whose
+    /// files are called `train-00000-of-00002.parquet`, `test-...`, the part of the name becomes the column `split`.
     Parquet(PathOr<ParquetFiles>),
     /// Arrow IPC (file or stream).
     Arrow(PathOr<Files>),
@@ -76,7 +86,7 @@ pub enum Source {
     /// A NumPy array (`.npy`): a column of numbers, or of tensors when it has more than one dimension.
     Npy(PathOr<Numpy>),
     /// NumPy arrays under their names (`.npz`), each a column.
-    Npz(PathOr<Files>),
+    Npz(PathOr<Arrays>),
     /// The rows a query gives from an SQLite file.
     Sqlite(Sqlite),
     /// The rows a query gives from a PostgreSQL server.
@@ -91,8 +101,8 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delimited {
-    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
-    /// to the pipeline's file.
+    /// A file, a folder (all files in it that are named like this format), a pattern with `*`, a URL (`https://...`), objects of a store
+    /// (`s3://bucket/folder/*.csv`), or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Whether the first line names the columns. Without it they are `column_1`, `column_2` ...
     #[serde(default = "yes")]
@@ -105,7 +115,7 @@ pub struct Delimited {
     #[serde(default = "quote")]
     #[schemars(length(min = 1, max = 1))]
     pub quote: String,
-    /// Cells that mean missing, besides the empty cell.
+    /// Cells that mean missing, besides the empty cell. The default is that of pandas, and `?`.
     #[serde(default = "missing")]
     pub missing: Vec<String>,
     /// How characters are written: `utf-8`, `latin-1`, `windows-1252`, `utf-16le`, `shift_jis` ... (the WHATWG's names).
@@ -122,15 +132,31 @@ pub struct Delimited {
     pub digest: Option<OneOrMany<String>>,
 }
 
-/// Options of `jsonl`, `arrow` and `npz`.
+/// Options of `jsonl` and `arrow`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
+    /// A file, a folder (all files in it that are named like this format), a pattern with `*`, a URL (`https://...`), objects of a store
+    /// (`s3://bucket/folder/*.csv`), or a list of them. Relative to the pipeline's file.
+    pub path: OneOrMany<String>,
+    /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters. Default: all that
+    /// are named like this format.
+    #[serde(default)]
+    pub inside: Option<OneOrMany<String>>,
+    /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
+    /// it the server is asked at every run whether the file changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<OneOrMany<String>>,
+}
+
+/// Options of `npz`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Arrays {
+    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.npz`), or a list of them. Relative
     /// to the pipeline's file.
     pub path: OneOrMany<String>,
-    /// Which files of an archive (`.zip`, `.tar`, `.tar.gz`, `.tar.zst`) are read, with `*` for any characters; of an `.npz`, which
-    /// arrays. Default: all that are named like this format.
+    /// Which arrays are read, with `*` for any characters. Default: all.
     #[serde(default)]
     pub inside: Option<OneOrMany<String>>,
     /// SHA-256 of each path that is a URL, in their order: `sha256:` and 64 hex digits. What is declared is fetched once; without
@@ -143,8 +169,8 @@ pub struct Files {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetFiles {
-    /// A file, a pattern with `*`, a URL (`https://...`), objects of a store (`s3://bucket/folder/*.csv`), or a list of them. Relative
-    /// to the pipeline's file.
+    /// A file, a folder (all files in it that are named like this format), a pattern with `*`, a URL (`https://...`), objects of a store
+    /// (`s3://bucket/folder/*.csv`), or a list of them. Relative to the pipeline's file.
     pub path: OneOrMany<String>,
     /// Which files of an archive are read, with `*` for any characters. Default: all that are named like this format.
     #[serde(default)]
@@ -153,6 +179,9 @@ pub struct ParquetFiles {
     /// it the server is asked at every run whether the file changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<OneOrMany<String>>,
+    /// Whether images of image columns are decoded into pixels. Otherwise the column holds their encoded bytes, for `decode_images` later.
+    #[serde(default = "yes")]
+    pub decode: bool,
     /// How pixels of image columns are kept.
     #[serde(default)]
     pub mode: ColorMode,
@@ -184,7 +213,7 @@ pub struct Numpy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Texts {
-    /// The folder, or an archive of it: `.txt`, `.text` and `.md` files.
+    /// The folder, or an archive of it (also behind a URL, or one object of a store): `.txt`, `.text` and `.md` files.
     pub path: String,
     /// How characters are written, as in `csv`.
     #[serde(default)]
@@ -195,7 +224,7 @@ pub struct Texts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sqlite {
-    /// The database file. It is opened for reading only.
+    /// The database file; a URL or one object of a store, too. It is opened for reading only.
     pub path: String,
     /// One `select`. Without `order by`, rows come in the order SQLite finds them in.
     pub query: String,
@@ -269,7 +298,7 @@ pub enum How {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Idx {
-    /// The file of images (or of any tensor whose first dimension counts rows).
+    /// The file of images (or of any tensor whose first dimension counts rows); a URL or one object of a store, too.
     pub images: String,
     /// The file of labels.
     #[serde(default)]
@@ -280,12 +309,15 @@ pub struct Idx {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Images {
-    /// The folder, or an archive of it.
+    /// The folder, or an archive of it (also behind a URL, or one object of a store: `s3://bucket/images.zip`).
     pub path: String,
     /// A CSV file with a column of paths (relative to the folder); its other columns come along. Without it, classes are
     /// the folders' names.
     #[serde(default)]
     pub labels: Option<PathOr<LabelFile>>,
+    /// Whether images are decoded into pixels. Otherwise the column holds their encoded bytes, for `decode_images` later.
+    #[serde(default = "yes")]
+    pub decode: bool,
     /// How pixels are kept.
     #[serde(default)]
     pub mode: ColorMode,
@@ -326,6 +358,10 @@ pub struct ColumnOptions {
     /// What it is for.
     #[serde(default)]
     pub role: Option<Role>,
+    /// What its numbers are counted in, in words of your own: `mile`, `kg/m²`. It stays with the column through `preprocess` and `split`
+    /// until a step makes new values of it, and is shown wherever the column is described.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 fn localhost() -> String {
@@ -338,6 +374,10 @@ fn postgres_port() -> u16 {
 
 fn password_env() -> String {
     "PGPASSWORD".into()
+}
+
+fn kept() -> u64 {
+    100_000
 }
 
 fn yes() -> bool {
@@ -353,5 +393,9 @@ fn quote() -> String {
 }
 
 fn missing() -> Vec<String> {
-    ["NA", "N/A", "NaN", "nan", "null", "NULL", "?"].map(String::from).to_vec()
+    let pandas = [
+        "NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null",
+        "None", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN",
+    ];
+    pandas.into_iter().chain(["?"]).map(String::from).collect()
 }

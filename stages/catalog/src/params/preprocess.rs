@@ -1,10 +1,11 @@
 //! Parameters of `preprocess`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use engine::artifact::DType;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::shape::OneOrMany;
 
@@ -37,8 +38,8 @@ pub enum Step {
     Select(OneOrMany<String>),
     /// Drops these columns.
     Drop(OneOrMany<String>),
-    /// Changes column types: column (or pattern) to type.
-    Cast(BTreeMap<String, DType>),
+    /// Changes column types: column (or pattern) to type, or to `{ to: float64, on_error: fill }`.
+    Cast(BTreeMap<String, CastTo>),
     /// Keeps the rows for which an SQL expression is true: `body_mass_g > 3000 AND sex IS NOT NULL`.
     Filter(String),
     /// Packs numeric columns into one tensor column of 32-bit floats. Tensor columns give all their elements, so that an image
@@ -148,6 +149,57 @@ pub enum OnError {
     Reject,
     /// The cells become missing.
     Fill,
+}
+
+/// The type a column gets: the type alone, or with what happens to cells that are not of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CastTo {
+    /// The type.
+    pub to: DType,
+    /// What happens to cells that are not of the type.
+    pub on_error: OnError,
+}
+
+/// The long form of [`CastTo`].
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CastOptions {
+    /// The type.
+    to: DType,
+    /// What happens to cells that are not of the type.
+    #[serde(default)]
+    on_error: OnError,
+}
+
+impl Serialize for CastTo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { to, on_error } = *self;
+        match on_error {
+            OnError::Fail => to.serialize(serializer),
+            _ => CastOptions { to, on_error }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CastTo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let value = if value.is_object() { value } else { serde_json::json!({ "to": value }) };
+        let CastOptions { to, on_error } = serde_json::from_value(value).map_err(serde::de::Error::custom)?;
+        Ok(Self { to, on_error })
+    }
+}
+
+impl JsonSchema for CastTo {
+    fn schema_name() -> Cow<'static, str> {
+        "CastTo".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let options = generator.subschema_for::<CastOptions>();
+        let names = DType::ALL.map(DType::name);
+        json_schema!({ "anyOf": [{ "type": "string", "enum": names }, options] })
+    }
 }
 
 /// Options of `parse_dates`.

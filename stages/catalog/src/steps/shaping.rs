@@ -181,6 +181,7 @@ pub(super) fn dates(options: &ParseDates, dataset: &mut DatasetType, at: &Route)
         let column = &mut columns[position];
         column.dtype = instant(options);
         column.classes = None;
+        column.unit = None;
         // A blank text is a missing date.
         column.nullable = true;
     }
@@ -646,6 +647,7 @@ pub(super) fn decode_images(options: &DecodeImages, dataset: &mut DatasetType, a
             faults.extend(only(columns, &[position], bytes, "data::image_type", "bytes", help, &at.join("column")));
             let column = &mut columns[position];
             column.dtype = DType::UInt8;
+            column.unit = None;
             column.shape =
                 vec![if options.grey { 1 } else { 3 }, u64::from(options.size[0]), u64::from(options.size[1])];
             column.nullable = false;

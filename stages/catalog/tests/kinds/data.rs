@@ -147,6 +147,9 @@ fn collect_parameters_that_no_schema_refuses() {
             "collect::url",
             "s3.endpoint",
         ),
+        (json!({ "from": { "images": "i" }, "on_error": "fill" }), "collect::fill_images", "on_error"),
+        (json!({ "from": { "csv": "a.csv" }, "columns": { "x": { "unit": " " } } }), "collect::unit", "columns.x.unit"),
+        (json!({ "from": { "images": "s3://bucket/folder/" } }), "collect::url", "from.images.path"),
     ];
     for (params, code, route) in whole {
         only(faults("collect", params, no_inputs()), code, route);

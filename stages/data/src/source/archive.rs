@@ -15,6 +15,7 @@ use engine::error::Fault;
 use engine::protocol::InputFile;
 
 use super::bytes::Limits;
+use super::listing::is_byproduct;
 use crate::fault::{Outcome, place, unreadable, unwritable};
 
 /// So many bytes may come out of one packed byte, beyond [`FREE`].
@@ -110,7 +111,17 @@ impl Wanted<'_> {
     }
 }
 
-/// Unpacks the wanted entries into `folder`. They are given in natural order of their names; the flag says whether all of them are.
+/// What was unpacked.
+pub struct Unpacked {
+    /// The wanted entries, in natural order of their names.
+    pub files: Vec<InputFile>,
+    /// Whether these are all of them.
+    pub complete: bool,
+    /// The names of files that are not wanted.
+    pub others: Vec<String>,
+}
+
+/// Unpacks the wanted entries into `folder`.
 ///
 /// # Errors
 /// Archives that are damaged, encrypted, packed in an unknown way, too large, or that would write outside of the folder; and no entry
@@ -121,7 +132,7 @@ pub fn unpack(
     wanted: &Wanted<'_>,
     folder: &Path,
     limits: &Limits,
-) -> Outcome<(Vec<InputFile>, bool)> {
+) -> Outcome<Unpacked> {
     let size = std::fs::metadata(&file.path).map_err(|error| vec![unreadable(&file.shown, &error)])?.len();
     let mut out = Out {
         shown: &file.shown,
@@ -133,6 +144,7 @@ pub fn unpack(
         written: 0,
         seen: HashSet::new(),
         names: Vec::new(),
+        others: Vec::new(),
         files: Vec::new(),
     };
     let complete = match format {
@@ -160,7 +172,8 @@ pub fn unpack(
         return Err(vec![Fault::error("data::nothing_inside", text).help(help).place(place(&file.shown, None, None))]);
     }
     out.files.sort_by(|a, b| natural(&a.shown, &b.shown));
-    Ok((out.files, complete))
+    out.others.sort_by(|a, b| natural(a, b));
+    Ok(Unpacked { files: out.files, complete, others: out.others })
 }
 
 struct Out<'a> {
@@ -173,6 +186,7 @@ struct Out<'a> {
     written: u64,
     seen: HashSet<String>,
     names: Vec<String>,
+    others: Vec<String>,
     files: Vec<InputFile>,
 }
 
@@ -207,8 +221,11 @@ impl Out<'_> {
         let clean =
             parts.iter().filter(|part| !part.is_empty() && **part != ".").copied().collect::<Vec<_>>().join("/");
         self.names.push(clean.clone());
-        let hidden = clean.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
+        let hidden = clean.split('/').any(is_byproduct);
         if hidden || !self.wanted.wants(&clean) {
+            if !hidden && !name.ends_with(['/', '.']) {
+                self.others.push(clean);
+            }
             return Ok(None);
         }
         if !self.seen.insert(clean.clone()) {

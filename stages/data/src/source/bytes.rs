@@ -22,8 +22,8 @@ pub fn overlong(shown: &str, line: u64, limits: &Limits) -> Fault {
         bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
         bytes => format!("{bytes} bytes"),
     };
-    Fault::error("data::malformed_row", format!("`{shown}` has a record of more than {size}"))
-        .help("look for a quote that is never closed, or a line that is never ended; large fields belong into files of their own")
+    Fault::error("data::malformed_row", format!("`{shown}` has a record of more than {size}, which is more than is read"))
+        .help("it begins here: is a quote in it never closed, or its line never ended? large fields belong into files of their own")
         .place(place(shown, Some(line), None))
 }
 
@@ -101,8 +101,19 @@ impl Stream {
             })?),
             None => None,
         };
-        let mut head = [0; 3];
+        let mut head = [0; 32];
         let count = fill(&mut stream.reader, &mut head).map_err(|error| vec![stream.fault(&error)])?;
+        if stated.is_none()
+            && let Some(name) = unmarked(&head[..count])
+        {
+            let text =
+                format!("`{}` is written in UTF-16 and has no byte order mark: every other byte is zero", file.shown);
+            return Err(vec![
+                Fault::error("data::encoding", text)
+                    .help(format!("say so where there is an option for it: `encoding: {name}`; or save it as UTF-8"))
+                    .place(place(&file.shown, Some(1), Some(1))),
+            ]);
+        }
         let marked = encoding_rs::Encoding::for_bom(&head[..count]).map(|(encoding, _)| encoding);
         let rest = std::mem::replace(&mut stream.reader, Box::new(io::empty()));
         let whole = io::Cursor::new(head[..count].to_vec()).chain(rest);
@@ -174,6 +185,16 @@ impl Stream {
         Fault::error("data::damaged_compression", format!("`{}` could not be unpacked: {why}", self.shown))
             .help("the file is cut off or damaged: download or copy it again")
             .place(place(&self.shown, None, None))
+    }
+}
+
+/// The encoding of text whose every other byte is zero: Latin letters in UTF-16.
+fn unmarked(head: &[u8]) -> Option<&'static str> {
+    let (pairs, _) = head.as_chunks::<2>();
+    match pairs {
+        [_, _, ..] if pairs.iter().all(|pair| pair[0] != 0 && pair[1] == 0) => Some("utf-16le"),
+        [_, _, ..] if pairs.iter().all(|pair| pair[0] == 0 && pair[1] != 0) => Some("utf-16be"),
+        _ => None,
     }
 }
 

@@ -16,11 +16,12 @@ use arrow::ipc::{convert::fb_to_schema, root_as_footer, root_as_message};
 use engine::error::Fault;
 use engine::protocol::InputFile;
 
-use super::bytes::{Limits, Stream};
+use super::bytes::Stream;
 use super::normal;
+use super::reading::{Reading, Sieved, left_out};
 use crate::dataset::{Table, arrow_type, decode, map_file};
 use crate::fault::{Outcome, place, unreadable, unwritable};
-use crate::spill::{Keeper, Memory};
+use crate::spill::Keeper;
 
 /// Bytes copied at a time.
 const BLOCK: usize = 1 << 18;
@@ -32,10 +33,11 @@ const MAGIC: &[u8; 6] = b"ARROW1";
 ///
 /// # Errors
 /// `data::damaged_arrow` for a file that is truncated, damaged, compressed inside, or something else.
-pub fn read(file: &InputFile, limits: &Limits, memory: &Memory) -> Outcome<(Table, Option<u64>)> {
-    let mut stream = Stream::open(file, limits)?;
-    if limits.head.is_some() && !stream.packed() {
-        return peek(file);
+pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>)> {
+    let memory = reading.memory;
+    let mut stream = Stream::open(file, reading.limits)?;
+    if reading.limits.head.is_some() && !stream.packed() {
+        return peek(file, reading);
     }
     let path = memory.path();
     let copied = copy(&mut stream, &path);
@@ -44,31 +46,38 @@ pub fn read(file: &InputFile, limits: &Limits, memory: &Memory) -> Outcome<(Tabl
     let _ = std::fs::remove_file(&path);
     let bytes = bytes?;
     let (schema, foreign) = all(&bytes).map_err(|error| vec![damaged(&file.shown, &bytes, &error)])?;
-    let columns = normal::columns(&schema, &file.shown)?;
+    let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
     let rows = foreign.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     let ours = schema.fields().iter().zip(&columns).all(|(field, column)| *field.data_type() == arrow_type(column));
-    if ours {
-        // What is mapped stays mapped.
-        let mut before = 0;
-        let mut batches = Vec::with_capacity(foreign.len());
-        for batch in foreign.iter().filter(|batch| batch.num_rows() > 0) {
-            batches.push(normal::rows(batch, &columns, &file.shown, before)?);
-            before += batch.num_rows();
-        }
-        return Ok((Table { columns, batches }, Some(rows)));
-    }
-    let width = bytes.len() as u64 / rows.max(1);
-    let mut keeper = Keeper::new(columns.clone(), memory);
+    let mut gone = Vec::new();
     let mut before = 0;
-    for batch in &foreign {
-        let step = memory.rows(width);
-        for start in (0..batch.num_rows()).step_by(step) {
-            let piece = batch.slice(start, step.min(batch.num_rows() - start));
-            keeper.push(normal::rows(&piece, &columns, &file.shown, before)?)?;
-            before += piece.num_rows();
+    let mut piece = |batch: &RecordBatch| -> Outcome<RecordBatch> {
+        let all = before..before + batch.num_rows() as u64;
+        let mut numbers: Vec<u64> = all.clone().collect();
+        let kept = normal::read_rows(batch, &columns, &file.shown, &mut numbers, reading)?;
+        before = all.end;
+        gone.extend(left_out(all, &numbers));
+        Ok(kept)
+    };
+    let table = if ours {
+        // What is mapped stays mapped.
+        let pieces = foreign.iter().filter(|batch| batch.num_rows() > 0).map(&mut piece);
+        let mut batches = pieces.collect::<Outcome<Vec<_>>>()?;
+        batches.retain(|batch| batch.num_rows() > 0);
+        Table { columns: columns.clone(), batches }
+    } else {
+        let width = bytes.len() as u64 / rows.max(1);
+        let mut keeper = Keeper::new(columns.clone(), memory);
+        for batch in &foreign {
+            let step = memory.rows(width);
+            for start in (0..batch.num_rows()).step_by(step) {
+                keeper.push(piece(&batch.slice(start, step.min(batch.num_rows() - start)))?)?;
+            }
         }
-    }
-    Ok((keeper.finish()?, Some(rows)))
+        keeper.finish()?
+    };
+    let left = rows - gone.len() as u64;
+    Ok((Sieved { table, gone }, Some(left)))
 }
 
 /// Everything of a stream into a file.
@@ -103,7 +112,7 @@ fn all(bytes: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
 
 /// The columns, and of a file how many rows there are: its end and the heads of its batches are all that is read. Of a stream the first
 /// batch is.
-fn peek(file: &InputFile) -> Outcome<(Table, Option<u64>)> {
+fn peek(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>)> {
     let unread = |error: std::io::Error| vec![unreadable(&file.shown, &error)];
     let mut opened = File::open(&file.path).map_err(unread)?;
     let length = opened.metadata().map_err(unread)?.len();
@@ -114,18 +123,21 @@ fn peek(file: &InputFile) -> Outcome<(Table, Option<u64>)> {
         let first = StreamReader::try_new(BufReader::new(opened), None)
             .and_then(|mut reader| Ok((reader.schema(), reader.next().transpose()?)));
         let (schema, batch) = first.map_err(|error| vec![damaged(&file.shown, &magic[..there], &error)])?;
-        let columns = normal::columns(&schema, &file.shown)?;
-        let batches =
-            batch.iter().map(|batch| normal::rows(batch, &columns, &file.shown, 0)).collect::<Outcome<_>>()?;
-        return Ok((Table { columns, batches }, None));
+        let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
+        let rows = |batch: &RecordBatch| {
+            let mut numbers = (0..batch.num_rows() as u64).collect();
+            normal::read_rows(batch, &columns, &file.shown, &mut numbers, reading)
+        };
+        let batches = batch.iter().map(rows).collect::<Outcome<_>>()?;
+        return Ok((Table { columns, batches }.into(), None));
     }
     let (schema, rows) = ends(&mut opened, length).map_err(|error| {
         let mut tail = [0; 6];
         let _ = opened.seek(SeekFrom::End(-6)).and_then(|_| opened.read_exact(&mut tail));
         vec![damaged(&file.shown, &[*MAGIC, tail].concat(), &error)]
     })?;
-    let columns = normal::columns(&schema, &file.shown)?;
-    Ok((Table { columns, batches: Vec::new() }, Some(rows)))
+    let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
+    Ok((Table { columns, batches: Vec::new() }.into(), Some(rows)))
 }
 
 /// What the end of a file and the heads of its batches say.

@@ -4,22 +4,22 @@
 //! more, a piece at a time, when the types are known.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use engine::artifact::{Column, DType};
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
-use engine::worker::Channel;
 use memchr::{memchr, memrchr};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::bytes::{Limits, Stream, overlong};
-use super::sink::{Missing, Sink, Target};
-use crate::cell::{Seen, date, datetime, expected};
+use super::bytes::{Stream, overlong};
+use super::reading::{Reading, Refused, Sieved, bounded};
+use super::sink::{Missing, Sink, Target, fits};
+use crate::cell::{Seen, date, datetime, expected, form};
 use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
-use crate::spill::{Keeper, Memory};
+use crate::spill::Keeper;
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -34,8 +34,8 @@ enum Scalar {
     Missing,
     Bool(bool),
     Int(i64),
-    /// Beyond 63 bits.
-    Large(u64),
+    /// A whole number beyond 63 bits, with all its digits.
+    Large(String),
     Float(f64),
     Text(String),
     Nested(&'static str),
@@ -56,19 +56,15 @@ struct Cells {
 ///
 /// # Errors
 /// Lines that are no objects, nested values, keys that are there twice: each with file, line and column (the character).
-pub fn read(
-    file: &InputFile,
-    stated: &BTreeMap<String, DType>,
-    limits: &Limits,
-    memory: &Memory,
-    channel: &Channel,
-) -> Outcome<(Table, bool)> {
+pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, bool)> {
     let shown = file.shown.as_str();
+    let (stated, memory) = (reading.types, reading.memory);
     // A cell is held as it was read, and once more in its column.
-    let mut reader = Rows { room: Some(memory.limit / 6), ..Rows::default() };
-    let complete = lines(file, limits, channel, |reader, text, line| reader.line(text, line, shown), &mut reader)?;
+    let mut reader = Rows::new(reading, memory.limit / 6);
+    let complete = lines(file, reading, |reader, text, line| reader.line(text, line, shown), &mut reader)?;
+    let gone = std::mem::take(&mut reader.gone);
     if reader.room.is_some() {
-        return reader.finish(stated, shown).map(|table| (table, complete));
+        return reader.finish(stated, shown).map(|table| (Sieved { table, gone }, complete));
     }
     if !reader.faults.is_empty() {
         return Err(reader.faults.into_vec());
@@ -82,13 +78,13 @@ pub fn read(
     let most = memory.limit / 32;
     let complete = lines(
         file,
-        limits,
-        channel,
+        reading,
         |known, text, line| {
-            known.line(text, line, shown);
+            known.line(text, line, shown)?;
             if known.held > most {
                 piece(known, stated, shown, &mut keeper, &mut faults, &mut failed);
             }
+            Ok(())
         },
         &mut known,
     )?;
@@ -97,12 +93,12 @@ pub fn read(
         return Err(failed);
     }
     faults.or(())?;
-    Ok((keeper.finish()?, complete))
+    Ok((Sieved { table: keeper.finish()?, gone }, complete))
 }
 
 /// The cells that are held, as rows that are kept.
 fn piece(
-    known: &mut Rows,
+    known: &mut Rows<'_>,
     stated: &BTreeMap<String, DType>,
     shown: &str,
     keeper: &mut Keeper<'_>,
@@ -126,13 +122,13 @@ fn piece(
 }
 
 /// Gives every line that is not blank to `each`; `true` when the file was read to its end.
-fn lines(
+fn lines<'a>(
     file: &InputFile,
-    limits: &Limits,
-    channel: &Channel,
-    mut each: impl FnMut(&mut Rows, &[u8], u64),
-    reader: &mut Rows,
+    reading: &'a Reading<'a>,
+    mut each: impl FnMut(&mut Rows<'a>, &[u8], u64) -> Outcome<()>,
+    reader: &mut Rows<'a>,
 ) -> Outcome<bool> {
+    let (limits, channel) = (reading.limits, reading.channel);
     let mut stream = Stream::open_text(file, limits, None)?;
     let shown = file.shown.as_str();
     let mut line = 0;
@@ -165,7 +161,7 @@ fn lines(
             };
             line += 1;
             if !one.iter().all(u8::is_ascii_whitespace) {
-                each(reader, one, line);
+                each(reader, one, line)?;
                 if reader.runs_away() {
                     return Err(vec![too_wide(shown, Some(line))]);
                 }
@@ -191,8 +187,10 @@ fn lines(
     Ok(complete)
 }
 
-#[derive(Default)]
-struct Rows {
+struct Rows<'a> {
+    reading: &'a Reading<'a>,
+    /// Rows that are left out.
+    gone: Vec<u64>,
     columns: Vec<Cells>,
     index: HashMap<String, usize>,
     rows: usize,
@@ -209,7 +207,24 @@ struct Rows {
     faults: Faults,
 }
 
-impl Rows {
+impl<'a> Rows<'a> {
+    /// None yet; cells of at most `room` bytes are held.
+    fn new(reading: &'a Reading<'a>, room: u64) -> Self {
+        Self {
+            reading,
+            gone: Vec::new(),
+            columns: Vec::new(),
+            index: HashMap::new(),
+            rows: 0,
+            room: Some(room),
+            again: false,
+            held: 0,
+            filled: 0,
+            lines: Vec::new(),
+            faults: Faults::default(),
+        }
+    }
+
     /// Whether there are more columns than a data set may have, or will be: where every line has keys of its own, the keys are values,
     /// and the table would be a square of missing cells.
     fn runs_away(&self) -> bool {
@@ -217,29 +232,52 @@ impl Rows {
         self.columns.len() > COLUMNS || (!self.again && cells > SQUARE && cells / SPARSE > self.filled)
     }
 
-    fn line(&mut self, text: &[u8], line: u64, shown: &str) {
-        let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let row = deserializer.deserialize_any(Object).and_then(|row| deserializer.end().map(|()| row));
-        let row = match row {
+    /// Takes one line in.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    fn line(&mut self, text: &[u8], line: u64, shown: &str) -> Outcome<()> {
+        let refusals = self.reading.refusals;
+        let mut row = match object(text) {
             Ok(row) => row,
             Err(error) => {
                 let why = error.to_string();
                 let why = why.split(" at line ").next().unwrap_or_default().to_owned();
-                self.faults.add(|| {
+                let fault = || {
                     Fault::error("data::malformed_row", format!("this line is not a JSON object: {why}"))
                         .help("every line holds one object, such as `{\"a\": 1, \"b\": \"x\"}`, without line breaks in it")
                         .place(place(shown, Some(line), Some(error.column().max(1) as u64)))
-                });
-                return;
+                };
+                return self.refused(text, line, shown, fault);
             }
         };
+        if let Some((_, fault)) = self.wrong(&row, line, shown) {
+            if refusals.reject() {
+                return self.refused(text, line, shown, || fault);
+            }
+            if refusals.fill() {
+                let mut cells = 0;
+                while let Some((index, fault)) = self.wrong(&row, line, shown) {
+                    // Of a key that is there twice, nobody knows which value is meant.
+                    let key = row[index].0.clone();
+                    let mut first = true;
+                    row.retain_mut(|(name, value)| {
+                        if *name != key {
+                            return true;
+                        }
+                        *value = Scalar::Missing;
+                        std::mem::take(&mut first)
+                    });
+                    cells += 1;
+                    if !self.again {
+                        refusals.filled(1, u64::from(cells == 1), Some(fault));
+                    }
+                }
+            }
+        }
         for (key, value) in row {
             if let Scalar::Nested(what) = value {
-                self.faults.add(|| {
-                    Fault::error("data::nested", format!("`{key}` holds {what}; a column holds one value a row"))
-                        .help("flatten it where the file is written (`a.b`, `a.0`), or write it as text")
-                        .place(place(shown, Some(line), None))
-                });
+                self.faults.add(|| nested(&key, what, line, shown));
                 continue;
             }
             let column = match self.index.get(&key) {
@@ -253,11 +291,7 @@ impl Rows {
             };
             let column = &mut self.columns[column];
             if column.rows > self.rows {
-                self.faults.add(|| {
-                    Fault::error("data::duplicate_column", format!("the key `{key}` is there twice in this line"))
-                        .help("give every value its own key")
-                        .place(place(shown, Some(line), None))
-                });
+                self.faults.add(|| twice(&key, line, shown));
                 continue;
             }
             column.rows = self.rows + 1;
@@ -281,6 +315,42 @@ impl Rows {
             self.columns.iter_mut().for_each(|column| column.cells = Vec::new());
             self.lines = Vec::new();
         }
+        Ok(())
+    }
+
+    /// A line that is left out, or at fault.
+    fn refused(&mut self, text: &[u8], line: u64, shown: &str, fault: impl FnOnce() -> Fault) -> Outcome<()> {
+        if !self.reading.refusals.reject() {
+            self.faults.add(fault);
+            return Ok(());
+        }
+        // When lines are read once more, that is known.
+        if self.again {
+            return Ok(());
+        }
+        let number = self.rows as u64 + self.gone.len() as u64;
+        self.gone.push(number);
+        let (reason, text) = (fault().message, Some(bounded(text)));
+        self.reading.refusals.rejected(shown, Refused { row: Some(number), line: Some(line), reason, text })
+    }
+
+    /// The first value of a line that cannot be kept, where it is not left to the end to find it.
+    fn wrong(&self, row: &[(String, Scalar)], line: u64, shown: &str) -> Option<(usize, Fault)> {
+        if !self.reading.refusals.reject() && !self.reading.refusals.fill() {
+            return None;
+        }
+        let mut keys = HashSet::new();
+        row.iter().enumerate().find_map(|(index, (key, value))| {
+            let fault = match (value, self.reading.types.get(key)) {
+                (Scalar::Nested(what), _) => nested(key, what, line, shown),
+                _ if !keys.insert(key) => twice(key, line, shown),
+                (value, Some(dtype)) if !fits(*dtype, text_of(value).as_bytes()) => {
+                    misfit(&text_of(value), key, *dtype, line, shown)
+                }
+                _ => return None,
+            };
+            Some((index, fault))
+        })
     }
 
     /// Forgets the rows, not the columns.
@@ -329,26 +399,9 @@ impl Rows {
             };
             let mut sink = Sink::new(target, rows);
             for (row, cell) in column.cells.iter().enumerate() {
-                let text: Cow<'_, str> = match cell {
-                    Scalar::Missing | Scalar::Nested(_) => "".into(),
-                    Scalar::Bool(value) => value.to_string().into(),
-                    Scalar::Int(value) => value.to_string().into(),
-                    Scalar::Large(value) => value.to_string().into(),
-                    Scalar::Float(value) => value.to_string().into(),
-                    Scalar::Text(text) => text.as_str().into(),
-                };
+                let text = text_of(cell);
                 if sink.push(text.as_bytes(), matches!(cell, Scalar::Text(_)), &missing).is_err() {
-                    faults.add(|| {
-                        let text = format!(
-                            "`{text}` in column `{}` is not {}: expected {}",
-                            column.name,
-                            dtype.name(),
-                            expected(dtype)
-                        );
-                        Fault::error("data::cell", text)
-                            .help("correct the value, or give the column another `dtype:`")
-                            .place(place(shown, Some(lines[row]), None))
-                    });
+                    faults.add(|| misfit(&text, &column.name, dtype, lines[row], shown));
                 }
             }
             match sink.finish() {
@@ -374,13 +427,46 @@ impl Cells {
     }
 }
 
+/// A value as it is written; a missing one is empty.
+fn text_of(value: &Scalar) -> Cow<'_, str> {
+    match value {
+        Scalar::Missing | Scalar::Nested(_) => "".into(),
+        Scalar::Bool(value) => value.to_string().into(),
+        Scalar::Int(value) => value.to_string().into(),
+        Scalar::Float(value) => value.to_string().into(),
+        Scalar::Large(text) | Scalar::Text(text) => text.as_str().into(),
+    }
+}
+
+fn nested(key: &str, what: &str, line: u64, shown: &str) -> Fault {
+    Fault::error("data::nested", format!("`{key}` holds {what}; a column holds one value a row"))
+        .help("flatten it where the file is written (`a.b`, `a.0`), or write it as text")
+        .place(place(shown, Some(line), None))
+}
+
+fn twice(key: &str, line: u64, shown: &str) -> Fault {
+    Fault::error("data::duplicate_column", format!("the key `{key}` is there twice in this line"))
+        .help("give every value its own key")
+        .place(place(shown, Some(line), None))
+}
+
+fn misfit(text: &str, name: &str, dtype: DType, line: u64, shown: &str) -> Fault {
+    let text = format!("`{text}` in column `{name}` is not {}: expected {}", dtype.name(), expected(dtype));
+    Fault::error("data::cell", text).help("correct the value, or give the column another `dtype:`").place(place(
+        shown,
+        Some(line),
+        None,
+    ))
+}
+
 /// The form of a value. Texts are only ever texts, dates or times; a mixture of types is text.
 fn seen(value: &Scalar) -> Seen {
     match value {
         Scalar::Missing | Scalar::Nested(_) => Seen::default(),
         Scalar::Bool(_) => Seen::BOOL,
-        Scalar::Int(_) => Seen::INT,
-        Scalar::Large(_) => Seen::WIDE,
+        Scalar::Int(value) if value.unsigned_abs() <= 1 << 53 => Seen::INT,
+        Scalar::Int(value) => form(value.to_string().as_bytes()),
+        Scalar::Large(text) => form(text.as_bytes()),
         Scalar::Float(_) => Seen::FLOAT,
         Scalar::Text(text) => match datetime(text.as_bytes()) {
             _ if date(text.as_bytes()).is_some() => Seen::DATE,
@@ -389,6 +475,48 @@ fn seen(value: &Scalar) -> Seen {
             None => Seen::TEXT,
         },
     }
+}
+
+/// The values of a line.
+fn object(text: &[u8]) -> Result<Vec<(String, Scalar)>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let mut row = deserializer.deserialize_any(Object).and_then(|row| deserializer.end().map(|()| row))?;
+    // Whole numbers of more than 64 bits come as floats: their digits are in the text.
+    let large = |value: &Scalar| matches!(value, Scalar::Float(value) if value.abs() >= 9_223_372_036_854_775_808.0);
+    if row.iter().any(|(_, value)| large(value)) {
+        for ((_, value), token) in row.iter_mut().zip(tokens(text)) {
+            if large(value) && token.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-') {
+                *value = Scalar::Large(String::from_utf8_lossy(token).into_owned());
+            }
+        }
+    }
+    Ok(row)
+}
+
+/// The values of an object that is known to be one, as they stand in the text.
+fn tokens(text: &[u8]) -> Vec<&[u8]> {
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    let mut start = None;
+    let mut tokens = Vec::new();
+    for (at, byte) in text.iter().enumerate() {
+        if quoted {
+            quoted = escaped || *byte != b'"';
+            escaped = *byte == b'\\' && !escaped;
+            continue;
+        }
+        match byte {
+            b'"' => quoted = true,
+            b':' if depth == 1 => start = Some(at + 1),
+            b',' | b'}' if depth == 1 => tokens.extend(start.take().map(|start| text[start..at].trim_ascii())),
+            _ => {}
+        }
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens
 }
 
 /// An object of scalars, keys in order.
@@ -441,7 +569,7 @@ impl<'de> Visitor<'de> for One {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-        Ok(i64::try_from(value).map_or(Scalar::Large(value), Scalar::Int))
+        Ok(i64::try_from(value).map_or_else(|_| Scalar::Large(value.to_string()), Scalar::Int))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
@@ -460,5 +588,21 @@ impl<'de> Visitor<'de> for One {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Scalar::Nested("an array"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_keep_their_digits() {
+        let text = br#"{"a": "x,:}\"", "b": [1, {"c": 2}], "d": 123456789012345678901234567890 ,"e": 1e30, "f":-99999999999999999999}"#;
+        let values: Vec<Scalar> = object(text).unwrap().into_iter().map(|(_, value)| value).collect();
+        let large = |text: &str| Scalar::Large(text.to_owned());
+        assert_eq!(
+            values[2..],
+            [large("123456789012345678901234567890"), Scalar::Float(1e30), large("-99999999999999999999")]
+        );
     }
 }

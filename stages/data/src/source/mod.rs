@@ -19,6 +19,7 @@ pub mod origin;
 pub mod parquet;
 pub mod postgres;
 pub mod postgres_cell;
+pub mod reading;
 pub mod records;
 pub mod s3;
 pub mod scan;

@@ -19,6 +19,51 @@ pub struct Span {
     pub shown: String,
     /// Number of rows.
     pub rows: usize,
+    /// The numbers of rows (from 0) that are left out.
+    pub gone: Vec<u64>,
+}
+
+impl Span {
+    /// All rows of a file.
+    pub fn whole(shown: impl Into<String>, rows: usize) -> Self {
+        Self { shown: shown.into(), rows, gone: Vec::new() }
+    }
+
+    /// The numbers, from 1, that its rows have in the file.
+    fn numbers(&self) -> impl Iterator<Item = i64> + '_ {
+        let mut gone = self.gone.iter().peekable();
+        let all = 0..(self.rows + self.gone.len()) as u64;
+        all.filter(move |row| gone.next_if_eq(&row).is_none()).map(|row| row as i64 + 1)
+    }
+}
+
+/// The part of a name like `train-00000-of-00002.parquet`, as the Hugging Face hub calls its files.
+fn part(shown: &str) -> Option<&str> {
+    let name = shown.rsplit('/').next()?;
+    let stem = name.split('.').next()?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let (part, number) = rest.rsplit_once('-')?;
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(count) && digits(number) && !part.is_empty()).then_some(part)
+}
+
+/// Adds the column `split` where the files of a folder are called after two parts or more; it is no feature. A `split` that the files
+/// have themselves stays as it is.
+///
+/// # Errors
+/// A disk that is full.
+pub fn add_parts(table: Table, spans: &[Span], memory: &Memory) -> Outcome<Table> {
+    let parts: Option<Vec<&str>> = spans.iter().map(|span| part(&span.shown)).collect();
+    let Some(parts) = parts else { return Ok(table) };
+    if parts.windows(2).all(|pair| pair[0] == pair[1]) || table.columns.iter().any(|column| column.name == "split") {
+        return Ok(table);
+    }
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(parts));
+    let mut column = Column::new("split", DType::String);
+    column.role = Role::Ignore;
+    beside(table, vec![column], spans, memory, |files, _| {
+        Ok(vec![take(&names, files, None).map_err(|error| kernel("adding columns", &error))?])
+    })
 }
 
 /// The spelling Hive gives a missing value.
@@ -166,8 +211,7 @@ fn beside(
     if table.rows() != spans.iter().map(|span| span.rows).sum::<usize>() {
         return Err(kernel("adding columns", &"the files' rows do not add up"));
     }
-    let mut places =
-        spans.iter().enumerate().flat_map(|(file, span)| (1..=span.rows as i64).map(move |row| (file, row)));
+    let mut places = spans.iter().enumerate().flat_map(|(file, span)| span.numbers().map(move |row| (file, row)));
     // Kept apart from the table's own rows, which may be mapped already.
     let mut keeper = Keeper::new(added.clone(), memory);
     let pieces: Vec<&RecordBatch> = table.batches.iter().filter(|piece| piece.num_rows() > 0).collect();
@@ -197,6 +241,10 @@ mod tests {
         let pair = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
         assert_eq!(found, [pair("year", Some("2024")), pair("city", Some("São")), pair("day", None)]);
         assert_eq!(partitions("data/x.csv"), []);
+        assert_eq!(part("data/train-00000-of-00002.parquet"), Some("train"));
+        assert_eq!(part("data/no-train-00000-of-00002.snappy.parquet"), Some("no-train"));
+        assert_eq!(part("data/train-0-of-2.parquet"), None);
+        assert_eq!(part("data/part-1.parquet"), None);
         assert_eq!(plain("100%"), "100%");
     }
 }

@@ -6,31 +6,24 @@ use std::io::{self, Read, Seek, SeekFrom};
 use catalog::params::collect::ParquetFiles;
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
-use engine::worker::Channel;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::bytes::Limits;
 use super::hub::Hub;
 use super::normal;
+use super::reading::{Reading, Sieved, left_out};
 use crate::dataset::Table;
 use crate::fault::{Outcome, empty, place, unreadable};
-use crate::spill::{Keeper, Memory};
+use crate::spill::Keeper;
 
 /// Rows decoded at a time.
 const ROWS: usize = 1 << 16;
 
-/// Reads one file. With `limits.head`, so many rows that about as many bytes are read. The number tells how many rows the
-/// file has.
+/// Reads one file. With `reading.limits.head`, so many rows that about as many bytes are read. The number tells how many rows the
+/// file has, where that is known.
 ///
 /// # Errors
 /// `data::damaged_parquet` for a file that is truncated, damaged, or something else.
-pub fn read(
-    file: &InputFile,
-    options: &ParquetFiles,
-    limits: &Limits,
-    memory: &Memory,
-    channel: &Channel,
-) -> Outcome<(Table, u64)> {
+pub fn read(file: &InputFile, options: &ParquetFiles, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>)> {
     let shown = file.shown.as_str();
     let damaged = |error: &dyn std::fmt::Display| vec![damaged(file, &error.to_string())];
     let handle = File::open(&file.path).map_err(|error| vec![unreadable(shown, &error)])?;
@@ -38,10 +31,14 @@ pub fn read(
     let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(|error| damaged(&error))?;
     let mut hub = Hub::of(metadata.schema(), options);
     // Image columns have no type before the first image is seen.
-    let mut columns = if hub.images.is_empty() { normal::columns(metadata.schema(), shown)? } else { Vec::new() };
+    let mut columns = if hub.images.is_empty() {
+        normal::stated_columns(metadata.schema(), shown, reading.types)?
+    } else {
+        Vec::new()
+    };
     let total = metadata.metadata().file_metadata().num_rows().max(0) as u64;
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, metadata).with_batch_size(ROWS);
-    if let Some(head) = limits.head {
+    if let Some(head) = reading.limits.head {
         let bytes: i64 = builder.metadata().row_groups().iter().map(|group| group.total_byte_size()).sum();
         let row = (bytes.max(1) as u64 / total.max(1)).max(1);
         builder = builder.with_limit(usize::try_from(head / row).unwrap_or(usize::MAX).max(1000));
@@ -49,23 +46,27 @@ pub fn read(
     let reader = builder.build().map_err(|error| damaged(&error))?;
     let mut keeper: Option<Keeper<'_>> = None;
     let mut labelled = columns.clone();
+    let mut gone = Vec::new();
     let mut rows = 0;
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
-        let before = rows;
-        rows += batch.num_rows();
-        let batch = hub.decoded(&batch, shown, before, limits)?;
+        let all = rows..rows + batch.num_rows() as u64;
+        rows = all.end;
+        let mut numbers: Vec<u64> = all.clone().collect();
+        let batch = hub.decoded(&batch, shown, &mut numbers, reading)?;
         if columns.is_empty() {
-            columns = normal::columns(&batch.schema(), shown)?;
+            columns = normal::stated_columns(&batch.schema(), shown, reading.types)?;
             hub.shape(&mut columns);
         }
-        let (renamed, plain) = hub.named(&columns, normal::rows(&batch, &columns, shown, before)?, shown, before)?;
-        if rows == batch.num_rows() {
+        let plain = normal::read_rows(&batch, &columns, shown, &mut numbers, reading)?;
+        let (renamed, plain) = hub.named(&columns, plain, shown, &mut numbers, reading)?;
+        gone.extend(left_out(all.clone(), &numbers));
+        if all.start == 0 {
             labelled = renamed;
         }
-        keeper.get_or_insert_with(|| Keeper::new(labelled.clone(), memory)).push(plain)?;
-        channel.progress(Progress {
-            done: rows as u64,
+        keeper.get_or_insert_with(|| Keeper::new(labelled.clone(), reading.memory)).push(plain)?;
+        reading.channel.progress(Progress {
+            done: rows,
             total: Some(total),
             unit: "row".into(),
             message: shown.to_owned(),
@@ -79,7 +80,12 @@ pub fn read(
         Some(keeper) => keeper.finish()?,
         None => Table { columns: labelled, batches: Vec::new() },
     };
-    Ok((table, total))
+    let read = match (rows == total, reading.refusals.reject()) {
+        (true, _) => Some(table.rows() as u64),
+        (false, false) => Some(total),
+        (false, true) => None,
+    };
+    Ok((Sieved { table, gone }, read))
 }
 
 fn damaged(file: &InputFile, error: &str) -> Fault {

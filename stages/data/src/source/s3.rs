@@ -223,7 +223,7 @@ impl<'a> Bucket<'a> {
             other => {
                 // The request's address may be signed.
                 let why = reason(other);
-                let why = why.split(" for url").next().unwrap_or_default();
+                let why = in_words(why.split(" for url").next().unwrap_or_default(), &whole(other));
                 if why.contains("NoSuchBucket") {
                     return fault(
                         "data::no_object",
@@ -241,6 +241,30 @@ impl<'a> Bucket<'a> {
     }
 }
 
+/// Everything that an error and its reasons say.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(error) = inner {
+        text.push_str(&format!("\n{error}"));
+        inner = error.source();
+    }
+    text
+}
+
+/// What a store answers, without the XML it comes in: its message and its code.
+fn in_words(why: &str, whole: &str) -> String {
+    let element = |name: &str| {
+        let (_, after) = whole.split_once(&format!("<{name}>"))?;
+        after.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())
+    };
+    match (element("Message"), element("Code")) {
+        (Some(message), Some(code)) => format!("{message} ({code})"),
+        (None, Some(said)) | (Some(said), None) => said.to_owned(),
+        (None, None) => why.split('<').next().unwrap_or_default().trim_end_matches([' ', ':']).to_owned(),
+    }
+}
+
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| kernel("fetching", &error))
@@ -249,4 +273,18 @@ fn runtime() -> Outcome<tokio::runtime::Runtime> {
 fn object(meta: ObjectMeta) -> Object {
     let modified = meta.e_tag.is_none().then(|| meta.last_modified.to_rfc3339());
     Object { key: meta.location.to_string(), size: meta.size, etag: meta.e_tag, modified }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_answers_is_told_in_words() {
+        let answer = "Client error: <?xml version=\"1.0\"?>\n<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>";
+        let first = answer.lines().next().unwrap();
+        assert_eq!(in_words(first, answer), "The bucket does not exist (NoSuchBucket)");
+        assert_eq!(in_words("Client error: <?xml version", "nothing known"), "Client error");
+        assert_eq!(in_words("connection refused", "connection refused"), "connection refused");
+    }
 }

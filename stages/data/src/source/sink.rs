@@ -124,6 +124,20 @@ pub struct Sink {
     seen: Seen,
 }
 
+/// Whether a whole number loses digits as this float.
+#[inline]
+fn loses(value: f64, text: &[u8]) -> bool {
+    value.abs() > 9_007_199_254_740_992.0 && cell::inexact(text)
+}
+
+/// Whether a cell is of a type where that is stated.
+pub fn fits(dtype: DType, text: &[u8]) -> bool {
+    let text = cell::trim(text);
+    text.is_empty()
+        || Sink::new(Target::Stated(dtype), 1).push_stated(dtype, text)
+        || matches!(dtype, DType::String | DType::Binary)
+}
+
 /// A cell that is not of the stated type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit;
@@ -174,7 +188,7 @@ impl Sink {
             }
             (Values::Float(values), Target::Guess(..)) if !missing.early => {
                 // Not `nan`, which is usually among the spellings of missing.
-                if let Some(value) = cell::float(text).filter(|value| !value.is_nan()) {
+                if let Some(value) = cell::float(text).filter(|value| !value.is_nan() && !loses(*value, text)) {
                     values.push(value);
                     self.validity.present();
                     return Ok(());
@@ -265,7 +279,9 @@ impl Sink {
         let fits = match &mut self.values {
             Values::Bool(values) => cell::boolean(text).map(|value| values.push(value)),
             Values::Int(values) => cell::int(text).map(|value| values.push(value)),
-            Values::Float(values) => cell::float(text).map(|value| values.push(value)),
+            Values::Float(values) => {
+                cell::float(text).filter(|value| !loses(*value, text)).map(|value| values.push(value))
+            }
             Values::Days(values) => cell::date(text).map(|value| values.push(value)),
             Values::Micros(values) => {
                 let found = match (form, cell::datetime(text)) {

@@ -10,7 +10,9 @@ use engine::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
 use super::delimited::{encoding_fault, line_of};
-use super::listing::list;
+use super::listing::{Entry, list, notice};
+use super::origin::Span;
+use super::reading::{Reading, Refused};
 use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, place};
 use crate::threads;
@@ -24,8 +26,13 @@ const LONGEST: u64 = 256 << 20;
 ///
 /// # Errors
 /// Files that are not text in the stated encoding or too long, each with its name.
-pub fn read(folder: &InputFile, options: &Texts, limits: &Limits) -> Outcome<Table> {
-    let entries = list(folder, TEXTS)?;
+pub fn read(folder: &InputFile, options: &Texts, reading: &Reading<'_>) -> Outcome<(Table, Vec<Span>)> {
+    let limits = reading.limits;
+    let listing = list(folder, TEXTS)?;
+    if let Some(fault) = notice(&folder.shown, &listing.others, TEXTS) {
+        reading.warn(fault);
+    }
+    let entries = listing.entries;
     let bounded = Limits { unpacked: limits.unpacked.min(LONGEST), ..*limits };
     let texts = threads::map(entries.len(), limits.threads, |index| {
         let entry = &entries[index];
@@ -45,27 +52,43 @@ pub fn read(folder: &InputFile, options: &Texts, limits: &Limits) -> Outcome<Tab
     });
     let mut faults = Faults::default();
     let mut rows = Vec::with_capacity(entries.len());
-    for text in texts {
+    let mut kept: Vec<&Entry> = Vec::with_capacity(entries.len());
+    for (entry, text) in entries.iter().zip(texts) {
         match text {
-            Ok(text) => rows.push(text),
-            Err(more) => more.into_iter().for_each(|fault| faults.add(|| fault)),
+            Ok(text) => rows.push(Some(text)),
+            Err(more) if reading.refusals.reject() => {
+                let reason = more.first().map_or_else(String::new, |fault| fault.message.clone());
+                reading.refusals.rejected(&format!("{}/{}", folder.shown, entry.name), Refused::new(None, reason))?;
+                continue;
+            }
+            Err(more) if reading.refusals.fill() => {
+                reading.refusals.filled(1, 1, more.into_iter().next());
+                rows.push(None);
+            }
+            Err(more) => {
+                more.into_iter().for_each(|fault| faults.add(|| fault));
+                continue;
+            }
         }
+        kept.push(entry);
     }
+    let labelled = entries.iter().any(|entry| entry.class.is_some());
     if !faults.is_empty() {
         return Err(faults.into_vec());
     }
     let mut columns = vec![Column::new("text", DType::String)];
-    let mut arrays: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter_values(rows))];
-    if entries.iter().any(|entry| entry.class.is_some()) {
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(rows.into_iter().collect::<StringArray>())];
+    if labelled {
         columns.push(Column::new("label", DType::String));
         arrays.push(Arc::new(StringArray::from_iter_values(
-            entries.iter().map(|entry| entry.class.as_deref().unwrap_or_default()),
+            kept.iter().map(|entry| entry.class.as_deref().unwrap_or_default()),
         )));
     }
     let mut file = Column::new("file", DType::String);
     file.role = Role::Id;
     columns.push(file);
-    arrays.push(Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| entry.name.as_str()))));
+    arrays.push(Arc::new(StringArray::from_iter_values(kept.iter().map(|entry| entry.name.as_str()))));
+    let spans = kept.iter().map(|entry| Span::whole(format!("{}/{}", folder.shown, entry.name), 1)).collect();
     let batches = vec![batch(&columns, arrays)?];
-    Ok(Table { columns, batches })
+    Ok((Table { columns, batches }, spans))
 }

@@ -21,6 +21,8 @@ type Answer = Box<dyn Fn(usize, u64) -> Vec<u8> + Send>;
 struct Server {
     address: String,
     asked: Arc<Mutex<Vec<u64>>>,
+    /// The validators that requests for a part came with.
+    validators: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -29,6 +31,8 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<u64>>> = Arc::default();
         let heard = asked.clone();
+        let validators: Arc<Mutex<Vec<String>>> = Arc::default();
+        let validated = validators.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().take(50) {
                 let Ok(mut stream) = stream else { break };
@@ -39,6 +43,9 @@ impl Server {
                     if let Some(range) = line.to_lowercase().strip_prefix("range: bytes=") {
                         from = range.trim_end_matches('-').parse().unwrap();
                     }
+                    if let Some(validator) = line.to_lowercase().strip_prefix("if-range: ") {
+                        validated.lock().unwrap().push(validator.to_owned());
+                    }
                 }
                 let number = {
                     let mut heard = heard.lock().unwrap();
@@ -48,7 +55,7 @@ impl Server {
                 let _ = stream.write_all(&answer(number, from));
             }
         });
-        Self { address, asked }
+        Self { address, asked, validators }
     }
 
     fn asked(&self) -> Vec<u64> {
@@ -95,6 +102,85 @@ fn rows(store: &Path, url: &str, digest: &str, limits: &Limits) -> Result<usize,
     let rooms = Rooms { scratch: scratch.path() };
     let found = gather(&typed, &[], limits, &rooms, &Channel::silent());
     found.map(|found| found.table.rows()).map_err(|mut faults| faults.remove(0))
+}
+
+/// Rows of a source without a declared digest: its state is looked at, then it is fetched.
+fn rows_of(store: &Path, from: serde_json::Value) -> Result<usize, Fault> {
+    std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
+    let scratch = tempfile::tempdir_in(store).unwrap();
+    let stage = catalog::collect::CollectKind.stage(json!({ "from": from })).map_err(|mut faults| faults.remove(0))?;
+    let typed: Collect = serde_json::from_value(stage.params()).unwrap();
+    let rooms = Rooms { scratch: scratch.path() };
+    let found = gather(&typed, &[], &Limits::default(), &rooms, &Channel::silent());
+    found.map(|found| found.table.rows()).map_err(|mut faults| faults.remove(0))
+}
+
+fn tagged(mut answer: Vec<u8>, etag: &str) -> Vec<u8> {
+    let end = answer.windows(2).position(|pair| pair == b"\r\n").unwrap();
+    answer.splice(end..end, format!("\r\nETag: \"{etag}\"").into_bytes());
+    answer
+}
+
+#[test]
+fn the_rest_is_asked_for_by_its_entity_tag() {
+    let body = content();
+    let half = body.len() / 2;
+    let served = body.clone();
+    let server = Server::start(Box::new(move |number, from| match number {
+        0 => tagged(ok(&[], served.len()), "v1"),
+        1 => tagged(ok(&served[..half], served.len()), "v1"),
+        _ => tagged(rest(&served, from), "v1"),
+    }));
+    let store = tempfile::tempdir().unwrap();
+    assert_eq!(rows_of(store.path(), json!({ "csv": format!("{}/a.csv", server.address) })).unwrap(), 5000);
+    assert_eq!(*server.validators.lock().unwrap(), ["\"v1\""]);
+    // Another file by then: what has arrived is not put before the rest of it.
+    let served = body.clone();
+    let server = Server::start(Box::new(move |number, _| match number {
+        0 => tagged(ok(&[], served.len()), "v1"),
+        1 => tagged(ok(&served[..half], served.len()), "v1"),
+        _ => tagged(ok(&served, served.len()), "v2"),
+    }));
+    let store = tempfile::tempdir().unwrap();
+    let fault = rows_of(store.path(), json!({ "csv": format!("{}/a.csv", server.address) })).unwrap_err();
+    assert_eq!(fault.code, "data::changed_meanwhile");
+}
+
+#[test]
+fn folders_in_archives_databases_and_arrays_come_from_urls_too() {
+    let image = super::sources::png((2, 1), 7);
+    let archive = super::sources::zip(&[("x/cat/a.png", &image), ("x/dog/b.png", &image)]);
+    let texts = super::sources::zip(&[("x/good/a.txt", b"yes"), ("x/bad/b.txt", b"no")]);
+    let idx = [b"\x00\x00\x08\x01\x00\x00\x00\x03".as_slice(), &[1, 2, 3]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("create table t (a); insert into t values (1), (2)")
+        .unwrap();
+    let database = std::fs::read(path).unwrap();
+    for (body, from, rows) in [
+        (archive, json!({ "images": "URL" }), 2),
+        (texts, json!({ "texts": "URL" }), 2),
+        (idx, json!({ "idx": { "images": "URL" } }), 3),
+        (database, json!({ "sqlite": { "path": "URL", "query": "select a from t order by a" } }), 2),
+    ] {
+        let server = Server::start(Box::new(move |_, _| ok(&body, body.len())));
+        let from = from.to_string().replace("URL", &format!("{}/file", server.address));
+        let store = tempfile::tempdir().unwrap();
+        assert_eq!(rows_of(store.path(), serde_json::from_str(&from).unwrap()), Ok(rows), "{from}");
+    }
+    // What is no archive is told, and what cannot be one object is refused before anything runs.
+    let server = Server::start(Box::new(|_, _| ok(b"<html>", 6)));
+    let store = tempfile::tempdir().unwrap();
+    let fault = rows_of(store.path(), json!({ "images": format!("{}/a.zip", server.address) })).unwrap_err();
+    assert_eq!(fault.code, "data::wrong_format");
+    for path in ["s3://bucket/images/", "s3://bucket/*.png"] {
+        let faults =
+            catalog::collect::CollectKind.stage(json!({ "from": { "images": path } })).map(|_| ()).unwrap_err();
+        assert_eq!(faults[0].code, "collect::url");
+        assert_eq!(faults[0].route, Some(engine::route!["from", "images", "path"]));
+    }
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod larger;
 mod program;
 mod sources;
 mod steps;
+mod unreadable;

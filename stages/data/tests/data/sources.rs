@@ -17,14 +17,14 @@ use stages_data::dataset::{Table, write};
 use stages_data::source::bytes::Limits;
 use std::sync::Arc;
 
-struct Folder(tempfile::TempDir);
+pub struct Folder(pub tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> &Self {
+    pub fn put(&self, name: &str, bytes: &[u8]) -> &Self {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -32,11 +32,11 @@ impl Folder {
     }
 
     /// Collects as the program would: the kind says which files there are, and inferring must say what is made.
-    fn collect(&self, params: Value) -> Result<Collected, Vec<Fault>> {
+    pub fn collect(&self, params: Value) -> Result<Collected, Vec<Fault>> {
         self.collect_within(params, &Limits { threads: 2, ..Limits::default() })
     }
 
-    fn collect_within(&self, params: Value, limits: &Limits) -> Result<Collected, Vec<Fault>> {
+    pub fn collect_within(&self, params: Value, limits: &Limits) -> Result<Collected, Vec<Fault>> {
         let stage = catalog::collect::CollectKind.stage(params)?;
         let typed: Collect = serde_json::from_value(stage.params()).unwrap();
         let mut files = Vec::new();
@@ -62,16 +62,16 @@ impl Folder {
         Ok(collected)
     }
 
-    fn rows(&self, params: Value) -> Vec<String> {
+    pub fn rows(&self, params: Value) -> Vec<String> {
         rows(&self.collect(params).unwrap_or_else(|faults| panic!("{faults:?}")).table)
     }
 
-    fn fault(&self, params: Value) -> Fault {
+    pub fn fault(&self, params: Value) -> Fault {
         one(self.collect(params))
     }
 }
 
-fn one(outcome: Result<Collected, Vec<Fault>>) -> Fault {
+pub fn one(outcome: Result<Collected, Vec<Fault>>) -> Fault {
     let mut faults = outcome.map(|collected| rows(&collected.table)).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
     let fault = faults.remove(0);
@@ -93,7 +93,7 @@ fn walk(folder: &std::path::Path, root: &std::path::Path) -> Vec<String> {
 }
 
 /// The header with types, then the rows, cells between bars; a missing cell is empty.
-fn rows(table: &Table) -> Vec<String> {
+pub fn rows(table: &Table) -> Vec<String> {
     let names: Vec<String> =
         table.columns.iter().map(|column| format!("{}:{}", column.name, column.dtype.name())).collect();
     let mut lines = vec![names.join("|")];
@@ -107,7 +107,7 @@ fn rows(table: &Table) -> Vec<String> {
     lines
 }
 
-fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
@@ -118,7 +118,7 @@ fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// A tar archive with names as given, however bad they are.
-fn tar(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+pub fn tar(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind, bytes) in entries {
         let mut header = tar::Header::new_gnu();
@@ -132,9 +132,9 @@ fn tar(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-const FILE: tar::EntryType = tar::EntryType::Regular;
+pub const FILE: tar::EntryType = tar::EntryType::Regular;
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -192,8 +192,10 @@ fn archives_cannot_harm() {
             assert_eq!(folder.fault(json!({ "from": { "csv": archive } })).code, "data::unsafe_archive", "{name}");
         }
     }
-    folder.put("link.tar", &tar(&[("link.csv", tar::EntryType::Symlink, b"")]));
-    assert_eq!(folder.fault(json!({ "from": { "csv": "link.tar" } })).code, "data::unsafe_archive");
+    for kind in [tar::EntryType::Symlink, tar::EntryType::Link] {
+        folder.put("link.tar", &tar(&[("link.csv", kind, b"")]));
+        assert_eq!(folder.fault(json!({ "from": { "csv": "link.tar" } })).code, "data::unsafe_archive", "{kind:?}");
+    }
     let twice = tar(&[("a.csv", FILE, b"a\n1\n"), ("a.csv", FILE, b"a\n2\n")]);
     assert_eq!(
         folder.put("twice.tar", &twice).fault(json!({ "from": { "csv": "twice.tar" } })).code,
@@ -294,7 +296,7 @@ fn arrays_of_numpy() {
     assert_eq!(folder.fault(json!({ "from": { "npz": "x.npy" } })).code, "data::damaged_npy");
 }
 
-fn png(size: (u32, u32), value: u8) -> Vec<u8> {
+pub fn png(size: (u32, u32), value: u8) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let image = image::GrayImage::from_pixel(size.0, size.1, image::Luma([value]));
     image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();

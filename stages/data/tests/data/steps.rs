@@ -385,3 +385,37 @@ fn a_table_larger_than_its_memory_gives_the_same_rows() {
     assert_eq!(cells(&small.table, "key"), cells(&large.table, "key"));
     assert_eq!(cells(&small.table, "text"), cells(&large.table, "text"));
 }
+
+#[test]
+fn a_cast_leaves_rows_out_or_cells_missing() {
+    let columns = vec![Column::new("id", DType::Int64), Column::new("n", DType::String)];
+    let arrays: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![1, 2, 3])), Arc::new(StringArray::from(vec!["1", "two", "3"]))];
+    let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    let cast = |cast: Value| {
+        let params: Preprocess = serde_json::from_value(json!({ "steps": [{ "cast": { "n": cast } }] })).unwrap();
+        over(&params, table.clone(), BTreeMap::new(), None)
+    };
+    let faults = cast(json!("int64")).map(|_| ()).unwrap_err();
+    assert!(faults[0].message.starts_with("`two` in row 2 of column `n`"), "{faults:?}");
+    let made = cast(json!({ "to": "int64", "on_error": "reject" })).unwrap();
+    assert_eq!((made.table.rows(), made.rejected.rows()), (2, 1));
+    let made = cast(json!({ "to": "int64", "on_error": "fill" })).unwrap();
+    assert_eq!(made.table.batches[0].column(1).as_ref(), &Int64Array::from(vec![Some(1), None, Some(3)]));
+}
+
+#[test]
+fn an_expression_without_a_value_names_the_row_and_its_cells() {
+    let columns = vec![Column::new("id", DType::Int64), Column::new("other", DType::Int64)];
+    let count = 70_000;
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values((0..count).map(|row| if row == 66_001 { 1 } else { row + 2 }))),
+        Arc::new(Int64Array::from_iter_values(0..count)),
+    ];
+    let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    for step in [json!({ "derive": { "y": "id / (id - 1)" } }), json!({ "filter": "id / (id - 1) > 0" })] {
+        let params: Preprocess = serde_json::from_value(json!({ "steps": [step] })).unwrap();
+        let faults = over(&params, table.clone(), BTreeMap::new(), None).map(|_| ()).unwrap_err();
+        assert!(faults[0].message.contains("no value for row 66002 (there `id` is 1)"), "{}", faults[0].message);
+    }
+}
