@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::params::collect::{Annotators, Collect, Delimited, Postgres, S3, Source};
+use crate::params::preprocess::OnError;
 use crate::params::shape::OneOrMany;
 use crate::pattern::{entry_route, select, unknown};
 use crate::steps::castable;
@@ -52,6 +53,11 @@ impl Kind for CollectKind {
                     "labels",
                     "labels",
                     "With `annotators`: a row for each answer, with the columns `item`, `label` and `annotator`.",
+                ),
+                (
+                    "rejected",
+                    "dataset",
+                    "With `on_error: reject`: the rows that could not be read, with `file`, `line`, `reason` and `text`.",
                 ),
             ],
             example: "raw:\n  kind: collect\n  from: { csv: data/digits.csv }\n  columns:\n    label: { role: target }\n",
@@ -307,6 +313,7 @@ impl Stage for CollectStage {
     fn outputs(&self) -> Vec<OutputPort> {
         let mut ports = vec![OutputPort::new("data", ArtifactKind::Dataset)];
         ports.extend(self.0.annotators.as_ref().map(|_| OutputPort::new("labels", ArtifactKind::Labels)));
+        ports.extend((self.0.on_error == OnError::Reject).then(|| OutputPort::new("rejected", ArtifactKind::Dataset)));
         ports
     }
 
@@ -319,6 +326,7 @@ impl Stage for CollectStage {
     fn infer(&self, context: &InferContext<'_>) -> Inference {
         let mut faults = self.format_looks_wrong();
         faults.extend(self.unused_store());
+        faults.extend(self.unused_on_error());
         let mut dataset = match self.ask(context) {
             Ok(dataset) => dataset,
             Err(found) => {
@@ -344,6 +352,10 @@ impl Stage for CollectStage {
         let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset))].into();
         if self.0.annotators.is_some() {
             outputs.insert("labels".to_owned(), ArtifactType::Other(ArtifactKind::Labels));
+        }
+        if self.0.on_error == OnError::Reject {
+            let rows = DatasetType { columns: Some(rejected()), ..DatasetType::default() };
+            outputs.insert("rejected".to_owned(), ArtifactType::Dataset(rows));
         }
         Inference { outputs, faults }
     }
@@ -473,6 +485,18 @@ impl CollectStage {
         })
     }
 
+    /// Only text in columns can have rows that are not whole.
+    fn unused_on_error(&self) -> Option<Fault> {
+        let mut formats = Vec::new();
+        formats_of(&self.0.from, "", &mut formats);
+        let used = formats.iter().any(|(_, format)| matches!(*format, "csv" | "tsv"));
+        (self.0.on_error != OnError::Fail && !used).then(|| {
+            Fault::warning("collect::unused_on_error", "`on_error` is said, but no source is `csv` or `tsv`")
+                .help("leave it out; cells of other formats are converted by `cast` in a `preprocess` stage")
+                .at(route!["on_error"])
+        })
+    }
+
     /// A file whose suffix belongs to another format is most likely a mistake.
     fn format_looks_wrong(&self) -> Vec<Fault> {
         const SUFFIXES: [(&str, &str); 8] = [
@@ -510,6 +534,13 @@ impl CollectStage {
         }
         faults
     }
+}
+
+/// The columns of the output `rejected`.
+pub fn rejected() -> Vec<Column> {
+    [("file", DType::String), ("line", DType::Int64), ("reason", DType::String), ("text", DType::String)]
+        .map(|(name, dtype)| Column::new(name, dtype))
+        .into()
 }
 
 /// The role of one of several paths: their order is the order of rows, so it is part of it.

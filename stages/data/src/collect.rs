@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 
 use catalog::collect::{is_url, nested_role, path_role};
 use catalog::params::collect::{Collect, ColumnOptions, Delimited, S3, Source};
+use catalog::params::preprocess::OnError;
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{entry_route, natural, unknown};
 use engine::artifact::{Column, DType, DatasetType};
@@ -22,6 +25,7 @@ use crate::dataset::{Table, batch};
 use crate::fault::{Faults, Outcome, empty, kernel, place, unwritable};
 use crate::source::archive::Wanted;
 use crate::source::bytes::Limits;
+use crate::source::delimited::Amiss;
 use crate::source::fetch::Remote;
 use crate::source::origin::Span;
 use crate::source::s3::Bucket;
@@ -44,7 +48,11 @@ pub struct Collected {
     pub table: Table,
     /// What annotators said of them, where there are any.
     pub labels: Option<Table>,
-    /// What is worth knowing: columns that some source lacks.
+    /// With `on_error: reject`, the rows that were left out.
+    pub rejected: Option<Table>,
+    /// How many they are; the table holds the first of them.
+    pub left_out: u64,
+    /// What is worth knowing: columns that some source lacks, rows that were filled.
     pub warnings: Vec<Fault>,
 }
 
@@ -80,7 +88,8 @@ pub fn gather(
     channel: &Channel,
 ) -> Outcome<Collected> {
     let memory = Memory::new(limits.memory, rooms.scratch.to_owned());
-    let reader = Reader { params, limits, rooms, memory: &memory, channel, warnings: Mutex::default() };
+    let (warnings, amiss) = (Mutex::default(), Mutex::default());
+    let reader = Reader { params, limits, rooms, memory: &memory, channel, warnings, amiss };
     let (table, _) = reader.read(files)?;
     if table.rows() == 0 {
         let shown = files.first().map_or("the source", |file| file.shown.as_str());
@@ -91,7 +100,34 @@ pub fn gather(
         Some(annotators) => annotators::apart(table, annotators).map(|(table, labels)| (table, Some(labels)))?,
         None => (table, None),
     };
-    Ok(Collected { table, labels, warnings: reader.warnings.into_inner().unwrap_or_default() })
+    let mut warnings = reader.warnings.into_inner().unwrap_or_default();
+    let amiss = reader.amiss.into_inner().unwrap_or_default();
+    if amiss.filled > 0 {
+        let text = format!(
+            "{} rows had too few or too many cells, or cells not of their type: they were filled",
+            amiss.filled
+        );
+        warnings.push(
+            Fault::warning("data::filled", text)
+                .help("`on_error: reject` keeps such rows out, each with its line and the reason")
+                .at(route!["on_error"]),
+        );
+    }
+    let rejected = if params.on_error == OnError::Reject { Some(refused_rows(&amiss)?) } else { None };
+    Ok(Collected { table, labels, rejected, left_out: amiss.left_out, warnings })
+}
+
+/// The output `rejected`.
+fn refused_rows(amiss: &Amiss) -> Outcome<Table> {
+    let columns = catalog::collect::rejected();
+    let rows = &amiss.refused;
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.file))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.line as i64))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.text))),
+    ];
+    Ok(Table { batches: vec![batch(&columns, arrays)?], columns })
 }
 
 /// In which state the sources are that lie elsewhere. Nothing is fetched.
@@ -192,6 +228,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
         memory: &memory,
         channel: &channel,
         warnings: Mutex::default(),
+        amiss: Mutex::default(),
     };
     let (table, total) = reader.read(files)?;
     let table = stated(table)?;
@@ -226,6 +263,7 @@ struct Reader<'a> {
     memory: &'a Memory,
     channel: &'a Channel,
     warnings: Mutex<Vec<Fault>>,
+    amiss: Mutex<Amiss>,
 }
 
 impl Reader<'_> {
@@ -362,8 +400,8 @@ impl Reader<'_> {
             (table, Some(rows), spans)
         };
         let (table, total, spans) = match source {
-            Source::Csv(options) => delimited(&options.0, b',', "csv", &files, &types, limits, memory, channel)?,
-            Source::Tsv(options) => delimited(&options.0, b'\t', "tsv", &files, &types, limits, memory, channel)?,
+            Source::Csv(options) => self.delimited(&options.0, b',', "csv", &files, &types)?,
+            Source::Tsv(options) => self.delimited(&options.0, b'\t', "tsv", &files, &types)?,
             Source::Jsonl(_) => several(&files, true, limits, |file| {
                 let (table, complete) = jsonl::read(file, &types, limits, channel)?;
                 let rows = complete.then_some(table.rows() as u64);
@@ -408,7 +446,7 @@ impl Reader<'_> {
                 (Some(labels), _) => {
                     let folder = files.iter().find(|file| file.role == "images").map_or_else(|| one(&files), Ok)?;
                     let files = std::slice::from_ref(labels);
-                    let table = delimited(&label_file(), b',', "csv", files, &types, limits, memory, channel)?.0;
+                    let table = self.delimited(&label_file(), b',', "csv", files, &types)?.0;
                     single(images::labelled(folder, (labels, table), &options.0, limits, channel)?)
                 }
             },
@@ -435,6 +473,52 @@ impl Reader<'_> {
         };
         let table = if params.provenance { origin::add_provenance(table, &spans, memory)? } else { table };
         Ok((table, total.filter(|_| complete)))
+    }
+
+    /// Text in columns.
+    fn delimited(
+        &self,
+        options: &Delimited,
+        default: u8,
+        name: &str,
+        files: &[InputFile],
+        types: &BTreeMap<String, DType>,
+    ) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
+        let mut faults = Vec::new();
+        let mut byte = |key: &str, text: &str| match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => *byte,
+            _ => {
+                let text = format!("`{key}` must be one ASCII character, not `{text}`");
+                let help = "for example `delimiter: \";\"` or `quote: \"'\"`";
+                faults.push(Fault::error("data::bad_character", text).help(help).at(route!["from", name, key]));
+                0
+            }
+        };
+        let delimiter = options.delimiter.as_deref().map_or(default, |text| byte("delimiter", text));
+        let quote = byte("quote", &options.quote);
+        if faults.is_empty() && delimiter == quote {
+            let text = "`delimiter` and `quote` are the same character";
+            faults.push(Fault::error("data::bad_character", text).help("choose two").at(route!["from", name, "quote"]));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let options = delimited::Options {
+            delimiter,
+            quote,
+            header: options.header,
+            missing: options.missing.clone(),
+            encoding: options.encoding.clone(),
+            on_error: self.params.on_error,
+        };
+        let read = delimited::read(files, &options, types, self.limits, self.memory, self.channel)?;
+        if let Ok(mut amiss) = self.amiss.lock() {
+            amiss.extend(read.amiss, 0);
+        }
+        let rows = read.complete.then_some(read.table.rows() as u64);
+        let spans = files.iter().zip(&read.counts).map(|(file, rows)| Span { shown: file.shown.clone(), rows: *rows });
+        let spans = spans.collect();
+        Ok((read.table, rows, spans))
     }
 
     /// Archives among the files as what is in them. A folder's archive becomes the folder.
@@ -548,50 +632,6 @@ fn several(
         return Err(faults);
     }
     unify::tables(tables, lenient).map(|table| (table, total, spans))
-}
-
-#[expect(clippy::too_many_arguments, reason = "what is read, how, and within which bounds")]
-fn delimited(
-    options: &Delimited,
-    default: u8,
-    name: &str,
-    files: &[InputFile],
-    types: &BTreeMap<String, DType>,
-    limits: &Limits,
-    memory: &Memory,
-    channel: &Channel,
-) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
-    let mut faults = Vec::new();
-    let mut byte = |key: &str, text: &str| match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => *byte,
-        _ => {
-            let text = format!("`{key}` must be one ASCII character, not `{text}`");
-            let help = "for example `delimiter: \";\"` or `quote: \"'\"`";
-            faults.push(Fault::error("data::bad_character", text).help(help).at(route!["from", name, key]));
-            0
-        }
-    };
-    let delimiter = options.delimiter.as_deref().map_or(default, |text| byte("delimiter", text));
-    let quote = byte("quote", &options.quote);
-    if faults.is_empty() && delimiter == quote {
-        let text = "`delimiter` and `quote` are the same character";
-        faults.push(Fault::error("data::bad_character", text).help("choose two").at(route!["from", name, "quote"]));
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let options = delimited::Options {
-        delimiter,
-        quote,
-        header: options.header,
-        missing: options.missing.clone(),
-        encoding: options.encoding.clone(),
-    };
-    let read = delimited::read(files, &options, types, limits, memory, channel)?;
-    let rows = read.complete.then_some(read.table.rows() as u64);
-    let spans = files.iter().zip(&read.counts).map(|(file, rows)| Span { shown: file.shown.clone(), rows: *rows });
-    let spans = spans.collect();
-    Ok((read.table, rows, spans))
 }
 
 fn idx_files(files: &[InputFile]) -> Outcome<(&InputFile, Option<&InputFile>)> {

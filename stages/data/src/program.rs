@@ -58,7 +58,12 @@ impl Program for Data {
                 let rooms = Rooms { scratch: &request.scratch };
                 let collected = gather(&params, &request.files, &limits, &rooms, channel)?;
                 let from = DatasetType { sources: vec![request.stage.clone()], ..DatasetType::default() };
-                let mut finished = finish(request, vec![("data", &collected.table, &from)], collected.warnings)?;
+                let mut made: Vec<Made<'_>> = vec![("data", &collected.table, &from)];
+                made.extend(collected.rejected.as_ref().map(|rows| ("rejected", rows as &dyn Rows, &from)));
+                let mut finished = finish(request, made, collected.warnings)?;
+                if collected.rejected.is_some() {
+                    finished.summary.insert("rejected.rows".into(), collected.left_out as f64);
+                }
                 if let (Some(labels), Some(path)) = (collected.labels, request.outputs.get("labels")) {
                     write(&labels, path, limits.threads)?;
                     finished.summary.insert("labels".into(), labels.rows() as f64);

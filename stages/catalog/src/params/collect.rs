@@ -6,6 +6,7 @@ use engine::artifact::{DType, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preprocess::OnError;
 use super::shape::{OneOrMany, PathOr};
 
 /// Reads rows from files into a data set.
@@ -17,6 +18,10 @@ pub struct Collect {
     /// What is known better than it can be inferred: types and roles by column.
     #[serde(default)]
     pub columns: BTreeMap<String, ColumnOptions>,
+    /// What happens to rows of `csv` and `tsv` with too few or too many cells, and to cells that are not of the `dtype` said under
+    /// `columns`. With `fill`, cells that a row lacks are missing, and those beyond its last column are left out.
+    #[serde(default, skip_serializing_if = "fails")]
+    pub on_error: OnError,
     /// Adds two columns that say where each row came from: `source_file` and `source_row` (from 1, within the file).
     #[serde(default)]
     pub provenance: bool,
@@ -326,6 +331,11 @@ pub struct ColumnOptions {
     /// What it is for.
     #[serde(default)]
     pub role: Option<Role>,
+}
+
+/// The default is not part of a key: stages from before there was a choice stay done.
+fn fails(on_error: &OnError) -> bool {
+    *on_error == OnError::Fail
 }
 
 fn localhost() -> String {

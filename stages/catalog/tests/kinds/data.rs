@@ -63,6 +63,7 @@ fn collect_faults() {
         ),
         (json!({ "from": { "csv": "data.parquet" } }), "collect::format", "from.csv.path"),
         (json!({ "from": csv, "s3": { "region": "eu-west-1" } }), "collect::unused_s3", "s3"),
+        (json!({ "from": { "parquet": "a.parquet" }, "on_error": "reject" }), "collect::unused_on_error", "on_error"),
         (
             json!({ "from": csv, "annotators": { "columns": ["sex", "rater_*"] } }),
             "data::no_match",

@@ -40,8 +40,9 @@ fn documented_ports_are_the_ports() {
         let about = kind.about();
         let mut params = smallest(kind.name());
         if kind.name() == "collect" {
-            // It has a second output only then.
+            // It has further outputs only then.
             params["annotators"] = json!({ "columns": "rater_*" });
+            params["on_error"] = json!("reject");
         }
         let stage = stage(kind.name(), params);
         let inputs: Vec<(String, bool)> =

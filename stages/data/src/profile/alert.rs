@@ -190,6 +190,22 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         add(if dated { Level::Note } else { Level::Warning }, "drift", &[&drift.column], text, None);
     }
     alerts.sort_by_key(|alert| alert.level);
+    // All of it is pasted, one below the other: a column that one step drops is none for another to mend.
+    let mut dropped: Vec<String> = Vec::new();
+    for alert in &mut alerts {
+        let Some(fix) = &alert.fix else { continue };
+        let [column] = alert.columns.as_slice() else {
+            dropped.extend(
+                alert.columns.iter().filter(|column| fix.yaml == format!("- drop: {}", quoted(column))).cloned(),
+            );
+            continue;
+        };
+        if dropped.contains(column) {
+            alert.fix = None;
+        } else if fix.yaml == format!("- drop: {}", quoted(column)) {
+            dropped.push(column.clone());
+        }
+    }
     alerts
 }
 

@@ -147,6 +147,28 @@ fn drift_is_seen_and_its_absence_too() {
 }
 
 #[test]
+fn what_one_step_drops_no_other_mends() {
+    let half = |row: i64| (row % 5 != 0).then_some(row / 3);
+    let a: ArrayRef = Arc::new((0..600).map(half).collect::<Int64Array>());
+    let b: ArrayRef = Arc::new((0..600).map(|row| half(row).map(|value| 1000 - value)).collect::<Int64Array>());
+    let made = profiled(
+        json!({}),
+        &table(vec![(Column::new("a", DType::Int64), a), (Column::new("b", DType::Int64), b)], 200),
+        &Beside::default(),
+        1,
+    );
+    let fixes: Vec<(&str, Option<&str>)> = made
+        .alerts
+        .iter()
+        .map(|alert| (alert.code.as_str(), alert.fix.as_ref().map(|fix| fix.yaml.as_str())))
+        .collect();
+    assert_eq!(
+        fixes[1..],
+        [("redundant", Some("- drop: b")), ("missing", Some("- drop_missing: { columns: a }")), ("missing", None)]
+    );
+}
+
+#[test]
 fn rows_of_another_time_have_other_dates_and_other_gaps() {
     let rows = |from: i32, every: i64| {
         let day: ArrayRef = Arc::new(arrow::array::Date32Array::from_iter_values((from..from + 400).into_iter()));

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, mpsc};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use catalog::params::preprocess::OnError;
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, nearest};
 use engine::protocol::{InputFile, Progress};
@@ -42,6 +43,46 @@ pub struct Options {
     pub missing: Vec<String>,
     /// The encoding's name, when it is not UTF-8.
     pub encoding: Option<String>,
+    /// What happens to rows that are not whole and cells that are not of their stated type.
+    pub on_error: OnError,
+}
+
+/// A row that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The file, as messages show it.
+    pub file: String,
+    /// Its first line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+    /// How it is written.
+    pub text: String,
+}
+
+/// Rows that were not as they should be, and were no fault.
+#[derive(Debug, Default)]
+pub struct Amiss {
+    /// Those that were left out: the first [`REFUSED`].
+    pub refused: Vec<Refused>,
+    /// How many were left out.
+    pub left_out: u64,
+    /// How many were filled, or cut.
+    pub filled: u64,
+}
+
+/// So many rows that were left out are kept.
+pub const REFUSED: usize = 100_000;
+
+impl Amiss {
+    /// Adds those of another list, after these; its lines are counted from `line`.
+    pub fn extend(&mut self, other: Self, line: u64) {
+        let room = REFUSED - self.refused.len().min(REFUSED);
+        let more = other.refused.into_iter().take(room);
+        self.refused.extend(more.map(|row| Refused { line: row.line + line, ..row }));
+        self.left_out += other.left_out;
+        self.filled += other.filled;
+    }
 }
 
 /// What was read.
@@ -52,6 +93,8 @@ pub struct Read {
     pub complete: bool,
     /// How many rows each file has, in the files' order.
     pub counts: Vec<usize>,
+    /// Rows that were not as they should be.
+    pub amiss: Amiss,
 }
 
 /// Reads files one after the other into one table. `stated` holds types that are known better than they can be inferred.
@@ -71,7 +114,7 @@ pub fn read(
     let missing = Missing::new(&options.missing);
     let job = Job { options, dialect: &dialect, missing: &missing, limits, memory, channel };
     let Some(first) = files.first() else { return Err(vec![empty("the source", "no file matches")]) };
-    let (names, probed) = job.probe(first)?;
+    let (names, probed) = job.probe(first, stated)?;
     let mut seen = probed;
     let mut targets: Vec<Target> = names
         .iter()
@@ -95,7 +138,14 @@ pub fn read(
         }
     }
     let mut batches = first_pass.table.batches;
-    if again.iter().any(|target| *target != Target::Skip) {
+    if options.on_error == OnError::Reject {
+        // The second pass must leave out the same rows, for the same reasons.
+        let stated = targets.iter().zip(&mut again).filter(|(target, _)| matches!(target, Target::Stated(_)));
+        stated.for_each(|(target, again)| *again = *target);
+    }
+    if again.iter().any(|target| matches!(target, Target::Guess(..)))
+        && again.iter().any(|target| *target != Target::Skip)
+    {
         let second = job.pass(files, &names, &again)?;
         if second.rows != first_pass.rows || second.seen.iter().any(|seen| !seen.is_empty()) {
             return Err(vec![
@@ -119,10 +169,15 @@ pub fn read(
     }
     let columns = columns(&names, &targets);
     if batches.is_empty() {
+        if let Some(row) = first_pass.amiss.refused.first() {
+            let why = format!("all {} were rejected, line {}: {}", first_pass.amiss.left_out, row.line, row.reason);
+            return Err(vec![empty(&first.shown, &why)]);
+        }
         let why = if options.header { "there is a header and nothing below it" } else { "there is nothing in it" };
         return Err(vec![empty(&first.shown, why)]);
     }
-    Ok(Read { table: Table { columns, batches }, complete: first_pass.complete, counts: first_pass.counts })
+    let Pass { complete, counts, amiss, .. } = first_pass;
+    Ok(Read { table: Table { columns, batches }, complete, counts, amiss })
 }
 
 /// The columns that are read with these targets, in the order of the names.
@@ -149,6 +204,7 @@ struct Pass {
     complete: bool,
     /// Rows of each file.
     counts: Vec<usize>,
+    amiss: Amiss,
 }
 
 /// Blocks put behind each other as they are parsed.
@@ -157,6 +213,7 @@ struct Gathering<'a> {
     keeper: Keeper<'a>,
     seen: Vec<Seen>,
     rows: Vec<usize>,
+    amiss: Amiss,
 }
 
 impl Gathering<'_> {
@@ -196,6 +253,7 @@ impl InOrder {
         own.shift(self.line);
         self.faults.extend(own);
         self.broken = piece.broken;
+        into.amiss.extend(std::mem::take(&mut piece.amiss), self.line);
         self.line += piece.lines;
         self.rows += piece.rows;
         // With the first fault, only faults are of interest.
@@ -213,6 +271,8 @@ struct Piece {
     seen: Vec<Seen>,
     /// Places count lines from the block's first, which is 0.
     faults: Faults,
+    /// Its lines, too, count from the block's first.
+    amiss: Amiss,
     /// Whether what comes after it cannot be trusted to be cut between records.
     broken: bool,
 }
@@ -228,7 +288,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// The first file's columns and what its first cells look like.
-    fn probe(&self, file: &InputFile) -> Outcome<(Vec<String>, Vec<Seen>)> {
+    fn probe(&self, file: &InputFile, stated: &BTreeMap<String, DType>) -> Outcome<(Vec<String>, Vec<Seen>)> {
         let mut stream = Stream::open_text(file, self.limits, self.options.encoding.as_deref())?;
         let (head, header, _) = self.head(&mut stream)?;
         let body = &head[header.end..];
@@ -236,7 +296,13 @@ impl Job<'_> {
         if cut == 0 {
             cut = body.len().min(PROBE);
         }
-        let targets = vec![Target::Probe; header.names.len()];
+        // A row that will be left out tells nothing of the types.
+        let stated = |name: &String| stated.get(name).filter(|_| self.options.on_error == OnError::Reject);
+        let targets: Vec<Target> = header
+            .names
+            .iter()
+            .map(|name| stated(name).map_or(Target::Probe, |dtype| Target::Stated(*dtype)))
+            .collect();
         let fields: Vec<usize> = (0..header.names.len()).collect();
         let piece = self.parse(&body[..cut], &file.shown, &header.names, &fields, &targets);
         Ok((header.names, piece.seen))
@@ -273,7 +339,8 @@ impl Job<'_> {
     fn pass(&self, files: &[InputFile], names: &[String], targets: &[Target]) -> Outcome<Pass> {
         let columns = columns(names, targets);
         let keeper = Keeper::new(columns.clone(), self.memory);
-        let mut into = Gathering { columns, keeper, seen: vec![Seen::default(); targets.len()], rows: Vec::new() };
+        let seen = vec![Seen::default(); targets.len()];
+        let mut into = Gathering { columns, keeper, seen, rows: Vec::new(), amiss: Amiss::default() };
         let mut counts = Vec::new();
         let mut complete = true;
         let mut faults = Vec::new();
@@ -292,8 +359,8 @@ impl Job<'_> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let Gathering { keeper, seen, rows, .. } = into;
-        Ok(Pass { table: keeper.finish()?, seen, rows, complete, counts })
+        let Gathering { keeper, seen, rows, amiss, .. } = into;
+        Ok(Pass { table: keeper.finish()?, seen, rows, complete, counts, amiss })
     }
 
     /// The file's rows behind those that are there: how many there are, and whether these are all.
@@ -406,8 +473,11 @@ impl Job<'_> {
     fn parse(&self, text: &[u8], shown: &str, names: &[String], fields: &[usize], targets: &[Target]) -> Piece {
         let lines = memchr_iter(b'\n', text).count() as u64;
         let mut faults = Faults::default();
+        let mut amiss = Amiss::default();
         let mut broken = false;
         let mut rows = 0;
+        let policy = self.options.on_error;
+        let mut before: Vec<Seen> = Vec::new();
         let guess = text.len() / (fields.len() * 4).max(1);
         let mut sinks: Vec<Sink> = targets.iter().map(|target| Sink::new(*target, guess)).collect();
         if let Err(error) = std::str::from_utf8(text) {
@@ -425,6 +495,11 @@ impl Job<'_> {
                 }
                 let start = scanner.position();
                 let mut count = 0;
+                let mut wrong: Option<Fault> = None;
+                if policy == OnError::Reject {
+                    before.clear();
+                    before.extend(sinks.iter().map(Sink::seen));
+                }
                 loop {
                     let field = match scanner.field() {
                         Ok(field) => field,
@@ -439,10 +514,16 @@ impl Job<'_> {
                         && sinks[*column].push(field.text, field.quoted, self.missing).is_err()
                     {
                         let found = String::from_utf8_lossy(field.text).into_owned();
-                        faults.add(|| {
+                        let fault = || {
                             let line = line_of(text, start) - 1;
                             cell_fault(&found, &names[*column], targets[*column], shown, line, count as u64 + 1)
-                        });
+                        };
+                        match policy {
+                            OnError::Fail => faults.add(fault),
+                            _ => {
+                                wrong.get_or_insert_with(fault);
+                            }
+                        }
                     }
                     count += 1;
                     if end == End::Record {
@@ -450,9 +531,38 @@ impl Job<'_> {
                     }
                 }
                 if count != fields.len() {
-                    faults.add(|| {
-                        ragged_fault(count, fields.len(), shown, line_of(text, start) - 1, self.options.header)
-                    });
+                    let fault =
+                        || ragged_fault(count, fields.len(), shown, line_of(text, start) - 1, self.options.header);
+                    match policy {
+                        OnError::Fail => faults.add(fault),
+                        // Cells in the wrong columns are no reason of their own.
+                        _ => wrong = Some(fault()),
+                    }
+                }
+                match (policy, wrong) {
+                    (OnError::Reject, Some(wrong)) => {
+                        sinks.iter_mut().zip(&before).for_each(|(sink, seen)| sink.back(rows, *seen));
+                        amiss.left_out += 1;
+                        if amiss.refused.len() < REFUSED {
+                            let line = wrong.place.as_ref().and_then(|place| place.line).unwrap_or_default();
+                            let whole = String::from_utf8_lossy(&text[start..scanner.position()]);
+                            amiss.refused.push(Refused {
+                                file: shown.to_owned(),
+                                line,
+                                reason: wrong.message,
+                                text: whole.trim_end_matches(['\n', '\r']).to_owned(),
+                            });
+                        }
+                        continue;
+                    }
+                    (OnError::Fill, Some(_)) => {
+                        for column in fields.iter().skip(count) {
+                            // An empty cell is missing, whatever the type.
+                            let _ = sinks[*column].push(b"", false, self.missing);
+                        }
+                        amiss.filled += 1;
+                    }
+                    _ => {}
                 }
                 rows += 1;
             }
@@ -467,7 +577,7 @@ impl Job<'_> {
                 }
             }
         }
-        Piece { rows, lines, arrays, seen, faults, broken }
+        Piece { rows, lines, arrays, seen, faults, amiss, broken }
     }
 }
 

@@ -97,6 +97,17 @@ impl Validity {
         self.len += 1;
     }
 
+    /// Takes back what was added after the first `len`.
+    fn back(&mut self, len: usize) {
+        if let Some(bits) = &mut self.bits {
+            bits.truncate(len.div_ceil(8));
+            if let (Some(last), used @ 1..) = (bits.last_mut(), len % 8) {
+                *last &= (1 << used) - 1;
+            }
+        }
+        self.len = len;
+    }
+
     fn finish(self) -> Option<NullBuffer> {
         let len = self.len;
         self.bits.map(|bits| NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, len)))
@@ -307,6 +318,24 @@ impl Sink {
             self.validity.present();
         }
         fits.is_some()
+    }
+
+    /// Takes back what was added after the first `rows` cells, and what was seen of it.
+    pub fn back(&mut self, rows: usize, seen: Seen) {
+        self.seen = seen;
+        match &mut self.values {
+            Values::None => return,
+            Values::Bool(values) => values.truncate(rows),
+            Values::Int(values) | Values::Micros(values) => values.truncate(rows),
+            Values::UInt(values) => values.truncate(rows),
+            Values::Float(values) => values.truncate(rows),
+            Values::Days(values) => values.truncate(rows),
+            Values::Text { bytes, ends } => {
+                ends.truncate(rows + 1);
+                bytes.truncate(ends.last().map_or(0, |end| *end as usize));
+            }
+        }
+        self.validity.back(rows);
     }
 
     /// The cells as an array; `None` when none were kept.

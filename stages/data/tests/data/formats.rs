@@ -12,14 +12,16 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use catalog::params::collect::Collect;
-use engine::artifact::{DType, DatasetType};
+use engine::artifact::{Column, DType, DatasetType};
 use engine::error::Fault;
 use engine::protocol::InputFile;
 use engine::worker::Channel;
 use serde_json::{Value, json};
-use stages_data::collect::{collect, infer};
+use stages_data::collect::{Rooms, collect, gather, infer};
 use stages_data::dataset::{Table, write};
 use stages_data::source::bytes::Limits;
+
+use crate::steps::cells;
 
 struct Folder(tempfile::TempDir);
 
@@ -467,4 +469,45 @@ fn schema_metadata_of_others_does_no_harm() {
     let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from(vec![1]))]).unwrap();
     let (_, made) = read("arrow", &[folder.file("a.arrow", &arrow_file(&batch))]).unwrap();
     assert_eq!(types(&made), ["n: int64"]);
+}
+
+#[test]
+fn rows_that_are_not_whole_are_refused_or_filled() {
+    let folder = Folder::new();
+    // A row too long, one too short, a cell of another type; over many blocks, so that several threads read them.
+    let mut text = String::from("id,n,word\n1,10,a\n2,20\n3,x,c\n4,40,d,e\n5,,\"f\ng\"\n");
+    for row in 6..200_000 {
+        text.push_str(&format!("{row},{row},word\n"));
+    }
+    // The last one makes a number of a column that looked like whole ones: it is read a second time.
+    text.push_str("0.5,7,z\nlast,8\n");
+    let files = [folder.file("a.csv", text.as_bytes())];
+    let gathered = |policy: &str| {
+        let params = json!({ "from": { "csv": "x" }, "on_error": policy, "columns": { "n": { "dtype": "int64" } } });
+        let params: Collect = serde_json::from_value(params).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        gather(&params, &files, &limits(), &Rooms { scratch: scratch.path() }, &Channel::silent())
+    };
+    let faults = gathered("fail").map(|made| made.table.rows()).unwrap_err();
+    assert_eq!(
+        faults.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(),
+        ["data::malformed_row", "data::cell", "data::malformed_row", "data::malformed_row"]
+    );
+
+    let made = gathered("reject").unwrap();
+    assert_eq!((made.table.rows(), made.left_out), (199_997, 4));
+    let types: Vec<String> = made.table.columns.iter().map(Column::type_name).collect();
+    assert_eq!(types, ["float64", "int64", "string"], "`last` was left out before it could make a text of the column");
+    let rejected = made.rejected.unwrap();
+    assert_eq!(cells(&rejected, "line"), ["3", "4", "5", "200003"]);
+    assert_eq!(cells(&rejected, "text"), ["2,20", "3,x,c", "4,40,d,e", "last,8"]);
+    assert!(cells(&rejected, "reason")[0].contains("this row has 2 cells"), "{:?}", cells(&rejected, "reason"));
+    assert_eq!(cells(&made.table, "n")[..3], ["10", "missing", "6"]);
+
+    let made = gathered("fill").unwrap();
+    assert_eq!((made.table.rows(), made.rejected.is_none()), (200_001, true));
+    assert_eq!(cells(&made.table, "n")[..5], ["10", "20", "missing", "40", "missing"]);
+    assert_eq!(cells(&made.table, "word")[..4], ["a", "missing", "c", "d"]);
+    assert_eq!(made.warnings[0].code, "data::filled");
+    assert!(made.warnings[0].message.starts_with("4 rows"), "{:?}", made.warnings);
 }

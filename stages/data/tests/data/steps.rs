@@ -77,8 +77,8 @@ fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(|column| column.name.as_str()).collect()
 }
 
-/// One column's cells as text.
-fn cells(table: &Table, name: &str) -> Vec<String> {
+/// A column as text, cut to 30 characters.
+pub fn cells(table: &Table, name: &str) -> Vec<String> {
     let index = table.columns.iter().position(|column| column.name == name).unwrap();
     table
         .pieces(index)
