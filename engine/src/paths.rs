@@ -121,7 +121,8 @@ impl<'a> Places<'a> {
         if let Some(known) = self.folders.get(path) {
             return known.clone();
         }
-        let (above, name) = path.rsplit_once('/').map_or((String::new(), path), |(above, name)| (self.folder(above), name));
+        let (above, name) =
+            path.rsplit_once('/').map_or((String::new(), path), |(above, name)| (self.folder(above), name));
         let plain = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
         let here = self.root.join(&plain);
         let leads = || here.canonicalize().ok()?.strip_prefix(&self.real).ok()?.to_str().map(str::to_owned);

@@ -89,7 +89,9 @@ fn eight_runs_of_other_parameters_at_once_give_what_each_alone_gives() {
 
 #[test]
 fn a_project_is_one_whatever_link_leads_to_it() {
-    let house = house("  a: { kind: command, run: \"echo ${vars.v} > a.txt; sleep 0.4; cat a.txt > b.txt\", outs: [a.txt, b.txt] }\n");
+    let house = house(
+        "  a: { kind: command, run: \"echo ${vars.v} > a.txt; sleep 0.4; cat a.txt > b.txt\", outs: [a.txt, b.txt] }\n",
+    );
     let elsewhere = tempfile::tempdir().expect("a folder");
     symlink(house.path(), elsewhere.path().join("link")).expect("a link");
     let first = start(&house, 1, &[]);
@@ -179,7 +181,9 @@ fn what_is_in_the_way_of_an_output_is_set_aside() {
 
 #[test]
 fn an_input_that_was_something_else_in_between_is_found_by_its_times() {
-    let house = house("  copy: { kind: command, run: \"sleep 0.4; cat in.txt > out.txt; echo x >> count; sleep 0.4\", deps: [in.txt], outs: [out.txt] }\n");
+    let house = house(
+        "  copy: { kind: command, run: \"sleep 0.4; cat in.txt > out.txt; echo x >> count; sleep 0.4\", deps: [in.txt], outs: [out.txt] }\n",
+    );
     house.write("in.txt", "old");
     let run = house.start(&["run"]);
     pause(250);

@@ -114,7 +114,9 @@ impl Attempt {
             match self.aside(move |run| run.begin(id, attempt, &told)).await? {
                 Began::Hit(hit) => return Ok(Gave::Hit(hit)),
                 Began::Ready { looked, working, prepared } => break (looked, working, prepared),
-                Began::Busy(lock) if !std::mem::replace(&mut said, true) => voice.log(Level::Info, self.waits_for(&lock)),
+                Began::Busy(lock) if !std::mem::replace(&mut said, true) => {
+                    voice.log(Level::Info, self.waits_for(&lock))
+                }
                 Began::Busy(_) => {}
             }
             tokio::select! {
