@@ -120,6 +120,10 @@ fn what_cannot_be_read_is_told() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("dvc.yaml:"), "{}", said.err);
     assert_eq!(house.say(&["import", "nothing.yaml"]).code, 2);
+    house.write("dvc.yaml", "stages:\n  a: { cmd: 'true', frozen: true, outs: [dvc.yaml] }\n");
+    let said = house.say(&["import", "dvc.yaml"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("import::no_stages") && said.err.contains("dvc.yaml:2: `a` is frozen"), "{}", said.err);
     house.write("params.yaml", "train: { lr: 1 }\n");
     let picked = house.say(&["pick", "params.yaml", "train.lr"]);
     assert_eq!(picked.out.trim(), "{\"train.lr\":1}");
@@ -285,6 +289,7 @@ fn imported(house: &House, dvc: &str) -> String {
 #[test]
 fn an_output_is_whatever_is_written() {
     let house = House::empty();
+    house.write("in", "1");
     imported(
         &house,
         "stages:
@@ -303,7 +308,6 @@ fn an_output_is_whatever_is_written() {
     outs: [all]
 ",
     );
-    house.write("in", "1");
     // What was a folder before may be a file now.
     house.write("model/old", "old");
     house.run();
@@ -414,7 +418,7 @@ stages:
     house.run();
     assert_eq!(house.read("b.out"), "1 2\n");
     house.edit("a.yaml", "x: 1", "x: 3");
-    assert_eq!(house.run().events.iter().filter(|event| event["event"] == "stage_done").count(), 4 + 2 + 1 + 1);
+    assert_eq!(house.run().events.iter().filter(|event| event["event"] == "stage_done").count(), 2 + 3 + 2);
 }
 
 /// The pipeline lies where all its files are below, whichever is named first; or where `--output` says.
@@ -517,10 +521,12 @@ fn projects_that_unfold_without_end_are_refused() {
     for (text, code) in [
         (format!("stages: {{ a: {{ matrix: {{ {axes} }}, {stage} }} }}\n"), "import::too_many"),
         (
-            format!("vars: [{{ long: {long} }}]\nstages: {{ a: {{ {square}, cmd: 'echo ${{long}} ${{long}}' }} }}\n"),
+            format!(
+                "vars: [{{ long: {long} }}]\nstages: {{ a: {{ {square}, {stage}, desc: '${{long}} ${{long}}' }} }}\n"
+            ),
             "import::too_large",
         ),
-        (format!("stages: {{ a: {{ {square}, cmd: 'echo {long}' }} }}\n"), "import::too_large"),
+        (format!("stages: {{ a: {{ {square}, {stage}, desc: '{long}' }} }}\n"), "import::too_large"),
         (format!("vars: [{{ l: [{long}] }}]\nstages: {{ a: {{ {square}, deps: '${{l}}', {stage} }} }}\n"), ""),
     ] {
         house.write("dvc.yaml", text);

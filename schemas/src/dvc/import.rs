@@ -64,15 +64,26 @@ pub fn import(files: &[PathBuf], name: &str, root: &Path) -> Result<Imported, Ve
     written::settle(&mut import.items, &import.root, &mut import.notes);
     let order = |place: &Place| files.iter().position(|file| place.file == file.display().to_string());
     import.notes.sort_by_key(|(place, _)| (order(place), place.line));
+    let stages = import.items.iter().filter(|item| matches!(item, Item::Stage(_))).count();
+    if stages == 0 {
+        return Err(vec![nothing(files, &import.notes)]);
+    }
     let mut text = format!("pipeline: {}\n", written::quoted(name));
     text.push_str("# Programs see PATH, HOME, LANG and the like, and the variables a stage names under `env`.\n");
     text.push_str("stages:\n");
     text.push_str(&written::text(&import.items));
-    let stages = import.items.iter().filter(|item| matches!(item, Item::Stage(_))).count();
-    if stages == 0 {
-        text.push_str("  {}\n");
-    }
     Ok(Imported { text, notes: import.notes, stages })
+}
+
+/// For a project that makes no pipeline.
+fn nothing(files: &[PathBuf], notes: &Notes) -> Fault {
+    let names: Vec<String> = files.iter().map(|file| format!("`{}`", file.display())).collect();
+    let fault = Fault::error("import::no_stages", format!("no stage of {} can be carried over", names.join(", ")));
+    let mut help = "a pipeline has at least one stage".to_owned();
+    for (place, note) in notes.iter().take(5) {
+        help.push_str(&format!("\n{place}: {note}"));
+    }
+    fault.help(help)
 }
 
 #[derive(Default)]
@@ -561,15 +572,16 @@ impl Import {
             }
         }
         let name = shorten(&stage.name);
+        let entries = shell::entries(&entries);
         for entry in &entries {
-            if let Some(sign) = shell::bashism(entry) {
+            if let Some(sign) = entry.bash {
                 let text =
                     format!("`{name}` has `{sign}`, which `sh` takes otherwise; DVC uses `$SHELL`, here it is `bash`");
                 self.note(file, cmd.span, text);
                 break;
             }
         }
-        for variable in entries.iter().flat_map(|entry| shell::variables(entry)) {
+        for variable in entries.iter().flat_map(shell::Entry::variables) {
             if !stage.env.insert(variable.clone()) {
                 continue;
             }

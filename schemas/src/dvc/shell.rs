@@ -59,61 +59,19 @@ pub(super) fn lines(text: &str) -> Vec<String> {
     text.split(breaks).map(str::to_owned).collect()
 }
 
+/// Entries, looked at; what is empty does nothing.
+pub(super) fn entries(texts: &[String]) -> Vec<Entry<'_>> {
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(Entry::new).collect()
+}
+
 /// The `run` that does what DVC does with these entries.
-pub(super) fn run(entries: &[String]) -> String {
-    let entries: Vec<&str> = entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty()).collect();
-    let entries: Vec<Entry<'_>> = entries.into_iter().map(Entry::new).collect();
-    match entries.as_slice() {
+pub(super) fn run(entries: &[Entry<'_>]) -> String {
+    match entries {
         [] => String::new(),
         [one] => one.alone(),
         many if many.iter().all(Entry::simple) => many.iter().map(Entry::alone).collect::<Vec<_>>().join("\n"),
         many => many.iter().map(Entry::enclosed).collect::<Vec<_>>().join(" &&\n"),
     }
-}
-
-/// What of a command only bash and its kin understand.
-pub(super) fn bashism(text: &str) -> Option<&'static str> {
-    Entry::new(text).bash
-}
-
-/// The environment variables that a command mentions and does not set.
-pub(super) fn variables(text: &str) -> BTreeSet<String> {
-    let entry = Entry::new(text);
-    let mut assigned = BTreeSet::new();
-    let mut before = "";
-    let mut reads = false;
-    for token in entry.bare.split(|c: char| c.is_whitespace() || ";&|()".contains(c)) {
-        let name = identifier(token);
-        if name.len() < token.len() && token[name.len()..].trim_start_matches('+').starts_with('=') && !name.is_empty()
-            || matches!(before, "for" | "select")
-            || reads && name == token
-        {
-            assigned.insert(name);
-        }
-        reads = token == "read" || reads && !token.is_empty();
-        before = token;
-    }
-    let mut found = BTreeSet::new();
-    let mut rest = entry.live.as_str();
-    while let Some(at) = rest.find('$') {
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            rest = after;
-            continue;
-        }
-        let name = identifier(rest.strip_prefix('{').map_or(rest, |rest| rest.trim_start_matches(['#', '!'])));
-        // A program's inputs here have such names: they are declared in any case, so that none is looked for.
-        let ours = name.starts_with("INPUT_");
-        if !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && !KNOWN.contains(&name)
-            && !name.starts_with("LC_")
-            && (ours || !assigned.contains(name))
-        {
-            found.insert(name.to_owned());
-        }
-    }
-    found
 }
 
 fn identifier(text: &str) -> &str {
@@ -122,7 +80,7 @@ fn identifier(text: &str) -> &str {
 }
 
 /// One command line, looked at.
-struct Entry<'t> {
+pub(super) struct Entry<'t> {
     text: &'t str,
     /// Without what is quoted, escaped or a comment: words and operators.
     bare: String,
@@ -131,7 +89,8 @@ struct Entry<'t> {
     /// Whether quotes are closed, parentheses match and nothing is escaped behind the end.
     closed: bool,
     comment: bool,
-    bash: Option<&'static str>,
+    /// What of it only bash and its kin understand.
+    pub bash: Option<&'static str>,
 }
 
 impl<'t> Entry<'t> {
@@ -179,6 +138,47 @@ impl<'t> Entry<'t> {
             entry.bash = Some("echo '\\…'");
         }
         entry
+    }
+
+    /// The environment variables that a command mentions and does not set.
+    pub(super) fn variables(&self) -> BTreeSet<String> {
+        let mut assigned = BTreeSet::new();
+        let mut before = "";
+        let mut reads = false;
+        for token in self.bare.split(|c: char| c.is_whitespace() || ";&|()".contains(c)) {
+            let name = identifier(token);
+            if name.len() < token.len()
+                && token[name.len()..].trim_start_matches('+').starts_with('=')
+                && !name.is_empty()
+                || matches!(before, "for" | "select")
+                || reads && name == token
+            {
+                assigned.insert(name);
+            }
+            reads = token == "read" || reads && !token.is_empty();
+            before = token;
+        }
+        let mut found = BTreeSet::new();
+        let mut rest = self.live.as_str();
+        while let Some(at) = rest.find('$') {
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                rest = after;
+                continue;
+            }
+            let name = identifier(rest.strip_prefix('{').map_or(rest, |rest| rest.trim_start_matches(['#', '!'])));
+            // A program's inputs here have such names: they are declared in any case, so that none is looked for.
+            let ours = name.starts_with("INPUT_");
+            if !name.is_empty()
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && !KNOWN.contains(&name)
+                && !name.starts_with("LC_")
+                && (ours || !assigned.contains(name))
+            {
+                found.insert(name.to_owned());
+            }
+        }
+        found
     }
 
     fn tokens(&self) -> impl Iterator<Item = &str> {
@@ -308,7 +308,8 @@ mod tests {
     use super::*;
 
     fn of(entries: &[&str]) -> String {
-        run(&entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>())
+        let texts: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        run(&super::entries(&texts))
     }
 
     #[test]
@@ -345,7 +346,7 @@ mod tests {
             "echo $'a'",
             "echo 'a\\nb'",
         ] {
-            assert!(bashism(text).is_some(), "{text}");
+            assert!(Entry::new(text).bash.is_some(), "{text}");
         }
         for text in [
             "[ a = a ]",
@@ -358,13 +359,13 @@ mod tests {
             "printf 'a\\nb'",
             "echo \"$x\" # [[ a ]]",
         ] {
-            assert_eq!(bashism(text), None, "{text}");
+            assert_eq!(Entry::new(text).bash, None, "{text}");
         }
     }
 
     #[test]
     fn variables_of_the_environment_are_found() {
-        let found = |text: &str| variables(text).into_iter().collect::<Vec<_>>().join(" ");
+        let found = |text: &str| Entry::new(text).variables().into_iter().collect::<Vec<_>>().join(" ");
         assert_eq!(found("echo $A ${B:-1} \"$C\" '$D' \\$E $1 $$ $? $HOME ${#F}"), "A B C F");
         assert_eq!(found("for x in a b; do y=1; echo $x $y $z; done; read a b; echo $a $b"), "z");
         assert_eq!(found("INPUT_A=1; echo $INPUT_A"), "INPUT_A");

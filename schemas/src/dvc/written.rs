@@ -65,7 +65,12 @@ pub(super) fn settle(items: &mut [Item], root: &Path, notes: &mut Notes) {
         stage.outs.retain(|out| {
             let path = &out.path;
             let text = match paths::output(path) {
-                Err(fault) => format!("{}: it is written, but not kept, and the stage runs every time", fault.message),
+                Err(fault) => {
+                    // Of two that meet, the first is the one that others wait for.
+                    let _ = loose.add(path, Writer { stage: at as u32, output: 0 });
+                    always = true;
+                    format!("{}: it is written, but not kept, and the stage runs every time", fault.message)
+                }
                 Ok(normal) => match writers.add(&normal, Writer { stage: at as u32, output: number }) {
                     Ok(()) => {
                         number += 1;
@@ -79,9 +84,6 @@ pub(super) fn settle(items: &mut [Item], root: &Path, notes: &mut Notes) {
                 },
             };
             notes.push((out.place.clone(), text));
-            // Of two that meet, the first is the one that others wait for.
-            let _ = loose.add(path, Writer { stage: at as u32, output: 0 });
-            always = true;
             false
         });
         stage.always |= always;
