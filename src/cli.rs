@@ -132,10 +132,10 @@ pub enum Template {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The project's files, the main one first; others lie in its folder or below.
+    /// The project's files, the main one first.
     #[arg(value_name = "DVC.YAML", required = true)]
     pub files: Vec<PathBuf>,
-    /// Where to write the pipeline; `-` is stdout. Default: `pipeline.yaml` beside the first file.
+    /// Where to write the pipeline; `-` is stdout. Default: `pipeline.yaml` in the folder that holds all the files.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write over a file that is there.

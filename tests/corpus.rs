@@ -38,3 +38,33 @@ fn formats() {
 fn lock() {
     over("lock", targets::lock);
 }
+
+#[test]
+fn dvc() {
+    over("dvc", targets::dvc);
+}
+
+#[test]
+fn include() {
+    over("include", targets::include);
+}
+
+#[test]
+fn digests() {
+    over("digests", targets::digests);
+}
+
+#[test]
+fn snapshot() {
+    over("snapshot", targets::snapshot);
+}
+
+#[test]
+fn runs() {
+    over("runs", targets::runs);
+}
+
+#[test]
+fn logs() {
+    over("logs", targets::logs);
+}

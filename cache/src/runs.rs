@@ -51,10 +51,11 @@ impl Store {
     fn stages_as_hits(&self, id: &str) -> Result<Value, StoreError> {
         let entry = self.runs.get(&run_key(id))?;
         let run = entry.and_then(|bytes| serde_json::from_slice::<(String, Value)>(&bytes).ok());
-        let mut stages = run.map_or_else(|| json!([]), |(_, mut run)| run["stages"].take());
-        for stage in stages.as_array_mut().into_iter().flatten() {
-            stage["end"] = "hit".into();
-            stage["took"] = 0.0.into();
+        let stages = run.and_then(|(_, mut run)| run.get_mut("stages").map(Value::take));
+        let mut stages = stages.filter(Value::is_array).unwrap_or_else(|| json!([]));
+        for stage in stages.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            stage.insert("end".to_owned(), "hit".into());
+            stage.insert("took".to_owned(), 0.0.into());
         }
         Ok(stages)
     }

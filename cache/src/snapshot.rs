@@ -191,7 +191,8 @@ impl Store {
         if mix(SEED, &info) != check {
             return None;
         }
-        let mut chunks = Vec::with_capacity(count);
+        // The number itself is not checked: no more are made room for than can be there.
+        let mut chunks = Vec::with_capacity(count.min(bytes.len() / CHUNK_HEADER));
         let mut at = HEADER + info.len();
         for _ in 0..count {
             let length = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize;

@@ -379,6 +379,12 @@ fn article(kind: ArtifactKind) -> String {
     }
 }
 
+/// For a path with a character that the system ends paths with.
+fn no_path(path: &str) -> Fault {
+    let shown = path.replace('\0', "\\0");
+    Fault::error("path::nul", format!("`{shown}` has a character that no path can have (NUL)")).help("take it away")
+}
+
 /// Draws the edges that paths make, and finds outputs that get in each other's way.
 fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults) {
     let mut writers = Writers::default();
@@ -393,6 +399,7 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
                 Ok(place)
             });
             let fault = match place {
+                _ if path.contains('\0') => no_path(path),
                 Err(fault) => fault,
                 Ok(normal) => {
                     let writer = Writer { stage: position as u32, output: output as u32 };
@@ -408,6 +415,12 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
     for (position, draft) in drafts.iter_mut().enumerate() {
         for (index, file) in draft.files.iter().enumerate() {
             if draft.kind.is_some_and(|kind| crate::files::elsewhere(kind.executor(), file)) {
+                continue;
+            }
+            if file.path.contains('\0') {
+                let here = Route::stage(&spec.stages[position].name).concat(&file.route);
+                faults.add(position as u32, no_path(&file.path).at(here));
+                draft.own.push(index as u32);
                 continue;
             }
             let mut normal = normalise(&file.path, &spec.root);

@@ -10,6 +10,7 @@ use crate::decode::Decoder;
 use crate::language::Language;
 use crate::node::{Entry, Kind, Node};
 use crate::phrases::shorten;
+use crate::syntax::MAX_TEXT;
 
 /// The name for every kind.
 pub(crate) const ALL: &str = "all";
@@ -29,6 +30,7 @@ pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, regis
     }
     decoder.route.pop();
     let Some(Kind::Mapping(stages)) = root.entry_mut("stages").map(|stages| &mut stages.value.kind) else { return };
+    let mut copied = 0;
     for stage in stages {
         let Some(kind) = stage.value.get("kind").and_then(Node::text).map(str::to_owned) else { continue };
         for wanted in [kind.as_str(), ALL] {
@@ -37,6 +39,14 @@ pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, regis
             for entry in entries {
                 if own.iter().any(|own| own.key.text == entry.key.text) {
                     continue;
+                }
+                copied += entry.value.bytes();
+                if copied > MAX_TEXT {
+                    let message = format!("the defaults become more than {} MiB of text in the stages", MAX_TEXT >> 20);
+                    let fault = Fault::error("defaults::too_long", message)
+                        .help("use shorter texts, or put them where they are needed");
+                    decoder.faults.add(fault, entry.key.span);
+                    return;
                 }
                 let mut entry = entry.clone();
                 entry.value.used_at(stage.key.span);

@@ -151,6 +151,11 @@ impl Sources {
     }
 }
 
+/// Longest line that is shown whole; of a longer one, a part around the caret.
+const LONGEST: usize = 240;
+/// What is shown on either side of the caret then.
+const AROUND: usize = 80;
+
 /// What makes a fault the same fault: all it says.
 fn identity(fault: &Fault) -> String {
     let route = fault.route.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -228,13 +233,34 @@ impl miette::Diagnostic for Diagnostic {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = |(at, (span, text)): (usize, &(Span, Option<String>))| {
-            let range = SourceSpan::from((span.start as usize, (span.end - span.start) as usize));
+            let (start, mut end) = (span.start as usize, span.end as usize);
+            if let Some(source) = self.source.as_ref().filter(|source| source.is_too_long(start, end)) {
+                end = source.boundary(start + AROUND);
+            }
+            let range = SourceSpan::from((start, end - start));
             match at {
                 0 => LabeledSpan::new_primary_with_span(text.clone(), range),
                 _ => LabeledSpan::new_with_span(text.clone(), range),
             }
         };
         (!self.labels.is_empty()).then(|| Box::new(self.labels.iter().enumerate().map(label)) as Box<_>)
+    }
+}
+
+impl Source {
+    fn is_long(&self, line: usize) -> bool {
+        let (start, end) = self.line_range(line);
+        end - start > LONGEST
+    }
+
+    /// Whether a range is more than can be shown of the long lines it lies on.
+    fn is_too_long(&self, start: usize, end: usize) -> bool {
+        end - start > AROUND && (self.line_of(start)..=self.line_of(end)).any(|line| self.is_long(line))
+    }
+
+    /// The character's boundary at a byte or before it.
+    fn boundary(&self, byte: usize) -> usize {
+        self.text().floor_char_boundary(byte)
     }
 }
 
@@ -248,11 +274,29 @@ impl SourceCode for Source {
         let length = self.text().len();
         let start = span.offset().min(length);
         let end = (span.offset() + span.len()).min(length);
+        // No label is so long: several of one line would be drawn together, with all that stands between them.
+        if self.is_too_long(start, end) {
+            return Err(MietteError::OutOfBounds);
+        }
         let first = self.line_of(start);
         let last = self.line_of(end);
         // Without context, the contents begin at the span itself: miette takes line and column from there.
-        let from = if before == 0 && after == 0 { start } else { self.line_range(first.saturating_sub(before)).0 };
-        let until = if before == 0 && after == 0 { end } else { self.line_range(last + after).1.max(end) };
+        let (mut from, mut until) = (start, end);
+        if before > 0 || after > 0 {
+            from = if self.is_long(first) {
+                self.line_range(first).0.max(self.boundary(start.saturating_sub(AROUND)))
+            } else {
+                let above = (first.saturating_sub(before)..first).rev().take_while(|line| !self.is_long(*line)).last();
+                self.line_range(above.unwrap_or(first)).0
+            };
+            until = if self.is_long(last) {
+                self.line_range(last).1.min(self.boundary(end + AROUND))
+            } else {
+                let below = (last + 1..=last + after).take_while(|line| !self.is_long(*line)).last();
+                self.line_range(below.unwrap_or(last)).1
+            }
+            .max(end);
+        }
         let position = self.position(from as u32);
         Ok(Box::new(MietteSpanContents::new_named(
             self.name().to_owned(),

@@ -16,7 +16,7 @@ use crate::matrix;
 use crate::node::{Entry, Key, Kind, Link, Node};
 use crate::phrases::shorten;
 use crate::source::{Source, Span};
-use crate::syntax::{FREE_COPIES, MAX_DEPTH};
+use crate::syntax::{FREE_COPIES, MAX_DEPTH, MAX_SCALAR, MAX_TEXT};
 use crate::when::Scalar;
 
 /// Which stages of a document a `matrix` made, by name.
@@ -60,7 +60,7 @@ pub(crate) fn interpolate(
         allowed: FREE_COPIES + written,
         burst: false,
         matrix: None,
-        nodes: 0,
+        budget: matrix::Budget::default(),
         children: Children::new(),
     };
     for key in &order {
@@ -126,8 +126,7 @@ struct Pass<'a> {
     burst: bool,
     /// What `${matrix.…}` stand for in the child at hand.
     matrix: Option<matrix::Values>,
-    /// Nodes made by `matrix` so far.
-    nodes: usize,
+    budget: matrix::Budget,
     children: Children,
 }
 
@@ -168,7 +167,7 @@ impl Pass<'_> {
             self.entry(&mut lines, &mut route);
             route.pop();
             let of = stage.key.text.clone();
-            let made = matrix::children(&of, &lines, &stage.value, self.sources, &mut self.nodes, self.faults);
+            let made = matrix::children(&of, &lines, &stage.value, self.sources, &mut self.budget, self.faults);
             let Some(made) = made else {
                 // What is wrong has been said; whatever refers to it is not to blame.
                 stage.value.kind = Kind::Unknown;
@@ -244,9 +243,9 @@ impl Pass<'_> {
         let held = match &parsed {
             Err(wrong) => Some(Err(wrong.clone())),
             Ok(condition) => {
-                let node = &*node;
+                let places = Places::new(self.sources[node.span.source.0 as usize].slice(node.span), text, node.span);
                 condition.holds(&mut |start, end| {
-                    let span = self.sub_span(node, text, start, end);
+                    let span = places.of(start, end);
                     let value = self.look_up(&text[start + 2..end - 1], span, route)?;
                     Some(match value.kind {
                         Kind::Null => Scalar::Null,
@@ -278,14 +277,19 @@ impl Pass<'_> {
     }
 
     fn text(&mut self, text: &str, node: &mut Node, route: &[Segment]) {
+        if self.burst {
+            node.kind = Kind::Unknown;
+            return;
+        }
         let pieces = pieces(text);
+        let places = Places::new(self.sources[node.span.source.0 as usize].slice(node.span), text, node.span);
         if let [Piece::Hole { inside, start, end }] = pieces.as_slice() {
-            let span = self.sub_span(node, text, *start, *end);
+            let span = places.of(*start, *end);
             match self.look_up(inside, span, route) {
                 Some(mut value) => {
                     let (count, height) = value.size();
                     self.copies += count;
-                    if self.burst {
+                    if !self.afford(value.bytes(), 0, span, route) {
                         node.kind = Kind::Unknown;
                         return;
                     }
@@ -319,25 +323,41 @@ impl Pass<'_> {
             match piece {
                 Piece::Text(text) => whole.push_str(text),
                 Piece::Hole { inside, start, end } => {
-                    let span = self.sub_span(node, text, start, end);
+                    let span = places.of(start, end);
                     let Some(value) = self.look_up(inside, span, route) else {
                         failed = true;
                         continue;
                     };
-                    match &value.kind {
-                        Kind::Text(text) | Kind::Untyped(text) => whole.push_str(text),
-                        Kind::Bool(value) => whole.push_str(if *value { "true" } else { "false" }),
-                        Kind::Int(value) => whole.push_str(&value.to_string()),
-                        Kind::Float(number) => {
+                    let number;
+                    let piece: &str = match &value.kind {
+                        Kind::Text(text) | Kind::Untyped(text) => text,
+                        Kind::Bool(value) => {
+                            if *value {
+                                "true"
+                            } else {
+                                "false"
+                            }
+                        }
+                        Kind::Int(value) => {
+                            number = value.to_string();
+                            &number
+                        }
+                        Kind::Float(value_of) => {
                             // As it is written: `0.10` stays `0.10`.
                             let written = self.sources[value.span.source.0 as usize].slice(value.span);
                             match written.parse::<f64>() {
-                                Ok(same) if same == *number => whole.push_str(written),
-                                _ => whole.push_str(&number.to_string()),
+                                Ok(same) if same == *value_of => written,
+                                _ => {
+                                    number = value_of.to_string();
+                                    &number
+                                }
                             }
                         }
-                        Kind::Null => {}
-                        Kind::Unknown => failed = true,
+                        Kind::Null => "",
+                        Kind::Unknown => {
+                            failed = true;
+                            continue;
+                        }
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             let what = if matches!(value.kind, Kind::Sequence(_)) { "a list" } else { "a mapping" };
                             let fault = Fault::error(
@@ -347,11 +367,17 @@ impl Pass<'_> {
                             .help("let it be the whole value, or name one of its parts");
                             self.faults.add(fault.at(Route(route.to_vec())), span).label(value.span, "set here");
                             failed = true;
+                            continue;
                         }
+                    };
+                    if !self.afford(piece.len(), whole.len(), span, route) {
+                        failed = true;
+                        break;
                     }
+                    whole.push_str(piece);
                 }
                 Piece::Open { start } => {
-                    let span = self.sub_span(node, text, start, text.len());
+                    let span = places.of(start, text.len());
                     let fault = Fault::error("vars::unclosed", "`${` is never closed")
                         .help("close it with `}`, or write `$${` for the two characters themselves");
                     self.faults.add(fault.at(Route(route.to_vec())), span);
@@ -361,6 +387,26 @@ impl Pass<'_> {
         }
         // After a fault the value must not cause others.
         node.kind = if failed { Kind::Unknown } else { Kind::Text(whole) };
+    }
+
+    /// Counts text before it is put in, into a text of so many bytes. False when it is too much: that is told once.
+    fn afford(&mut self, bytes: usize, into: usize, span: Span, route: &[Segment]) -> bool {
+        if self.burst {
+            return false;
+        }
+        self.budget.text = self.budget.text.saturating_add(bytes);
+        let message = if into > 0 && into + bytes > MAX_SCALAR {
+            format!("with this the text is longer than {} MiB", MAX_SCALAR >> 20)
+        } else if self.budget.text > MAX_TEXT {
+            format!("with this the variables have unfolded into more than {} MiB of text", MAX_TEXT >> 20)
+        } else {
+            return true;
+        };
+        self.burst = true;
+        let fault = Fault::error("vars::too_long", message)
+            .help("texts of texts multiply: use shorter ones, or put the data into a file");
+        self.faults.add(fault.at(Route(route.to_vec())), span);
+        false
     }
 
     /// What a `${...}` stands for. `None` after a fault.
@@ -472,21 +518,34 @@ impl Pass<'_> {
             variable.state = State::Done;
         }
     }
+}
 
-    /// The place of a part of a text in the source. Where the text is written with escapes or folds that move it, the
-    /// whole text is the place.
-    fn sub_span(&self, node: &Node, text: &str, start: usize, end: usize) -> Span {
-        let written = self.sources[node.span.source.0 as usize].slice(node.span);
-        let part = &text[start..end];
-        let before = text[..start].matches("${").count();
-        let found =
-            written.match_indices("${").nth(before).map(|(at, _)| at).filter(|at| written[*at..].starts_with(part));
-        match found {
+/// Where the parts of a text stand in the source. Where the text is written with escapes or folds that move it, the whole
+/// text is the place.
+struct Places<'t> {
+    text: &'t str,
+    written: &'t str,
+    whole: Span,
+    /// Where `${` stands in the text, and where in what is written.
+    holes: [Vec<usize>; 2],
+}
+
+impl<'t> Places<'t> {
+    fn new(written: &'t str, text: &'t str, whole: Span) -> Self {
+        let holes = [text, written].map(|text| text.match_indices("${").map(|(at, _)| at).collect());
+        Self { text, written, whole, holes }
+    }
+
+    fn of(&self, start: usize, end: usize) -> Span {
+        let [own, written] = &self.holes;
+        let part = &self.text[start..end];
+        let before = own.partition_point(|at| *at < start);
+        match written.get(before).filter(|at| self.written[**at..].starts_with(part)) {
             Some(at) => {
-                let start = node.span.start + at as u32;
-                Span { start, end: start + part.len() as u32, ..node.span }
+                let start = self.whole.start + *at as u32;
+                Span { start, end: start + part.len() as u32, ..self.whole }
             }
-            None => node.span,
+            None => self.whole,
         }
     }
 }

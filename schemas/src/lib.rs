@@ -190,8 +190,12 @@ fn read(path: &Path) -> Result<String, Box<Fault>> {
     if about.is_dir() {
         return Err(fault("source::folder", format!("`{shown}` is a folder"), "name the pipeline's file in it"));
     }
+    if !about.is_file() {
+        // A pipe that nobody writes into would be waited for without end.
+        return Err(fault("source::not_a_file", format!("`{shown}` is a pipe or a device"), "name a file"));
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MAX_BYTES)).unwrap_or_default());
-    // A device or a pipe does not say how long it is.
+    // It may grow meanwhile.
     std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(io)?;
     if bytes.len() as u64 > MAX_BYTES {
         let size = match about.len() >> 20 {

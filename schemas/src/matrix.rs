@@ -13,9 +13,23 @@ use crate::faults::Faults;
 use crate::node::{Entry, Kind, Node};
 use crate::phrases::shorten;
 use crate::source::{Source, Span};
+use crate::syntax::MAX_TEXT;
 
 /// Nodes all children of a document may have together: a stage of a thousand lines may still have a thousand children.
 const MOST_NODES: usize = 4_000_000;
+/// Stages that all `matrix` of a document may make together.
+const MOST_STAGES: usize = 1_000_000;
+
+/// What a document has made so far of what it may make.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    /// Nodes made by `matrix`.
+    pub nodes: usize,
+    /// Stages made by `matrix`.
+    pub stages: usize,
+    /// Bytes of text made by `matrix` and by putting values into texts.
+    pub text: usize,
+}
 
 /// What one child's `${matrix.…}` stand for, by axis.
 pub(crate) type Values = Vec<(String, Node)>;
@@ -42,30 +56,19 @@ pub(crate) fn children(
     entry: &Entry,
     stage: &Node,
     sources: &[Source],
-    budget: &mut usize,
+    budget: &mut Budget,
     faults: &mut Faults,
 ) -> Option<Vec<Made>> {
     let before = faults.errors();
-    let mut reader = Reader { route: Route::stage(of).join("matrix"), sources, faults };
-    let made = reader.read(of, entry);
-    if faults.errors() > before {
-        return None;
-    }
-    let made = made?;
-    let nodes = stage.size().0.saturating_mul(made.len());
-    *budget += nodes;
-    if *budget > MOST_NODES {
-        let message = format!("the stages made by `matrix` have more than {MOST_NODES} values together");
-        let fault = Fault::error("matrix::too_large", message).help("take values away, or write shorter stages");
-        faults.add(fault.at_key(Route::stage(of).join("matrix")), entry.key.span);
-        return None;
-    }
-    Some(made)
+    let mut reader = Reader { route: Route::stage(of).join("matrix"), sources, budget, faults };
+    let made = reader.read(of, entry, stage);
+    if faults.errors() > before { None } else { made }
 }
 
 struct Reader<'a> {
     route: Route,
     sources: &'a [Source],
+    budget: &'a mut Budget,
     faults: &'a mut Faults,
 }
 
@@ -81,7 +84,25 @@ impl Reader<'_> {
         self.faults.add(fault.at(route), span);
     }
 
-    fn read(&mut self, of: &str, entry: &Entry) -> Option<Vec<Made>> {
+    /// Counts so many children before they are made. `values` is the text of what stands for their axes.
+    fn afford(&mut self, count: usize, values: usize, stage: &Node, key: Span) -> bool {
+        let Budget { nodes, stages, text } = self.budget;
+        *stages = stages.saturating_add(count);
+        *nodes = nodes.saturating_add(stage.size().0.saturating_mul(count));
+        *text = text.saturating_add(stage.bytes().saturating_mul(count)).saturating_add(values);
+        let much = match () {
+            () if *stages > MOST_STAGES => format!("are more than {MOST_STAGES}"),
+            () if *nodes > MOST_NODES => format!("have more than {MOST_NODES} values together"),
+            () if *text > MAX_TEXT => format!("have more than {} MiB of text together", MAX_TEXT >> 20),
+            () => return true,
+        };
+        let fault = Fault::error("matrix::too_large", format!("the stages made by `matrix` {much}"))
+            .help("take values away, or write shorter stages");
+        self.faults.add(fault.at_key(self.route.clone()), key);
+        false
+    }
+
+    fn read(&mut self, of: &str, entry: &Entry, stage: &Node) -> Option<Vec<Made>> {
         let route = self.route.clone();
         let Kind::Mapping(entries) = &entry.value.kind else {
             if !matches!(entry.value.kind, Kind::Unknown) {
@@ -113,6 +134,16 @@ impl Reader<'_> {
             self.faults.add(fault.at_key(route), entry.key.span);
             return None;
         }
+        if let Some(size) = size.filter(|_| !lines.is_empty()) {
+            let share = |line: &Line| {
+                let bytes = line.values.iter().map(Node::bytes).fold(0_usize, usize::saturating_add);
+                bytes.saturating_mul(size / line.values.len())
+            };
+            let values = lines.iter().map(share).fold(0_usize, usize::saturating_add);
+            if !self.afford(size, values, stage, entry.key.span) {
+                return None;
+            }
+        }
         let mut all: Vec<Vec<(String, String, Node)>> = Vec::new();
         if !lines.is_empty() {
             let excluded = self.excluded(&lines, exclude);
@@ -126,7 +157,11 @@ impl Reader<'_> {
                 all.push(values.collect());
             }
         }
+        let crossed = all.len();
         self.included(include, &lines, &mut all);
+        if !self.afford(all.len() - crossed, 0, stage, entry.key.span) {
+            return None;
+        }
         let mut names = HashSet::new();
         let mut made = Vec::with_capacity(all.len());
         for values in all {

@@ -133,6 +133,16 @@ impl Node {
         }
     }
 
+    /// Bytes of all texts and keys in this tree.
+    pub fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Text(text) | Kind::Untyped(text) => text.len(),
+            Kind::Sequence(items) => items.iter().map(Node::bytes).sum(),
+            Kind::Mapping(entries) => entries.iter().map(|entry| entry.key.text.len() + entry.value.bytes()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Notes on every node of the tree that it is used at `span`. An outer use replaces an inner one: it is the one
     /// nearest to where the value matters.
     pub fn used_at(&mut self, span: Span) {

@@ -21,6 +21,11 @@ pub const MAX_NODES: usize = if cfg!(test) { 50_000 } else { 4_000_000 };
 /// Values that aliases and variables may add, beyond 16 for each value written.
 pub const FREE_COPIES: usize = 100_000;
 
+/// Bytes of text that aliases, variables, defaults and `matrix` may each add to a document.
+pub const MAX_TEXT: usize = 64 << 20;
+/// Longest text that variables may be put together to.
+pub const MAX_SCALAR: usize = 1 << 20;
+
 /// Parses the text of a source from byte `offset` on. `None` when no tree could be made; faults say why.
 pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut Faults) -> Option<Node> {
     let text = source.text().get(offset..).unwrap_or("");
@@ -40,6 +45,7 @@ pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut Faults) 
         root: None,
         nodes: 0,
         copies: 0,
+        copied: 0,
     };
     let mut documents = 0;
     for event in Parser::new_from_str_with_options(text, options) {
@@ -79,6 +85,8 @@ struct Builder<'a> {
     root: Option<Node>,
     nodes: usize,
     copies: usize,
+    /// Bytes of text that aliases have added.
+    copied: usize,
 }
 
 /// A list or a mapping that is being read.
@@ -242,7 +250,8 @@ impl Builder<'_> {
             return false;
         }
         self.copies += count;
-        if self.copies > FREE_COPIES + 16 * self.nodes {
+        self.copied += node.bytes();
+        if self.copies > FREE_COPIES + 16 * self.nodes || self.copied > MAX_TEXT {
             let fault = Fault::error("yaml::alias_bomb", "the aliases of this file unfold into too much")
                 .help("aliases of aliases multiply: write the values out, or repeat smaller parts");
             self.faults.add(fault, span);

@@ -173,3 +173,30 @@ fn notation_does_not_matter() {
     let two = "# a remark\nstages:\n  a:\n    optimizer:\n      adam:\n        lr: 0.001\n    epochs: 3e0\n    \"kind\": 'train'\npipeline: \"p\"\n";
     assert_eq!(load(one, &[]).spec.map(|spec| spec.stages), load(two, &[]).spec.map(|spec| spec.stages));
 }
+
+/// Of a long line a part is drawn: the one with the caret.
+#[test]
+fn long_lines_are_cut_around_the_caret() {
+    let keys: Vec<String> = (0..1_000).map(|at| format!("wrong{at}: {at}")).collect();
+    let text = format!("pipeline: x\nstages: {{ a: {{ kind: command, run: 'true', {} }} }}\n", keys.join(", "));
+    let value = format!("pipeline: x\nseed: {}\nstages: {{}}\n", "ü".repeat(100_000));
+    let twice = format!("pipeline: x\nvars: {{ {} a: 1, {} a: 2 }}\nstages: {{}}\n", filler(1), filler(2));
+    for (text, at_least, carets) in [(&text, 1_000, "wrong999"), (&value, 1, "seed"), (&twice, 1, "again here")] {
+        let loaded = schemas::load_text("x.yaml", text, &schemas::LoadOptions::default(), &catalog::registry());
+        assert!(loaded.faults.len() >= at_least, "{}", loaded.faults.len());
+        let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
+            .with_width(100)
+            .with_context_lines(1);
+        let mut drawn = String::new();
+        for fault in &loaded.faults {
+            handler.render_report(&mut drawn, &loaded.sources.diagnostic(fault)).expect("a drawing");
+        }
+        assert!(drawn.contains(carets), "{carets} is not in\n{drawn}");
+        assert!(drawn.contains('─') || drawn.contains('┬'), "{drawn}");
+        assert!(drawn.len() < 1_500 * loaded.faults.len(), "{} bytes for {}", drawn.len(), loaded.faults.len());
+    }
+}
+
+fn filler(from: usize) -> String {
+    (0..500).map(|at| format!("k{from}_{at}: 1, ")).collect()
+}

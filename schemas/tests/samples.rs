@@ -132,8 +132,10 @@ const WITHOUT_SAMPLE: &[&str] = &[
     "source::permission",
     "source::unreadable",
     "source::folder",
+    "source::not_a_file",
     "source::too_large",
     "yaml::too_large",
+    "defaults::too_long",
     "include::too_many",
     // What the parser has that no sample has met.
     "yaml::syntax",
@@ -146,8 +148,13 @@ fn every_code_of_the_language_has_a_sample() {
         .map(|path| std::fs::read_to_string(path.with_extension("txt")).unwrap_or_default())
         .collect();
     let mut codes = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir("src").expect("the sources") {
-        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source");
+    let mut paths = vec![PathBuf::from("src")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(std::fs::read_dir(path).expect("the sources").map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(path).expect("a source");
         for area in ["yaml", "document", "vars", "set", "source", "include", "defaults", "when", "profile"] {
             for (at, _) in text.match_indices(&format!("\"{area}::")) {
                 codes.extend(text[at + 1..].split('"').next().map(str::to_owned));
@@ -176,6 +183,15 @@ fn files_that_cannot_be_read() {
     };
     assert_eq!(code(&folder.path().join("nothing.yaml")), "source::missing");
     assert_eq!(code(folder.path()), "source::folder");
+    // Nobody writes into it: it must not be waited for.
+    let pipe = folder.path().join("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    assert_eq!(code(&pipe), "source::not_a_file");
+    assert_eq!(code(Path::new("/dev/null")), "source::not_a_file");
+    let main = folder.path().join("main.yaml");
+    std::fs::write(&main, "pipeline: x\ninclude: pipe.yaml\nstages: {}\n").expect("a file");
+    let loaded = schemas::load(&main, &LoadOptions::default(), &registry);
+    assert!(loaded.faults.iter().any(|fault| fault.code == "source::not_a_file"), "{}", shown(&loaded));
     let large = folder.path().join("large.yaml");
     std::fs::File::create(&large).and_then(|file| file.set_len(100 << 20)).expect("a sparse file");
     assert_eq!(code(&large), "source::too_large");

@@ -334,6 +334,57 @@ fn bombs_and_towers_are_refused() {
     assert_eq!(code(&vars), "vars::bomb");
 }
 
+/// Texts multiply as lists do: what they may come to is counted before it is made.
+#[test]
+fn texts_of_texts_are_refused_before_they_are_made() {
+    let codes = |text: &str| {
+        let loaded = schemas::load_text("x.yaml", text, &LoadOptions::default(), &catalog::registry());
+        let place = loaded.faults.iter().all(|fault| loaded.sources.diagnostic(fault).position.is_some());
+        assert!(loaded.spec.is_none() && place, "{:?}", loaded.faults);
+        assert!(loaded.faults.iter().all(|fault| fault.help.is_some()), "{:?}", loaded.faults);
+        loaded.faults.iter().map(|fault| fault.code.clone()).collect::<Vec<_>>()
+    };
+    let mut vars = String::from("pipeline: x\nvars:\n  a0: xxxxxxxxxx\n");
+    for level in 1..12 {
+        vars.push_str(&format!("  a{level}: \"{}\"\n", format!("${{vars.a{}}}", level - 1).repeat(10)));
+    }
+    // Seven levels are as much as a whole document may have; eleven are ten thousand times that.
+    for level in [7, 11] {
+        let text = format!("{vars}stages: {{ a: {{ kind: command, run: 'echo ${{vars.a{level}}}' }} }}\n");
+        assert_eq!(codes(&text), ["vars::too_long"], "{level}");
+    }
+    let long = "x".repeat(100_000);
+    let axis: Vec<String> = (0..100).map(|at| at.to_string()).collect();
+    let axis = axis.join(", ");
+    let matrix = format!("matrix: {{ a: [{axis}], b: [{axis}] }}");
+    let five = "${vars.long} ".repeat(5);
+    for stage in [
+        format!("{{ kind: command, {matrix}, run: 'echo {five}' }}"),
+        format!("{{ kind: command, {matrix}, run: '${{vars.long}}' }}"),
+    ] {
+        assert_eq!(
+            codes(&format!("pipeline: x\nvars: {{ long: {long} }}\nstages: {{ a: {stage} }}\n")),
+            ["vars::too_long"]
+        );
+    }
+    // Of one text, written once: in the stage, among the values of an axis, as a default, behind an alias.
+    let text = format!("pipeline: x\nstages: {{ a: {{ kind: command, {matrix}, run: '{long}' }} }}\n");
+    assert_eq!(codes(&text), ["matrix::too_large"]);
+    let text = format!(
+        "pipeline: x\nstages: {{ a: {{ kind: command, matrix: {{ a: [{axis}], b: [{axis}], c: ['{long}'] }}, run: 'true' }} }}\n"
+    );
+    assert_eq!(codes(&text), ["matrix::too_large"]);
+    let text = format!(
+        "pipeline: x\ndefaults: {{ command: {{ run: '{long}' }} }}\nstages: {{ a: {{ kind: command, {matrix} }} }}\n"
+    );
+    assert_eq!(codes(&text), ["defaults::too_long"]);
+    let text = format!("pipeline: x\nvars: {{ a: &a '{long}', b: [{}] }}\nstages: {{}}\n", "*a, ".repeat(1_000));
+    assert_eq!(codes(&text), ["yaml::alias_bomb"]);
+    // A million stages of no size are too many, too.
+    let many: String = (0..101).map(|at| format!("  s{at}: {{ matrix: {{ a: [{axis}], b: [{axis}] }} }}\n")).collect();
+    assert!(codes(&format!("pipeline: x\nstages:\n{many}")).contains(&"matrix::too_large".to_owned()));
+}
+
 /// What `load` does with a large file is linear: no clone of the whole, no search through all stages for each.
 #[test]
 fn large_files_load() {

@@ -1,6 +1,6 @@
 //! `pipeline import dvc.yaml`: a DVC project as a pipeline of `command` stages.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use engine::error::Fault;
 use schemas::Sources;
@@ -15,10 +15,10 @@ use crate::report::terminal::{self, Styles};
 /// # Errors
 /// Files that cannot be read or are no YAML; a pipeline that is already there.
 pub fn execute(args: &Import) -> Result<u8, Failure> {
-    let first = &args.files[0];
-    let folder = first.parent().unwrap_or(Path::new("")).to_owned();
-    let output = args.output.clone().unwrap_or_else(|| folder.join("pipeline.yaml"));
+    let home = schemas::dvc::home(&args.files);
+    let output = args.output.clone().unwrap_or_else(|| home.join("pipeline.yaml"));
     let to_stdout = output.as_os_str() == "-";
+    let folder = if to_stdout { home } else { output.parent().unwrap_or(Path::new("")).to_owned() };
     if !to_stdout && !args.force && output.exists() {
         return Err(Failure::user(
             "import::exists",
@@ -29,9 +29,8 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
     let name = std::path::absolute(Path::new(".").join(&folder))
         .ok()
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
-    let files: Vec<PathBuf> = args.files.clone();
-    let imported =
-        schemas::dvc::import(&files, name.as_deref().unwrap_or("imported")).map_err(|faults| failure(&faults))?;
+    let imported = schemas::dvc::import(&args.files, name.as_deref().unwrap_or("imported"), &folder)
+        .map_err(|faults| failure(&faults))?;
     // What `foreach` and `matrix` make of one line has the notes of one line.
     for notes in imported.notes.chunk_by(|(one, _), (other, _)| one == other) {
         let (place, note) = &notes[0];

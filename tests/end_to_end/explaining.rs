@@ -1,5 +1,6 @@
 //! Logs, the lock file, verification, comparison of runs, pictures, and the events' schema.
 
+use engine::event::Event;
 use serde_json::Value;
 
 use crate::house::{House, repository};
@@ -216,16 +217,27 @@ fn every_event_is_as_the_published_schema_says() {
     check(&house.run_with(&[]).events);
     house.edit("pipeline.yaml", "exit 2 >", "echo 1 >");
     check(&house.run().events);
+    // Other bytes for the same: said of the run.
+    house.edit("pipeline.yaml", "echo 1 >", "cat /proc/sys/kernel/random/uuid >");
+    check(&house.run().events);
+    check(&house.run_with(&["--force", "first"]).events);
+    // No kind of this catalog proposes children of its own: the event is taken from the engine.
+    let expanded = Event::StageExpanded { stage: "tune".into(), children: vec!["tune[0]".into()] };
+    check(&[serde_json::to_value(&expanded).expect("an event")]);
     let penguins = House::example("penguins");
     check(&penguins.run_with(&["--set", "stages.model.epochs=2"]).events);
     for name in [
         "run_started",
         "stage_hit",
         "stage_started",
+        "stage_expanded",
+        "stage_progress",
+        "stage_metric",
         "stage_log",
         "stage_done",
         "stage_failed",
         "stage_skipped",
+        "warning",
         "run_finished",
     ] {
         assert!(names.contains(name), "{name} is not among {names:?}");

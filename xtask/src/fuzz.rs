@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::shell::{Done, cargo, failure, output, run, workspace};
 
 /// The targets of `tests/fuzz`.
-const TARGETS: [&str; 4] = ["language", "store", "formats", "lock"];
+const TARGETS: [&str; 10] =
+    ["language", "store", "formats", "lock", "dvc", "include", "digests", "snapshot", "runs", "logs"];
 
 /// Fuzzes one target, or each in turn, for so many seconds. What it finds lies in `tests/fuzz/artifacts` afterwards.
 pub fn fuzz(target: Option<&str>, seconds: u64) -> Done {
@@ -35,7 +36,10 @@ pub fn fuzz(target: Option<&str>, seconds: u64) -> Done {
         // Our own code has no unsafe block worth the sanitizer's price; without it the search is several times as fast.
         command.args(["fuzz", "run", "--sanitizer", "none", "--fuzz-dir", "tests/fuzz", target, "--"]);
         command.arg(format!("-max_total_time={}", seconds));
-        command.args([format!("-max_len={}", if *target == "store" { 192 } else { 4096 }), "-timeout=60".to_owned()]);
+        command.args([
+            format!("-max_len={}", if ["store", "digests"].contains(target) { 192 } else { 4096 }),
+            "-timeout=60".to_owned(),
+        ]);
         run(&mut command)?;
     }
     Ok(())

@@ -107,6 +107,13 @@ fn check(params: &Command) -> Vec<Fault> {
                 .at(route!["run"]),
         );
     }
+    if params.run.contains('\0') {
+        faults.push(
+            Fault::error("command::nul", "`run` has a character that no command can have (NUL)")
+                .help("take it away, or let a program make it: `printf '\\000'`")
+                .at(route!["run"]),
+        );
+    }
     for (index, name) in params.env.iter().enumerate() {
         if !is_identifier(name) {
             faults.push(
@@ -269,7 +276,8 @@ impl Stage for CommandStage {
             }
         }
         for used in used_inputs(&self.0.run) {
-            if !variables.contains(used) {
+            // What is named under `env` comes from there.
+            if !variables.contains(used) && !self.0.env.iter().any(|name| name == used) {
                 let fault =
                     Fault::error("command::unknown_input", format!("`${used}` is used, but no input has that name"));
                 let port = used.trim_start_matches("INPUT_").to_lowercase();

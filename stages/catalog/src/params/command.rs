@@ -28,7 +28,7 @@ pub struct Command {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Out {
-    /// A file, or a folder when it ends with `/`.
+    /// A file or a folder; what ends with `/` must be a folder.
     Path(String),
     /// A file or a folder, and what it is.
     Described(DescribedOut),
