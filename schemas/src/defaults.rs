@@ -40,15 +40,20 @@ pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, regis
                 if own.iter().any(|own| own.key.text == entry.key.text) {
                     continue;
                 }
+                let fits = copied <= MAX_TEXT;
                 copied += entry.value.bytes();
-                if copied > MAX_TEXT {
+                if fits && copied > MAX_TEXT {
                     let message = format!("the defaults become more than {} MiB of text in the stages", MAX_TEXT >> 20);
                     let fault = Fault::error("defaults::too_long", message)
                         .help("use shorter texts, or put them where they are needed");
                     decoder.faults.add(fault, entry.key.span);
-                    return;
                 }
-                let mut entry = entry.clone();
+                let mut entry = if copied <= MAX_TEXT {
+                    entry.clone()
+                } else {
+                    // That has been told: the stages do not lack it.
+                    Entry { key: entry.key.clone(), value: Node::new(entry.value.span, Kind::Unknown) }
+                };
                 entry.value.used_at(stage.key.span);
                 own.push(entry);
             }

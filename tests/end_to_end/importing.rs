@@ -474,7 +474,7 @@ fn whatever_is_imported_passes_the_check() {
   remote: { cmd: echo 1 > remote, deps: ['s3://bucket/key', in], outs: [remote] }
   own: { cmd: echo 1 > own, deps: [own, in], outs: [own] }
   again: { cmd: 'true', deps: [in], outs: [own] }
-  store: { cmd: 'true', deps: [in], outs: [.pipeline/x, /tmp/absolute] }
+  store: { cmd: 'true', deps: [in], outs: [.pipeline/x, /tmp/absolute, pipeline.yaml, .git/x] }
   nul: { cmd: \"echo \\0\", deps: [in] }
   empty: { cmd: '', deps: [in] }
   \"weird: [name] ü\": { cmd: 'echo \"$INPUT_A\"', desc: \"a\\nb \\e\\u2028\", deps: [in] }

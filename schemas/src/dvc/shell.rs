@@ -271,14 +271,11 @@ impl<'t> Entry<'t> {
         let bare = self.bare.replace(">&", ">").replace("<&", "<");
         let first = self.tokens().next().unwrap_or_default();
         let name = identifier(first);
-        self.closed
-            && !bare.contains(['\n', ';', '&', '(', ')', '{', '}'])
-            && !bare.contains("||")
-            && !bare.contains("<<")
-            && !STATEFUL.contains(&first)
-            && !(name.len() < first.len() && first[name.len()..].trim_start_matches('+').starts_with('='))
-            && !(self.live.contains("${") && self.live.contains('='))
-            && !self.live.contains("$((")
+        let assigns = name.len() < first.len() && first[name.len()..].trim_start_matches('+').starts_with('=');
+        let compound =
+            bare.contains(['\n', ';', '&', '(', ')', '{', '}']) || bare.contains("||") || bare.contains("<<");
+        let expands = self.live.contains("${") && self.live.contains('=') || self.live.contains("$((");
+        self.closed && !compound && !assigns && !expands && !STATEFUL.contains(&first)
     }
 
     /// As the whole of a `run`, or as a line of it.

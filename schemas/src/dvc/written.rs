@@ -56,6 +56,7 @@ pub(super) fn settle(items: &mut [Item], root: &Path, notes: &mut Notes) {
         })
         .collect();
     let names: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
+    let documents = ["pipeline.yaml", "pipeline.lock"].map(str::to_owned);
     let mut writers = Writers::default();
     // What is written, but is no output.
     let mut loose = Writers::default();
@@ -64,7 +65,11 @@ pub(super) fn settle(items: &mut [Item], root: &Path, notes: &mut Notes) {
         let mut number = 0;
         stage.outs.retain(|out| {
             let path = &out.path;
-            let text = match paths::output(path) {
+            let place = paths::output(path).and_then(|normal| {
+                paths::reserved(&normal, path, &documents)?;
+                Ok(normal)
+            });
+            let text = match place {
                 Err(fault) => {
                     // Of two that meet, the first is the one that others wait for.
                     let _ = loose.add(path, Writer { stage: at as u32, output: 0 });
