@@ -13,7 +13,7 @@ use crate::random::{Purpose, Random};
 /// A level with missing cells, a station and a day; `shift` moves the numbers and the days, and other stations come in.
 fn calendar(rows: usize, seed: u64, shift: i32) -> Vec<Cells> {
     let mut random = Random::new(seed, Purpose::Order);
-    let draws: Vec<(u64, f64)> = (0..rows).map(|_| (random.below(4), f64::from(random.unit()))).collect();
+    let draws: Vec<(u64, f64)> = (0..rows).map(|_| (u64::from(random.below(4)), f64::from(random.unit()))).collect();
     let stations = ["fjord", "hill", "city", "coast", "island", "lake", "moor", "pier"];
     let station = |draw: u64| stations[draw as usize + if shift > 0 { 4 } else { 0 }];
     let days =
