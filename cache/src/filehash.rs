@@ -7,7 +7,7 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::hash::hash_file;
 use crate::{Digest, Fold, Store, StoreError, Tree, layout};
@@ -28,6 +28,8 @@ pub struct FileDigest {
     pub tree: bool,
     /// Stands for everything `stat` said: size, times and inode of each file.
     pub stamp: Digest,
+    /// The same without the times at which a file changed its name or owner: moves when somebody has written to it.
+    pub writing: Digest,
     /// Whether the content was last changed so recently that an equal stamp proves nothing.
     racy: bool,
 }
@@ -52,6 +54,11 @@ impl Stat {
             inode: meta.ino(),
             device: meta.dev(),
         }
+    }
+
+    /// Without what changes although nobody writes.
+    fn written(&self) -> Self {
+        Self { changed: 0, ..*self }
     }
 
     /// In bytes.
@@ -100,7 +107,8 @@ impl Store {
         let meta = fs::metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
         if meta.is_file() {
             let (digest, stat, racy) = self.hashed(path, &meta)?;
-            return Ok(FileDigest { digest, size: stat.size, tree: false, stamp: Digest::of(&stat.bytes()), racy });
+            let (stamp, writing) = (Digest::of(&stat.bytes()), Digest::of(&stat.written().bytes()));
+            return Ok(FileDigest { digest, size: stat.size, tree: false, stamp, writing, racy });
         }
         if !meta.is_dir() {
             let why = "it is neither a file nor a folder".to_owned();
@@ -115,11 +123,13 @@ impl Store {
             Ok((digest, stat.size))
         })?;
         let blob = tree.blob();
+        stamps.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(FileDigest {
             digest: blob.digest,
             size: blob.size,
             tree: true,
-            stamp: folder_stamp(path, &tree, stamps),
+            stamp: folder_stamp(path, &tree, &stamps, Stat::clone),
+            writing: folder_stamp(path, &tree, &stamps, Stat::written),
             racy,
         })
     }
@@ -187,15 +197,14 @@ fn memo_key(path: &Path) -> Result<Digest, StoreError> {
     Ok(Fold::new("pipeline file hash memo v1").bytes("path", path.as_os_str().as_bytes()).finish())
 }
 
-fn folder_stamp(root: &Path, tree: &Tree, mut stamps: Vec<(std::path::PathBuf, Stat)>) -> Digest {
+fn folder_stamp(root: &Path, tree: &Tree, stamps: &[(PathBuf, Stat)], of: fn(&Stat) -> Stat) -> Digest {
     use std::os::unix::ffi::OsStrExt;
-    stamps.sort_by(|a, b| a.0.cmp(&b.0));
     let mut fold = Fold::new("pipeline folder stamp v1");
     // Links and empty folders have no stat of their own here; the manifest has them.
     fold.digest("manifest", &tree.blob().digest).list("files", stamps.len());
-    for (path, stat) in &stamps {
+    for (path, stat) in stamps {
         let path = path.strip_prefix(root).unwrap_or(path);
-        fold.bytes("path", path.as_os_str().as_bytes()).bytes("stat", &stat.bytes());
+        fold.bytes("path", path.as_os_str().as_bytes()).bytes("stat", &of(stat).bytes());
     }
     fold.finish()
 }

@@ -83,7 +83,8 @@ impl Seen {
     }
 }
 
-fn id(path: &str) -> Digest {
+/// What stands for a remote path where it may not be shown.
+pub fn id(path: &str) -> Digest {
     Fold::new("pipeline remote source v1").text("path", path).finish()
 }
 

@@ -684,7 +684,7 @@ fn written_to<'a>(
     before: &'a [Digested],
     now: &'a [Digested],
 ) -> impl Iterator<Item = String> + 'a {
-    let stamp = |file: &Digested| file.seen.map(|seen| seen.stamp);
+    let stamp = |file: &Digested| file.seen.map(|seen| seen.writing);
     // The copy of an output may be one file with the blob, which others copy meanwhile: that moves its times, too.
     let own = |file: &Digested| stage.written.iter().all(|edge| edge.file != file.found.file);
     let pairs = before.iter().zip(now).filter(move |(before, _)| own(before));

@@ -3,7 +3,7 @@
 use engine::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
 use engine::error::{Fault, Route, suggest};
 use engine::kind::{About, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
-use engine::remote::is_remote;
+use engine::remote::{id, is_remote, shown};
 use engine::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -473,7 +473,12 @@ impl CollectStage {
     fn rows_from(&self) -> Vec<String> {
         let base = |file: &FileInput| file.role.rsplit('/').next().unwrap_or_default().to_owned();
         let rows = |file: &FileInput| !["database", "answer"].contains(&base(file).as_str());
-        let mut files: Vec<String> = self.files().into_iter().filter(rows).map(|file| file.path).collect();
+        // What follows a URL's `?` may be a secret, and what is known of data is kept.
+        let named = |file: FileInput| match is_remote(&file.path) {
+            true => format!("{} {}", shown(&file.path), id(&file.path)),
+            false => file.path,
+        };
+        let mut files: Vec<String> = self.files().into_iter().filter(rows).map(named).collect();
         files.sort();
         files.dedup();
         files

@@ -141,7 +141,7 @@ pub fn fault(met: &Met<'_>, code: &str, judged: &str, data: &DatasetLineage, at:
 
 /// The mixed columns of rows that are fitted on, which were computed from rows beyond them: a mean of all rows, taken before
 /// the split.
-pub fn mixed<'a>(model: &'a ModelType) -> impl Iterator<Item = &'a Mixed> {
+pub fn mixed(model: &ModelType) -> impl Iterator<Item = &Mixed> {
     let strands = model.fitted_on.strands();
     let beyond = move |from: &DatasetLineage| {
         strands.iter().any(|strand| {

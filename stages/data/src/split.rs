@@ -476,8 +476,10 @@ mod tests {
 
     const USUAL: &[(&str, f64)] = &[("test", 0.15), ("train", 0.7), ("validation", 0.15)];
 
+    type Parts = (Vec<(String, Table)>, Vec<Fault>);
+
     /// The parts as tables, as they are written and read back.
-    fn split(params: &Split, seed: u64, table: &Table) -> Outcome<(Vec<(String, Table)>, Vec<Fault>)> {
+    fn split(params: &Split, seed: u64, table: &Table) -> Outcome<Parts> {
         let (parts, warnings) = {
             let folder = tempfile::tempdir().unwrap();
             let memory = Memory::new(None, folder.path().to_owned());
@@ -541,8 +543,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_split_is_said() {
-        let code =
-            |outcome: Outcome<(Vec<(String, Table)>, Vec<Fault>)>| outcome.map(|_| ()).unwrap_err()[0].code.clone();
+        let code = |outcome: Outcome<Parts>| outcome.map(|_| ()).unwrap_err()[0].code.clone();
         assert_eq!(code(split(&params(USUAL, None), 1, &table(&[2]))), "split::empty_part");
         assert_eq!(code(split(&params(&[("train", 0.7), ("test", 0.7)], None), 1, &table(&[9]))), "split::ratios");
         assert_eq!(code(split(&params(&[("train", 1.5), ("test", -0.5)], None), 1, &table(&[9]))), "split::ratios");

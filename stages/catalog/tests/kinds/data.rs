@@ -680,6 +680,7 @@ fn command_roles_hold_the_names_a_program_opens() {
 fn command_faults() {
     let cases: Vec<(Value, &str, &str)> = vec![
         (json!({ "run": " \n" }), "command::empty", "run"),
+        (json!({ "run": "echo a\u{0}b" }), "command::nul", "run"),
         (json!({ "run": "x", "env": ["A", "B=1"] }), "command::env_name", "env[1]"),
         (json!({ "run": "x", "deps": [""] }), "command::path", "deps[0]"),
         (json!({ "run": "x", "outs": [""] }), "command::path", "outs[0]"),

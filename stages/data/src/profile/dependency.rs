@@ -112,12 +112,15 @@ fn closed(column: &Coded, step: usize) -> (Vec<u32>, usize) {
     (codes, column.distinct() + usize::from(column.missing > 0))
 }
 
+/// Two columns, by their positions.
+pub type Pair = (usize, usize);
+
 /// Dependencies that do not follow from smaller ones, and pairs of columns that tell all rows apart (positions). Columns of
 /// one value, and columns that tell (nearly) all rows apart by themselves, are in neither: they determine everything.
 ///
 /// # Errors
 /// A disk that is full.
-pub fn dependencies(columns: &[&Coded], memory: &Memory, threads: usize) -> Outcome<(Vec<Found>, Vec<(usize, usize)>)> {
+pub fn dependencies(columns: &[&Coded], memory: &Memory, threads: usize) -> Outcome<(Vec<Found>, Vec<Pair>)> {
     let rows = columns.first().map_or(0, |column| column.rows());
     if rows < 4 {
         return Ok((Vec::new(), Vec::new()));

@@ -157,7 +157,7 @@ fn drift_is_seen_and_its_absence_too() {
 #[test]
 fn rows_of_another_time_have_other_dates_and_other_gaps() {
     let rows = |from: i32, every: i64| {
-        let day: ArrayRef = Arc::new(arrow::array::Date32Array::from_iter_values((from..from + 400).into_iter()));
+        let day: ArrayRef = Arc::new(arrow::array::Date32Array::from_iter_values(from..from + 400));
         let x: ArrayRef =
             Arc::new((0..400i64).map(|row| (row % every != 0).then_some(row % 7)).collect::<Int64Array>());
         table(vec![(Column::new("day", DType::Date), day), (Column::new("x", DType::Int64), x)], 100)

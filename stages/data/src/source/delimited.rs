@@ -152,6 +152,9 @@ struct Pass {
     left_out: Vec<Vec<usize>>,
 }
 
+/// The names of the columns, what they become, and which records of each block an earlier pass has left out.
+type Known<'a> = (&'a [String], &'a [Target], Option<&'a [Vec<usize>]>);
+
 /// Blocks put behind each other as they are parsed.
 struct Gathering<'a> {
     columns: Vec<Column>,
@@ -369,7 +372,7 @@ impl Job<'_> {
     fn file(
         &self,
         file: &InputFile,
-        (names, targets, known): (&[String], &[Target], Option<&[Vec<usize>]>),
+        (names, targets, known): Known<'_>,
         first: &str,
         into: &mut Gathering<'_>,
     ) -> Outcome<(usize, Vec<u64>, bool)> {

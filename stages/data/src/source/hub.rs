@@ -133,7 +133,7 @@ impl Hub {
             }
         };
         let frame = Frame { mode: self.mode, size: (height, width), stated: self.stated, first: "the first", lenient };
-        let (list, bad) = gather(images.len(), &frame, reading.limits.threads, &open, &called)?;
+        let (list, bad) = gather(images.len(), &frame, reading.limits.threads, open, called)?;
         if bad.is_empty() {
             return with(rows, list);
         }

@@ -20,6 +20,7 @@ use image::{DynamicImage, ImageReader};
 use super::listing::{Entry, list, notice};
 use super::origin::Span;
 use super::reading::{Reading, Refused, Sieved, original};
+use crate::classes;
 use crate::dataset::{Table, batch, item};
 use crate::fault::{Faults, Outcome, kernel, place, unreadable};
 use crate::threads;
@@ -221,14 +222,22 @@ pub fn peek(folder: &InputFile, options: &Images, lenient: bool) -> Outcome<(Vec
     };
     let mut columns = columns(&entries, image);
     if let [_, label, _] = columns.as_mut_slice() {
-        let mut values: Vec<String> = entries.iter().filter_map(|entry| entry.class.clone()).collect();
-        values.sort_unstable();
-        values.dedup();
-        let count = values.len() as u64;
-        label.classes =
-            Some(Classes { count, values: if values.len() <= crate::classes::LISTED { values } else { Vec::new() } });
+        label.classes = distinct(entries.iter().filter_map(|entry| entry.class.clone()).collect());
+    }
+    // With `lenient` some of them may be left out.
+    if let Some(file) = columns.last_mut().filter(|_| !lenient) {
+        file.classes = distinct(entries.iter().map(|entry| entry.name.clone()).collect());
     }
     Ok((columns, entries.len() as u64))
+}
+
+/// What a column of these texts is known to hold.
+fn distinct(mut values: Vec<String>) -> Option<Classes> {
+    values.sort_unstable();
+    values.dedup();
+    let count = values.len();
+    let listed = if count <= classes::LISTED { values } else { Vec::new() };
+    (count <= classes::COUNTED).then_some(Classes { count: count as u64, values: listed })
 }
 
 fn channels(mode: ColorMode) -> usize {

@@ -312,6 +312,7 @@ pub fn join(
     let (mut before, mut repeated) = (0, 0);
     for rows in &table.batches {
         let keys = if matches!(found, Found::Held(_)) { left.digests(rows)? } else { Vec::new() };
+        #[expect(clippy::needless_range_loop, reason = "there are keys only where the other table is held")]
         for row in 0..rows.num_rows() {
             let mut found_here = 0u64;
             match &mut found {

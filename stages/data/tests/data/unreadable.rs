@@ -74,8 +74,8 @@ fn rows_that_cannot_be_read_are_left_out_and_kept_with_the_reason() {
         [
             "source_file:string|source_row:int64|line:int64|reason:string|text:string",
             "a.csv|2|3|`oops` in column `x` is not float64: expected a number such as 39.1 or 1e-3|2,oops,b",
-            "a.csv|3|4|this row has 2 cells, the header has 3|3,2.5",
-            "a.csv|4|5|this row has 4 cells, the header has 3|4,3.5,c,extra",
+            "a.csv|3|4|this row has 2 cells, the header has 3 cells|3,2.5",
+            "a.csv|4|5|this row has 4 cells, the header has 3 cells|4,3.5,c,extra",
             "a.csv|5|6|`a.csv` cannot be read as text: it is not UTF-8|5,4.5,\u{fffd}",
         ]
     );
