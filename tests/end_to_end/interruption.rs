@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::house::{House, children, signal};
+use crate::house::{House, children, events, signal};
 
 /// Trains for long enough to be interrupted.
 const LONG: &str = "
@@ -116,4 +116,34 @@ fn a_killed_engine_takes_its_workers_along_and_the_next_run_is_right() {
     house.edit("pipeline.yaml", "epochs: 100000", "epochs: 1");
     house.run();
     house.run().nothing_ran().hit(["raw", "model", "aside"]);
+}
+
+#[test]
+fn every_stage_of_a_cancelled_run_says_its_end() {
+    let house = House::of(
+        "pipeline: cancelled
+stages:
+  slow: { kind: command, run: \"touch began; exec sleep 30\", outs: [slow.txt] }
+  next: { kind: command, run: touch next.txt, deps: [slow.txt], outs: [next.txt] }
+  last: { kind: command, run: touch last.txt, deps: [next.txt], outs: [last.txt] }\n",
+    );
+    let engine = house.start(&["run", "--json"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !house.path().join("began").exists() {
+        assert!(Instant::now() < deadline, "it never began");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(engine.id(), "INT");
+    let output = engine.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    let told = events(&String::from_utf8_lossy(&output.stdout));
+    for stage in ["slow", "next", "last"] {
+        let ends = ["stage_hit", "stage_done", "stage_skipped", "stage_failed"];
+        let ends = told
+            .iter()
+            .filter(|event| event["stage"] == stage && ends.contains(&event["event"].as_str().unwrap_or_default()));
+        assert_eq!(ends.count(), 1, "{stage}: {told:#?}");
+    }
+    let last = told.last().expect("events");
+    assert_eq!((&last["outcome"], &last["lost"][0]), (&"cancelled".into(), &"slow".into()));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::house::{House, said};
 
@@ -46,7 +46,11 @@ fn a_copy_is_not_put_where_another_run_is_writing() {
     let house = house("  a: { kind: command, run: \"echo ${vars.v} > a.txt; sleep 0.6\", outs: [a.txt] }\n");
     ended(start(&house, 1, &[]));
     let second = start(&house, 2, &[]);
-    pause(300);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(house.path().join("a.txt")).ok().as_deref() != Some("2\n") {
+        assert!(Instant::now() < deadline, "the second run never wrote");
+        pause(5);
+    }
     // It is recorded, and has to wait until the other has put its own result away.
     ended(start(&house, 1, &[]));
     assert_eq!(house.read("a.txt"), "1\n");

@@ -241,10 +241,8 @@ impl Drive {
             }
             Command::Skip { stage, because } => {
                 self.end(stage, End::Skipped, Duration::ZERO, true);
-                if let Some(because) = because {
-                    let name = |id| self.run.stage(id).name.clone();
-                    self.send(Event::StageSkipped { stage: name(stage), because: name(because) });
-                }
+                let name = |id| self.run.stage(id).name.clone();
+                self.send(Event::StageSkipped { stage: name(stage), because: name(because.unwrap_or(stage)) });
                 None
             }
         }
@@ -523,6 +521,10 @@ impl Drive {
             skipped: stages.len() - hit - ran - failed,
             stages,
         };
+        // What was still at work when patience ended has not said how it ended.
+        for stage in self.wanted().filter(|stage| self.ends[stage.id.0 as usize].is_none()) {
+            self.send(Event::StageSkipped { stage: stage.name.clone(), because: stage.name.clone() });
+        }
         let _ = cache::fault::point("run.finish");
         // A run that cannot be written down has still run; the warning says so.
         self.run.store.prune_logs(LOGGED_RUNS);
