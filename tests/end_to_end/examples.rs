@@ -166,6 +166,8 @@ fn every_kind_of_source_gives_its_rows() {
         ("years", 6.0),
         ("sqlite", 3.0),
         ("images", 4.0),
+        ("photos", 4.0),
+        ("hub", 4.0),
         ("texts", 3.0),
         ("labelled", 3.0),
         ("idx", 4.0),
