@@ -434,3 +434,31 @@ stages:
     refused(&unsigned, &[], "data::bucket_login", "AWS_ACCESS_KEY_ID");
     assert_eq!(anywhere(house.path(), "s3cret-k3y"), None, "the key is nowhere");
 }
+
+#[test]
+fn a_database_that_dies_in_the_middle_of_an_answer_is_said() {
+    let Some(server) = Postgres::start() else { return };
+    server.sql("create table n as select g as i from generate_series(1, 400) g");
+    // A row takes a while, so that there are some before the end.
+    let house = asking(&server, "admin", "select i, pg_sleep(0.05)::text as s from n");
+    let mut run = house.start(&["run", "--json"]);
+    // Whoever asks such a query is cut off, until the run has ended.
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while run.try_wait().expect("a state").is_none() {
+        assert!(std::time::Instant::now() < deadline, "the query goes on");
+        server.sql(kill);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let output = run.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let fault =
+        crate::house::events(&told).into_iter().find(|event| event["event"] == "stage_failed").expect("a failure");
+    let code = fault["faults"][0]["code"].as_str().expect("a code");
+    assert!(code.starts_with("data::") && fault["faults"][0]["help"].is_string(), "{fault:#}");
+    assert!(!told.contains("Os {") && !told.contains("panicked"), "{told}");
+    // Nothing of half an answer is kept, and the database is there again.
+    ask(&house, &server, "admin", "select i from n");
+    assert_eq!(house.run().ran(["raw"]).number("raw", "rows"), 400.0);
+}
