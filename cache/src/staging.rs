@@ -82,15 +82,27 @@ impl Store {
 const ASIDE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Store {
-    /// Makes room at a path of the project. What the store could give back at any time is removed; anything else is somebody's, and
-    /// is moved into `aside-v1`. Where to, in that case.
+    /// Makes room at a path of the project. What the store could give back at any time is removed, anything else is
+    /// [set aside](Store::set_aside). Where to, in that case.
     ///
     /// # Errors
     /// When it can neither be removed nor moved.
     pub fn clear(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        match self.set_aside(path)? {
+            Some(aside) => Ok(Some(aside)),
+            None => remove_all(path).map(|()| None),
+        }
+    }
+
+    /// Moves what is at a path of the project into `aside-v1`, unless the store could give it back at any time. Where to, in that
+    /// case.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn set_aside(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Ok(meta) if self.could_give(path, &meta) => return remove_all(path).map(|()| None),
+            Ok(meta) if self.could_give(path, &meta) => return Ok(None),
             _ => {}
         }
         let folder = self.layout.aside.join(layout::fresh_name());

@@ -72,13 +72,14 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// `20GiB`, `500 MB`, `1000` (bytes): what `--keep` takes.
+/// `20GiB`, `500 MB`, `0`: what `--keep` takes. A number without a unit is most likely a slip, and would remove everything.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let value: f64 = text[..split].parse().ok()?;
     let factor: f64 = match text[split..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
+        "" if value == 0.0 => 1.0,
+        "b" => 1.0,
         "k" | "kb" => 1e3,
         "m" | "mb" => 1e6,
         "g" | "gb" => 1e9,
@@ -130,7 +131,8 @@ mod tests {
     fn sizes_are_read() {
         assert_eq!(parse_bytes("20GiB"), Some(20 << 30));
         assert_eq!(parse_bytes("1.5 kB"), Some(1500));
-        assert_eq!(parse_bytes("12"), Some(12));
+        assert_eq!(parse_bytes("12"), None);
+        assert_eq!((parse_bytes("0"), parse_bytes("12 B")), (Some(0), Some(12)));
         assert_eq!(parse_bytes("12 apples"), None);
         assert_eq!(parse_bytes("-1"), None);
     }

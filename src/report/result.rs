@@ -200,7 +200,7 @@ fn history(epochs: &[Value], best: Option<u64>) -> String {
         text.push('\n');
     }
     if let Some(best) = best {
-        let _ = writeln!(text, "best epoch: {best} of {}\n", epochs.len());
+        let _ = writeln!(text, "weights of epoch {best} of {}\n", epochs.len());
     }
     text
 }

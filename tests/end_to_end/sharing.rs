@@ -184,6 +184,31 @@ fn what_is_in_the_way_of_an_output_is_set_aside() {
 }
 
 #[test]
+fn what_is_in_the_way_of_a_copy_is_set_aside_too() {
+    let house = house("  two: { kind: command, run: \"echo two > two.txt\", outs: [two.txt] }\n");
+    house.run();
+    house.edit("pipeline.yaml", "echo two", "echo three");
+    house.run();
+    // An older result of its own is in the store, and nothing is said of it.
+    house.edit("pipeline.yaml", "echo three", "echo two");
+    let told = |ran: &crate::house::Ran| {
+        let faults = ran.events.iter().filter(|event| event["event"] == "warning").map(|event| &event["fault"]);
+        let faults = faults.filter(|fault| fault["code"] == "run::set_aside");
+        faults.filter_map(|fault| fault["message"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let ran = house.run();
+    ran.nothing_ran();
+    assert!(told(&ran).is_empty() && house.read("two.txt") == "two\n");
+    house.write("two.txt", "mine");
+    let ran = house.run();
+    ran.nothing_ran();
+    assert_eq!(house.read("two.txt"), "two\n");
+    let told = told(&ran);
+    let path = told.first().and_then(|text| text.rsplit('`').nth(1)).expect("a path");
+    assert_eq!(fs::read_to_string(house.path().join(path)).expect("kept"), "mine");
+}
+
+#[test]
 fn an_input_that_was_something_else_in_between_is_found_by_its_times() {
     let house = house(
         "  copy: { kind: command, run: \"sleep 0.4; cat in.txt > out.txt; echo x >> count; sleep 0.4\", deps: [in.txt], outs: [out.txt] }\n",

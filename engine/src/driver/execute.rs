@@ -427,9 +427,7 @@ impl Run {
             };
             let made = cleared.and_then(|aside| {
                 if let Some(aside) = aside {
-                    let aside = aside.strip_prefix(&self.options.root).unwrap_or(&aside).display().to_string();
-                    let what = format!("what was at `{}` is in no result; it was moved to `{aside}`", path.0);
-                    voice.log(Level::Warn, what);
+                    voice.log(Level::Warn, self.set_aside(&path.0, &aside));
                 }
                 full.parent().map_or(Ok(()), std::fs::create_dir_all)
             });

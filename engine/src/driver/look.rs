@@ -1,7 +1,7 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cache::{Blob, Digest, Fold, Record, Store, StoreError};
@@ -256,10 +256,26 @@ impl Run {
                 if let Err(fault) = crate::inside::way_to(&self.options.root, path) {
                     return Err(StoreError::Unstorable { path: path.into(), why: fault.message });
                 }
-                self.store.materialise(blob, &self.options.root.join(path))
+                let full = self.options.root.join(path);
+                if self.store.holds(blob, &full) {
+                    return Ok(());
+                }
+                let aside = self.store.set_aside(&full).map_err(|source| StoreError::io(&full, "move", source))?;
+                if let Some(aside) = aside {
+                    let fault = Fault::warning("run::set_aside", self.set_aside(path, &aside))
+                        .help("outputs are what their stages give; keep files of your own elsewhere");
+                    let _ = self.events.send(Event::Warning { fault });
+                }
+                self.store.materialise(blob, &full)
             }
             None => Ok(()),
         }
+    }
+
+    /// What is said of something that was in the way of an output.
+    pub(crate) fn set_aside(&self, path: &str, aside: &Path) -> String {
+        let aside = aside.strip_prefix(&self.options.root).unwrap_or(aside).display();
+        format!("what was at `{path}` is in no result; it was moved to `{aside}`")
     }
 
     /// Why a stage that was looked at is a miss. Never empty.
