@@ -197,6 +197,9 @@ impl Store {
         for _ in 0..count {
             let length = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize;
             let check = u64::from_le_bytes(*bytes.get(at + 8..)?.first_chunk()?);
+            if bytes[at + 4..at + 8] != [0; 4] {
+                return None;
+            }
             chunks.push((at + CHUNK_HEADER, bytes.get(at + CHUNK_HEADER..at + CHUNK_HEADER + length)?, check));
             at += CHUNK_HEADER + length;
         }

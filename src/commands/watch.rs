@@ -161,8 +161,12 @@ fn read(
         let checked = project.prove(&args.run.file.set)?;
         let mut files = watched(project, &checked);
         let proved = match checked.proved {
-            // A stage named on the command line may be gone after an edit.
-            Some(proved) => options(&args.run, &proved, names.to_vec()).map(|_| proved).map_err(|failure| failure.text),
+            Some(proved) => match options(&args.run, &proved, names.to_vec()) {
+                Ok(_) => Ok(proved),
+                // A stage named on the command line may be gone after an edit; one that never was is a slip.
+                Err(failure) if known.files.is_empty() => return Err(failure),
+                Err(failure) => Err(failure.text),
+            },
             None => Err(crate::project::render_all(&checked.faults, &checked.sources)),
         };
         if proved.is_err() {

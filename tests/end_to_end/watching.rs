@@ -405,3 +405,12 @@ stages:
     }
     watching.stop();
 }
+
+#[test]
+fn a_stage_that_never_was_is_not_waited_for() {
+    let house = House::of(SLOW);
+    house.write("a.txt", "a");
+    let said = house.say(&["watch", "slwo"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("cli::unknown_stage") && said.err.contains("`slow`"), "{}", said.err);
+}
