@@ -194,7 +194,8 @@ fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static
             )
         };
     }
-    let before = text[open.start as usize..at].trim_end();
+    // What is wrong may stand before the bracket that the parser is in by then.
+    let before = text.get(open.start as usize..at).unwrap_or_default().trim_end();
     let help = match before.rfind("${").filter(|from| before.ends_with('}') && !before[*from..].contains(',')) {
         Some(from) => format!(
             "between brackets a text with `{}` in it ends at its `}}`: put the whole text in quotes",
