@@ -173,3 +173,42 @@ fn nothing_is_coloured_where_nobody_asked() {
     let said = house.say(&["status", "--color", "always"]);
     assert!(said.out.contains('\u{1b}'));
 }
+
+#[test]
+fn images_go_through_their_steps_and_come_out_as_a_sheet() {
+    let house = House::example("sources");
+    let shapes = house.path().join("data/shapes/ring");
+    std::fs::copy(shapes.join("1.png"), shapes.join("copy.png")).expect("a copy");
+    house.write("data/shapes/ring/broken.png", "no image");
+    house.write(
+        "pipeline.yaml",
+        "pipeline: pictures
+stages:
+  files: { kind: collect, from: { images: { path: data/shapes, mode: rgb, decode: false } } }
+  small:
+    kind: preprocess
+    inputs: { data: files }
+    steps:
+      - decode_images: { column: image, size: [8, 8], on_error: reject }
+      - greyscale: { columns: image }
+      - resize: { columns: image, size: [12, 12] }
+      - crop: { columns: image, size: [10, 10] }
+      - drop_duplicate_images: { column: image, distance: 0 }
+",
+    );
+    let ran = house.run();
+    assert_eq!((ran.number("files", "rows"), ran.number("small", "rows")), (6.0, 4.0));
+    let shown = house.say(&["show", "small", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.out).expect("JSON");
+    assert_eq!(shown["columns"][0]["shape"], serde_json::json!([1, 10, 10]), "{shown:#}");
+    let rejected = house.say(&["get", "small.rejected", "-o", "rejected.csv"]);
+    assert_eq!(rejected.code, 0, "{}", rejected.err);
+    let rejected = house.read("rejected.csv");
+    assert!(rejected.contains("decode_images") && rejected.contains("looks like row 3"), "{rejected}");
+    // The contact sheet: a PNG that shows all four.
+    assert_eq!(house.say(&["get", "small", "-o", "sheet.png"]).code, 0);
+    let sheet = std::fs::read(house.path().join("sheet.png")).expect("a sheet");
+    assert_eq!(&sheet[..8], b"\x89PNG\r\n\x1a\n");
+    let side = |at: usize| u32::from_be_bytes(sheet[at..at + 4].try_into().expect("four bytes"));
+    assert!(side(16) >= 4 * 10 && side(20) >= 10, "{} x {}", side(16), side(20));
+}
