@@ -262,3 +262,18 @@ fn a_program_that_writes_into_its_input_poisons_nobody() {
     let ran = house.run();
     assert_eq!(house.read("after.txt"), "A\n", "{:?}", ran.events);
 }
+
+#[test]
+fn a_stage_may_read_more_files_of_others_than_a_process_may_open_at_first() {
+    let numbers: Vec<String> = (0..120).map(|number| number.to_string()).collect();
+    let house = house(&format!(
+        "  part: {{ kind: command, matrix: {{ n: [{}] }}, run: \"echo ${{matrix.n}} > out/${{matrix.n}}.txt\", outs: [\"out/${{matrix.n}}.txt\"] }}
+  all: {{ kind: command, run: \"cat out/*.txt | wc -l > all.txt\", deps: [\"out/*.txt\"], outs: [all.txt] }}\n",
+        numbers.join(", ")
+    ));
+    let mut limited = std::process::Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -Sn 100; exec \"$0\" run"]).arg(crate::house::program()).current_dir(house.path());
+    let ran = said(limited);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(house.read("all.txt").trim(), "120");
+}

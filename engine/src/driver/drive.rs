@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const SPARED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The logs of so many runs are kept, of those that said anything.
 const LOGGED_RUNS: usize = 100;
+/// So many files may be open at once, where the system lets a process choose.
+const FILES: u64 = 1 << 16;
 /// After so many stages looked at without a pause, others get a turn.
 const BATCH: usize = 256;
 
@@ -53,6 +55,7 @@ pub async fn run(
     if let Ok(root) = std::path::absolute(&options.root) {
         options.root = root;
     }
+    more_files();
     let targets = targets(&plan, &options.targets)?;
     let total = capacity(&plan, &options.environment, options.jobs);
     let tasks: Vec<Task> = plan.stages.iter().map(|stage| task(stage, &options)).collect();
@@ -610,6 +613,18 @@ fn forced(plan: &Plan, force: &Force, chosen: &[StageId]) -> Result<Vec<bool>, F
         forced[stage.0 as usize] = true;
     }
     Ok(forced)
+}
+
+/// A stage that reads what a thousand others wrote holds a lock, which is an open file, for each: more than many systems allow a
+/// process unless it asks.
+fn more_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |most| most.min(FILES));
+    if current.is_some_and(|current| current < wanted) {
+        // Where that is not allowed, a stage that needs more says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 /// What a stage takes while it runs.
