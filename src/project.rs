@@ -186,14 +186,25 @@ impl Project {
         Ok(Checked { proved, sources, faults, files, reads })
     }
 
-    /// Reads and proves, and turns faults into the end of the program.
+    /// Reads and proves, and turns faults into the end of the program. For a verb that needs one pipeline: it is there
+    /// [until the end](Proved::until_the_end).
     ///
     /// # Errors
     /// All faults of the pipeline, in words (exit code 2).
     pub fn proved(&self, set: &[String]) -> Result<Proved, Failure> {
         let checked = self.prove(set)?;
         let (sources, faults) = (checked.sources, checked.faults);
-        checked.proved.ok_or_else(|| Failure { text: render_all(&faults, &sources), exit_code: INVALID })
+        let proved = checked.proved.ok_or_else(|| Failure { text: render_all(&faults, &sources), exit_code: INVALID })?;
+        proved.until_the_end();
+        Ok(proved)
+    }
+}
+
+impl Proved {
+    /// Leaves the plan and the texts to the end of the process, which gives their memory back at once; piece by piece takes a tenth
+    /// of the time of planning.
+    pub fn until_the_end(&self) {
+        std::mem::forget((Arc::clone(&self.plan), Arc::clone(&self.sources)));
     }
 }
 

@@ -15,10 +15,12 @@
 //! long way finds out. A snapshot is never more than a shortcut, and may be lost at any time.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
@@ -34,13 +36,18 @@ const MAGIC: [u8; 8] = *b"PLsnap1\n";
 const HEADER: usize = 32;
 const CHUNK_HEADER: usize = 16;
 /// Entries that are checked by one thread in one go.
-const CHUNK: usize = 512;
+const CHUNK: usize = 128;
 /// So many snapshots (of other options, other variables) are kept.
 const KEPT: usize = 8;
 /// More racily clean files than this are hashed by the long way, which remembers what it hashed.
 const RACY: usize = 512;
-/// A larger racily clean file is left to the long way, too.
-const SMALL: u64 = 1 << 20;
+/// A larger racily clean file is left to the long way, too. The lock file, which every first run has just written, is 22 MB of
+/// 100,000 stages.
+const SMALL: u64 = 64 << 20;
+/// A snapshot of so many bytes is checked by more than one thread.
+const LARGE: u64 = 32 << 10;
+/// One of so many by as many threads as there are processors.
+const MANY: u64 = 1 << 20;
 
 /// A snapshot that is being taken.
 #[derive(Debug)]
@@ -176,7 +183,46 @@ impl Store {
     /// What was kept with the snapshot of this name, when it holds: everything it names is as it was.
     pub fn snapshot_holds(&self, name: &Digest, root: &Path) -> Option<Vec<u8>> {
         let path = self.layout.root.join(FOLDER).join(name.to_string());
-        let mut bytes = fs::read(&path).ok()?;
+        let mut file = File::open(&path).ok()?;
+        let size = file.metadata().ok()?.len();
+        let open = |path: &Path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let places = Places { root: open(root).ok()?, blobs: open(&self.layout.blobs).ok()? };
+        let read = || {
+            let mut bytes = Vec::with_capacity(usize::try_from(size).ok()? + 1);
+            file.read_to_end(&mut bytes).ok()?;
+            Written::parse(bytes)
+        };
+        let (Written { mut bytes, info, chunks }, cleared) = check_all(size, &places, read)?;
+        if !cleared.is_empty() {
+            // Hashed again, clearly after their last change: from now on their stat is enough.
+            for at in cleared {
+                bytes[at] = 0;
+            }
+            for (chunk, _) in chunks {
+                let check = mix(SEED, &bytes[chunk.clone()]);
+                bytes[chunk.start - 8..chunk.start].copy_from_slice(&check.to_le_bytes());
+            }
+            if let Ok(temporary) = self.temporary() {
+                let _ = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, &path));
+            }
+        }
+        bytes.truncate(info.end);
+        Some(bytes.split_off(info.start))
+    }
+}
+
+/// The bytes of a snapshot's file.
+#[derive(Debug)]
+struct Written {
+    bytes: Vec<u8>,
+    info: Range<usize>,
+    /// Where the entries of each chunk are, and what they must mix to.
+    chunks: Vec<(Range<usize>, u64)>,
+}
+
+impl Written {
+    /// `None` when it is no snapshot, or too old to be one. The chunks themselves are not looked at.
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
         let head = bytes.first_chunk::<HEADER>()?;
         let created = u64::from_le_bytes(*head[8..].first_chunk()?);
         let now = layout::now_ms();
@@ -184,46 +230,27 @@ impl Store {
         if head[..8] != MAGIC || created > now || created + FRESH < now {
             return None;
         }
-        let info = u32::from_le_bytes(*head[16..].first_chunk()?) as usize;
+        let length = u32::from_le_bytes(*head[16..].first_chunk()?) as usize;
         let count = u32::from_le_bytes(*head[20..].first_chunk()?) as usize;
         let check = u64::from_le_bytes(*head[24..].first_chunk()?);
-        let info = bytes.get(HEADER..HEADER + info)?.to_vec();
-        if mix(SEED, &info) != check {
+        let info = HEADER..HEADER + length;
+        if mix(SEED, bytes.get(info.clone())?) != check {
             return None;
         }
         // The number itself is not checked: no more are made room for than can be there.
         let mut chunks = Vec::with_capacity(count.min(bytes.len() / CHUNK_HEADER));
-        let mut at = HEADER + info.len();
+        let mut at = info.end;
         for _ in 0..count {
             let length = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize;
             let check = u64::from_le_bytes(*bytes.get(at + 8..)?.first_chunk()?);
-            if bytes[at + 4..at + 8] != [0; 4] {
+            let entries = at + CHUNK_HEADER..at + CHUNK_HEADER + length;
+            if bytes[at + 4..at + 8] != [0; 4] || entries.end > bytes.len() {
                 return None;
             }
-            chunks.push((at + CHUNK_HEADER, bytes.get(at + CHUNK_HEADER..at + CHUNK_HEADER + length)?, check));
-            at += CHUNK_HEADER + length;
+            at = entries.end;
+            chunks.push((entries, check));
         }
-        if at != bytes.len() {
-            return None;
-        }
-        let open = |path: &Path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        let places = Places { root: open(root).ok()?, blobs: open(&self.layout.blobs).ok()? };
-        let cleared = check_all(&chunks, &places)?;
-        if !cleared.is_empty() {
-            // Hashed again, clearly after their last change: from now on their stat is enough.
-            let ends: Vec<(usize, usize)> = chunks.iter().map(|(start, chunk, _)| (*start, chunk.len())).collect();
-            for at in cleared {
-                bytes[at] = 0;
-            }
-            for (start, length) in ends {
-                let check = mix(SEED, &bytes[start..start + length]);
-                bytes[start - 8..start].copy_from_slice(&check.to_le_bytes());
-            }
-            if let Ok(temporary) = self.temporary() {
-                let _ = fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, &path));
-            }
-        }
-        Some(info)
+        (at == bytes.len()).then_some(Self { bytes, info, chunks })
     }
 }
 
@@ -250,23 +277,26 @@ struct Places {
     blobs: OwnedFd,
 }
 
-/// Checks all entries, on several threads when they are many. The positions (in the file) of the racy flags that can be
-/// cleared; `None` when something is not as it was.
-fn check_all(chunks: &[(usize, &[u8], u64)], places: &Places) -> Option<Vec<usize>> {
-    let threads = match chunks.len() {
-        0 | 1 => 1,
+/// Reads a snapshot of `size` bytes and checks all its entries, on several threads when they are many; these start while it is
+/// being read. With the positions of the racy flags that can be cleared; `None` when something is not as it was.
+fn check_all(size: u64, places: &Places, read: impl FnOnce() -> Option<Written>) -> Option<(Written, Vec<usize>)> {
+    let threads = match size {
+        ..LARGE => 1,
         // Asking for the number of processors costs more than a second thread that finds none.
-        2..8 => 2,
-        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 8),
+        LARGE..MANY => 2,
+        MANY.. => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).clamp(1, 8),
     };
+    let written: OnceLock<Option<Written>> = OnceLock::new();
     let (next, moved, racy) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicUsize::new(0));
     let work = || {
         let mut cleared = Vec::new();
+        let Some(written) = written.wait() else { return cleared };
         while !moved.load(Ordering::Relaxed) {
-            let Some((start, chunk, check)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let Some((at, check)) = written.chunks.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let chunk = &written.bytes[at.clone()];
             let whole = mix(SEED, chunk) == *check
-                && Chunk { at: 0, bytes: chunk }.check(places, &racy, |at| {
-                    cleared.push(start + at);
+                && Chunk { at: 0, bytes: chunk }.check(places, &racy, |flag| {
+                    cleared.push(at.start + flag);
                 }) == Some(true);
             if !whole {
                 moved.store(true, Ordering::Relaxed);
@@ -275,7 +305,10 @@ fn check_all(chunks: &[(usize, &[u8], u64)], places: &Places) -> Option<Vec<usiz
         cleared
     };
     let cleared = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // One that cannot be started is no loss.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
+        written.get_or_init(read);
         let mut cleared = work();
         for other in others {
             match other.join() {
@@ -285,7 +318,8 @@ fn check_all(chunks: &[(usize, &[u8], u64)], places: &Places) -> Option<Vec<usiz
         }
         cleared
     });
-    (!moved.load(Ordering::Relaxed)).then_some(cleared)
+    let written = written.into_inner()??;
+    (!moved.load(Ordering::Relaxed)).then_some((written, cleared))
 }
 
 struct Chunk<'a> {

@@ -372,14 +372,15 @@ impl DatasetLineage {
     }
 }
 
-/// What is known of an artifact before (and after) it exists.
+/// What is known of an artifact before (and after) it exists. Small, for most artifacts of a large pipeline are files of which
+/// only the kind is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactType {
     /// A table.
-    Dataset(DatasetType),
+    Dataset(Box<DatasetType>),
     /// A trained model.
-    Model(ModelType),
+    Model(Box<ModelType>),
     /// Named numbers; the names that are certain to be there.
     Metrics(Vec<String>),
     /// Anything else: only its kind is known.
@@ -389,7 +390,7 @@ pub enum ArtifactType {
 impl ArtifactType {
     /// A data set of which nothing is known yet.
     pub fn unknown_dataset() -> Self {
-        Self::Dataset(DatasetType::default())
+        Self::Dataset(Box::default())
     }
 
     /// What sort of thing it is.

@@ -1,14 +1,15 @@
 //! Programs of the user's: `sh -c` in the pipeline's folder, in a group of their own, with a small, declared environment.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::io::AsyncRead;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 use crate::cancel::CancelToken;
@@ -69,7 +70,7 @@ pub(crate) fn environment(
     };
     let mut all: Vec<(OsString, OsString)> = variables.filter(|(name, _)| passed(name)).collect();
     // For stages that call the program itself, wherever it is installed.
-    all.extend(std::env::current_exe().ok().map(|program| ("PIPELINE".into(), program.into_os_string())));
+    all.extend(this_program().map(|program| ("PIPELINE".into(), program.into())));
     let mut at = 0;
     while let Some(input) = inputs.get(at) {
         let Some(port) = selector::family(&input.port) else {
@@ -109,9 +110,27 @@ pub(crate) fn input_variable(port: &str) -> String {
     "INPUT_".chars().chain(upper).collect()
 }
 
-/// Runs a program to its end; its output goes to the stage's log.
-pub(crate) async fn run(program: Program<'_>, guard: &Guard, voice: &Voice, stop: &CancelToken) -> Result<(), Ended> {
+/// A program that runs.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    pid: u32,
+    output: Receiver,
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+}
+
+/// Starts a program. What it writes to its standard output and to its standard error comes through one pipe, in the order it was
+/// written. Has to be called where tokio is entered.
+pub(crate) fn start(program: Program<'_>, guard: &Guard, voice: &Voice) -> Result<Started, Ended> {
     let deadline = program.timeout.map(|timeout| Instant::now() + timeout);
+    let failed = |error: std::io::Error| {
+        let message = format!("the shell for `{}` does not start: {error}", voice.stage());
+        Ended::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
+    };
+    let (told, mut tell) = std::io::pipe().map_err(failed)?;
+    let (output, written) = std::io::pipe().map_err(failed)?;
+    let output = Receiver::from_owned_fd(output.into()).map_err(failed)?;
     let mut command = Command::new("/bin/sh");
     command
         .arg("-ec")
@@ -120,62 +139,61 @@ pub(crate) async fn run(program: Program<'_>, guard: &Guard, voice: &Voice, stop
         .env_clear()
         .envs(program.environment)
         .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdin(told)
+        .stdout(written.try_clone().map_err(failed)?)
+        .stderr(written)
         .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| {
-        let message = format!("the shell for `{}` does not start: {error}", voice.stage());
-        Ended::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
-    })?;
-    let (Some(pid), Some(mut stdin), Some(stdout), Some(stderr)) =
-        (child.id(), child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
+    let child = command.spawn().map_err(failed)?;
+    // It holds this process's ends of what the program writes to.
+    drop(command);
+    let Some(pid) = child.id() else {
         return Err(Ended::final_fault(Fault::error("command::shell", "the shell ended before it began")));
     };
     guard.watch(pid);
     // A shell that cannot read it has ended, and says so itself.
-    let _ = stdin.write_all(b"go\n").await;
-    drop(stdin);
-    let tail = Arc::new(Mutex::new(lines::Tail::default()));
-    let mut output = tokio::spawn(listen(stdout, voice.clone(), Arc::clone(&tail)));
-    let mut errors = tokio::spawn(listen(stderr, voice.clone(), Arc::clone(&tail)));
-    let ended = tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(Ended::Stopped),
-        status = child.wait() => Ok(status),
-        () = until(deadline) => Err(timed_out(program.timeout.unwrap_or_default(), voice.stage())),
-    };
-    if ended.is_err() {
-        signal_group(pid, Signal::TERM);
-        let _ = timeout(GRACE, child.wait()).await;
+    let _ = tell.write_all(b"go\n");
+    Ok(Started { child, pid, output, timeout: program.timeout, deadline })
+}
+
+impl Started {
+    /// Waits for the end of the program; its output goes to the stage's log.
+    pub(crate) async fn finish(self, guard: &Guard, voice: &Voice, stop: &CancelToken) -> Result<(), Ended> {
+        let Self { mut child, pid, output, timeout: limit, deadline } = self;
+        let tail = Arc::new(Mutex::new(lines::Tail::default()));
+        let mut output = tokio::spawn(listen(output, voice.clone(), Arc::clone(&tail)));
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Ended::Stopped),
+            status = child.wait() => Ok(status),
+            () = until(deadline) => Err(timed_out(limit.unwrap_or_default(), voice.stage())),
+        };
+        if ended.is_err() {
+            signal_group(pid, Signal::TERM);
+            let _ = timeout(GRACE, child.wait()).await;
+        }
+        // A command is over when its shell is: what it left in the background goes with it.
+        signal_group(pid, Signal::KILL);
+        let _ = child.wait().await;
+        group_gone(pid, GRACE).await;
+        guard.forget(pid);
+        // A program in a session of its own may hold the pipe: what has come by now must do.
+        let _ = timeout(Duration::from_millis(500), &mut output).await;
+        output.abort();
+        let status = ended?.map_err(|error| {
+            Ended::failed(vec![Fault::error("command::failed", format!("the command's end cannot be told: {error}"))])
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        let told = tail.lock().map(|tail| tail.told()).unwrap_or_default();
+        let help = match status.code() {
+            Some(127) => "a program was not found: look at its spelling and at `PATH`",
+            Some(126) => "a program may not be executed: is it executable, is it a program?",
+            _ => signal_help(status).unwrap_or("its whole output is in the log above; nothing of it was recorded"),
+        };
+        let message = format!("the command of `{}` ended with {}{told}", voice.stage(), how(status));
+        Err(Ended::failed(vec![Fault::error("command::failed", message).help(help).at(Route::root().join("run"))]))
     }
-    // A command is over when its shell is: what it left in the background goes with it.
-    signal_group(pid, Signal::KILL);
-    let _ = child.wait().await;
-    group_gone(pid, GRACE).await;
-    guard.forget(pid);
-    // A program in a session of its own may hold the pipes: what has come by now must do.
-    let _ = timeout(Duration::from_millis(500), async { (&mut output).await.and((&mut errors).await) }).await;
-    output.abort();
-    errors.abort();
-    let status = ended?.map_err(|error| {
-        Ended::failed(vec![Fault::error("command::failed", format!("the command's end cannot be told: {error}"))])
-    })?;
-    if status.success() {
-        return Ok(());
-    }
-    let told = tail.lock().map(|tail| tail.told()).unwrap_or_default();
-    let help = match status.code() {
-        Some(127) => "a program was not found: look at its spelling and at `PATH`",
-        Some(126) => "a program may not be executed: is it executable, is it a program?",
-        _ => signal_help(status).unwrap_or("its whole output is in the log above; nothing of it was recorded"),
-    };
-    Err(Ended::failed(vec![
-        Fault::error("command::failed", format!("the command of `{}` ended with {}{told}", voice.stage(), how(status)))
-            .help(help)
-            .at(Route::root().join("run")),
-    ]))
 }
 
 async fn listen(from: impl AsyncRead + Unpin, voice: Voice, tail: Arc<Mutex<lines::Tail>>) {
@@ -186,6 +204,12 @@ async fn listen(from: impl AsyncRead + Unpin, voice: Voice, tail: Arc<Mutex<line
         voice.log(Level::Info, line);
     })
     .await;
+}
+
+/// Where this program is.
+fn this_program() -> Option<&'static PathBuf> {
+    static THIS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    THIS.get_or_init(|| std::env::current_exe().ok()).as_ref()
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub fn describe(stage: &PlannedStage, resolved: &Resolved) -> Manifest {
     Manifest {
         kind: stage.kind.clone(),
         version: stage.version,
-        params: stage.keyed.clone(),
+        params: stage.keyed(),
         inputs,
         files: resolved.files.clone(),
         seed: stage.seeded.then_some(stage.seed),

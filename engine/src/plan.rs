@@ -27,7 +27,7 @@ pub struct StageId(pub u32);
 
 /// A pipeline that has been proved as far as it can be.
 pub struct Plan {
-    /// What it was made from. The stages' parameters have moved on: [`PlannedStage::params`] has them after defaults.
+    /// What it was made from. The stages' parameters have moved on: [`PlannedStage::params`] gives them after defaults.
     pub spec: PipelineSpec,
     /// In topological order.
     pub stages: Vec<PlannedStage>,
@@ -62,10 +62,6 @@ pub struct PlannedStage {
     pub seeded: bool,
     /// The kind's own view of it.
     pub stage: Box<dyn Stage>,
-    /// Canonical parameters.
-    pub params: Value,
-    /// What of them enters the key.
-    pub keyed: Value,
     /// Connected inputs, sorted by port.
     pub inputs: Vec<PlannedInput>,
     /// Stages that must be done first: those behind inputs, `needs` and path edges; sorted, without repeats.
@@ -254,8 +250,6 @@ fn settle(
         version: kind.version(),
         executor: kind.executor(),
         seeded: kind.seeded(),
-        params: stage.params(),
-        keyed: keyed(stage.as_ref(), kind.executor(), &wanted.folder),
         command: stage.command(),
         folder: wanted.folder.clone(),
         stage,
@@ -272,18 +266,6 @@ fn settle(
         retries: wanted.retries,
         cache: wanted.cache.unwrap_or(true),
     })
-}
-
-/// What of the parameters enters the key; for a program, where it runs, too.
-pub(crate) fn keyed(stage: &dyn Stage, executor: Executor, folder: &str) -> Value {
-    let mut keyed = stage.keyed();
-    if executor == Executor::Command
-        && !folder.is_empty()
-        && let Value::Object(keyed) = &mut keyed
-    {
-        keyed.insert("folder".to_owned(), folder.into());
-    }
-    keyed
 }
 
 /// The pipeline's device; a document that says nothing, and a specification made by hand, mean `auto`.
@@ -416,6 +398,26 @@ impl Oracle for Placed<'_> {
         let mut question = question.clone();
         question.files.iter_mut().for_each(|file| file.path = inside(self.folder, &file.path));
         self.oracle.ask(executor, &question)
+    }
+}
+
+impl PlannedStage {
+    /// Canonical parameters. They are made when they are asked for: in memory a hundred thousand of them weigh more than all the rest
+    /// of a plan.
+    pub fn params(&self) -> Value {
+        self.stage.params()
+    }
+
+    /// What of them enters the key; for a program, where it runs, too.
+    pub fn keyed(&self) -> Value {
+        let mut keyed = self.stage.keyed();
+        if self.executor == Executor::Command
+            && !self.folder.is_empty()
+            && let Value::Object(keyed) = &mut keyed
+        {
+            keyed.insert("folder".to_owned(), self.folder.as_str().into());
+        }
+        keyed
     }
 }
 

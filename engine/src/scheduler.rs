@@ -88,6 +88,8 @@ pub enum Event {
     },
     /// Answers [`Command::Resolve`]: it has to run.
     Miss(StageId),
+    /// Follows [`Command::Start`]: the work is over, and what is left is to record what it gave. Its slots may be used meanwhile.
+    Worked(StageId),
     /// Answers [`Command::Start`]: the stage is done. `open` is false when its gate was not met.
     Done {
         /// The stage.
@@ -195,6 +197,11 @@ pub struct Scheduler {
     first: Vec<u32>,
     below: Vec<u32>,
     free: Slots,
+    /// Stages that are being recorded and whose slots others use.
+    lent: u32,
+    /// How many of those there may be: as many as processors, so that programs that end faster than they are recorded do not pile
+    /// up; none where stages are to run one by one.
+    lendable: u32,
     /// Misses that need a GPU, and those that do not.
     queues: [BinaryHeap<Waiting>; 2],
     /// What waits for children and for stages with children: as `below`, for edges that came later.
@@ -220,6 +227,8 @@ struct Stage {
     takes: Slots,
     retries: u32,
     attempt: u32,
+    /// It runs, and its slots are free already.
+    lent: bool,
     expands: bool,
     /// The stage whose child it is.
     parent: Option<StageId>,
@@ -279,6 +288,7 @@ impl Scheduler {
                 takes: task.takes.at_most(total),
                 retries: task.retries,
                 attempt: 0,
+                lent: false,
                 expands: task.expands,
                 parent: None,
                 children: 0,
@@ -291,6 +301,8 @@ impl Scheduler {
             first,
             below,
             free: total,
+            lent: 0,
+            lendable: if total.cpus > 1 { total.cpus } else { 0 },
             queues: Default::default(),
             late: HashMap::new(),
             due: Vec::new(),
@@ -344,6 +356,7 @@ impl Scheduler {
                     }
                 }
             }
+            Event::Worked(stage) => self.lend(stage),
             Event::Done { stage, open } => {
                 if self.release(stage) {
                     self.end(stage, State::Done);
@@ -433,6 +446,7 @@ impl Scheduler {
                 takes: task.takes.at_most(total),
                 retries: task.retries,
                 attempt: 0,
+                lent: false,
                 expands: task.expands,
                 parent: Some(parent),
                 children: 0,
@@ -628,9 +642,19 @@ impl Scheduler {
         self.queues[usize::from(item.takes.gpus == 0)].push(waiting);
     }
 
+    /// Lets others use the slots of a stage that only has to be recorded.
+    fn lend(&mut self, stage: StageId) {
+        let item = &mut self.stages[stage.0 as usize];
+        if item.state == State::Running && !item.lent && self.lent < self.lendable {
+            item.lent = true;
+            self.lent += 1;
+            self.free = self.free.plus(item.takes);
+        }
+    }
+
     /// Gives back the slots of a running stage; false when it does not run.
     fn release(&mut self, stage: StageId) -> bool {
-        let item = &self.stages[stage.0 as usize];
+        let item = &mut self.stages[stage.0 as usize];
         if item.state == State::Expanding {
             // It holds nothing; while its children run there is nothing to tell of it.
             return item.children == 0;
@@ -638,7 +662,11 @@ impl Scheduler {
         if item.state != State::Running {
             return false;
         }
-        self.free = self.free.plus(item.takes);
+        if std::mem::take(&mut item.lent) {
+            self.lent -= 1;
+        } else {
+            self.free = self.free.plus(item.takes);
+        }
         self.running -= 1;
         true
     }

@@ -91,7 +91,7 @@ impl House {
                     ("raw", _) => fs::read_to_string(self.root().join("digits.csv")).unwrap(),
                     ("clean", Some(input)) => {
                         let raw = self.store.read(&of(input.from, input.output).digest).unwrap();
-                        String::from_utf8(raw).unwrap().replace("\n\n", "\n") + &stage.keyed.to_string()
+                        String::from_utf8(raw).unwrap().replace("\n\n", "\n") + &stage.keyed().to_string()
                     }
                     _ => format!("{key} {}", output.name),
                 };

@@ -179,7 +179,10 @@ impl Builder<'_> {
         let end = if frame.flow { span.end } else { frame.end };
         let place = Span { end: end.max(frame.start.start), ..frame.start };
         let kind = match frame.content {
-            Content::Sequence(items) => Kind::Sequence(items),
+            Content::Sequence(mut items) => {
+                items.shrink_to_fit();
+                Kind::Sequence(items)
+            }
             Content::Mapping { broken: true, .. } => Kind::Unknown,
             Content::Mapping { entries, .. } => Kind::Mapping(self.entries(entries)),
         };

@@ -32,6 +32,7 @@ pub fn execute(args: &Check) -> Result<u8, Failure> {
         terminal::err(&render_all(&checked.faults, &checked.sources));
     }
     if let Some(proved) = checked.proved {
+        proved.until_the_end();
         let stages = count(proved.plan.stages.len() as u64);
         terminal::err(&format!(
             "{} `{}` is valid: {stages} stages",

@@ -103,10 +103,10 @@ mod tests {
         let part = |part: &str| Part { split: "parts".into(), part: part.into() };
         let dataset = |name: &str, rows| DatasetType { parts: vec![part(name)], rows, ..DatasetType::default() };
         let merged = with_lineage(
-            ArtifactType::Dataset(dataset("renamed", Some(3))),
-            &ArtifactType::Dataset(dataset("train", None)),
+            ArtifactType::Dataset(dataset("renamed", Some(3)).into()),
+            &ArtifactType::Dataset(dataset("train", None).into()),
         );
-        assert_eq!(merged, ArtifactType::Dataset(dataset("train", Some(3))));
+        assert_eq!(merged, ArtifactType::Dataset(dataset("train", Some(3)).into()));
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub async fn run(
 /// What comes back from beside the loop.
 enum Note {
     Looked(StageId, Result<Option<Hit>, Ended>),
+    Worked(StageId),
     Ended { stage: StageId, took: Duration, result: Result<Gave, Ended> },
     Step(StageId, Result<Step, Ended>),
 }
@@ -262,8 +263,9 @@ impl Drive {
         if stage.executor != Executor::Torch {
             self.warm();
         }
-        let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop };
-        let notes = self.notes.clone();
+        let (worked, notes) = (self.notes.clone(), self.notes.clone());
+        let worked = Box::new(move || drop(worked.send(Note::Worked(id))));
+        let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop, worked };
         let begun = Instant::now();
         tokio::spawn(async move {
             // A task of its own, so that a mistake in the engine is a failure of the stage and not a run that never ends.
@@ -374,6 +376,7 @@ impl Drive {
         Some(match note {
             Note::Step(stage, step) => return self.on_step(stage, step, commands),
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
+            Note::Worked(stage) => scheduler::Event::Worked(stage),
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
                 let began = self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage).is_some();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cache::{Blob, Committed, Digest, KeyLock, Record, Staging, Store, StoreError, fault};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::detail::{absolute, with_lineage};
 use super::look::{Hit, Looked, Made, Run, workspace};
@@ -51,6 +52,8 @@ pub(crate) struct Attempt {
     pub(crate) attempt: u32,
     pub(crate) threads: usize,
     pub(crate) stop: CancelToken,
+    /// Told when the work is over and only its result has to be recorded.
+    pub(crate) worked: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How long a stage waits at most before it looks again whether what it needs is free.
@@ -106,15 +109,15 @@ impl Attempt {
     }
 
     async fn attempt(&self, voice: &Voice) -> Result<Gave, Ended> {
-        let (id, stage) = (self.id, self.stage());
+        let id = self.id;
         let mut pause = Duration::from_millis(5);
         let mut said = false;
-        let (looked, _working, prepared) = loop {
-            let (attempt, told) = (self.attempt, voice.clone());
+        let (looked, _working, begun, program) = loop {
+            let (attempt, told, runtime) = (self.attempt, voice.clone(), Handle::current());
             // In one go where nobody else works on the same: a change of threads costs as much as all of it.
-            match self.aside(move |run| run.begin(id, attempt, &told)).await? {
+            match self.aside(move |run| run.begin(id, attempt, &told, &runtime)).await? {
                 Began::Hit(hit) => return Ok(Gave::Hit(hit)),
-                Began::Ready { looked, working, prepared } => break (looked, working, prepared),
+                Began::Ready { looked, working, begun, program } => break (looked, working, begun, program),
                 Began::Busy(lock) if !std::mem::replace(&mut said, true) => {
                     voice.log(Level::Info, self.waits_for(&lock))
                 }
@@ -125,15 +128,20 @@ impl Attempt {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         };
-        let begun = Instant::now();
         let key = looked.key;
-        let worked = match stage.executor {
-            Executor::Command => self.command(prepared, voice).await,
-            Executor::Data | Executor::Torch => self.worker(&looked, voice).await,
+        let worked = match program {
+            Some((staging, program)) => {
+                let ended = program.finish(&self.run.guard, voice, &self.stop).await;
+                ended.map(|()| (staging, Finished::default()))
+            }
+            None => self.worker(&looked, voice).await,
         };
         let took = begun.elapsed();
         let settled = match worked {
-            Ok((staging, finished)) => self.aside(move |run| run.settle(id, &looked, staging, finished, took)).await,
+            Ok((staging, finished)) => {
+                (self.worked)();
+                self.aside(move |run| run.settle(id, &looked, staging, finished, took)).await
+            }
             Err(ended) => Err(ended),
         };
         if settled.is_err() && self.run.options.scratch.is_some() {
@@ -175,7 +183,7 @@ impl Attempt {
             stage: stage.name.clone(),
             kind: stage.kind.clone(),
             version: stage.version,
-            params: stage.params.clone(),
+            params: stage.params(),
             seed: stage.seed,
             device,
             inputs: prepared.inputs,
@@ -189,29 +197,6 @@ impl Attempt {
         let limits = Limits { timeout: stage.timeout, memory: stage.resources.memory };
         let finished = self.run.pool.run(stage.executor, request, limits, voice, &self.stop).await?;
         Ok((Some(staging), finished))
-    }
-
-    async fn command(
-        &self,
-        (staging, inputs): (Option<Staging>, InputPaths),
-        voice: &Voice,
-    ) -> Result<(Option<Staging>, Finished), Ended> {
-        let stage = self.stage();
-        let Some(line) = &stage.command else {
-            let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
-            return Err(Ended::final_fault(fault.help("please report this")));
-        };
-        let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
-        let mounted = |(port, path): (String, PathBuf)| command::Mounted { label: label(&port), port, path };
-        let inputs: Vec<command::Mounted> = inputs.into_iter().map(mounted).collect();
-        let environment = command::environment(std::env::vars_os(), &line.env, &inputs);
-        if let Some(fault) = command::too_many(&stage.name, &environment) {
-            return Err(Ended::final_fault(fault));
-        }
-        let folder = self.run.options.root.join(&stage.folder);
-        let program = command::Program { line: &line.run, root: &folder, environment, timeout: stage.timeout };
-        command::run(program, &self.run.guard, voice, &self.stop).await?;
-        Ok((staging, Finished::default()))
     }
 }
 
@@ -236,8 +221,13 @@ enum Began {
     Hit(Box<Hit>),
     /// Somebody else works on what it needs; by the name of the lock.
     Busy(Digest),
-    /// It has its locks, has said that it starts, and of a program also what the project needs and where its inputs lie.
-    Ready { looked: Box<Looked>, working: Vec<KeyLock>, prepared: (Option<Staging>, InputPaths) },
+    /// It has its locks and has said that it starts; of a command the program runs.
+    Ready {
+        looked: Box<Looked>,
+        working: Vec<KeyLock>,
+        begun: Instant,
+        program: Option<(Option<Staging>, command::Started)>,
+    },
 }
 
 /// What a request needs beyond the plan.
@@ -251,7 +241,7 @@ impl Run {
     /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks and begins it.
     ///
     /// All locks or none are held: who waits for one holds no other, so that nobody waits in a circle.
-    fn begin(&self, id: StageId, attempt: u32, voice: &Voice) -> Result<Began, Ended> {
+    fn begin(&self, id: StageId, attempt: u32, voice: &Voice, runtime: &Handle) -> Result<Began, Ended> {
         let stage = self.stage(id);
         let mut looked = self.look(id)?;
         if let Some(hit) = looked.hit.take() {
@@ -289,11 +279,21 @@ impl Run {
         let reasons = self.reasons(stage, &looked);
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
         voice.send(Event::StageStarted { stage: stage.name.clone(), key: looked.key.to_string(), reasons, attempt });
-        let prepared = match stage.executor {
-            Executor::Command => self.prepare_command(id, attempt, voice)?,
-            Executor::Data | Executor::Torch => (None, Vec::new()),
+        let mut begun = Instant::now();
+        let program = match stage.executor {
+            Executor::Command => {
+                let (staging, inputs) = self.prepare_command(id, attempt, voice)?;
+                begun = Instant::now();
+                let _entered = runtime.enter();
+                let started = self.start_command(stage, inputs, voice);
+                if started.is_err() && self.options.scratch.is_some() {
+                    self.put_back_recorded(id, &looked.key)?;
+                }
+                Some((staging, started?))
+            }
+            Executor::Data | Executor::Torch => None,
         };
-        Ok(Began::Ready { looked: Box::new(looked), working, prepared })
+        Ok(Began::Ready { looked: Box::new(looked), working, begun, program })
     }
 
     /// What a stage needs to itself: the paths of the project it writes, those it reads and other stages write (shared with who
@@ -353,6 +353,28 @@ impl Run {
         let staging = if needed { Some(self.store.staging()?) } else { None };
         let inputs = self.input_paths(id, staging.as_ref().map(Staging::path))?;
         Ok((staging, inputs))
+    }
+
+    fn start_command(
+        &self,
+        stage: &PlannedStage,
+        inputs: InputPaths,
+        voice: &Voice,
+    ) -> Result<command::Started, Ended> {
+        let Some(line) = &stage.command else {
+            let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
+            return Err(Ended::final_fault(fault.help("please report this")));
+        };
+        let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
+        let mounted = |(port, path): (String, PathBuf)| command::Mounted { label: label(&port), port, path };
+        let inputs: Vec<command::Mounted> = inputs.into_iter().map(mounted).collect();
+        let environment = command::environment(std::env::vars_os(), &line.env, &inputs);
+        if let Some(fault) = command::too_many(&stage.name, &environment) {
+            return Err(Ended::final_fault(fault));
+        }
+        let folder = self.options.root.join(&stage.folder);
+        let program = command::Program { line: &line.run, root: &folder, environment, timeout: stage.timeout };
+        command::start(program, &self.guard, voice)
     }
 
     /// Makes the folders of a request and looks up its inputs.

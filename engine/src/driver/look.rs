@@ -138,7 +138,7 @@ impl Run {
         let question = Question {
             kind: remote::LOOK.into(),
             version: stage.version,
-            params: stage.params.clone(),
+            params: stage.params(),
             inputs: Default::default(),
             files: Vec::new(),
         };

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::expand::course::{Finished, Next, Output, Outputs, Proposal, Round, Source};
 use crate::expand::matrix::{MOST, is_label};
 use crate::kind::{InferContext, MAIN, Silent};
-use crate::plan::{PlannedInput, PlannedStage, StageId, keyed};
+use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::protocol;
 
 /// A stage that joined the run while it went on.
@@ -253,8 +253,6 @@ impl Run {
             version: kind.version(),
             executor: kind.executor(),
             seeded: kind.seeded(),
-            params: stage.params(),
-            keyed: keyed(stage.as_ref(), kind.executor(), &owner.folder),
             folder: owner.folder.clone(),
             inputs,
             after,

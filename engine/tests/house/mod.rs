@@ -155,7 +155,10 @@ impl Stage for FakeStage {
                     }
                 };
                 let columns = columns.map(|names| names.iter().map(|name| Column::new(name, DType::Int64)).collect());
-                types.insert("data".into(), ArtifactType::Dataset(DatasetType { columns, ..DatasetType::default() }));
+                types.insert(
+                    "data".into(),
+                    ArtifactType::Dataset(DatasetType { columns, ..DatasetType::default() }.into()),
+                );
             }
             "map" => {
                 let input = context.inputs.get("data").and_then(ArtifactType::dataset).cloned();
@@ -167,7 +170,7 @@ impl Stage for FakeStage {
                     let fault = Fault::error("fake::no_column", format!("there is no column `{column}`"));
                     inference.faults.push(fault.at(route!["column"]));
                 }
-                types.insert("data".into(), ArtifactType::Dataset(input.unwrap_or_default()));
+                types.insert("data".into(), ArtifactType::Dataset(input.unwrap_or_default().into()));
             }
             _ => {
                 for output in self.outputs() {

@@ -393,11 +393,11 @@ impl Stage for CollectStage {
                     .at(route!["from"]),
             );
         }
-        let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset))].into();
+        let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset.into()))].into();
         if self.0.on_error == OnError::Reject {
             let sources = vec![context.stage.to_owned()];
             let rejected = DatasetType { columns: Some(rejected()), sources, ..DatasetType::default() };
-            outputs.insert("rejected".to_owned(), ArtifactType::Dataset(rejected));
+            outputs.insert("rejected".to_owned(), ArtifactType::Dataset(rejected.into()));
         }
         if self.0.annotators.is_some() {
             outputs.insert("labels".to_owned(), ArtifactType::Other(ArtifactKind::Labels));

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::artifact::{ArtifactType, DatasetType, ModelType};
+use engine::artifact::ArtifactType;
 use engine::error::{Fault, suggest};
 use engine::expand::selector;
 use engine::kind::{
@@ -292,8 +292,8 @@ impl Stage for CommandStage {
             .zip(self.described())
             .map(|(port, out)| {
                 let artifact = match out.kind {
-                    OutKind::Dataset => ArtifactType::Dataset(DatasetType::default()),
-                    OutKind::Model => ArtifactType::Model(ModelType::default()),
+                    OutKind::Dataset => ArtifactType::unknown_dataset(),
+                    OutKind::Model => ArtifactType::Model(Box::default()),
                     OutKind::Metrics => ArtifactType::Metrics(Vec::new()),
                     other => ArtifactType::Other(other.artifact()),
                 };

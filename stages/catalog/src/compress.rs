@@ -131,7 +131,7 @@ impl Stage for CompressStage {
             smaller.tuned_on.push(rows);
         }
         let outputs = [
-            ("model".to_owned(), ArtifactType::Model(smaller)),
+            ("model".to_owned(), ArtifactType::Model(smaller.into())),
             ("report".to_owned(), ArtifactType::Other(ArtifactKind::Report)),
         ];
         Inference { outputs: outputs.into(), faults }

@@ -187,7 +187,7 @@ impl Stage for EvaluateStage {
         let predictions = DatasetType { columns: predicted(model, data), ..data.clone() };
         let outputs = [
             ("metrics".to_owned(), ArtifactType::Metrics(numbers)),
-            ("predictions".to_owned(), ArtifactType::Dataset(predictions)),
+            ("predictions".to_owned(), ArtifactType::Dataset(predictions.into())),
         ];
         Inference { outputs: outputs.into(), faults }
     }

@@ -119,8 +119,8 @@ impl Stage for PreprocessStage {
             context.stage.clone_into(&mut mixed.stage);
         }
         let outputs = [
-            ("data".to_owned(), ArtifactType::Dataset(dataset)),
-            ("rejected".to_owned(), ArtifactType::Dataset(rejected)),
+            ("data".to_owned(), ArtifactType::Dataset(dataset.into())),
+            ("rejected".to_owned(), ArtifactType::Dataset(rejected.into())),
         ];
         Inference { outputs: outputs.into(), faults }
     }

@@ -407,9 +407,9 @@ mod tests {
             Column::new("day", DType::Date),
             image,
         ];
-        let data = ArtifactType::Dataset(DatasetType { columns: Some(columns), ..DatasetType::default() });
+        let data = ArtifactType::Dataset(DatasetType { columns: Some(columns), ..DatasetType::default() }.into());
         let other = vec![Column::new("code", DType::String)];
-        let other = ArtifactType::Dataset(DatasetType { columns: Some(other), ..DatasetType::default() });
+        let other = ArtifactType::Dataset(DatasetType { columns: Some(other), ..DatasetType::default() }.into());
         let inputs = [("data".to_owned(), data), ("related".to_owned(), other)].into();
         listed(stage.infer(&InferContext { stage: "facts", connected, inputs: &inputs, oracle: &Silent }).faults)
     }

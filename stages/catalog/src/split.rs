@@ -306,7 +306,7 @@ impl Stage for SplitStage {
             .map(|(index, (part, _))| {
                 let mut dataset = divided(data, context.stage, &self.0, part);
                 dataset.rows = if free { None } else { sizes.as_ref().map(|sizes| sizes[index]) };
-                (part.clone(), ArtifactType::Dataset(dataset))
+                (part.clone(), ArtifactType::Dataset(dataset.into()))
             })
             .collect();
         Inference { outputs, faults }

@@ -514,7 +514,7 @@ fn filter(text: &str, dataset: &mut DatasetType, at: &Route, ask: &Ask<'_>) -> V
         return Vec::new();
     }
     let asked = DatasetType { columns: dataset.columns.clone(), ..DatasetType::default() };
-    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked))].into();
+    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked.into()))].into();
     let answer = match ask(&Expression::Filter(text.to_owned()), &inputs) {
         Err(faults) => return placed(faults, at),
         Ok(answer) => answer.and_then(|value| serde_json::from_value::<ExpressionType>(value).ok()),

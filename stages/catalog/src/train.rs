@@ -198,8 +198,10 @@ impl Stage for TrainStage {
             metrics.push("validation.loss".into());
             metrics.extend((model.task == Some(Task::Classification)).then(|| "validation.accuracy".to_owned()));
         }
-        let outputs =
-            [("model".to_owned(), ArtifactType::Model(model)), ("metrics".to_owned(), ArtifactType::Metrics(metrics))];
+        let outputs = [
+            ("model".to_owned(), ArtifactType::Model(model.into())),
+            ("metrics".to_owned(), ArtifactType::Metrics(metrics)),
+        ];
         Inference { outputs: outputs.into(), faults }
     }
 }

@@ -218,7 +218,7 @@ fn typed(step: &Step, table: &Table, scene: &Scene<'_>, route: &Route) -> Outcom
         .iter()
         .map(|(port, table)| {
             let dataset = DatasetType { columns: Some(table.columns.clone()), ..DatasetType::default() };
-            (port.clone(), ArtifactType::Dataset(dataset))
+            (port.clone(), ArtifactType::Dataset(dataset.into()))
         })
         .collect();
     let at = Route(route.0[..route.0.len() - 1].to_vec());

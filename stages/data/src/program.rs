@@ -252,7 +252,7 @@ fn finish(request: &RunRequest, made: Vec<Made<'_>>, warnings: Vec<Fault>) -> Ou
         let rows =
             if request.outputs.len() == 1 || port == "data" { "rows".to_owned() } else { format!("{port}.rows") };
         finished.summary.insert(rows, dataset.rows.unwrap_or_default() as f64);
-        finished.types.insert(port.to_owned(), ArtifactType::Dataset(dataset));
+        finished.types.insert(port.to_owned(), ArtifactType::Dataset(dataset.into()));
     }
     Ok(finished)
 }

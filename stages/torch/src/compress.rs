@@ -104,7 +104,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     }
     Ok(Finished {
         types: BTreeMap::from([
-            ("model".to_owned(), ArtifactType::Model(model)),
+            ("model".to_owned(), ArtifactType::Model(model.into())),
             ("report".to_owned(), ArtifactType::Other(ArtifactKind::Report)),
         ]),
         observations: result.observations,

@@ -113,7 +113,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         if let Some(lineage) = lineage {
             dataset.follow(lineage);
         }
-        types.insert("predictions".to_owned(), ArtifactType::Dataset(dataset));
+        types.insert("predictions".to_owned(), ArtifactType::Dataset(dataset.into()));
     }
     let (unmet, warnings) = gates(&params, &verdict.numbers, &wanted);
     Ok(Finished {

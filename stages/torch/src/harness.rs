@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
-use engine::artifact::{ArtifactType, Classes, Column, DType, DatasetType};
+use engine::artifact::{ArtifactType, Classes, Column, DType};
 use engine::error::Fault;
 use engine::protocol::{Finished, InputArtifact, RunRequest};
 use engine::worker::{Channel, Program};
@@ -138,7 +138,7 @@ impl House {
             inputs: inputs
                 .iter()
                 .map(|(port, path)| {
-                    let artifact = ArtifactType::Dataset(DatasetType::default());
+                    let artifact = ArtifactType::unknown_dataset();
                     let input = InputArtifact { path: path.to_path_buf(), artifact, digest: String::new() };
                     ((*port).to_owned(), input)
                 })

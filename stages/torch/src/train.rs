@@ -152,7 +152,7 @@ fn finished(
         request.inputs.get("train").and_then(|input| input.artifact.dataset()).map(Into::into).unwrap_or_default();
     let model = ModelType { fitted_on, ..bundle.artifact() };
     let types = BTreeMap::from([
-        ("model".to_owned(), ArtifactType::Model(model)),
+        ("model".to_owned(), ArtifactType::Model(model.into())),
         ("metrics".to_owned(), ArtifactType::Metrics(summary.keys().cloned().collect())),
     ]);
     let samples = rows as f64 * f64::from(fit.epochs);

@@ -344,7 +344,7 @@ pub(super) fn sql(text: &str, dataset: &mut DatasetType, others: &Types, at: &Ro
             |table: &DatasetType| DatasetType { columns: table.columns.clone(), ..DatasetType::default() };
         let inputs: Types = tables
             .iter()
-            .map(|(port, table)| ((*port).to_owned(), ArtifactType::Dataset(only_columns(table))))
+            .map(|(port, table)| ((*port).to_owned(), ArtifactType::Dataset(only_columns(table).into())))
             .collect();
         match ask(&Expression::Query(text.to_owned()), &inputs) {
             Ok(found) => answer = found.and_then(|value| serde_json::from_value(value).ok()),
@@ -420,7 +420,7 @@ pub(super) fn derive(
 ) -> Vec<Fault> {
     let Some(columns) = dataset.columns.clone() else { return Vec::new() };
     let asked = DatasetType { columns: Some(columns), ..DatasetType::default() };
-    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked))].into();
+    let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked.into()))].into();
     let mut faults = Vec::new();
     for (name, text) in expressions {
         let answer = match ask(&Expression::Value(text.clone()), &inputs) {

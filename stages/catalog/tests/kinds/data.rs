@@ -38,7 +38,7 @@ fn collect_takes_columns_from_the_oracle_and_overrides_them() {
 fn collect_without_an_answer_knows_only_the_source() {
     let found = infer(&*stage("collect", json!({ "from": { "csv": "a.csv" } })), no_inputs());
     let expected = DatasetType { sources: vec!["here".into()], files: vec!["a.csv".into()], ..DatasetType::default() };
-    assert_eq!(found.outputs["data"], ArtifactType::Dataset(expected));
+    assert_eq!(found.outputs["data"], ArtifactType::Dataset(expected.into()));
     assert_eq!(found.faults, []);
 }
 

@@ -63,7 +63,7 @@ fn judged(train: &DatasetType, test: &DatasetType) -> Vec<Fault> {
     let made = infer(&*stage("train", json!({ "target": "species" })), dataset("train", train.clone()));
     let mut faults = made.faults;
     let Some(ArtifactType::Model(model)) = made.outputs.get("model").cloned() else { panic!("{faults:?}") };
-    faults.extend(self::faults("evaluate", json!({}), with_model(model, dataset("data", test.clone()))));
+    faults.extend(self::faults("evaluate", json!({}), with_model(*model, dataset("data", test.clone()))));
     faults.retain(|fault| fault.code.starts_with("leakage::"));
     faults
 }

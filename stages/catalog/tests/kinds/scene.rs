@@ -105,11 +105,11 @@ pub fn part(dataset: DatasetType, name: &str) -> DatasetType {
 }
 
 pub fn dataset(port: &str, dataset: DatasetType) -> Types {
-    [(port.to_owned(), ArtifactType::Dataset(dataset))].into()
+    [(port.to_owned(), ArtifactType::Dataset(dataset.into()))].into()
 }
 
 pub fn datasets<const N: usize>(ports: [(&str, DatasetType); N]) -> Types {
-    ports.into_iter().map(|(port, dataset)| (port.to_owned(), ArtifactType::Dataset(dataset))).collect()
+    ports.into_iter().map(|(port, dataset)| (port.to_owned(), ArtifactType::Dataset(dataset.into()))).collect()
 }
 
 /// A model of the digits, fitted on `parts.train`.
@@ -126,7 +126,7 @@ pub fn digits_model() -> ModelType {
 }
 
 pub fn with_model(model: ModelType, mut others: Types) -> Types {
-    others.insert("model".into(), ArtifactType::Model(model));
+    others.insert("model".into(), ArtifactType::Model(model.into()));
     others
 }
 

@@ -292,7 +292,7 @@ fn questions_are_answered() {
         kind: "preprocess".into(),
         version: 1,
         params: json!({ "filter": text }),
-        inputs: [("data".to_owned(), ArtifactType::Dataset(dataset.clone()))].into(),
+        inputs: [("data".to_owned(), ArtifactType::Dataset(dataset.clone().into()))].into(),
         files: Vec::new(),
     };
     let ask =

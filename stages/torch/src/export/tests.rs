@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use catalog::network::Network;
 use catalog::params::compress::Int8;
 use catalog::params::network::Model as Layers;
-use engine::artifact::{Classes, Column, ModelType, Task};
+use engine::artifact::{Classes, Column, Task};
 use engine::protocol::InputArtifact;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -152,7 +152,7 @@ fn bundle(model: Value, encoders: Encoders, target: Target, int8: Option<Int8>) 
 fn request(folder: &Path, format: &str) -> RunRequest {
     let model = InputArtifact {
         path: folder.join("model"),
-        artifact: ArtifactType::Model(ModelType::default()),
+        artifact: ArtifactType::Model(Box::default()),
         digest: String::new(),
     };
     RunRequest {
