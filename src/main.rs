@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     report::terminal::set_colors(cli.color);

@@ -194,7 +194,8 @@ impl Project {
     pub fn proved(&self, set: &[String]) -> Result<Proved, Failure> {
         let checked = self.prove(set)?;
         let (sources, faults) = (checked.sources, checked.faults);
-        let proved = checked.proved.ok_or_else(|| Failure { text: render_all(&faults, &sources), exit_code: INVALID })?;
+        let proved =
+            checked.proved.ok_or_else(|| Failure { text: render_all(&faults, &sources), exit_code: INVALID })?;
         proved.until_the_end();
         Ok(proved)
     }

@@ -1,7 +1,7 @@
 //! Programs of the user's: `sh -c` in the pipeline's folder, in a group of their own, with a small, declared environment.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{PipeWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -60,7 +60,7 @@ const LONGEST: usize = 100 << 10;
 /// takes many has one path a line there, their number in `INPUT_<PORT>_COUNT` and what tells them apart, in the same
 /// order and one a line, in `INPUT_<PORT>_LABELS`.
 pub(crate) fn environment(
-    variables: impl Iterator<Item = (OsString, OsString)>,
+    variables: &[(OsString, OsString)],
     declared: &[String],
     inputs: &[Mounted],
 ) -> Vec<(OsString, OsString)> {
@@ -68,7 +68,7 @@ pub(crate) fn environment(
         let Some(name) = name.to_str() else { return false };
         PASSED.contains(&name) || name.starts_with("LC_") || declared.iter().any(|declared| declared == name)
     };
-    let mut all: Vec<(OsString, OsString)> = variables.filter(|(name, _)| passed(name)).collect();
+    let mut all: Vec<(OsString, OsString)> = variables.iter().filter(|(name, _)| passed(name)).cloned().collect();
     // For stages that call the program itself, wherever it is installed.
     all.extend(this_program().map(|program| ("PIPELINE".into(), program.into())));
     let mut at = 0;
@@ -110,25 +110,26 @@ pub(crate) fn input_variable(port: &str) -> String {
     "INPUT_".chars().chain(upper).collect()
 }
 
-/// A program that runs.
+/// A program whose shell is there and waits for the word to begin, or that runs.
 #[derive(Debug)]
 pub(crate) struct Started {
     child: Child,
     pid: u32,
+    /// Where the word is given.
+    word: Option<PipeWriter>,
     output: Receiver,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
 }
 
-/// Starts a program. What it writes to its standard output and to its standard error comes through one pipe, in the order it was
+/// Starts the shell of a program, which [waits](Started::go). What it writes to its standard output and to its standard error comes through one pipe, in the order it was
 /// written. Has to be called where tokio is entered.
 pub(crate) fn start(program: Program<'_>, guard: &Guard, voice: &Voice) -> Result<Started, Ended> {
-    let deadline = program.timeout.map(|timeout| Instant::now() + timeout);
     let failed = |error: std::io::Error| {
         let message = format!("the shell for `{}` does not start: {error}", voice.stage());
         Ended::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
     };
-    let (told, mut tell) = std::io::pipe().map_err(failed)?;
+    let (told, word) = std::io::pipe().map_err(failed)?;
     let (output, written) = std::io::pipe().map_err(failed)?;
     let output = Receiver::from_owned_fd(output.into()).map_err(failed)?;
     let mut command = Command::new("/bin/sh");
@@ -150,15 +151,33 @@ pub(crate) fn start(program: Program<'_>, guard: &Guard, voice: &Voice) -> Resul
         return Err(Ended::final_fault(Fault::error("command::shell", "the shell ended before it began")));
     };
     guard.watch(pid);
-    // A shell that cannot read it has ended, and says so itself.
-    let _ = tell.write_all(b"go\n");
-    Ok(Started { child, pid, output, timeout: program.timeout, deadline })
+    Ok(Started { child, pid, word: Some(word), output, timeout: program.timeout, deadline: None })
 }
 
 impl Started {
+    /// The process, which leads a group.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Lets the program begin.
+    pub(crate) fn go(&mut self) {
+        self.deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        if let Some(mut word) = self.word.take() {
+            // A shell that cannot read it has ended, and says so itself.
+            let _ = word.write_all(b"go\n");
+        }
+    }
+
+    /// Ends a program that has not begun.
+    pub(crate) async fn abandon(mut self, guard: &Guard) {
+        let _ = self.child.kill().await;
+        guard.forget(self.pid);
+    }
+
     /// Waits for the end of the program; its output goes to the stage's log.
     pub(crate) async fn finish(self, guard: &Guard, voice: &Voice, stop: &CancelToken) -> Result<(), Ended> {
-        let Self { mut child, pid, output, timeout: limit, deadline } = self;
+        let Self { mut child, pid, word: _, output, timeout: limit, deadline } = self;
         let tail = Arc::new(Mutex::new(lines::Tail::default()));
         let mut output = tokio::spawn(listen(output, voice.clone(), Arc::clone(&tail)));
         let ended = tokio::select! {
@@ -220,8 +239,8 @@ mod tests {
     fn only_what_is_declared_is_passed() {
         let variables =
             [("PATH", "/bin"), ("LC_ALL", "C"), ("SECRET", "x"), ("WANTED", "y"), ("PYTHONPATH", "z"), ("LCX", "w")];
-        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let all = environment(variables, &["WANTED".into()], &[mounted("raw-data.1", None, "blob")]);
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let all = environment(&variables, &["WANTED".into()], &[mounted("raw-data.1", None, "blob")]);
         let names: Vec<&str> = all.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["PATH", "LC_ALL", "WANTED", "PIPELINE", "INPUT_RAW_DATA_1"]);
     }
@@ -234,7 +253,7 @@ mod tests {
     fn many_inputs_are_lists() {
         let inputs =
             [mounted("m[0]", Some("seed=2"), "b"), mounted("m[1]", Some("seed=1"), "a"), mounted("raw", None, "c")];
-        let all = environment(std::iter::empty(), &[], &inputs);
+        let all = environment(&[], &[], &inputs);
         let value = |wanted: &str| all.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.to_str());
         assert_eq!(value("INPUT_M"), Some("/store/b\n/store/a"));
         assert_eq!(value("INPUT_M_COUNT"), Some("2"));
@@ -242,7 +261,7 @@ mod tests {
         assert_eq!(value("INPUT_RAW"), Some("/store/c"));
         assert_eq!(too_many("x", &all), None);
         let long: Vec<Mounted> = (0..2000).map(|at| mounted(&format!("m[{at}]"), None, &"x".repeat(80))).collect();
-        let fault = too_many("x", &environment(std::iter::empty(), &[], &long)).unwrap();
+        let fault = too_many("x", &environment(&[], &[], &long)).unwrap();
         assert_eq!(fault.code, "command::too_many_inputs");
     }
 }

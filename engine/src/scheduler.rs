@@ -24,9 +24,13 @@
 //!           children: Want ──► …
 //! ```
 //!
+//! While programs are so short that starting them is what takes time, some more than there are slots for are *primed*: everything
+//! is made ready up to the point where the program would begin, and slots that become free go to them first
+//! ([`Command::Go`]).
+//!
 //! Every event costs O(log n) plus the edges below the stages it decides, each of which is walked once in a run.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use crate::plan::StageId;
 
@@ -41,6 +45,8 @@ pub struct Task {
     pub retries: u32,
     /// Whether it does its work through children.
     pub expands: bool,
+    /// Whether it can be made ready before there are slots for it.
+    pub primable: bool,
 }
 
 /// Things stages take while they run.
@@ -89,7 +95,12 @@ pub enum Event {
     /// Answers [`Command::Resolve`]: it has to run.
     Miss(StageId),
     /// Follows [`Command::Start`]: the work is over, and what is left is to record what it gave. Its slots may be used meanwhile.
-    Worked(StageId),
+    Worked {
+        /// The stage.
+        stage: StageId,
+        /// Whether the work was so short that making it ready took a part of the time.
+        brief: bool,
+    },
     /// Answers [`Command::Start`]: the stage is done. `open` is false when its gate was not met.
     Done {
         /// The stage.
@@ -124,6 +135,15 @@ pub enum Command {
         /// 1 for the first attempt.
         attempt: u32,
     },
+    /// As [`Command::Start`], up to the point where it would begin to work: it has no slots yet.
+    Prime {
+        /// The stage.
+        stage: StageId,
+        /// 1 for the first attempt.
+        attempt: u32,
+    },
+    /// A primed stage has its slots.
+    Go(StageId),
     /// Find out its next round: answered by [`Scheduler::expand`], `Done`, `Failed`, `Changed` or `Stopped`. All children
     /// it has had so far have ended.
     Expand(StageId),
@@ -202,6 +222,10 @@ pub struct Scheduler {
     /// How many of those there may be: as many as processors, so that programs that end faster than they are recorded do not pile
     /// up; none where stages are to run one by one.
     lendable: u32,
+    /// Stages that are primed, the first to go first; as many at most as may be lent.
+    primed: VecDeque<StageId>,
+    /// Whether the last work that ended was short.
+    brief: bool,
     /// Misses that need a GPU, and those that do not.
     queues: [BinaryHeap<Waiting>; 2],
     /// What waits for children and for stages with children: as `below`, for edges that came later.
@@ -227,15 +251,27 @@ struct Stage {
     takes: Slots,
     retries: u32,
     attempt: u32,
-    /// It runs, and its slots are free already.
-    lent: bool,
+    /// Whose its slots are while it runs.
+    hold: Hold,
     expands: bool,
+    primable: bool,
     /// The stage whose child it is.
     parent: Option<StageId>,
     /// Children that have not ended.
     children: u32,
     /// Its gate was not met.
     shut: bool,
+}
+
+/// Whose the slots of a running stage are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Its own.
+    Own,
+    /// Others use them: it is being recorded.
+    Lent,
+    /// It has none yet.
+    Primed,
 }
 
 /// Ordered so that the greatest goes first.
@@ -288,8 +324,9 @@ impl Scheduler {
                 takes: task.takes.at_most(total),
                 retries: task.retries,
                 attempt: 0,
-                lent: false,
+                hold: Hold::Own,
                 expands: task.expands,
+                primable: task.primable,
                 parent: None,
                 children: 0,
                 shut: false,
@@ -302,6 +339,8 @@ impl Scheduler {
             below,
             free: total,
             lent: 0,
+            primed: VecDeque::new(),
+            brief: false,
             lendable: if total.cpus > 1 { total.cpus } else { 0 },
             queues: Default::default(),
             late: HashMap::new(),
@@ -356,7 +395,10 @@ impl Scheduler {
                     }
                 }
             }
-            Event::Worked(stage) => self.lend(stage),
+            Event::Worked { stage, brief } => {
+                self.brief = brief;
+                self.lend(stage);
+            }
             Event::Done { stage, open } => {
                 if self.release(stage) {
                     self.end(stage, State::Done);
@@ -390,7 +432,14 @@ impl Scheduler {
                 }
             }
             Event::Stopped(stage) => {
-                if self.release(stage) {
+                let primed = self.stages[stage.0 as usize].hold == Hold::Primed;
+                let because = if self.cancelled { None } else { self.blocked };
+                if !self.release(stage) {
+                    // An answer too many.
+                } else if primed {
+                    // It never began.
+                    self.skip(stage, because, commands);
+                } else {
                     self.end(stage, State::Stopped);
                     self.skip_below(stage, None, commands);
                 }
@@ -446,8 +495,9 @@ impl Scheduler {
                 takes: task.takes.at_most(total),
                 retries: task.retries,
                 attempt: 0,
-                lent: false,
+                hold: Hold::Own,
                 expands: task.expands,
+                primable: task.primable,
                 parent: Some(parent),
                 children: 0,
                 shut: false,
@@ -549,6 +599,7 @@ impl Scheduler {
         if !self.keep_going && self.blocked.is_none() {
             self.blocked = Some(stage);
             self.skip_waiting(Some(stage), commands);
+            commands.extend(self.primed.iter().map(|primed| Command::Stop(*primed)));
         }
     }
 
@@ -645,8 +696,8 @@ impl Scheduler {
     /// Lets others use the slots of a stage that only has to be recorded.
     fn lend(&mut self, stage: StageId) {
         let item = &mut self.stages[stage.0 as usize];
-        if item.state == State::Running && !item.lent && self.lent < self.lendable {
-            item.lent = true;
+        if item.state == State::Running && item.hold == Hold::Own && self.lent < self.lendable {
+            item.hold = Hold::Lent;
             self.lent += 1;
             self.free = self.free.plus(item.takes);
         }
@@ -662,42 +713,74 @@ impl Scheduler {
         if item.state != State::Running {
             return false;
         }
-        if std::mem::take(&mut item.lent) {
-            self.lent -= 1;
-        } else {
-            self.free = self.free.plus(item.takes);
+        match std::mem::replace(&mut item.hold, Hold::Own) {
+            Hold::Own => self.free = self.free.plus(item.takes),
+            Hold::Lent => self.lent -= 1,
+            Hold::Primed => self.primed.retain(|primed| *primed != stage),
         }
         self.running -= 1;
         true
     }
 
-    /// Starts what fits.
+    /// Starts what fits, and primes what comes next.
     fn start(&mut self, commands: &mut Vec<Command>) {
-        loop {
-            let [gpu, plain] = [self.queues[0].peek(), self.queues[1].peek()];
-            let pick = match (gpu, plain) {
-                (None, None) => return,
-                (Some(_), None) => 0,
-                (None, Some(_)) => 1,
-                (Some(gpu), Some(plain)) => {
-                    let takes = self.stages[gpu.position.0 as usize].takes;
-                    // A stage that waits for a device only must not keep the processors idle.
-                    if gpu > plain && takes.gpus <= self.free.gpus { 0 } else { 1 }
-                }
-            };
-            let Some(position) = self.queues[pick].peek().map(|waiting| waiting.position.0) else { return };
-            let takes = self.stages[position as usize].takes;
-            if !takes.fit(self.free) {
+        if self.cancelled || self.blocked.is_some() {
+            return;
+        }
+        while let Some(stage) = self.primed.front().copied() {
+            let item = &mut self.stages[stage.0 as usize];
+            if !item.takes.fit(self.free) {
                 return;
             }
-            self.queues[pick].pop();
-            self.free = self.free.minus(takes);
-            self.running += 1;
-            let item = &mut self.stages[position as usize];
-            item.state = State::Running;
-            item.attempt += 1;
-            commands.push(Command::Start { stage: StageId(position), attempt: item.attempt });
+            item.hold = Hold::Own;
+            self.free = self.free.minus(item.takes);
+            self.primed.pop_front();
+            commands.push(Command::Go(stage));
         }
+        while let Some((queue, position)) = self.first() {
+            let takes = self.stages[position as usize].takes;
+            if !takes.fit(self.free) {
+                break;
+            }
+            self.free = self.free.minus(takes);
+            let (stage, attempt) = self.take(queue, position, Hold::Own);
+            commands.push(Command::Start { stage, attempt });
+        }
+        while self.brief
+            && (self.primed.len() as u32) < self.lendable
+            && let Some((queue, position)) = self.first()
+            && self.stages[position as usize].primable
+        {
+            let (stage, attempt) = self.take(queue, position, Hold::Primed);
+            self.primed.push_back(stage);
+            commands.push(Command::Prime { stage, attempt });
+        }
+    }
+
+    /// The stage that is to start next, and its queue.
+    fn first(&self) -> Option<(usize, u32)> {
+        let [gpu, plain] = [self.queues[0].peek(), self.queues[1].peek()];
+        let queue = match (gpu, plain) {
+            (None, None) => return None,
+            (Some(_), None) => 0,
+            (None, Some(_)) => 1,
+            (Some(gpu), Some(plain)) => {
+                let takes = self.stages[gpu.position.0 as usize].takes;
+                // A stage that waits for a device only must not keep the processors idle.
+                if gpu > plain && takes.gpus <= self.free.gpus { 0 } else { 1 }
+            }
+        };
+        self.queues[queue].peek().map(|waiting| (queue, waiting.position.0))
+    }
+
+    /// Lets the first of a queue run.
+    fn take(&mut self, queue: usize, position: u32, hold: Hold) -> (StageId, u32) {
+        self.queues[queue].pop();
+        self.running += 1;
+        let item = &mut self.stages[position as usize];
+        (item.state, item.hold) = (State::Running, hold);
+        item.attempt += 1;
+        (StageId(position), item.attempt)
     }
 }
 

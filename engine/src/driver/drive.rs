@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cache::{Blob, Store};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::detail::absolute;
 use super::execute::{Attempt, Done, Gave, now};
@@ -71,6 +72,8 @@ pub async fn run(
         late: Growing::default(),
         away: Mutex::default(),
         touched: Mutex::default(),
+        found: Mutex::default(),
+        variables: std::env::vars_os().collect(),
         looker: WorkerOracle::new(Arc::clone(&store), &options.programs, &options.root),
         pool: options.workers.as_ref().map_or_else(
             || Arc::new(Pool::new(options.programs.clone(), options.environment.clone(), &options.root)),
@@ -90,6 +93,7 @@ pub async fn run(
         ends: vec![None; run.plan.stages.len()],
         changes: HashMap::new(),
         stops: HashMap::new(),
+        gates: HashMap::new(),
         courses: HashMap::new(),
         total,
         warmed: false,
@@ -107,7 +111,7 @@ pub async fn run(
 /// What comes back from beside the loop.
 enum Note {
     Looked(StageId, Result<Option<Hit>, Ended>),
-    Worked(StageId),
+    Worked(StageId, bool),
     Ended { stage: StageId, took: Duration, result: Result<Gave, Ended> },
     Step(StageId, Result<Step, Ended>),
 }
@@ -132,6 +136,8 @@ struct Drive {
     changes: HashMap<StageId, u32>,
     /// Running stages, and how to stop them.
     stops: HashMap<StageId, CancelToken>,
+    /// Primed stages, and how to let them begin.
+    gates: HashMap<StageId, oneshot::Sender<()>>,
     /// Expanding stages on their way.
     courses: HashMap<StageId, Course>,
     /// What there is to take.
@@ -223,14 +229,34 @@ impl Drive {
                     });
                     return None;
                 }
-                let looked = self.run.look(id);
-                Some(self.on_looked(id, looked.map(|Looked { hit, .. }| hit)))
+                let found = self.run.look(id).map(|mut looked| {
+                    let hit = looked.hit.take();
+                    if hit.is_none() {
+                        self.run.keep_found(id, looked);
+                    }
+                    hit
+                });
+                Some(self.on_looked(id, found))
             }
             Command::Start { stage, .. } if self.ending.is_some() => {
                 Some(self.on_ended(stage, Duration::ZERO, Ended::Stopped))
             }
             Command::Start { stage, attempt } => {
-                self.start(stage, attempt);
+                self.start(stage, attempt, None);
+                None
+            }
+            // The scheduler says that it is skipped.
+            Command::Prime { stage, .. } if self.ending.is_some() => Some(scheduler::Event::Stopped(stage)),
+            Command::Prime { stage, attempt } => {
+                let (open, gate) = oneshot::channel();
+                self.gates.insert(stage, open);
+                self.start(stage, attempt, Some(gate));
+                None
+            }
+            Command::Go(stage) => {
+                if let Some(open) = self.gates.remove(&stage) {
+                    let _ = open.send(());
+                }
                 None
             }
             Command::Expand(stage) if self.ending.is_some() => {
@@ -252,7 +278,7 @@ impl Drive {
         }
     }
 
-    fn start(&mut self, id: StageId, attempt: u32) {
+    fn start(&mut self, id: StageId, attempt: u32, gate: Option<oneshot::Receiver<()>>) {
         let stop = CancelToken::new();
         self.stops.insert(id, stop.clone());
         // More threads never change a result, so a stage that did not ask for a number gets what is idle.
@@ -264,8 +290,8 @@ impl Drive {
             self.warm();
         }
         let (worked, notes) = (self.notes.clone(), self.notes.clone());
-        let worked = Box::new(move || drop(worked.send(Note::Worked(id))));
-        let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop, worked };
+        let worked = Box::new(move |brief| drop(worked.send(Note::Worked(id, brief))));
+        let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop, gate, worked };
         let begun = Instant::now();
         tokio::spawn(async move {
             // A task of its own, so that a mistake in the engine is a failure of the stage and not a run that never ends.
@@ -376,9 +402,14 @@ impl Drive {
         Some(match note {
             Note::Step(stage, step) => return self.on_step(stage, step, commands),
             Note::Looked(stage, looked) => self.on_looked(stage, looked),
-            Note::Worked(stage) => scheduler::Event::Worked(stage),
+            Note::Worked(stage, brief) => scheduler::Event::Worked { stage, brief },
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
+                let waited = self.gates.remove(&stage).is_some();
+                if waited && matches!(result, Err(Ended::Stopped)) {
+                    // It never began; the scheduler says why.
+                    return Some(scheduler::Event::Stopped(stage));
+                }
                 let began = self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage).is_some();
                 if began && matches!(result, Err(Ended::Stopped)) {
                     self.lost.push(stage);
@@ -639,7 +670,10 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         memory: stage.resources.memory.unwrap_or(0),
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
-    Task { after: stage.after.clone(), takes, retries: stage.retries, expands: stage.stage.expansion().is_some() }
+    // A primed stage has a shell that waits; it must not wait for more than a processor.
+    let primable = stage.executor == Executor::Command && takes == Slots { cpus: 1, memory: 0, gpus: 0 };
+    let expands = stage.stage.expansion().is_some();
+    Task { after: stage.after.clone(), takes, retries: stage.retries, expands, primable }
 }
 
 /// `20261123-184905.123-4711`: when the run started (UTC), and the process. Sorts by time.

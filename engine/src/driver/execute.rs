@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cache::{Blob, Committed, Digest, KeyLock, Record, Staging, Store, StoreError, fault};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::detail::{absolute, with_lineage};
 use super::look::{Hit, Looked, Made, Run, workspace};
@@ -18,6 +19,7 @@ use crate::command;
 use crate::difference;
 use crate::error::{Fault, Route};
 use crate::event::Event;
+use crate::explain::Reason;
 use crate::files::Digested;
 use crate::inside;
 use crate::kind::Executor;
@@ -52,10 +54,14 @@ pub(crate) struct Attempt {
     pub(crate) attempt: u32,
     pub(crate) threads: usize,
     pub(crate) stop: CancelToken,
-    /// Told when the work is over and only its result has to be recorded.
-    pub(crate) worked: Box<dyn Fn() + Send + Sync>,
+    /// What a primed stage waits for before it begins.
+    pub(crate) gate: Option<oneshot::Receiver<()>>,
+    /// Told when the work is over and only its result has to be recorded, and whether the work was short.
+    pub(crate) worked: Box<dyn Fn(bool) + Send + Sync>,
 }
 
+/// Shorter work is made ready beforehand: to look at a stage, take its locks and start a shell takes about a millisecond.
+const BRIEF: Duration = Duration::from_millis(50);
 /// How long a stage waits at most before it looks again whether what it needs is free.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -80,10 +86,10 @@ impl Attempt {
     }
 
     /// Carries the attempt out; what it says is kept in the store.
-    pub(crate) async fn carry_out(self) -> Result<Gave, Ended> {
-        let stage = self.stage();
-        let log = self.run.store.log_writer(&self.run.name, &stage.name, self.attempt);
-        let voice = Voice::new(&stage.name, &self.run.events).kept(log);
+    pub(crate) async fn carry_out(mut self) -> Result<Gave, Ended> {
+        let name = &self.stage().name;
+        let log = self.run.store.log_writer(&self.run.name, name, self.attempt);
+        let voice = Voice::new(name, &self.run.events).kept(log);
         let result = self.attempt(&voice).await;
         match &result {
             Ok(Gave::Done(done)) => {
@@ -108,16 +114,18 @@ impl Attempt {
         result
     }
 
-    async fn attempt(&self, voice: &Voice) -> Result<Gave, Ended> {
+    async fn attempt(&mut self, voice: &Voice) -> Result<Gave, Ended> {
         let id = self.id;
         let mut pause = Duration::from_millis(5);
         let mut said = false;
-        let (looked, _working, begun, program) = loop {
-            let (attempt, told, runtime) = (self.attempt, voice.clone(), Handle::current());
+        let gate = self.gate.take();
+        let begin = Begin { id, attempt: self.attempt, primed: gate.is_some() };
+        let (mut ready, _working) = loop {
+            let (told, runtime) = (voice.clone(), Handle::current());
             // In one go where nobody else works on the same: a change of threads costs as much as all of it.
-            match self.aside(move |run| run.begin(id, attempt, &told, &runtime)).await? {
+            match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
                 Began::Hit(hit) => return Ok(Gave::Hit(hit)),
-                Began::Ready { looked, working, begun, program } => break (looked, working, begun, program),
+                Began::Ready(ready, working) => break (ready, working),
                 Began::Busy(lock) if !std::mem::replace(&mut said, true) => {
                     voice.log(Level::Info, self.waits_for(&lock))
                 }
@@ -128,6 +136,27 @@ impl Attempt {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         };
+        if let Some(gate) = gate {
+            let go = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => false,
+                // Who would give the word is gone.
+                word = gate => word.is_ok(),
+            };
+            if !go {
+                if let Some((_, program)) = ready.program {
+                    program.abandon(&self.run.guard).await;
+                }
+                return Err(Ended::Stopped);
+            }
+            ready = if self.run.nothing_there(id) {
+                self.run.go(begin, ready, voice)?
+            } else {
+                let told = voice.clone();
+                self.aside(move |run| run.go(begin, ready, &told)).await?
+            };
+        }
+        let Ready { looked, begun, program, .. } = *ready;
         let key = looked.key;
         let worked = match program {
             Some((staging, program)) => {
@@ -139,7 +168,7 @@ impl Attempt {
         let took = begun.elapsed();
         let settled = match worked {
             Ok((staging, finished)) => {
-                (self.worked)();
+                (self.worked)(took < BRIEF);
                 self.aside(move |run| run.settle(id, &looked, staging, finished, took)).await
             }
             Err(ended) => Err(ended),
@@ -221,13 +250,26 @@ enum Began {
     Hit(Box<Hit>),
     /// Somebody else works on what it needs; by the name of the lock.
     Busy(Digest),
-    /// It has its locks and has said that it starts; of a command the program runs.
-    Ready {
-        looked: Box<Looked>,
-        working: Vec<KeyLock>,
-        begun: Instant,
-        program: Option<(Option<Staging>, command::Started)>,
-    },
+    /// It has its locks.
+    Ready(Box<Ready>, Vec<KeyLock>),
+}
+
+/// Which attempt of which stage begins.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    id: StageId,
+    attempt: u32,
+    /// Whether it has to wait for its slots.
+    primed: bool,
+}
+
+/// A stage that has its locks, and of a program the shell.
+struct Ready {
+    looked: Looked,
+    reasons: Vec<Reason>,
+    /// When its work began.
+    begun: Instant,
+    program: Option<(Option<Staging>, command::Started)>,
 }
 
 /// What a request needs beyond the plan.
@@ -241,9 +283,14 @@ impl Run {
     /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks and begins it.
     ///
     /// All locks or none are held: who waits for one holds no other, so that nobody waits in a circle.
-    fn begin(&self, id: StageId, attempt: u32, voice: &Voice, runtime: &Handle) -> Result<Began, Ended> {
+    fn begin(&self, begin: Begin, voice: &Voice, runtime: &Handle) -> Result<Began, Ended> {
+        let id = begin.id;
         let stage = self.stage(id);
-        let mut looked = self.look(id)?;
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let mut looked = match found {
+            Some(found) => found,
+            None => self.look(id)?,
+        };
         if let Some(hit) = looked.hit.take() {
             return Ok(Began::Hit(Box::new(hit)));
         }
@@ -277,23 +324,39 @@ impl Run {
             }
         }
         let reasons = self.reasons(stage, &looked);
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, looked.key);
-        voice.send(Event::StageStarted { stage: stage.name.clone(), key: looked.key.to_string(), reasons, attempt });
-        let mut begun = Instant::now();
         let program = match stage.executor {
             Executor::Command => {
-                let (staging, inputs) = self.prepare_command(id, attempt, voice)?;
-                begun = Instant::now();
+                let (staging, inputs) = self.prepare_command(stage)?;
                 let _entered = runtime.enter();
-                let started = self.start_command(stage, inputs, voice);
-                if started.is_err() && self.options.scratch.is_some() {
-                    self.put_back_recorded(id, &looked.key)?;
-                }
-                Some((staging, started?))
+                Some((staging, self.start_command(stage, inputs, voice)?))
             }
             Executor::Data | Executor::Torch => None,
         };
-        Ok(Began::Ready { looked: Box::new(looked), working, begun, program })
+        let mut ready = Box::new(Ready { looked, reasons, begun: Instant::now(), program });
+        if !begin.primed {
+            ready = self.go(begin, ready, voice)?;
+        }
+        Ok(Began::Ready(ready, working))
+    }
+
+    /// Lets a stage begin to work.
+    fn go(&self, begin: Begin, mut ready: Box<Ready>, voice: &Voice) -> Result<Box<Ready>, Ended> {
+        let Begin { id, attempt, .. } = begin;
+        let stage = self.stage(id);
+        let key = ready.looked.key;
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key);
+        let reasons = std::mem::take(&mut ready.reasons);
+        voice.send(Event::StageStarted { stage: stage.name.clone(), key: key.to_string(), reasons, attempt });
+        if let Some((_, program)) = &mut ready.program {
+            if let Err(ended) = self.clear_outputs(id, attempt, voice) {
+                // Its shell ends with the word that it never gets.
+                self.guard.forget(program.pid());
+                return Err(ended);
+            }
+            ready.begun = Instant::now();
+            program.go();
+        }
+        Ok(ready)
     }
 
     /// What a stage needs to itself: the paths of the project it writes, those it reads and other stages write (shared with who
@@ -339,17 +402,12 @@ impl Run {
         Ok((own.share() && self.in_place(port, &blob)).then_some(own))
     }
 
-    /// Makes the project ready for a program, and says where its inputs lie.
-    fn prepare_command(
-        &self,
-        id: StageId,
-        attempt: u32,
-        voice: &Voice,
-    ) -> Result<(Option<Staging>, InputPaths), Ended> {
+    /// Makes the inputs of a program ready, and says where they lie.
+    fn prepare_command(&self, stage: &PlannedStage) -> Result<(Option<Staging>, InputPaths), Ended> {
+        let id = stage.id;
         self.stay_inside(id)?;
-        self.clear_outputs(id, attempt, voice)?;
         let copied = |input: &PlannedInput| self.output(input.from, input.output).is_some_and(|blob| needs_copy(&blob));
-        let needed = self.stage(id).inputs.iter().any(copied);
+        let needed = stage.inputs.iter().any(copied);
         let staging = if needed { Some(self.store.staging()?) } else { None };
         let inputs = self.input_paths(id, staging.as_ref().map(Staging::path))?;
         Ok((staging, inputs))
@@ -368,7 +426,7 @@ impl Run {
         let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
         let mounted = |(port, path): (String, PathBuf)| command::Mounted { label: label(&port), port, path };
         let inputs: Vec<command::Mounted> = inputs.into_iter().map(mounted).collect();
-        let environment = command::environment(std::env::vars_os(), &line.env, &inputs);
+        let environment = command::environment(&self.variables, &line.env, &inputs);
         if let Some(fault) = command::too_many(&stage.name, &environment) {
             return Err(Ended::final_fault(fault));
         }
@@ -437,6 +495,13 @@ impl Run {
         if faults.is_empty() { Ok(()) } else { Err(Ended::Failed { faults, again: false }) }
     }
 
+    /// Whether no output of a stage is there: there is nothing to clear away, which may take its time.
+    fn nothing_there(&self, id: StageId) -> bool {
+        let mut paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
+        let there = |error: std::io::Error| error.kind() != std::io::ErrorKind::NotFound;
+        paths.all(|(path, _)| !std::fs::symlink_metadata(self.options.root.join(path)).map_or_else(there, |_| true))
+    }
+
     /// Old outputs must not pass for new ones. Their folders are made. What is at their places and in no result is somebody's work:
     /// it is set aside, unless an attempt of this run has written it.
     fn clear_outputs(&self, id: StageId, attempt: u32, voice: &Voice) -> Result<(), Ended> {
@@ -451,7 +516,7 @@ impl Run {
                 if let Some(aside) = aside {
                     voice.log(Level::Warn, self.set_aside(&path.0, &aside));
                 }
-                full.parent().map_or(Ok(()), std::fs::create_dir_all)
+                full.parent().filter(|parent| !parent.is_dir()).map_or(Ok(()), std::fs::create_dir_all)
             });
             if let Err(error) = made {
                 let message = format!("the old output `{}` cannot be removed: {error}", path.0);
@@ -596,14 +661,17 @@ impl Run {
     /// again; when it happens every time, it is the program itself that writes what is there already.
     pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), Ended> {
         let mut changed = Vec::new();
-        match self.describe(stage) {
-            Ok((now, files)) if now.key() == looked.key => {
+        // Where other stages of the run give everything, only the copies in the project can have changed.
+        let described = (!self.settled_key(stage)).then(|| self.describe(stage)).transpose();
+        match described {
+            Ok(None) => {}
+            Ok(Some((now, files))) if now.key() == looked.key => {
                 let touched: Vec<String> = written_to(stage, &looked.files, &files).collect();
                 if !touched.is_empty() && self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(stage.id) {
                     changed.extend(touched);
                 }
             }
-            Ok((now, _)) => {
+            Ok(Some((now, _))) => {
                 let told = crate::explain::compare(&looked.manifest, &now, &|port| port.to_owned());
                 changed.extend(told.into_iter().map(|reason| match reason {
                     crate::explain::Reason::FileChanged { path, .. } => path,

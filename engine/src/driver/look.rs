@@ -1,6 +1,7 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -26,6 +27,9 @@ use std::sync::Arc;
 /// A larger file is hashed beside the loop that drives the run, not in it.
 const SMALL: u64 = 4 << 20;
 
+/// Of so many stages that are to run what was found is kept until they begin.
+const FOUND: usize = 1000;
+
 /// Everything the stages of one run share.
 pub(crate) struct Run {
     /// The run's name.
@@ -42,6 +46,11 @@ pub(crate) struct Run {
     pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
     /// Stages whose sources that lie elsewhere were looked at in this run.
     pub(crate) away: Mutex<HashSet<StageId>>,
+    /// What was found of stages that are to run and whose inputs nothing but other stages of the run can change: it still holds
+    /// when they begin.
+    pub(crate) found: Mutex<HashMap<StageId, Looked>>,
+    /// The variables of the environment, as they were when the run began.
+    pub(crate) variables: Vec<(OsString, OsString)>,
     /// Stages that ran once more because a file was written to that is what it was.
     pub(crate) touched: Mutex<HashSet<StageId>>,
     /// Asks for the state of such sources.
@@ -120,6 +129,20 @@ impl Run {
             self.look_up(stage, &mut looked, false)?;
         }
         Ok(looked)
+    }
+
+    /// Whether everything a stage reads is exactly what other stages of the run give: its key cannot change any more.
+    pub(crate) fn settled_key(&self, stage: &PlannedStage) -> bool {
+        let exact = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
+        (0..stage.files.len()).all(exact)
+    }
+
+    /// Keeps what was found of a stage that is to run, where that is worth something.
+    pub(crate) fn keep_found(&self, id: StageId, looked: Looked) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() < FOUND && self.settled_key(self.stage(id)) {
+            found.insert(id, looked);
+        }
     }
 
     /// Asks, once in a run, in which state the sources of a stage are that lie elsewhere. A server that cannot be asked is no

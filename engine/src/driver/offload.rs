@@ -3,31 +3,43 @@
 //! Not tokio's: a runtime that ends waits for its blocking threads, and an interrupted run must not wait until
 //! ten gigabytes are hashed. These threads end with the process.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads. They end when this is dropped and their jobs are done.
-#[derive(Debug, Clone)]
-pub(crate) struct Offload(Sender<Job>);
+#[derive(Debug)]
+pub(crate) struct Offload(Arc<Waiting>);
+
+/// The jobs that wait. Not a channel: of several threads that wait for one, a job would wake two.
+#[derive(Default)]
+struct Waiting {
+    jobs: Mutex<Jobs>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    closed: bool,
+}
 
 impl Offload {
     pub(crate) fn new(threads: usize) -> Self {
-        let (sender, receiver) = channel::<Job>();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let waiting = Arc::new(Waiting::default());
         for _ in 0..threads.max(1) {
-            let receiver = Arc::clone(&receiver);
+            let waiting = Arc::clone(&waiting);
             std::thread::spawn(move || {
-                while let Some(job) = next(&receiver) {
+                while let Some(job) = waiting.next() {
                     // A panic is reported by the job's own end: its answer never comes.
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 }
             });
         }
-        Self(sender)
+        Self(waiting)
     }
 
     /// Runs `work` on one of the threads; `None` when it panicked.
@@ -41,12 +53,37 @@ impl Offload {
 
     /// Runs `work` on one of the threads; nobody waits for it.
     pub(crate) fn send(&self, work: impl FnOnce() + Send + 'static) {
-        let _ = self.0.send(Box::new(work));
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(Box::new(work));
+        self.0.more.notify_one();
     }
 }
 
-fn next(receiver: &Mutex<Receiver<Job>>) -> Option<Job> {
-    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+impl Drop for Offload {
+    fn drop(&mut self) {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.0.more.notify_all();
+    }
+}
+
+impl Waiting {
+    fn next(&self) -> Option<Job> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(job) = jobs.waiting.pop_front() {
+                return Some(job);
+            }
+            if jobs.closed {
+                return None;
+            }
+            jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
 }
 
 #[cfg(test)]

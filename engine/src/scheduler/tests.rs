@@ -11,7 +11,7 @@ fn id(position: u32) -> StageId {
 }
 
 fn task(after: &[u32]) -> Task {
-    Task { after: after.iter().copied().map(StageId).collect(), takes: ONE, retries: 0, expands: false }
+    Task { after: after.iter().copied().map(StageId).collect(), takes: ONE, ..Task::default() }
 }
 
 fn slots(cpus: u32) -> Slots {
@@ -223,7 +223,8 @@ struct World {
 
 fn world() -> impl Strategy<Value = World> {
     (1_usize..40).prop_flat_map(|len| {
-        let task = (proptest::collection::vec(0_u32..1000, 0..4), 0_u32..4, 0_u64..200, 0_u32..2, 0_u32..3);
+        let task =
+            (proptest::collection::vec(0_u32..1000, 0..4), 0_u32..4, 0_u64..200, 0_u32..2, 0_u32..3, any::<bool>());
         let fate = prop_oneof![
             3 => Just(Fate::Hit),
             6 => Just(Fate::Run),
@@ -246,7 +247,7 @@ fn world() -> impl Strategy<Value = World> {
                 tasks: raw
                     .into_iter()
                     .enumerate()
-                    .map(|(position, (edges, cpus, memory, gpus, retries))| {
+                    .map(|(position, (edges, cpus, memory, gpus, retries, primable))| {
                         let mut after: Vec<StageId> = edges
                             .into_iter()
                             .filter(|_| position > 0)
@@ -254,7 +255,7 @@ fn world() -> impl Strategy<Value = World> {
                             .collect();
                         after.sort();
                         after.dedup();
-                        Task { after, takes: Slots { cpus, memory, gpus }, retries, expands: false }
+                        Task { after, takes: Slots { cpus, memory, gpus }, retries, expands: false, primable }
                     })
                     .collect(),
                 fates,
@@ -273,6 +274,8 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
     let len = world.tasks.len();
     let mut outstanding: Vec<Event> = Vec::new();
     let mut used: BTreeMap<StageId, Slots> = BTreeMap::new();
+    let mut primed: BTreeMap<StageId, u32> = BTreeMap::new();
+    let mut worked: Vec<StageId> = Vec::new();
     let mut finals = vec![0; len];
     let mut changed = vec![false; len];
     let mut stopping = vec![false; len];
@@ -296,7 +299,18 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
                         _ => Event::Miss(stage),
                     });
                 }
-                Command::Start { stage, attempt } => {
+                Command::Prime { stage, attempt } => {
+                    let position = stage.0 as usize;
+                    assert!(world.tasks[position].primable && attempt <= world.tasks[position].retries + 1);
+                    primed.insert(stage, attempt);
+                    assert!(primed.len() <= world.total.cpus as usize);
+                }
+                Command::Start { .. } | Command::Go(_) => {
+                    let (stage, attempt) = match command {
+                        Command::Start { stage, attempt } => (stage, attempt),
+                        Command::Go(stage) => (stage, primed.remove(&stage).expect("only what is primed can go")),
+                        _ => unreachable!(),
+                    };
                     let position = stage.0 as usize;
                     assert!(attempt <= world.tasks[position].retries + 1);
                     used.insert(stage, world.tasks[position].takes.at_most(world.total));
@@ -311,11 +325,16 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
                         }
                         _ => Event::Done { stage, open: true },
                     });
+                    // What is still to be recorded says so first.
+                    worked.push(stage);
                 }
                 Command::Expand(stage) => panic!("{stage:?} has no children in this world"),
                 Command::Stop(stage) => {
                     assert_eq!(scheduler.state(stage), State::Running);
                     stopping[stage.0 as usize] = true;
+                    if primed.remove(&stage).is_some() {
+                        outstanding.push(Event::Stopped(stage));
+                    }
                 }
                 Command::Skip { stage, because } => {
                     assert_eq!(scheduler.state(stage), State::Skipped);
@@ -334,16 +353,29 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
         if outstanding.is_empty() {
             break;
         }
-        let pick = world.picks[steps % world.picks.len()] % outstanding.len();
+        let number = world.picks[steps % world.picks.len()];
+        if let Some(stage) = worked.pop().filter(|stage| number % 3 > 0 && used.contains_key(stage)) {
+            // Whether its slots are free for others now is the scheduler's business: those it took back are not in use.
+            let (free, lent) = (scheduler.free(), scheduler.lent);
+            queue = scheduler.on_event(Event::Worked { stage, brief: number % 3 > 1 });
+            steps += 1;
+            if scheduler.lent > lent {
+                used.remove(&stage);
+            }
+            assert!(scheduler.lent <= world.total.cpus && (scheduler.lent > lent || scheduler.free() == free));
+            continue;
+        }
+        let pick = number % outstanding.len();
         let mut event = outstanding.swap_remove(pick);
         steps += 1;
         assert!(steps < 100 * (len + 1), "the run does not end");
         if let Event::Done { stage, .. } | Event::Failed { stage, .. } | Event::Changed(stage) = event
-            && used.remove(&stage).is_some()
-            && stopping[stage.0 as usize]
-            && pick.is_multiple_of(2)
+            && scheduler.state(stage) == State::Running
         {
-            event = Event::Stopped(stage);
+            used.remove(&stage);
+            if stopping[stage.0 as usize] && pick.is_multiple_of(2) {
+                event = Event::Stopped(stage);
+            }
         }
         let (Event::Done { stage, .. }
         | Event::Failed { stage, .. }
@@ -396,6 +428,59 @@ proptest! {
 }
 
 #[test]
+fn slots_are_lent_while_a_result_is_recorded_and_never_when_stages_run_one_by_one() {
+    for (cpus, started) in [(1, false), (2, true)] {
+        let tasks = [task(&[]), task(&[]), task(&[])];
+        let (mut scheduler, _) = Scheduler::new(&tasks, slots(cpus), &[], false);
+        for stage in 0..3 {
+            scheduler.on_event(Event::Miss(id(stage)));
+        }
+        let commands = scheduler.on_event(Event::Worked { stage: id(0), brief: false });
+        let start = Command::Start { stage: id(cpus), attempt: 1 };
+        assert_eq!(commands, if started { vec![start] } else { vec![] });
+        assert_eq!(scheduler.state(id(0)), State::Running);
+        // Its slots were given away already: the end of it starts nothing more than was free before.
+        let commands = scheduler.on_event(Event::Done { stage: id(0), open: true });
+        assert_eq!(commands, if started { vec![] } else { vec![start] });
+    }
+}
+
+#[test]
+fn after_brief_work_the_next_is_primed_and_goes_first() {
+    let primable = |after: &[u32]| Task { primable: true, ..task(after) };
+    let tasks = [primable(&[]), primable(&[]), primable(&[]), task(&[]), primable(&[])];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(2), &[], false);
+    for stage in 0..5 {
+        scheduler.on_event(Event::Miss(id(stage)));
+    }
+    // What is next is primed as far as it can be: the fourth cannot, and is not overtaken.
+    let commands = scheduler.on_event(Event::Worked { stage: id(0), brief: true });
+    assert_eq!(commands, [Command::Start { stage: id(2), attempt: 1 }]);
+    let commands = scheduler.on_event(Event::Worked { stage: id(1), brief: true });
+    assert_eq!(commands, [Command::Start { stage: id(3), attempt: 1 }, Command::Prime { stage: id(4), attempt: 1 }]);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(0), open: true }), []);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(2), open: true }), [Command::Go(id(4))]);
+}
+
+#[test]
+fn a_primed_stage_does_not_begin_after_a_failure() {
+    let tasks: Vec<Task> = (0..4).map(|_| Task { primable: true, ..task(&[]) }).collect();
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(2), &[], false);
+    for stage in 0..4 {
+        scheduler.on_event(Event::Miss(id(stage)));
+    }
+    let commands = scheduler.on_event(Event::Worked { stage: id(0), brief: true });
+    assert_eq!(commands, [Command::Start { stage: id(2), attempt: 1 }, Command::Prime { stage: id(3), attempt: 1 }]);
+    let commands = scheduler.on_event(Event::Failed { stage: id(0), again: false });
+    assert_eq!(commands, [Command::Stop(id(3))]);
+    assert_eq!(scheduler.on_event(Event::Done { stage: id(1), open: true }), []);
+    let commands = scheduler.on_event(Event::Stopped(id(3)));
+    assert_eq!(commands, [Command::Skip { stage: id(3), because: Some(id(0)) }]);
+    scheduler.on_event(Event::Done { stage: id(2), open: true });
+    assert!(scheduler.finished());
+}
+
+#[test]
 fn a_hundred_thousand_stages_are_no_trouble() {
     // 100 layers of 1,000; every stage waits for three of the layer above. What is asserted is the work, not the time: every
     // stage is resolved and started exactly once.
@@ -425,7 +510,7 @@ fn a_hundred_thousand_stages_are_no_trouble() {
                 counts[1] += 1;
                 scheduler.on_event_into(Event::Done { stage, open: true }, &mut commands);
             }
-            Command::Stop(_) | Command::Skip { .. } | Command::Expand(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
     assert!(scheduler.finished());
@@ -490,6 +575,7 @@ fn simulate_expanding(world: &World, rounds: &[Vec<usize>]) -> (Scheduler, Vec<S
                     assert!(mine.iter().all(|child| scheduler.state(*child).is_final()), "asked too early");
                     outstanding.push(Answer::Round(stage));
                 }
+                Command::Prime { .. } | Command::Go(_) => unreachable!("no work of this world is said to be over"),
                 Command::Stop(_) | Command::Skip { .. } => {}
             }
         }
@@ -530,7 +616,7 @@ fn simulate_expanding(world: &World, rounds: &[Vec<usize>]) -> (Scheduler, Vec<S
                                     (at, _) if at % 3 == 1 => vec![StageId(position - 1)],
                                     _ => Vec::new(),
                                 };
-                                Task { after, takes: slots(1 + position % 3), retries: 0, expands: false }
+                                Task { after, takes: slots(1 + position % 3), ..Task::default() }
                             })
                             .collect();
                         *round += 1;
