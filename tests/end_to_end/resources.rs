@@ -169,3 +169,37 @@ stages:
     assert!(run.wait().expect("an end").success(), "{seen:#?}");
     assert!(seen.iter().any(|line| line.contains("hello")), "{seen:#?}");
 }
+
+#[test]
+fn stages_that_are_made_ready_beforehand_keep_nothing_from_those_who_work() {
+    // All of them do the same, so that each needs what the others hold; they are brief, so that the next are made ready.
+    let stages: String = (0..24).map(|at| format!("  same{at}: {{ kind: command, run: 'true' }}\n")).collect();
+    let house = House::of(&format!("pipeline: twins\nresources: {{ cpus: 2 }}\nstages:\n{stages}"));
+    let ran = house.run();
+    let done = ran.events.iter().filter(|event| matches!(event["event"].as_str(), Some("stage_done" | "stage_hit")));
+    assert_eq!(done.count(), 24, "{:#?}", ran.events);
+}
+
+#[test]
+fn a_failure_leaves_alone_what_has_not_begun() {
+    // Brief work first; then a failure, while others have been made ready.
+    let brief: String =
+        (0..6).map(|at| format!("  a{at}: {{ kind: command, run: 'echo {at} > a{at}', outs: [a{at}] }}\n")).collect();
+    let after: String = (0..6)
+        .map(|at| format!("  z{at}: {{ kind: command, run: 'sleep 0.2; echo {at} > z{at}', outs: [z{at}], needs: [a0, a1, a2, a3, a4, a5] }}\n"))
+        .collect();
+    let fails = "  fails: { kind: command, run: 'sleep 0.05; exit 3', needs: [a0, a1, a2, a3, a4, a5] }\n";
+    let house = House::of(&format!("pipeline: stops\nresources: {{ cpus: 2 }}\nstages:\n{brief}{fails}{after}"));
+    house.write("z5", "somebody's work");
+    let ran = house.run();
+    let named = |event: &str| -> Vec<&str> {
+        let of = ran.events.iter().filter(|it| it["event"] == event);
+        of.filter_map(|it| it["stage"].as_str()).collect()
+    };
+    let (started, skipped) = (named("stage_started"), named("stage_skipped"));
+    assert!(!started.contains(&"z5") && skipped.contains(&"z5"), "{started:?} {skipped:?}");
+    assert_eq!(skipped.iter().filter(|stage| **stage == "z5").count(), 1, "{skipped:?}");
+    let skipped = ran.events.iter().find(|it| it["event"] == "stage_skipped" && it["stage"] == "z5").unwrap();
+    assert_eq!(skipped["because"], "fails");
+    assert_eq!(house.read("z5"), "somebody's work", "what has not begun has cleared nothing away");
+}

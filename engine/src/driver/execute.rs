@@ -62,6 +62,8 @@ pub(crate) struct Attempt {
 
 /// Shorter work is made ready beforehand: to look at a stage, take its locks and start a shell takes about a millisecond.
 const BRIEF: Duration = Duration::from_millis(50);
+/// How long a primed stage holds its locks while it waits for slots. Those who have slots may need what it holds, and all of them may.
+const HELD: Duration = Duration::from_millis(50);
 /// How long a stage waits at most before it looks again whether what it needs is free.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -118,44 +120,57 @@ impl Attempt {
         let id = self.id;
         let mut pause = Duration::from_millis(5);
         let mut said = false;
-        let gate = self.gate.take();
-        let begin = Begin { id, attempt: self.attempt, primed: gate.is_some() };
-        let (mut ready, _working) = loop {
+        let mut gate = self.gate.take();
+        let (ready, _working) = loop {
+            let begin = Begin { id, attempt: self.attempt, primed: gate.is_some() };
             let (told, runtime) = (voice.clone(), Handle::current());
             // In one go where nobody else works on the same: a change of threads costs as much as all of it.
-            match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
+            let (ready, working) = match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
                 Began::Hit(hit) => return Ok(Gave::Hit(hit)),
-                Began::Ready(ready, working) => break (ready, working),
-                Began::Busy(lock) if !std::mem::replace(&mut said, true) => {
-                    voice.log(Level::Info, self.waits_for(&lock))
+                Began::Ready(ready, working) => (ready, working),
+                Began::Busy(lock) => {
+                    if !begin.primed && !std::mem::replace(&mut said, true) {
+                        voice.log(Level::Info, self.waits_for(&lock));
+                    }
+                    tokio::select! {
+                        () = self.stop.cancelled() => return Err(Ended::Stopped),
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    }
+                    continue;
                 }
-                Began::Busy(_) => {}
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(Ended::Stopped),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
-        };
-        if let Some(gate) = gate {
-            let go = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => false,
-                // Who would give the word is gone.
-                word = gate => word.is_ok(),
             };
+            let Some(waiting) = &mut gate else { break (ready, working) };
+            let word = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Some(false),
+                // Who would give the word may be gone.
+                word = &mut *waiting => Some(word.is_ok()),
+                () = tokio::time::sleep(HELD) => None,
+            };
+            if word == Some(true) {
+                let ready = if self.run.nothing_there(id) {
+                    self.run.go(begin, ready, voice)?
+                } else {
+                    let told = voice.clone();
+                    self.aside(move |run| run.go(begin, ready, &told)).await?
+                };
+                break (ready, working);
+            }
+            if let Some((_, program)) = ready.program {
+                program.abandon(&self.run.guard).await;
+            }
+            drop(working);
+            let go = word.is_none()
+                && tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => false,
+                    word = waiting => word.is_ok(),
+                };
             if !go {
-                if let Some((_, program)) = ready.program {
-                    program.abandon(&self.run.guard).await;
-                }
                 return Err(Ended::Stopped);
             }
-            ready = if self.run.nothing_there(id) {
-                self.run.go(begin, ready, voice)?
-            } else {
-                let told = voice.clone();
-                self.aside(move |run| run.go(begin, ready, &told)).await?
-            };
-        }
+            gate = None;
+        };
         let Ready { looked, begun, program, .. } = *ready;
         let key = looked.key;
         let worked = match program {
