@@ -117,6 +117,7 @@ fn follow(step: &Step, mut mixed: Mixed, before: Option<&[String]>, dataset: &Da
         mixed.columns.clear();
         return Some(mixed);
     };
+    let (mut derived, mut replaced) = (Vec::new(), Vec::new());
     let brought = |name: &&str| !dataset.mixed.iter().any(|new| new.columns.iter().any(|column| column == name));
     if let Step::Rename(new) = step {
         for name in mixed.columns.iter_mut().chain(&mut mixed.within) {
@@ -124,12 +125,32 @@ fn follow(step: &Step, mut mixed: Mixed, before: Option<&[String]>, dataset: &Da
                 name.clone_from(new);
             }
         }
+    } else if let Step::Derive(expressions) = step {
+        // A column is made of those that its expression names, also where it takes the place of an old one.
+        for (name, text) in expressions {
+            let made = mixed.columns.iter().any(|column| mentions(text, column));
+            let known = mixed.columns.iter().position(|column| column == name);
+            match (made, known) {
+                (true, None) => derived.push(name.clone()),
+                (false, Some(_)) => replaced.push(name.clone()),
+                _ => {}
+            }
+        }
+        mixed.columns.retain(|name| !replaced.contains(name));
+        mixed.columns.append(&mut derived);
     } else {
         let made = names(after).into_iter().filter(|name| !before.iter().any(|old| old == name)).filter(brought);
         mixed.columns.extend(made.map(str::to_owned));
     }
     mixed.columns.retain(|name| after.iter().any(|column| column.name == *name));
     (!mixed.columns.is_empty()).then_some(mixed)
+}
+
+/// Whether an expression has the name of a column in it.
+fn mentions(text: &str, name: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(name)
+        .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + name.len()..].chars().next()))
 }
 
 fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
