@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::collect::retype;
 use crate::network::{product, shown};
-use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Scalar, SomeColumns, Step};
+use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Replace, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
 use crate::pattern::{self, Matched};
 use crate::question::{Expression, ExpressionType, Pattern};
@@ -188,6 +188,9 @@ fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask
         Step::Replace(options) => {
             let at = at.join("replace");
             let mut faults = compiles(options.pattern.as_deref(), None, &at, ask);
+            if faults.is_empty() {
+                faults.extend(replaces(options, &at, ask));
+            }
             faults.extend(shaping::replace(options, dataset, &at));
             faults
         }
@@ -210,8 +213,18 @@ fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask
 /// Whether the regular expression `pattern` of a step is one.
 fn compiles(text: Option<&str>, groups: Option<usize>, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
     let Some(text) = text else { return Vec::new() };
-    let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups });
+    let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups, with: None });
     ask(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("pattern")))
+}
+
+/// Whether the groups that `with` of a `replace` names are groups of its pattern.
+fn replaces(options: &Replace, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    let (Some(text), Some(with)) = (&options.pattern, &options.with) else { return Vec::new() };
+    if !with.contains('$') {
+        return Vec::new();
+    }
+    let asked = Expression::Pattern(Pattern { text: text.clone(), groups: None, with: Some(with.clone()) });
+    ask(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("with")))
 }
 
 /// The worker knows an expression, not where it stands.
