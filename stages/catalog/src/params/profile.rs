@@ -47,7 +47,7 @@ pub struct Expectation {
     /// Values follow each other in this order, from the first row to the last.
     #[serde(default)]
     pub monotone: Option<Direction>,
-    /// Every value is in this column of the input `related`.
+    /// Every value is in this column of the input `related`; `planes.tailnum` is a column of the input `related_planes`.
     #[serde(default)]
     pub foreign_key: Option<String>,
     /// The share of rows that is enough; 1 means every row.

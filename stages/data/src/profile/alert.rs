@@ -176,6 +176,9 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
                 let value = value.replace('\'', "''''");
                 let tells = quoted(&format!("{name} is usual"));
                 step(format!("derive: {{ {tells}: '{} = ''{value}''' }}", column(name)))
+            } else if variable.type_name.starts_with("float") {
+                // Rows are dealt out by classes, which such numbers are not.
+                None
             } else {
                 fix("split", "stratify", format!("stratify: {}", quoted(name)))
             };
@@ -200,8 +203,16 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         {
             continue;
         }
-        let text = format!("`{b}` says the same as `{a}` (association {value:.4})");
-        add(Level::Warning, "redundant", &[a, b], text, drop_column(b));
+        // What has fewer values is told by the other, not the other way round.
+        let values =
+            |name: &str| document.variables.iter().find(|one| one.name == name).map_or(0, |variable| variable.distinct);
+        let (finer, coarser) = if values(a) < values(b) { (b, a) } else { (a, b) };
+        let text = if values(finer) == values(coarser) {
+            format!("`{coarser}` says the same as `{finer}` (association {value:.4})")
+        } else {
+            format!("`{coarser}` says nothing that `{finer}` does not (association {value:.4})")
+        };
+        add(Level::Warning, "redundant", &[finer, coarser], text, drop_column(coarser));
     }
     let changed = |drift: &&Drift| {
         drift.psi > CHANGED || !drift.new.is_empty() || (drift.missing.0 - drift.missing.1).abs() >= MISSING
@@ -250,15 +261,21 @@ fn settle(alerts: &mut [Alert], document: &Document) {
             dropped.push(column);
         }
     }
+    // A split goes by one column. Of what follows in time it goes by the time: anything else would show a model the future.
+    let kept = |alert: &Alert| !alert.columns.iter().any(|column| dropped.contains(column));
+    let split = |alert: &Alert| alert.fix.as_ref().is_some_and(|fix| fix.stage == "split") && kept(alert);
+    let dated = alerts.iter().position(|alert| split(alert) && alert.code == "date");
+    let by = dated.or_else(|| alerts.iter().position(split));
+    for (_, alert) in alerts.iter_mut().enumerate().filter(|(at, _)| Some(*at) != by) {
+        alert.fix = alert.fix.take().filter(|fix| fix.stage != "split");
+    }
     let mut rows = document.rows.saturating_sub(document.duplicate_rows);
     let mut said: Vec<(String, String)> = Vec::new();
     for alert in alerts.iter_mut() {
         let lost = lost(alert, document);
         let Some(fix) = &alert.fix else { continue };
         let gone = !fix.yaml.starts_with(DROP) && alert.columns.iter().any(|column| dropped.contains(column));
-        // A split goes by one column.
-        let split = fix.stage == "split";
-        let before = said.iter().any(|(stage, yaml)| *stage == fix.stage && (split || *yaml == fix.yaml));
+        let before = said.iter().any(|(stage, yaml)| *stage == fix.stage && *yaml == fix.yaml);
         if gone || before || lost > 0 && rows.saturating_sub(lost) <= document.rows / 10 {
             alert.fix = None;
             continue;
@@ -374,13 +391,17 @@ pub fn proposals(document: &Document) -> Vec<Proposal> {
             add(format!("column: {column}, regex: '^{}$'{mostly}", shape.replace('\'', "''")), share);
         }
     }
+    for sum in &document.sums {
+        let columns: Vec<String> = sum.columns.iter().map(|column| quoted(column)).collect();
+        add(format!("column: [{}], sum: {{ equals: {} }}", columns.join(", "), sum.equals), 1.0);
+    }
     for key in document.keys.iter().filter(|key| key.len() > 1).take(5) {
         let columns: Vec<String> = key.iter().map(|column| quoted(column)).collect();
         add(format!("column: [{}], unique: true", columns.join(", ")), 1.0);
     }
     for inclusion in document.inclusions.iter().filter(|inclusion| inclusion.unique && inclusion.share == 1.0) {
         add(
-            format!("column: {}, foreign_key: {}", quoted(&inclusion.column), quoted(&inclusion.found_in)),
+            format!("column: {}, foreign_key: {}", quoted(&inclusion.column), quoted(&inclusion.pointed())),
             inclusion.share,
         );
     }

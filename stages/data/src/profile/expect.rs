@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use catalog::params::preprocess::Scalar;
 use catalog::params::profile::{Direction, Expectation};
 use catalog::pattern::select;
-use catalog::profile::text;
+use catalog::profile::{ambiguous, pointed, text};
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 use engine::route;
@@ -71,7 +71,7 @@ pub fn expression(text: &str, at: Route) -> Result<Regex, Fault> {
 pub fn check(
     expect: &[Expectation],
     table: &Table,
-    related: Option<&Table>,
+    related: &[(&str, &Table)],
     memory: &Memory,
     threads: usize,
 ) -> Outcome<(Vec<Checked>, Vec<Fault>)> {
@@ -114,7 +114,7 @@ type Named = (&'static str, String, Tally);
 fn tallies(
     one: &Expectation,
     table: &Table,
-    related: Option<&Table>,
+    related: &[(&str, &Table)],
     memory: &Memory,
     threads: usize,
     at: &Route,
@@ -202,11 +202,15 @@ fn tallies(
             ));
         }
         if let Some(key) = &one.foreign_key {
-            let Some((other, at_key)) =
-                related.and_then(|other| Some((other, other.columns.iter().position(|column| column.name == *key)?)))
-            else {
+            let tables: Vec<(&str, Vec<&str>)> = related
+                .iter()
+                .map(|(name, table)| (*name, table.columns.iter().map(|column| column.name.as_str()).collect()))
+                .collect();
+            let there =
+                pointed(key, &tables).map_err(|several| vec![ambiguous(key, &several).at(at.join("foreign_key"))])?;
+            let Some((other, at_key)) = there.map(|(table, column)| (related[table].1, column)) else {
                 return Err(vec![
-                    Fault::error("data::unknown_column", format!("the input `related` has no column `{key}`"))
+                    Fault::error("data::unknown_column", format!("no related table has a column `{key}`"))
                         .help("connect the table that has it: `inputs: { related: … }`")
                         .at(at.join("foreign_key")),
                 ]);
@@ -231,6 +235,31 @@ fn tallies(
         }
     }
     Ok(found)
+}
+
+/// What these columns of numbers add up to in every row that has them all, where it is the same in more than a few. It differs by no more than
+/// what `sum` lets pass.
+///
+/// # Errors
+/// Never for columns of numbers.
+pub fn constant_sum(table: &Table, columns: &[usize]) -> Outcome<Option<f64>> {
+    let mut equals: Option<f64> = None;
+    let mut rows = 0;
+    for batch in &table.batches {
+        let arrays: Vec<ArrayRef> = columns.iter().filter_map(|index| numbers(batch.column(*index))).collect();
+        if arrays.len() < columns.len() {
+            return Ok(None);
+        }
+        for row in (0..batch.num_rows()).filter(|row| arrays.iter().all(|array| array.is_valid(*row))) {
+            let total: f64 = arrays.iter().map(|array| array.as_primitive::<Float64Type>().value(row)).sum();
+            let wanted = *equals.get_or_insert((total * 1e6).round() / 1e6);
+            if total.is_nan() || (total - wanted).abs() > 1e-6 {
+                return Ok(None);
+            }
+            rows += 1;
+        }
+    }
+    Ok(equals.filter(|equals| rows >= TELLING && equals.is_finite()))
 }
 
 /// Every cell that is there, as text.
@@ -519,7 +548,7 @@ mod tests {
         let other = vec![Column::new("key", DType::String)];
         let keys: ArrayRef = Arc::new(StringArray::from(vec!["a1", "a2", "c3"]));
         let related = Table { batches: vec![batch(&other, vec![keys]).unwrap()], columns: other };
-        let (checked, unmet) = check(&[expect], &table(), Some(&related), &memory(), 2).unwrap();
+        let (checked, unmet) = check(&[expect], &table(), &[("related", &related)], &memory(), 2).unwrap();
         assert_eq!(checked.iter().filter(|one| !one.holds).count(), unmet.len());
         assert!(unmet.iter().all(|fault| fault.code == "gate::not_met"));
         checked.into_iter().filter(|one| !one.holds).flat_map(|one| one.examples).collect()
@@ -553,7 +582,7 @@ mod tests {
             assert_eq!(examples(expect.clone()), expected, "{expect}");
         }
         let (_, unmet) =
-            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), None, &memory(), 1)
+            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), &[], &memory(), 1)
                 .unwrap();
         assert_eq!(unmet[0].message, "at least 6 rows: there are 5");
         assert_eq!(unmet[0].route, Some(route!["expect", 0, "rows"]));
@@ -592,7 +621,7 @@ mod tests {
             (json!({ "column": "t", "range": { "max": "2255-06-05 23:47:34.740993" } }), true),
         ] {
             let one: Expectation = serde_json::from_value(expect.clone()).unwrap();
-            let (checked, _) = check(&[one], &table, None, &memory(), 1).unwrap();
+            let (checked, _) = check(&[one], &table, &[], &memory(), 1).unwrap();
             assert_eq!(checked[0].holds, holds, "{expect}");
         }
     }
