@@ -28,6 +28,7 @@
 //! What is promised: blobs are written before the record that names them, a record is trusted only when its
 //! checksum holds, a blob only when it is what its name says, and no lock outlives its process.
 
+mod begun;
 mod blob;
 mod digest;
 mod error;
@@ -51,6 +52,7 @@ mod store;
 mod tree;
 mod using;
 
+pub use begun::Begun;
 pub use blob::Blob;
 pub use digest::{Digest, DigestMap, DigestSet, ParseDigestError};
 pub use error::StoreError;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::{Blob, Store};
+use cache::{Begun, Blob, Store};
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::detail::absolute;
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const SPARED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The logs of so many runs are kept, of those that said anything.
 const LOGGED_RUNS: usize = 100;
+/// How the name of a run ends that only compares: it is no part of the history.
+pub const ASIDE: &str = "-verify";
 /// So many files may be open at once, where the system lets a process choose.
 const FILES: u64 = 1 << 16;
 /// After so many stages looked at without a pause, others get a turn.
@@ -64,7 +67,7 @@ pub async fn run(
     let (notes, incoming) = unbounded_channel();
     let started = now();
     let run = Run {
-        name: name(started),
+        name: options.scratch.as_ref().map_or_else(|| name(started), |_| format!("{}{ASIDE}", name(started))),
         made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
         at_work: Mutex::default(),
@@ -96,6 +99,7 @@ pub async fn run(
         ending: None,
         lost: Vec::new(),
         broken: None,
+        noted: None,
         run: Arc::new(run),
         scheduler,
         tasks,
@@ -142,6 +146,8 @@ struct Drive {
     lost: Vec<StageId>,
     /// What stopped the engine.
     broken: Option<Fault>,
+    /// The note that this run has begun, once it does work: what is left of it when it is killed.
+    noted: Option<Begun>,
 }
 
 impl Drive {
@@ -252,6 +258,7 @@ impl Drive {
     }
 
     fn start(&mut self, id: StageId, attempt: u32) {
+        self.note();
         let stop = CancelToken::new();
         self.stops.insert(id, stop.clone());
         // More threads never change a result, so a stage that did not ask for a number gets what is idle.
@@ -273,6 +280,14 @@ impl Drive {
             });
             let _ = notes.send(Note::Ended { stage: id, took: begun.elapsed(), result });
         });
+    }
+
+    /// Notes that the run has begun, unless it is no part of the history. A note that cannot be written is not missed.
+    fn note(&mut self) {
+        if self.noted.is_none() && self.run.options.scratch.is_none() {
+            let what = json!({ "run": self.run.name, "pipeline": self.run.plan.spec.name, "started": self.started });
+            self.noted = self.run.store.run_begin(&self.run.name, &what).ok();
+        }
     }
 
     /// While tables are prepared, libtorch can be loaded: it takes longest of all programs to start.
