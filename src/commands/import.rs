@@ -8,6 +8,7 @@ use schemas::Sources;
 use super::INVALID;
 use crate::cli::Import;
 use crate::project::{Failure, render_all};
+use crate::report::quantity::some;
 use crate::report::terminal::{self, Styles};
 
 /// So many different notes of one line are shown.
@@ -63,12 +64,11 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
         Failure::user("import::unwritable", message, "look at the folder and its permissions")
     })?;
     terminal::err(&format!(
-        "{} {} stages in `{}`, {} {}; next: `pipeline check`",
+        "{} {} in `{}`, {}; next: `pipeline check`",
         Styles::good().apply_to("✓"),
-        imported.stages,
+        some(imported.stages, "stage"),
         output.display(),
-        imported.notes.len(),
-        if imported.notes.len() == 1 { "note" } else { "notes" }
+        some(imported.notes.len(), "note")
     ));
     Ok(0)
 }
