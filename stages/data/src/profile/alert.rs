@@ -204,13 +204,25 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
             continue;
         }
         // What has fewer values is told by the other, not the other way round.
-        let values =
-            |name: &str| document.variables.iter().find(|one| one.name == name).map_or(0, |variable| variable.distinct);
-        let (finer, coarser) = if values(a) < values(b) { (b, a) } else { (a, b) };
-        let text = if values(finer) == values(coarser) {
-            format!("`{coarser}` says the same as `{finer}` (association {value:.4})")
-        } else {
+        let of = |name: &str| {
+            let variable = document.variables.iter().find(|one| one.name == name);
+            variable.map_or((0, true, 0), |one| (one.distinct, one.distinct_exact, one.missing))
+        };
+        let fewer = |one: &str, other: &str| {
+            let ((one, one_exact, _), (other, other_exact, _)) = (of(one), of(other));
+            // An estimate is off by some percent.
+            one < other && (one_exact && other_exact || (one as f64) < 0.9 * other as f64)
+        };
+        let (finer, coarser) = match (fewer(a, b), fewer(b, a)) {
+            (true, _) => (b, a),
+            (false, true) => (a, b),
+            _ if of(a).2 > of(b).2 => (b, a),
+            _ => (a, b),
+        };
+        let text = if fewer(coarser, finer) {
             format!("`{coarser}` says nothing that `{finer}` does not (association {value:.4})")
+        } else {
+            format!("`{coarser}` says the same as `{finer}` (association {value:.4})")
         };
         add(Level::Warning, "redundant", &[finer, coarser], text, drop_column(coarser));
     }

@@ -362,6 +362,15 @@ fn of_two_columns_that_say_the_same_the_coarser_goes() {
         assert_eq!(alert.columns, ["exact", "rounded"], "{order:?}");
         assert_eq!(alert.fix.as_ref().unwrap().yaml, "- drop: rounded");
     }
+    // As many values, but not in every row.
+    let gaps = (0..800).map(|row| (row % 5 > 0).then(|| (chance(row) * 20.0).floor()));
+    let gaps: ArrayRef = Arc::new(gaps.collect::<Float64Array>());
+    let all: ArrayRef =
+        Arc::new((0..800).map(|row| Some((chance(row) * 20.0).floor() * 2.0)).collect::<Float64Array>());
+    let columns = vec![(Column::new("gaps", DType::Float64), gaps), (Column::new("all", DType::Float64), all)];
+    let document = profiled(json!({}), &table(columns, 300), &Beside::default(), 1);
+    let alert = document.alerts.iter().find(|alert| alert.code == "redundant").unwrap();
+    assert_eq!(alert.columns, ["all", "gaps"]);
 }
 
 #[test]
