@@ -100,6 +100,7 @@ fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         || one.unique
         || one.not_null
         || one.sum.is_some()
+        || one.determines.is_some()
         || one.monotone.is_some()
         || one.foreign_key.is_some();
     if !of_columns && one.rows.is_none() {
@@ -316,6 +317,25 @@ fn fits(
         Ok(chosen) => chosen,
         Err(unknown) => return faults.extend(unknown),
     };
+    if let Some(name) = &one.determines {
+        let there = columns.iter().position(|column| column.name == *name);
+        let fault = match there {
+            None => Some(pattern::unknown(name, names)),
+            Some(at) if !columns[at].shape.is_empty() || columns[at].dtype == DType::Binary => Some(
+                Fault::error(
+                    "profile::column_type",
+                    format!("column `{name}` is {}, which nothing is compared with", columns[at].type_name()),
+                )
+                .help("demand it of a column of single values"),
+            ),
+            Some(at) if chosen.contains(&at) => Some(
+                Fault::error("profile::bounds", format!("`{name}` is among the columns, which says nothing"))
+                    .help("take it out of `column`"),
+            ),
+            Some(_) => None,
+        };
+        faults.extend(fault.map(|fault| fault.at(at.join("determines"))));
+    }
     let pointed = one.foreign_key.as_ref().and_then(|key| foreign(key, related, at, faults));
     for column in chosen.into_iter().map(|position| &columns[position]) {
         let mut misfit = |key: &str, what: &str, help: &str| {
@@ -440,6 +460,7 @@ pub fn nothing() -> Expectation {
         not_null: false,
         rows: None,
         sum: None,
+        determines: None,
         monotone: None,
         foreign_key: None,
         mostly: 1.0,
@@ -495,6 +516,7 @@ mod tests {
             { "column": "name", "regex": "^a", "foreign_key": "code" },
             { "column": "*", "not_null": true },
             { "column": "y", "sum": { "equals": 1 } },
+            { "column": ["y", "name"], "determines": "day" },
             { "rows": { "min": 1 } },
         ]);
         assert_eq!(faults(expect, &["data", "related"]), []);
@@ -517,6 +539,9 @@ mod tests {
             (json!({ "column": "y", "regex": "a" }), "profile::column_type", "expect[0].regex"),
             (json!({ "column": "name", "sum": { "equals": 1 } }), "profile::column_type", "expect[0].sum"),
             (json!({ "column": "image", "unique": true }), "profile::column_type", "expect[0].column"),
+            (json!({ "column": "y", "determines": "dya" }), "data::unknown_column", "expect[0].determines"),
+            (json!({ "column": "y", "determines": "y" }), "profile::bounds", "expect[0].determines"),
+            (json!({ "column": "y", "determines": "image" }), "profile::column_type", "expect[0].determines"),
             (json!({ "column": "name", "foreign_key": "cod" }), "data::unknown_column", "expect[0].foreign_key"),
             (json!({ "column": "y", "foreign_key": "code" }), "profile::column_type", "expect[0].foreign_key"),
             (json!({ "column": "y", "unique": true, "mostly": 2.0 }), "profile::bounds", "expect[0].mostly"),

@@ -44,6 +44,9 @@ pub struct Expectation {
     /// The columns of every row add up to this.
     #[serde(default)]
     pub sum: Option<Sum>,
+    /// Rows that agree in the columns agree in this one, too.
+    #[serde(default)]
+    pub determines: Option<String>,
     /// Values follow each other in this order, from the first row to the last.
     #[serde(default)]
     pub monotone: Option<Direction>,

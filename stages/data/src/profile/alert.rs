@@ -324,6 +324,8 @@ pub fn fixes(alerts: &[Alert]) -> Vec<Fix> {
 
 /// Whole numbers below are doubles, one by one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// So many dependencies are proposed.
+const LISTED: usize = 10;
 /// So many values are listed.
 const FEW: usize = 20;
 
@@ -410,6 +412,15 @@ pub fn proposals(document: &Document) -> Vec<Proposal> {
     for key in document.keys.iter().filter(|key| key.len() > 1).take(5) {
         let columns: Vec<String> = key.iter().map(|column| quoted(column)).collect();
         add(format!("column: [{}], unique: true", columns.join(", ")), 1.0);
+    }
+    // Of evenly spread rows a dependency is a guess.
+    if super::dependency::of_all(document.rows, document.variables.len()) && document.associations.rows == document.rows
+    {
+        for one in document.dependencies.iter().filter(|one| one.error == 0.0).take(LISTED) {
+            let from: Vec<String> = one.from.iter().map(|column| quoted(column)).collect();
+            let from = if from.len() == 1 { from[0].clone() } else { format!("[{}]", from.join(", ")) };
+            add(format!("column: {from}, determines: {}", quoted(&one.to)), 1.0);
+        }
     }
     for inclusion in document.inclusions.iter().filter(|inclusion| inclusion.unique && inclusion.share == 1.0) {
         add(

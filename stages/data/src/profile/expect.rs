@@ -1,9 +1,10 @@
 //! `expect`: what must hold of the rows, checked on all of them.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use catalog::params::preprocess::Scalar;
@@ -21,7 +22,7 @@ use crate::convert::convert;
 use crate::dataset::Table;
 use crate::fault::{Outcome, kernel};
 use crate::spill::{Memory, pieces, too_little};
-use crate::step::duplicates::{Folded, digest, repeats};
+use crate::step::duplicates::{Folded, digest, digests, repeats};
 use crate::step::fill::missing;
 
 /// So many rows are shown of what does not hold.
@@ -136,6 +137,17 @@ fn tallies(
     let listed = chosen.iter().map(|index| format!("`{}`", names[*index])).collect::<Vec<_>>().join(" + ");
     if one.unique {
         found.push(("unique", format!("{listed} is unique"), unique(table, &chosen, memory, threads)?));
+    }
+    if let Some(name) = &one.determines {
+        let Some(to) = names.iter().position(|known| known == name) else {
+            return Err(vec![catalog::pattern::unknown(name, &names).at(at.join("determines"))]);
+        };
+        // The digest of every value, and of each key with the value it has.
+        let needed = table.rows() as u64 * 80;
+        if needed > memory.limit / 2 {
+            return Err(vec![too_little("`determines`", 2 * needed, memory, "").at(at.join("determines"))]);
+        }
+        found.push(("determines", format!("{listed} determines `{name}`"), determined(table, &chosen, to, threads)?));
     }
     if let Some(sum) = &one.sum {
         let mut tally = Tally::default();
@@ -488,6 +500,38 @@ pub fn strict(column: &Column, pieces: &[ArrayRef]) -> Outcome<Option<Direction>
     }))
 }
 
+/// Rows that have another value in a column than the first row that agrees with them in others.
+fn determined(table: &Table, columns: &[usize], to: usize, threads: usize) -> Outcome<Tally> {
+    let mut values: Vec<[u64; 2]> = Vec::with_capacity(table.rows());
+    digests(table, &[to], threads, |digest, _| {
+        values.push(digest);
+        Ok(())
+    })?;
+    let mut all: Vec<usize> = columns.to_vec();
+    all.push(to);
+    // Rows with a missing cell are passed over.
+    let gone: Vec<BooleanBuffer> = table
+        .batches
+        .iter()
+        .filter_map(|batch| all.iter().map(|at| missing(batch.column(*at))).reduce(|one, other| &one | &other))
+        .collect();
+    let mut known: HashMap<[u64; 2], [u64; 2], Folded> = HashMap::default();
+    let mut tally = Tally::default();
+    let (mut batch, mut before) = (0, 0);
+    digests(table, columns, threads, |key, row| {
+        while row >= before + table.batches[batch].num_rows() {
+            before += table.batches[batch].num_rows();
+            batch += 1;
+        }
+        if !gone[batch].value(row - before) {
+            let first = *known.entry(key).or_insert(values[row]);
+            tally.row(row, first == values[row], || cells(&table.batches[batch], &all, row - before));
+        }
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
 /// Rows whose cells in these columns were there before.
 fn unique(table: &Table, columns: &[usize], memory: &Memory, threads: usize) -> Outcome<Tally> {
     let mut tally = Tally::default();
@@ -529,11 +573,13 @@ mod tests {
         let mut columns =
             vec![Column::new("n", DType::Int64), Column::new("t", DType::String), Column::new("d", DType::Date)];
         columns.push(Column::new("x", DType::Float64));
+        columns.push(Column::new("odd", DType::Bool));
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(2), Some(5)])),
             Arc::new(StringArray::from(vec!["a1", "a2", "b", "a2", "c3"])),
             Arc::new(Date32Array::from(vec![0, 1, 2, 1, 4])),
             Arc::new(Float64Array::from(vec![9.0, 8.0, f64::NAN, 8.0, 5.0])),
+            Arc::new(arrow::array::BooleanArray::from(vec![true, false, true, true, false])),
         ];
         let whole = batch(&columns, arrays).unwrap();
         Table { columns, batches: vec![whole.slice(0, 2), whole.slice(2, 3)] }
@@ -572,6 +618,11 @@ mod tests {
                 json!({ "column": ["n", "x"], "sum": { "equals": 9, "tolerance": 0.5 } }),
                 vec![(1, "10"), (2, "10"), (4, "10"), (5, "10")],
             ),
+            (json!({ "column": "t", "determines": "x" }), vec![]),
+            (json!({ "column": ["t", "d"], "determines": "n" }), vec![]),
+            (json!({ "column": "n", "determines": "t" }), vec![]),
+            (json!({ "column": "odd", "determines": "n" }), vec![(4, "`true`, `2`"), (5, "`false`, `5`")]),
+            (json!({ "column": "odd", "determines": "n", "mostly": 0.5 }), vec![]),
             (json!({ "column": "x", "monotone": "decreasing" }), vec![]),
             (json!({ "column": "x", "monotone": "strictly_decreasing" }), vec![(4, "8 after 8")]),
             (json!({ "column": "d", "monotone": "increasing" }), vec![(4, "1970-01-02 after 1970-01-03")]),
