@@ -398,7 +398,7 @@ pub struct Verify {
 pub struct Diff {
     #[command(flatten)]
     pub file: FileArgs,
-    /// The older run: its name or the beginning of it, or `~1` (the default) for the one before the newest.
+    /// The older run: its name or the beginning of it, or `latest~1` (the default; also `@1`) for the one before the newest.
     #[arg(value_name = "OLD")]
     pub old: Option<String>,
     /// The newer run. Default: the newest.

@@ -134,6 +134,14 @@ impl Store {
         })
     }
 
+    /// A folder's manifest as it is now, whether it is stored or not.
+    ///
+    /// # Errors
+    /// As [`Store::file_digest`].
+    pub fn folder_now(&self, path: &Path) -> Result<Tree, StoreError> {
+        Tree::walk(path, |path, meta| self.hashed(path, meta).map(|(digest, stat, _)| (digest, stat.size)))
+    }
+
     /// Whether the content is what it was, however often it was touched or replaced meanwhile.
     pub fn still(&self, path: &Path, before: &FileDigest) -> Result<bool, StoreError> {
         if !before.tree && !before.racy {

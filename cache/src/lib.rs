@@ -15,6 +15,7 @@
 //!   memo-v1/       small answers by digest, one packed log
 //!   filehash-v1/   (path, size, times, inode) -> digest, one packed log
 //!   runs-v1/       what finished runs looked like, one packed log
+//!   begun-v1/      run: runs that have begun and not ended, each held by its process: what is left of one that was killed
 //!   logs-v1/       run/label.log: what work said while it was done, plain text
 //!   downloads-v1/  what workers fetched from elsewhere, under its content; collected like blobs
 //!   remotes-v1/    in which state sources elsewhere were seen, one small file each
@@ -28,6 +29,7 @@
 //! What is promised: blobs are written before the record that names them, a record is trusted only when its
 //! checksum holds, a blob only when it is what its name says, and no lock outlives its process.
 
+mod begun;
 mod blob;
 mod digest;
 mod error;
@@ -51,6 +53,7 @@ mod store;
 mod tree;
 mod using;
 
+pub use begun::Begun;
 pub use blob::Blob;
 pub use digest::{Digest, DigestMap, DigestSet, ParseDigestError};
 pub use error::StoreError;

@@ -16,7 +16,7 @@ mod voice;
 
 pub use self::detail::Detail;
 pub(crate) use self::drive::name as run_name;
-pub use self::drive::run;
+pub use self::drive::{ASIDE, run};
 pub(crate) use self::ended::Ended;
 pub(crate) use self::execute::now;
 pub(crate) use self::guard::Guard;

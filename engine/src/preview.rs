@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use cache::{Blob, Digest, Entry, Record, Store, Tree};
+use cache::{Blob, Digest, Entry, Node, Record, Store, StoreError, Tree};
 
 use crate::error::Fault;
 use crate::explain::{self, Reason};
@@ -38,6 +38,9 @@ pub struct StagePreview {
     pub took: Option<Duration>,
     /// The size of its outputs together.
     pub bytes: Option<u64>,
+    /// Of a hit: the paths of outputs that the project does not hold as they were given, because somebody deleted or changed them. A run
+    /// puts them back.
+    pub restores: Vec<String>,
 }
 
 /// What would become of a stage.
@@ -207,6 +210,7 @@ fn look(
         changed,
         took: record.as_ref().and_then(took),
         bytes: record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum()),
+        restores: Vec::new(),
         record,
     };
     if !stage.cache {
@@ -237,12 +241,23 @@ fn look(
             let mut reasons: Vec<Reason> = record.outputs.iter().filter_map(lost).collect();
             let unstable = if differed(store, &key) { vec![Reason::Unstable] } else { Vec::new() };
             if reasons.is_empty() {
-                return preview(State::Hit, Some(key), unstable, Some(record));
+                let restores = restores(stage, &record, store, root);
+                return StagePreview { restores, ..preview(State::Hit, Some(key), unstable, Some(record)) };
             }
             reasons.extend(unstable);
             preview(State::Miss { reasons }, Some(key), Vec::new(), Some(record))
         }
     }
+}
+
+/// The paths of a stage's outputs at which the project holds something else than the record, or nothing.
+fn restores(stage: &PlannedStage, record: &Record, store: &Store, root: &Path) -> Vec<String> {
+    let gone = stage.outputs.iter().filter_map(|port| {
+        let (path, _) = port.path.as_ref()?;
+        let (_, blob) = record.outputs.iter().find(|(name, _)| *name == port.name)?;
+        (!store.holds(blob, &root.join(path))).then(|| path.clone())
+    });
+    gone.collect()
 }
 
 fn differed(store: &Store, key: &Digest) -> bool {
@@ -356,9 +371,49 @@ fn parts(
         // Only a look at the project can tell, which is right as long as it holds what the stages gave.
         let whole =
             |path: &str, blob: &Blob| store.file_digest(&root.join(path)).is_ok_and(|at| at.digest == blob.digest);
-        parts.unsure.extend(met.iter().filter(|(_, path, blob)| !whole(path, blob)).map(|(from, ..)| *from));
+        let edited: Vec<&(StageId, &str, Blob)> = met.iter().filter(|(_, path, blob)| !whole(path, blob)).collect();
+        if !edited.is_empty()
+            && !file.glob
+            && let Some(tree) = restored(store, &root.join(&shown), &shown, &edited)
+        {
+            let digest = tree.blob().digest;
+            parts.known.insert(index, vec![Digested { found: found(String::new(), shown), digest, seen: None }]);
+            continue;
+        }
+        parts.unsure.extend(edited.into_iter().map(|(from, ..)| *from));
     }
     parts
+}
+
+/// A folder of the project as it is when outputs inside it have been put back.
+fn restored(store: &Store, folder: &Path, shown: &str, outputs: &[&(StageId, &str, Blob)]) -> Option<Tree> {
+    let mut tree = match store.folder_now(folder) {
+        Err(StoreError::Missing { .. }) => Tree::default(),
+        tree => tree.ok()?,
+    };
+    for (_, path, blob) in outputs {
+        let name = below(shown, path)?;
+        tree.entries.retain(|other, entry| {
+            let there = other == name || below(name, other).is_some();
+            let around = below(other, name).is_some() && *entry == Entry::Empty;
+            !there && !around
+        });
+        // A file or a link where a folder has to be is moved out of the way: what is behind it, nobody knows before.
+        if tree.entries.keys().any(|other| below(other, name).is_some()) {
+            return None;
+        }
+        if !blob.tree {
+            let node = Node { digest: blob.digest, size: blob.size, executable: blob.executable };
+            tree.entries.insert(name.to_owned(), Entry::File(node));
+            continue;
+        }
+        let inside = store.tree(&blob.digest).ok()?;
+        if inside.entries.is_empty() {
+            tree.entries.insert(name.to_owned(), Entry::Empty);
+        }
+        tree.entries.extend(inside.entries.into_iter().map(|(path, entry)| (format!("{name}/{path}"), entry)));
+    }
+    Some(tree)
 }
 
 /// The rest of a path behind a folder's; `None` when it is not inside.

@@ -158,6 +158,14 @@ impl<'a> Decoder<'a> {
         fitted(&self.route, step, key)
     }
 
+    /// The help where a text stands alone that is the value of a mapping's first key.
+    fn keyed(&self, form: &MappingForm, text: &str) -> Option<String> {
+        let columns = ["column", "columns"].into_iter().find(|name| form.properties.contains_key(*name));
+        let first = columns.or_else(|| form.required.first().map(String::as_str))?;
+        let others = form.required.iter().filter(|name| *name != first).map(|name| format!(", {name}: …"));
+        Some(format!("write `{}: {{ {first}: {text}{} }}`", self.name(), others.collect::<String>()))
+    }
+
     /// The help for an unknown key: the nearest one, the one other tools call so, or the place where it is known.
     pub(crate) fn where_key_belongs(&self, form: &'a MappingForm, node: &Node, entry: &Entry) -> Option<String> {
         let name = entry.key.text.as_str();
@@ -296,7 +304,11 @@ impl<'a> Decoder<'a> {
                 if has(|form| matches!(form, Form::List(_))) {
                     return Some(format!("write a list: `[{}]`", shorten(text)));
                 }
-                None
+                let mapping = forms.iter().find_map(|form| match form {
+                    Form::Mapping(form) if form.others.is_none() => Some(form),
+                    _ => None,
+                })?;
+                self.keyed(mapping, &shorten(text))
             }
             Kind::Int(_) | Kind::Float(_) if has(|form| matches!(form, Form::List(_))) => {
                 Some(format!("write a list: `[{bare}]`"))

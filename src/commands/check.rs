@@ -5,7 +5,7 @@ use serde_json::json;
 use super::INVALID;
 use crate::cli::{Check, FileArgs};
 use crate::project::{Failure, Project, render_all};
-use crate::report::quantity::count;
+use crate::report::quantity::some;
 use crate::report::terminal::{self, Styles};
 
 /// Proves the pipeline.
@@ -33,12 +33,8 @@ pub fn execute(args: &Check) -> Result<u8, Failure> {
     }
     if let Some(proved) = checked.proved {
         proved.until_the_end();
-        let stages = count(proved.plan.stages.len() as u64);
-        terminal::err(&format!(
-            "{} `{}` is valid: {stages} stages",
-            Styles::good().apply_to("✓"),
-            proved.plan.spec.name
-        ));
+        let stages = some(proved.plan.stages.len(), "stage");
+        terminal::err(&format!("{} `{}` is valid: {stages}", Styles::good().apply_to("✓"), proved.plan.spec.name));
     }
     Ok(code)
 }

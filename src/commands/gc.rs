@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::cache::digests;
 use crate::cli::Gc;
 use crate::project::{Failure, Project};
-use crate::report::quantity::{bytes, count, parse_bytes};
+use crate::report::quantity::{bytes, parse_bytes, some};
 use crate::report::terminal;
 
 /// Removes what no result names, and what has not been used for longest.
@@ -34,11 +34,11 @@ pub fn execute(args: &Gc) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut text = format!(
-        "{} {} in {} files ({} forgotten); {} are left",
+        "{} {} in {} ({} forgotten); {} are left",
         if args.dry_run { "would remove" } else { "removed" },
         bytes(swept.freed),
-        count(swept.blobs),
-        if swept.records == 1 { "1 result".to_owned() } else { format!("{} results", count(swept.records)) },
+        some(swept.blobs as usize, "file"),
+        some(swept.records as usize, "result"),
         bytes(swept.kept)
     );
     if swept.pinned > 0 {

@@ -1,5 +1,7 @@
 //! `pipeline get`: an output copied out of the store.
 
+use std::path::Path;
+
 use engine::artifact::ArtifactKind;
 use engine::kind::Question;
 use serde_json::json;
@@ -33,6 +35,19 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
             "end the name with `.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`, or `.png` for a sheet of images",
         ));
     }
+    if converted && !rows && !matches!(found.artifact.kind(), ArtifactKind::File | ArtifactKind::Directory) {
+        let kind = found.artifact.kind();
+        let (ending, what) = match kind {
+            ArtifactKind::Model => ("safetensors", "weights"),
+            ArtifactKind::Report => ("html", "a page"),
+            _ => ("json", "JSON"),
+        };
+        return Err(Failure::user(
+            "cli::unknown_ending",
+            format!("`{}` is {what}, not rows: it cannot be written as `.{suffix}`", args.target),
+            format!("end the name with `.{ending}`"),
+        ));
+    }
     if is_stdout(&args.output) {
         if found.blob.tree {
             return Err(Failure::user(
@@ -55,10 +70,34 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
             files: Vec::new(),
         };
         let _ = std::fs::remove_file(&output);
+        writable(&output)?;
         ask_data(&project, &proved, &question)?;
     } else {
+        writable(&output)?;
         proved.store.materialise(&found.blob, &output)?;
     }
     terminal::err(&format!("{} → {} ({})", args.target, args.output.display(), bytes(found.blob.size)));
     Ok(0)
+}
+
+/// Whether there is a folder for the copy in which a file can be made.
+fn writable(output: &Path) -> Result<(), Failure> {
+    let folder = output.parent().unwrap_or(output);
+    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile_in(folder));
+    made.map_err(|error| {
+        let why = error.to_string();
+        let why = why.split(" (os error").next().unwrap_or_default();
+        Failure::user(
+            "cli::unwritable",
+            format!("`{}` cannot be written: {why}", output.display()),
+            format!("check the folder `{}`, or name another one with `-o`", folder.display()),
+        )
+    })
+}
+
+/// Makes a file in a folder, and removes it.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".pipeline-{}", std::process::id()));
+    std::fs::File::create(&path)?;
+    std::fs::remove_file(&path)
 }

@@ -1,4 +1,4 @@
-//! Finished runs by the names people give them: `latest`, `~1`, a run's name or the beginning of it.
+//! Finished runs by the names people give them: `latest`, `latest~1`, `@1`, a run's name or the beginning of it.
 
 use cache::Store;
 use engine::driver::Summary;
@@ -42,7 +42,7 @@ fn unknown(text: &str) -> Failure {
     Failure::user(
         "cli::unknown_run",
         format!("no run is called `{text}`"),
-        "`pipeline runs` lists them; `latest` is the newest, `~1` the one before",
+        "`pipeline runs` lists them; `latest` is the newest, `latest~1` (or `@1`) the one before",
     )
 }
 
@@ -62,7 +62,16 @@ pub fn runs(store: &Store) -> Result<Vec<Summary>, Failure> {
 
 /// Whether a run is meant by counting back, not by its name.
 fn counts(text: &str) -> bool {
-    matches!(text, "latest" | "last") || text.starts_with(['~']) || text.starts_with("latest~")
+    back(text).is_some() || text.starts_with(['~', '@'])
+}
+
+/// How many runs a text counts back from the newest: `latest`, `~1`, `latest~1`, `last~1`, `@1`. (A shell may take a bare `~1` for something of
+/// its own.)
+fn back(text: &str) -> Option<usize> {
+    if matches!(text, "latest" | "last") {
+        return Some(0);
+    }
+    ["~", "latest~", "last~", "@"].iter().find_map(|before| text.strip_prefix(before)?.parse().ok())
 }
 
 /// The name of the run that is meant, among names that go from the newest to the oldest.
@@ -70,11 +79,7 @@ fn counts(text: &str) -> bool {
 /// # Errors
 /// When there is none, or the beginning fits several.
 pub fn resolve<'a>(names: &[&'a str], text: &str) -> Result<&'a str, Failure> {
-    let back = match text {
-        "latest" | "last" => Some(0),
-        _ => text.strip_prefix('~').or_else(|| text.strip_prefix("latest~")).and_then(|back| back.parse().ok()),
-    };
-    if let Some(back) = back {
+    if let Some(back) = back(text) {
         let count = names.len();
         return names.get::<usize>(back).copied().ok_or_else(|| {
             let runs = if count == 1 { "is 1 run".to_owned() } else { format!("are {count} runs") };
@@ -105,6 +110,10 @@ mod tests {
         assert_eq!(found("latest"), Some("20261123-2"));
         assert_eq!(found("~1"), Some("20261123-1"));
         assert_eq!(found("latest~2"), Some("20261122-9"));
+        assert_eq!(found("last~1"), Some("20261123-1"));
+        assert_eq!(found("@0"), Some("20261123-2"));
+        assert_eq!(found("@2"), Some("20261122-9"));
+        assert_eq!(found("@x"), None);
         assert_eq!(found("20261122"), Some("20261122-9"));
         assert_eq!(found("20261123-1"), Some("20261123-1"));
         assert_eq!(found("20261123"), None, "two begin so");

@@ -8,7 +8,11 @@ use schemas::Sources;
 use super::INVALID;
 use crate::cli::Import;
 use crate::project::{Failure, render_all};
+use crate::report::quantity::some;
 use crate::report::terminal::{self, Styles};
+
+/// So many different notes of one line are shown.
+const MOST_NOTES: usize = 20;
 
 /// Imports.
 ///
@@ -31,14 +35,25 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
     let imported = schemas::dvc::import(&args.files, name.as_deref().unwrap_or("imported"), &folder)
         .map_err(|faults| failure(&faults))?;
-    // What `foreach` and `matrix` make of one line has the notes of one line.
     for notes in imported.notes.chunk_by(|(one, _), (other, _)| one == other) {
-        let (place, note) = &notes[0];
-        let more = match notes.len() {
-            1 => String::new(),
-            count => format!(" (and {} more there)", count - 1),
-        };
-        terminal::err(&format!("{} {note}{more}", Styles::dim().apply_to(format!("{place}:"))));
+        let place = Styles::dim().apply_to(format!("{}:", notes[0].0)).to_string();
+        // What `foreach` and `matrix` make of one line has the notes of one line: of those that say the same of many names, one.
+        let mut told: Vec<(&str, &str, usize)> = Vec::new();
+        for (_, note) in notes {
+            let about = sort(note);
+            match told.iter_mut().find(|(known, ..)| *known == about) {
+                Some((.., more)) => *more += 1,
+                None => told.push((about, note, 0)),
+            }
+        }
+        let hidden: usize = told.iter().skip(MOST_NOTES).map(|(.., more)| more + 1).sum();
+        for (_, note, more) in told.into_iter().take(MOST_NOTES) {
+            let more = if more > 0 { format!(" (and {more} more like this)") } else { String::new() };
+            terminal::err(&format!("{place} {note}{more}"));
+        }
+        if hidden > 0 {
+            terminal::err(&format!("{place} and {hidden} more there"));
+        }
     }
     if to_stdout {
         terminal::out(imported.text.trim_end());
@@ -49,14 +64,23 @@ pub fn execute(args: &Import) -> Result<u8, Failure> {
         Failure::user("import::unwritable", message, "look at the folder and its permissions")
     })?;
     terminal::err(&format!(
-        "{} {} stages in `{}`, {} {}; next: `pipeline check`",
+        "{} {} in `{}`, {}; next: `pipeline check`",
         Styles::good().apply_to("✓"),
-        imported.stages,
+        some(imported.stages, "stage"),
         output.display(),
-        imported.notes.len(),
-        if imported.notes.len() == 1 { "note" } else { "notes" }
+        some(imported.notes.len(), "note")
     ));
     Ok(0)
+}
+
+/// What a note says: of one that begins with the name of a stage, whatever the stage is.
+fn sort(note: &str) -> &str {
+    const OF_A_STAGE: [&str; 5] = [" is frozen", " has ", " reads nothing", " holds a character", " depends on"];
+    let named = note.strip_prefix('`').filter(|rest| !rest.starts_with("${")).and_then(|rest| rest.split_once('`'));
+    match named {
+        Some((_, rest)) if OF_A_STAGE.iter().any(|begin| rest.starts_with(begin)) => rest,
+        _ => note,
+    }
 }
 
 /// Picks keys out of a file.

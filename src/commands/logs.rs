@@ -1,6 +1,7 @@
 //! `pipeline logs`: what a stage said while it ran, also of attempts that failed.
 
 use cache::{LogFile, LogLine};
+use engine::driver;
 use engine::error::Fault;
 use serde_json::{Value, json};
 
@@ -27,7 +28,8 @@ pub fn execute(args: &Logs) -> Result<u8, Failure> {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             store.log(history::resolve(&names, text)?, &args.stage)
         }
-        None => logged.iter().find_map(|run| store.log(run, &args.stage)),
+        // What a `verify` said is not of the run that made the result.
+        None => logged.iter().filter(|run| !run.ends_with(driver::ASIDE)).find_map(|run| store.log(run, &args.stage)),
     };
     let attempt = |log: &LogFile| args.attempt.is_none_or(|n| log.attempts.iter().any(|of| of.attempt == n));
     let Some(log) = log.filter(attempt) else { return Err(silent(&project, &store, args)) };

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use engine::driver::Detail;
+use engine::error::Fault;
 use engine::explain::Reason;
 use engine::plan::{Plan, StageId};
 use engine::preview::{StagePreview, State};
@@ -13,7 +15,7 @@ use super::status::word;
 use crate::cli::Plan as Args;
 use crate::project::{Failure, Project};
 use crate::report::forecast::{Forecast, Task, forecast};
-use crate::report::quantity::{bytes, duration};
+use crate::report::quantity::{bytes, duration, some};
 use crate::report::{result, terminal};
 
 /// Predicts.
@@ -56,13 +58,17 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         terminal::out(&format!("\n{}", off(&proved.plan).trim_end()));
     }
     let due: Vec<&&StagePreview> = chosen.iter().filter(|preview| !matches!(preview.state, State::Hit)).collect();
-    if due.is_empty() {
+    let back: usize = chosen.iter().map(|preview| preview.restores.len()).sum();
+    if due.is_empty() && back > 0 {
+        terminal::out(&format!("\nnothing to run; {} would be restored", some(back, "output")));
+    } else if due.is_empty() {
         terminal::out("\nnothing to do");
     } else {
         let (forecast, names, slots) = expected(&proved.plan, &chosen, args.jobs);
-        let mut line = format!("\n{} of {} stages would run", due.len(), chosen.len());
+        let all = some(chosen.len(), "stage");
+        let mut line = format!("\n{} of {all} would run", due.len());
         if due.iter().any(|preview| matches!(preview.state, State::Unknown { .. })) {
-            line = format!("\n{} of {} stages would run, or may", due.len(), chosen.len());
+            line = format!("\n{} of {all} would run, or may", due.len());
         }
         if forecast.time > Duration::ZERO {
             let jobs = if slots == 1 { "1 job".to_owned() } else { format!("{slots} jobs") };
@@ -131,8 +137,11 @@ fn off_json(plan: &Plan) -> Value {
 /// The first reason, in words.
 pub fn reason(plan: &Plan, preview: &StagePreview) -> String {
     match &preview.state {
-        State::Hit if preview.changed.contains(&Reason::Unstable) => Reason::Unstable.to_string(),
-        State::Hit => String::new(),
+        State::Hit => {
+            let unstable = preview.changed.contains(&Reason::Unstable).then(|| Reason::Unstable.to_string());
+            let told = unmet(preview).map(|gate| gate.message).into_iter().chain(restored(preview)).chain(unstable);
+            told.collect::<Vec<_>>().join("; ")
+        }
         State::Miss { reasons } => {
             let first = reasons.first().map(ToString::to_string).unwrap_or_default();
             if reasons.len() > 1 { format!("{first} (and {} more)", reasons.len() - 1) } else { first }
@@ -142,6 +151,20 @@ pub fn reason(plan: &Plan, preview: &StagePreview) -> String {
             format!("{} may give other bytes", names.join(", "))
         }
     }
+}
+
+/// The first gate that the result of a stage does not meet.
+pub fn unmet(preview: &StagePreview) -> Option<Fault> {
+    let record = preview.record.as_ref().filter(|_| preview.state == State::Hit)?;
+    Detail::of(&record.detail).unmet.into_iter().next()
+}
+
+/// What a run would put into the project again, in words.
+pub fn restored(preview: &StagePreview) -> Option<String> {
+    let named: Vec<String> = preview.restores.iter().take(3).map(|path| format!("`{path}`")).collect();
+    let more = preview.restores.len() - named.len();
+    let more = if more > 0 { format!(" and {}", some(more, "more output")) } else { String::new() };
+    (!named.is_empty()).then(|| format!("will restore {}{more}", named.join(", ")))
 }
 
 /// A preview for `--json`.
@@ -166,6 +189,8 @@ pub fn preview_json(plan: &Plan, preview: &StagePreview) -> Value {
         "reasons": reasons,
         "unstable": unstable,
         "waits_for": waits,
+        "restores": preview.restores,
+        "unmet": unmet(preview).map(|gate| gate.message),
         "took": preview.took.map(|took| took.as_secs_f64()),
         "bytes": preview.bytes,
     })

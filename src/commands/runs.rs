@@ -21,7 +21,12 @@ pub fn execute(args: &Runs) -> Result<u8, Failure> {
         Some(RunsVerb::Show { file, run, json }) => {
             let project = Project::find(file)?;
             let store = project.store()?;
-            show(&store, History::of(&project, &store, false)?.find(run)?, *json)
+            let history = History::of(&project, &store, false)?;
+            let killed = store.killed_runs().into_iter().find(|(name, _)| name == run);
+            match killed.filter(|_| history.find(run).is_err()) {
+                Some((_, killed)) => show_killed(&killed, *json),
+                None => show(&store, history.find(run)?, *json),
+            }
         }
     }
 }
@@ -31,7 +36,16 @@ fn list(args: &Runs) -> Result<u8, Failure> {
     let store = project.store()?;
     let pipeline = if args.all { None } else { history::pipeline(&project) };
     let ours = |run: &Value| pipeline.as_deref().is_none_or(|name| run["pipeline"] == name);
-    let runs: Vec<Value> = store.runs_where(args.n, ours)?.into_iter().map(|(_, run)| run).collect();
+    let mut runs: Vec<(String, Value)> = store.runs_where(args.n, ours)?;
+    // Those that were killed did not come to say how they ended.
+    for (name, run) in store.killed_runs().into_iter().map(|(name, run)| (name, killed(run))) {
+        if ours(&run) && runs.iter().all(|(known, _)| *known != name) {
+            let at = runs.iter().position(|(known, _)| *known < name).unwrap_or(runs.len());
+            runs.insert(at, (name, run));
+        }
+    }
+    runs.truncate(args.n);
+    let runs: Vec<Value> = runs.into_iter().map(|(_, run)| run).collect();
     let read = |run: &Value| serde_json::from_value::<Summary>(run.clone()).ok();
     if args.json {
         let runs: Vec<Value> = runs
@@ -49,8 +63,16 @@ fn list(args: &Runs) -> Result<u8, Failure> {
     }
     let rows: Vec<Vec<String>> = runs
         .iter()
-        .filter_map(read)
-        .map(|run| {
+        .filter_map(|run| {
+            if run["outcome"] == KILLED {
+                let field = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+                let mut row = vec![field("run")];
+                row.extend(args.all.then(|| field("pipeline")));
+                row.push(KILLED.to_owned());
+                row.extend(std::iter::repeat_n("-".to_owned(), 5).chain([String::new()]));
+                return Some(row);
+            }
+            let run = read(run)?;
             let mut row = vec![run.run.clone()];
             row.extend(args.all.then(|| run.pipeline.clone()));
             row.push(word(run.outcome).to_owned());
@@ -59,7 +81,7 @@ fn list(args: &Runs) -> Result<u8, Failure> {
             row.push(
                 main_metrics(&store, &run).map_or_else(String::new, |(_, detail)| plain::headline(&detail.summary)),
             );
-            row
+            Some(row)
         })
         .collect();
     if rows.is_empty() {
@@ -73,6 +95,29 @@ fn list(args: &Runs) -> Result<u8, Failure> {
         let columns = columns.map(|name| if name == "pipeline" { "run" } else { name });
         terminal::out(&result::table(&columns[1..], rows, &[2, 3, 4, 5, 6]));
     }
+    Ok(0)
+}
+
+/// The outcome of a run whose process ended before it did.
+const KILLED: &str = "killed";
+
+/// A note of a run's beginning as a summary of what came of it.
+fn killed(mut note: Value) -> Value {
+    note["outcome"] = KILLED.into();
+    note
+}
+
+fn show_killed(note: &Value, as_json: bool) -> Result<u8, Failure> {
+    let run = killed(note.clone());
+    if as_json {
+        terminal::out(&format!("{run:#}"));
+        return Ok(0);
+    }
+    let field = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+    terminal::out(&format!("{}  {}  {KILLED}", field("run"), field("pipeline")));
+    terminal::out(
+        "it did not come to its end; stages that had ended are kept, and `pipeline logs STAGE` shows what was said",
+    );
     Ok(0)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ENGINE_FAILED, INVALID};
 use crate::cli::Show;
 use crate::project::{Failure, Project, Proved, render};
-use crate::report::quantity::{bytes, count};
+use crate::report::quantity::{bytes, count, some};
 use crate::report::result;
 use crate::report::terminal::{self, Styles};
 
@@ -226,9 +226,15 @@ pub fn ask_data(project: &Project, proved: &Proved, question: &Question) -> Resu
         )),
         Err(faults) => Err(Failure {
             text: faults.iter().map(|fault| render(fault, &proved.sources)).collect::<Vec<_>>().join("\n"),
-            exit_code: ENGINE_FAILED,
+            exit_code: if faults.iter().all(asked_wrongly) { INVALID } else { ENGINE_FAILED },
         }),
     }
+}
+
+/// Whether a worker's fault is of what was asked for: not of the machine, and not of the worker.
+fn asked_wrongly(fault: &Fault) -> bool {
+    let machine = ["data::disk_full", "data::read_only", "data::unwritable", "data::kernel", "data::memory"];
+    fault.code.starts_with("data::") && !machine.contains(&fault.code.as_str())
 }
 
 fn text_of(value: &Value) -> String {
@@ -245,10 +251,10 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     let rows = answer.get("rows").and_then(Value::as_u64);
     let matching = answer.get("matching").and_then(Value::as_u64);
     let shape = match (matching, rows) {
-        (Some(matching), Some(rows)) => format!("{} of {} rows × ", count(matching), count(rows)),
-        (_, rows) => rows.map_or_else(String::new, |rows| format!("{} rows × ", count(rows))),
+        (Some(matching), Some(rows)) => format!("{} of {} × ", count(matching), some(rows as usize, "row")),
+        (_, rows) => rows.map_or_else(String::new, |rows| format!("{} × ", some(rows as usize, "row"))),
     };
-    let mut text = format!("{shape}{} columns, {size}\n\n", count(columns.len() as u64));
+    let mut text = format!("{shape}{}, {size}\n\n", some(columns.len(), "column"));
     let field = |value: &Value, name: &str| value.get(name).map(text_of).unwrap_or_default();
     if describe {
         let fields = ["missing", "distinct", "min", "mean", "max"];
@@ -307,7 +313,8 @@ fn describe_dataset(answer: &Value, describe: bool, size: &str) -> String {
     if shown < names.len() {
         let rest: Vec<&str> = names[shown..].iter().take(8).filter_map(|name| name.lines().next()).collect();
         let more = if names.len() - shown > 8 { ", …" } else { "" };
-        text.push_str(&format!("\nand {} more columns: {}{more}\n", names.len() - shown, rest.join(", ")));
+        let left = some(names.len() - shown, "more column");
+        text.push_str(&format!("\nand {left}: {}{more}\n", rest.join(", ")));
     }
     text
 }

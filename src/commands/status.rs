@@ -1,13 +1,15 @@
 //! `pipeline status`: each stage's state, last duration and size.
 
+use console::Style;
 use engine::driver::Detail;
 use engine::preview::State;
 use serde_json::{Value, json};
 
 use super::family::families;
-use super::plan::preview_json;
+use super::plan::{preview_json, restored, unmet};
 use crate::cli::Status;
 use crate::project::{Failure, Project};
+use crate::report::quantity::some;
 use crate::report::{plain, result, terminal};
 
 /// Shows.
@@ -26,13 +28,26 @@ pub fn execute(args: &Status) -> Result<u8, Failure> {
     let families = families(&proved.plan, &previews);
     let rows = families.iter().map(|family| {
         let mut cells = family.cells(&proved.plan, state);
+        let shut = family.members.iter().filter(|preview| unmet(preview).is_some()).count();
+        if shut > 0 {
+            cells[0] = format!("{} {}", Style::new().red().apply_to("✗"), family.name);
+            cells[2] = match family.members.as_slice() {
+                [_] => format!("{}, gate not met", cells[2]),
+                _ => format!("{}, {} not met", cells[2], some(shut, "gate")),
+            };
+        }
         cells.push(match family.members.as_slice() {
-            [preview] => preview
-                .record
-                .as_ref()
-                .map(|record| plain::headline(&Detail::of(&record.detail).summary))
-                .unwrap_or_default(),
-            many => format!("{} stages", many.len()),
+            [preview] => {
+                let headline = |record: &cache::Record| plain::headline(&Detail::of(&record.detail).summary);
+                let headline = preview.record.as_ref().map(headline).filter(|text| !text.is_empty());
+                headline.into_iter().chain(restored(preview)).collect::<Vec<_>>().join("; ")
+            }
+            many => {
+                let back: usize = many.iter().map(|preview| preview.restores.len()).sum();
+                let back =
+                    if back > 0 { format!("; {} will be restored", some(back, "output")) } else { String::new() };
+                format!("{}{back}", some(many.len(), "stage"))
+            }
         });
         cells
     });
@@ -59,7 +74,6 @@ fn state(state: &State) -> &'static str {
 
 /// One character for a state.
 pub fn mark(state: &State) -> String {
-    use console::Style;
     match state {
         State::Hit => Style::new().green().apply_to("=").to_string(),
         State::Miss { .. } => Style::new().yellow().apply_to("▶").to_string(),

@@ -192,6 +192,8 @@ struct Flight {
     spare: Spare,
     /// Stages at work, and under which key.
     at_work: BTreeMap<String, String>,
+    /// Stages that were told of and whose end was not.
+    open: BTreeSet<String>,
     /// Hits, stages that ran, that failed, that were skipped.
     counts: [usize; 4],
     stages: usize,
@@ -211,6 +213,7 @@ impl Flight {
             cancel,
             spare,
             at_work: BTreeMap::new(),
+            open: BTreeSet::new(),
             counts: [0; 4],
             stages: 0,
             begun: Instant::now(),
@@ -243,18 +246,32 @@ impl Flight {
 
     fn on_event(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { stages, .. } => self.stages = stages.len(),
+            Event::RunStarted { stages, .. } => {
+                self.stages = stages.len();
+                self.open.extend(stages.iter().cloned());
+            }
+            Event::StageExpanded { children, .. } => self.open.extend(children.iter().cloned()),
             Event::StageStarted { stage, key, .. } => drop(self.at_work.insert(stage.clone(), key.clone())),
             Event::StageDone { stage, .. } => {
                 self.at_work.remove(stage);
+                self.open.remove(stage);
                 self.counts[1] += 1;
             }
             Event::StageFailed { stage, retrying, .. } => {
                 self.at_work.remove(stage);
-                self.counts[2] += usize::from(!retrying);
+                if !retrying {
+                    self.open.remove(stage);
+                    self.counts[2] += 1;
+                }
             }
-            Event::StageSkipped { stage, .. } => drop(self.at_work.remove(stage)),
-            Event::StageHit { .. } => self.counts[0] += 1,
+            Event::StageSkipped { stage, .. } => {
+                self.at_work.remove(stage);
+                self.open.remove(stage);
+            }
+            Event::StageHit { stage, .. } => {
+                self.open.remove(stage);
+                self.counts[0] += 1;
+            }
             _ => {}
         }
         self.reporter.event(event);
@@ -283,8 +300,9 @@ impl Flight {
         if !kept {
             return self.until_it_ends().await;
         }
-        for stage in &lost {
-            self.reporter.event(&Event::StageSkipped { stage: stage.clone(), because: stage.clone() });
+        // Of this run every stage has ended: what is kept is told by the next one from its beginning.
+        for stage in std::mem::take(&mut self.open) {
+            self.reporter.event(&Event::StageSkipped { stage: stage.clone(), because: stage });
         }
         let [hit, ran, failed, _] = self.counts;
         let skipped = self.stages.saturating_sub(hit + ran + failed);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use console::Style;
 use serde_json::Value;
 
-use super::quantity::{count, number};
+use super::quantity::{count, number, some};
 use super::result::table;
 use super::terminal::Styles;
 
@@ -48,14 +48,14 @@ pub fn summary(profile: &Value) -> String {
     let repeated = whole(profile, "duplicate_rows");
     let repeated = if repeated > 0 { format!(", {} of them repeated", count(repeated)) } else { String::new() };
     let mut out =
-        format!("{} rows{repeated}, {} columns\n\n", count(whole(profile, "rows")), count(variables.len() as u64));
+        format!("{}{repeated}, {}\n\n", some(whole(profile, "rows") as usize, "row"), some(variables.len(), "column"));
     out.push_str(&table(
         &["column", "holds", "missing", "distinct", "distribution", "values"],
         variables.iter().take(LISTED).map(variable),
         &[2, 3],
     ));
     if variables.len() > LISTED {
-        let _ = writeln!(out, "and {} more columns", variables.len() - LISTED);
+        let _ = writeln!(out, "and {}", some(variables.len() - LISTED, "more column"));
     }
     let alerts = list(profile, "alerts");
     if !alerts.is_empty() {

@@ -39,6 +39,11 @@ pub fn bytes(value: u64) -> String {
     }
 }
 
+/// So many of something: `1 stage`, `1,797 stages`.
+pub fn some(value: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(value as u64), if value == 1 { "" } else { "s" })
+}
+
 /// `1,797`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();

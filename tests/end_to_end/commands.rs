@@ -212,3 +212,105 @@ stages:
     let side = |at: usize| u32::from_be_bytes(sheet[at..at + 4].try_into().expect("four bytes"));
     assert!(side(16) >= 4 * 10 && side(20) >= 10, "{} x {}", side(16), side(20));
 }
+
+#[test]
+fn what_a_run_would_restore_is_told_before() {
+    let house = House::of(TWO);
+    house.run();
+    let told = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&house.say(args).out).unwrap_or_else(|error| panic!("{error}"))
+    };
+    assert_eq!(told(&["plan", "--json"])["stages"][0]["restores"], serde_json::json!([]));
+    assert!(house.say(&["plan"]).out.contains("nothing to do"));
+    std::fs::remove_file(house.path().join("second.json")).expect("an output");
+    // Edited: what the store holds is not meant to be written to.
+    std::fs::remove_file(house.path().join("first.txt")).expect("an output");
+    house.write("first.txt", "mine");
+    for verb in ["plan", "status"] {
+        let stages = &told(&[verb, "--json"])["stages"];
+        assert_eq!(stages[0]["restores"], serde_json::json!(["first.txt"]), "{stages:#}");
+        assert_eq!(stages[1]["restores"], serde_json::json!(["second.json"]), "{stages:#}");
+        let text = house.say(&[verb]).out;
+        let there = ["`first.txt`", "`second.json`"].iter().all(|path| text.contains(path));
+        assert!(text.contains("restore") && there, "{text}");
+    }
+    let text = house.say(&["plan"]).out;
+    assert!(text.contains("nothing to run; 2 outputs would be restored"), "{text}");
+    house.run().nothing_ran();
+    assert_eq!(house.read("first.txt"), "1\n");
+    assert!(house.say(&["plan"]).out.contains("nothing to do"));
+}
+
+#[test]
+fn status_and_plan_say_that_a_gate_is_not_met() {
+    let house = House::of(
+        "
+pipeline: gate
+stages:
+  raw: { kind: collect, from: { csv: a.csv } }
+  facts: { kind: profile, inputs: { data: raw }, expect: [{ rows: { min: 5 } }] }
+",
+    );
+    house.write("a.csv", "n\n1\n2\n3\n");
+    assert_eq!(house.run_with(&[]).code, 3);
+    let status = house.say(&["status"]).out;
+    assert!(status.contains("up to date, gate not met"), "{status}");
+    let plan = house.say(&["plan"]).out;
+    assert!(plan.contains("at least 5 rows: there are 3"), "{plan}");
+    let json: serde_json::Value = serde_json::from_str(&house.say(&["status", "--json"]).out).expect("JSON");
+    assert_eq!(json["stages"][1]["unmet"], "at least 5 rows: there are 3");
+    assert_eq!(json["stages"][0]["unmet"], serde_json::Value::Null);
+    let shown = house.say(&["show", "raw"]).out;
+    assert!(shown.contains("3 rows × 1 column,"), "{shown}");
+    // A table becomes what a table can be, and a result what it is.
+    for (target, name, part) in [
+        ("raw", "o.png", "data::no_images"),
+        ("facts", "v.csv", "not rows: it cannot be written as `.csv`"),
+        ("raw", "/proc/x/o.csv", "check the folder `/proc/x`"),
+        ("raw", "/proc/o.arrow", "check the folder `/proc`"),
+    ] {
+        let said = house.say(&["get", target, "-o", name]);
+        assert_eq!(said.code, 2, "{name}: {}", said.err);
+        assert!(said.err.contains(part), "{name}: {}", said.err);
+    }
+    assert_eq!(house.say(&["get", "facts", "-o", "v.json"]).code, 0);
+    let said = house.say(&["get", "raw", "-o", "new/folder/o.csv"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+#[test]
+fn lines_of_json_have_the_columns_in_their_order() {
+    let house = House::of("pipeline: order\nstages:\n  raw: { kind: collect, from: { csv: a.csv } }\n");
+    house.write("a.csv", "z,a,m\n1,x,2.5\n,\"q\"\"\",\n");
+    house.run();
+    assert_eq!(house.say(&["get", "raw", "-o", "o.jsonl"]).code, 0);
+    assert_eq!(house.read("o.jsonl"), "{\"z\":1,\"a\":\"x\",\"m\":2.5}\n{\"z\":null,\"a\":\"q\\\"\",\"m\":null}\n");
+}
+
+#[test]
+fn a_folder_that_holds_an_edited_output_is_judged_as_it_will_be() {
+    let house = House::of(
+        "
+pipeline: folder
+stages:
+  make: { kind: command, run: \"mkdir -p data/deep; echo 1 > data/made.txt; echo 2 > data/deep/d.txt\", outs: [data/made.txt, data/deep] }
+  read: { kind: command, run: cat data/*.txt > all.txt, deps: [data], outs: [all.txt] }
+",
+    );
+    house.write("data/own.txt", "own\n");
+    house.run();
+    let states = || {
+        let json: serde_json::Value = serde_json::from_str(&house.say(&["plan", "--json"]).out).expect("JSON");
+        [0, 1].map(|at| json["stages"][at]["state"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(states(), ["reuse", "reuse"]);
+    std::fs::remove_file(house.path().join("data/made.txt")).expect("an output");
+    house.write("data/made.txt", "edited");
+    std::fs::remove_dir_all(house.path().join("data/deep")).expect("an output");
+    assert_eq!(states(), ["reuse", "reuse"], "both are put back before it is looked at");
+    house.write("data/own.txt", "mine\n");
+    assert_eq!(states(), ["reuse", "run"]);
+    house.write("data/own.txt", "own\n");
+    house.run().nothing_ran();
+    assert_eq!(house.read("data/made.txt"), "1\n");
+}

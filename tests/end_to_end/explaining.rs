@@ -132,6 +132,42 @@ stages:
 }
 
 #[test]
+fn logs_are_of_the_run_that_made_the_result_not_of_a_verify() {
+    let house = talking();
+    house.run();
+    let made = json(&house, &["runs", "--json"])[0]["run"].as_str().expect("a run").to_owned();
+    assert_eq!(house.say(&["verify", "first"]).code, 0);
+    let log = json(&house, &["logs", "first", "--json"]);
+    assert_eq!(log["run"], made.as_str(), "{log:#}");
+}
+
+#[test]
+fn verify_names_the_tensor_and_the_cell_that_came_out_differently() {
+    let house = House::of(
+        "
+pipeline: chance
+stages:
+  weights: { kind: command, run: sh model.sh > w.safetensors, deps: [model.sh], outs: [w.safetensors] }
+  kept: { kind: command, run: cp w.safetensors k.safetensors, deps: [w.safetensors], outs: [k.safetensors] }
+",
+    );
+    // Two tensors of two floats; the second of `b` is another one every time.
+    let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+    let length = format!("\\{:03o}\\000\\000\\000\\000\\000\\000\\000", header.len());
+    house.write(
+        "model.sh",
+        format!(
+            "printf '{length}%s' '{header}'\nprintf '\\000\\000\\200\\077\\000\\000\\000\\100\\000\\000\\200\\077'\nhead -c 4 /dev/urandom\n"
+        ),
+    );
+    house.run();
+    let said = house.say(&["verify"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("≠ weights") && said.out.contains("tensor `b`, element 1"), "{}", said.out);
+    assert!(said.out.contains("= kept"), "{}", said.out);
+}
+
+#[test]
 fn two_runs_are_compared() {
     let house = House::of(
         "
@@ -157,6 +193,10 @@ stages:
     let shown = json(&house, &["runs", "show", "--json"]);
     assert_eq!(shown["stages"][0]["end"], "ran");
     assert!(house.say(&["runs", "show", "~1"]).out.contains("score"));
+    // As a shell leaves them alone.
+    for (old, new) in [("@1", "@0"), ("last~1", "last"), ("latest~1", "latest")] {
+        assert_eq!(json(&house, &["diff", old, new, "--json"]), told, "{old} {new}");
+    }
     assert!(house.say(&["runs"]).out.contains("success"));
     assert!(house.say(&["runs", "show", "1999"]).err.contains("cli::unknown_run"));
 }

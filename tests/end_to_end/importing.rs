@@ -132,6 +132,43 @@ fn what_cannot_be_read_is_told() {
     assert!(said.err.contains("did you mean `train`?"), "{}", said.err);
 }
 
+#[test]
+fn every_note_is_shown_at_its_own_line() {
+    let house = House::empty();
+    house.write("params.yaml", "train: { lr: 0.1, fast: false, sizes: [1, 2] }\n");
+    house.write(
+        ".dvc/config",
+        "[core]\n    autostage = true\n[parsing]\n    bool = boolean_optional\n    list = append\n",
+    );
+    house.write("in.txt", "1\n");
+    house.write(
+        "dvc.yaml",
+        "stages:
+  train:
+    cmd:
+      - echo ${train} > a.txt
+      - cat <(echo $ONE $TWO) > b.txt
+    deps: [in.txt]
+    params: [train.lr, train.lrr, depth]
+    outs: [a.txt, b.txt]
+",
+    );
+    let said = house.say(&["import", "dvc.yaml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for part in [
+        "dvc.yaml:4: `${train}` and what else is a variable is filled in",
+        "dvc.yaml:5: `train` has `<(`",
+        "dvc.yaml:5: `ONE` comes from the environment",
+        "dvc.yaml:5: `TWO` comes from the environment",
+        "dvc.yaml:7: `train` depends on the key `train.lrr`, which `params.yaml` does not have (did you mean `lr`?)",
+        "depends on the key `depth`",
+    ] {
+        assert!(said.err.contains(part), "{part}\n{}", said.err);
+    }
+    let text = house.read("pipeline.yaml");
+    assert!(text.contains("echo --lr 0.1 --no-fast --sizes 1 --sizes 2"), "{text}");
+}
+
 /// Runs in a folder of the house: how many stages ran.
 fn runs(house: &House, folder: &str) -> usize {
     let mut command = house.command(&["run", "--json"]);
@@ -154,7 +191,7 @@ fn imports(house: &House, folder: &str, files: &[&str]) -> Said {
 fn a_matrix_of_mappings_over_two_hundred_stages() {
     let house = House::fixture("dvc/agents");
     let said = imports(&house, "", &["dvc.yaml"]);
-    assert!(said.err.contains("runs every time, as in DVC (and 7 more there)"), "{}", said.err);
+    assert!(said.err.contains("runs every time, as in DVC (and 7 more like this)"), "{}", said.err);
     assert_eq!(runs(&house, ""), 173);
     assert_eq!(
         house.read("dev_logs/scored/task_beta/son-thinking.eval"),

@@ -147,3 +147,39 @@ stages:
     let last = told.last().expect("events");
     assert_eq!((&last["outcome"], &last["lost"][0]), (&"cancelled".into(), &"slow".into()));
 }
+
+#[test]
+fn a_run_that_was_killed_is_in_the_history() {
+    let house = House::of(
+        "
+pipeline: slow
+stages:
+  first: { kind: command, run: echo 1 > first.txt, outs: [first.txt] }
+  slow: { kind: command, run: \"touch began; sleep 60; echo 2 > slow.txt\", deps: [first.txt], outs: [slow.txt] }
+",
+    );
+    let runs = |house: &House| -> Vec<serde_json::Value> {
+        let said = house.say(&["runs", "--json"]);
+        serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}{}", said.out, said.err))
+    };
+    let mut engine = house.start(&["run"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !house.path().join("began").exists() {
+        assert!(Instant::now() < deadline, "it never began");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(house.say(&["runs"]).out, "", "it goes on");
+    signal(engine.id(), "KILL");
+    let _ = engine.wait();
+    let killed = runs(&house);
+    assert_eq!((killed.len(), killed[0]["outcome"].as_str()), (1, Some("killed")), "{killed:#?}");
+    let name = killed[0]["run"].as_str().expect("a name");
+    assert!(house.say(&["runs"]).out.contains("killed"));
+    assert!(house.say(&["runs", "show", name]).out.contains("killed"));
+    house.edit("pipeline.yaml", "sleep 60", "sleep 0");
+    house.run().ran(["slow"]);
+    let all: Vec<_> = runs(&house).iter().map(|run| run["outcome"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(all, ["success", "killed"]);
+    let listed = house.say(&["runs"]).out;
+    assert!(listed.lines().nth(1).is_some_and(|line| line.contains("success")), "{listed}");
+}

@@ -177,6 +177,7 @@ pipeline: spared
 stages:
   long: { kind: command, run: 'echo x >> began.log; sleep 3; cp a.txt long.txt', deps: [a.txt], outs: [long.txt] }
   short: { kind: command, run: cp b.txt short.txt, deps: [b.txt], outs: [short.txt] }
+  below: { kind: command, run: cat long.txt short.txt > below.txt, deps: [long.txt, short.txt], outs: [below.txt] }
 ",
     );
     house.write("a.txt", "a");
@@ -190,6 +191,13 @@ stages:
     house.write("b.txt", "2");
     let cancelled = watching.until(|event| event["event"] == "run_finished");
     assert_eq!(cancelled.last().expect("events")["outcome"], "cancelled");
+    // Of the run that was replaced every stage has an end.
+    let ended = |stage: &str| {
+        let ends = ["stage_done", "stage_hit", "stage_skipped"];
+        let of = |event: &&serde_json::Value| event["stage"] == stage && ends.iter().any(|end| event["event"] == *end);
+        events.iter().chain(&cancelled).filter(of).count()
+    };
+    assert_eq!(["long", "short", "below"].map(ended), [1, 1, 1], "{events:#?}{cancelled:#?}");
     let seen = watching.until(|event| event["event"] == "run_finished");
     assert_eq!(seen.last().expect("events")["outcome"], "success", "{seen:#?}");
     assert!(seen.iter().any(|event| event["event"] == "stage_hit" && event["stage"] == "long"), "{seen:#?}");

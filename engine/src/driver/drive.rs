@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::{Blob, Store};
+use cache::{Begun, Blob, Store};
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const SPARED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The logs of so many runs are kept, of those that said anything.
 const LOGGED_RUNS: usize = 100;
+/// How the name of a run ends that only compares: it is no part of the history.
+pub const ASIDE: &str = "-verify";
 /// So many files may be open at once, where the system lets a process choose.
 const FILES: u64 = 1 << 16;
 /// After so many stages looked at without a pause, others get a turn.
@@ -65,7 +68,7 @@ pub async fn run(
     let (notes, incoming) = unbounded_channel();
     let started = now();
     let run = Run {
-        name: name(started),
+        name: options.scratch.as_ref().map_or_else(|| name(started), |_| format!("{}{ASIDE}", name(started))),
         made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
         at_work: Mutex::default(),
@@ -100,6 +103,7 @@ pub async fn run(
         ending: None,
         lost: Vec::new(),
         broken: None,
+        noted: None,
         run: Arc::new(run),
         scheduler,
         tasks,
@@ -149,6 +153,8 @@ struct Drive {
     lost: Vec<StageId>,
     /// What stopped the engine.
     broken: Option<Fault>,
+    /// The note that this run has begun, once it does work: what is left of it when it is killed.
+    noted: Option<Begun>,
 }
 
 impl Drive {
@@ -279,6 +285,7 @@ impl Drive {
     }
 
     fn start(&mut self, id: StageId, attempt: u32, gate: Option<oneshot::Receiver<()>>) {
+        self.note();
         let stop = CancelToken::new();
         self.stops.insert(id, stop.clone());
         // More threads never change a result, so a stage that did not ask for a number gets what is idle.
@@ -301,6 +308,14 @@ impl Drive {
             });
             let _ = notes.send(Note::Ended { stage: id, took: begun.elapsed(), result });
         });
+    }
+
+    /// Notes that the run has begun, unless it is no part of the history. A note that cannot be written is not missed.
+    fn note(&mut self) {
+        if self.noted.is_none() && self.run.options.scratch.is_none() {
+            let what = json!({ "run": self.run.name, "pipeline": self.run.plan.spec.name, "started": self.started });
+            self.noted = self.run.store.run_begin(&self.run.name, &what).ok();
+        }
     }
 
     /// While tables are prepared, libtorch can be loaded: it takes longest of all programs to start.

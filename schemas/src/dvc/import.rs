@@ -7,6 +7,7 @@ use std::rc::Rc;
 use engine::error::{Fault, Place};
 use engine::paths::{inside, normalise};
 
+use super::python::Style;
 use super::scope::Scope;
 use super::written::{self, Item, Notes, Out, Stage};
 use super::{python, shell};
@@ -99,6 +100,8 @@ struct Import {
     picked: BTreeMap<(String, Vec<String>), String>,
     /// Files of variables that were read.
     read: HashMap<PathBuf, Rc<Option<Node>>>,
+    /// Where a file's variables are first filled in; the files in which that was told.
+    filled: BTreeSet<String>,
     /// How many stages `foreach` and `matrix` have made.
     made: usize,
     /// How much text was made.
@@ -114,6 +117,8 @@ struct File {
     folder: String,
     /// Its folder.
     here: PathBuf,
+    /// How mappings become arguments of commands.
+    style: Style,
 }
 
 type Outcome<T = ()> = Result<T, Vec<Fault>>;
@@ -149,7 +154,8 @@ impl Import {
     fn file(&mut self, path: &Path) -> Outcome {
         let (source, node) = parse(path)?;
         let here = path.parent().unwrap_or(Path::new("")).to_owned();
-        let file = File { source, folder: relative(&self.root, &absolute(&here)), here };
+        let style = Style::of(&absolute(&here));
+        let file = File { source, folder: relative(&self.root, &absolute(&here)), here, style };
         let Some(node) = node else { return Ok(()) };
         let mut scope = Scope::default();
         let params = file.here.join("params.yaml");
@@ -185,14 +191,7 @@ impl Import {
 
     /// The variables of a file, or some of them.
     fn take_in(&mut self, scope: &mut Scope<'_>, path: &Path, wanted: Option<&[&str]>) -> Outcome {
-        let node = match self.read.get(path) {
-            Some(node) => Rc::clone(node),
-            None => {
-                let node = Rc::new(parse(path)?.1);
-                self.read.insert(path.to_owned(), Rc::clone(&node));
-                node
-            }
-        };
+        let node = self.parsed(path)?;
         for entry in node.iter().flat_map(Node::entries) {
             if wanted.is_none_or(|wanted| wanted.contains(&entry.key.text.as_str())) {
                 scope.merge(&entry.key.text, entry.value.clone());
@@ -397,7 +396,7 @@ impl Import {
             let path = if path.contains("://") { path } else { at(&path) };
             stage.deps.push((path, file.place(span)));
         }
-        let picks = self.params(file, &stage.name, node, &scope, &at);
+        let picks = self.params(file, &stage.name, node, &scope, &at)?;
         stage.deps.extend(picks.into_iter().map(|path| (path, file.place(node.span))));
         self.command(file, node, &scope, &mut stage);
         if stage.run.is_empty() {
@@ -486,11 +485,11 @@ impl Import {
         node: &Node,
         scope: &Scope<'_>,
         at: &dyn Fn(&str) -> String,
-    ) -> Vec<String> {
+    ) -> Outcome<Vec<String>> {
         let mut deps = Vec::new();
         let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let Some(params) = node.get("params").map(|params| self.filled(file, params, scope)) else { return deps };
-        let Kind::Sequence(items) = &params.kind else { return deps };
+        let Some(params) = node.get("params").map(|params| self.filled(file, params, scope)) else { return Ok(deps) };
+        let Kind::Sequence(items) = &params.kind else { return Ok(deps) };
         for item in items {
             if let Some(key) = python::scalar(item) {
                 wanted.entry("params.yaml".to_owned()).or_default().push(key);
@@ -517,6 +516,7 @@ impl Import {
                 deps.push(path);
                 continue;
             }
+            self.absent(file, params.span, name, &path, &keys)?;
             let known = (path, keys);
             if let Some(picked) = self.picked.get(&known) {
                 deps.push(picked.clone());
@@ -549,17 +549,50 @@ impl Import {
             self.picked.insert(known, picked.clone());
             deps.push(picked);
         }
-        deps
+        Ok(deps)
+    }
+
+    /// Says which keys a stage depends on that their file does not have: the stage that picks them will not find them.
+    fn absent(&mut self, file: &File, span: Span, name: &str, path: &str, keys: &[String]) -> Outcome {
+        let there = self.root.join(path);
+        if !there.is_file() {
+            return Ok(());
+        }
+        let node = self.parsed(&there)?;
+        let scope = node.as_ref().as_ref().map(Scope::of).unwrap_or_default();
+        for key in keys.iter().filter(|key| scope.look(key).is_none()) {
+            let near = scope.near(key).map_or_else(String::new, |near| format!(" ({near})"));
+            let text = format!(
+                "`{}` depends on the key `{}`, which `{path}` does not have{near}: picking it will fail",
+                shorten(name),
+                shorten(key)
+            );
+            self.note(file, span, text);
+        }
+        Ok(())
+    }
+
+    /// A file of variables; each is read once.
+    fn parsed(&mut self, path: &Path) -> Outcome<Rc<Option<Node>>> {
+        if let Some(node) = self.read.get(path) {
+            return Ok(Rc::clone(node));
+        }
+        let node = Rc::new(parse(path)?.1);
+        self.read.insert(path.to_owned(), Rc::clone(&node));
+        Ok(node)
     }
 
     /// The `run` of a stage and the variables it takes from the environment.
     fn command(&mut self, file: &File, node: &Node, scope: &Scope<'_>, stage: &mut Stage) {
         let Some(cmd) = node.get("cmd") else { return };
         let mut entries: Vec<String> = Vec::new();
+        // Where each of them stands.
+        let mut spans: Vec<Span> = Vec::new();
         match &cmd.kind {
             Kind::Sequence(items) => {
                 for item in items {
                     entries.extend(item.text().map(|text| self.fill(file, text, item.span, scope, true)));
+                    spans.extend(item.text().map(|_| item.span));
                 }
             }
             _ => {
@@ -572,22 +605,29 @@ impl Import {
             }
         }
         let name = shorten(&stage.name);
+        spans.resize(entries.len(), cmd.span);
+        let filled = entries.iter().zip(spans).filter(|(text, _)| !text.trim().is_empty());
+        let spans: Vec<Span> = filled.map(|(_, span)| span).collect();
         let entries = shell::entries(&entries);
-        for entry in &entries {
+        for (entry, span) in entries.iter().zip(&spans) {
             if let Some(sign) = entry.bash {
                 let text =
                     format!("`{name}` has `{sign}`, which `sh` takes otherwise; DVC uses `$SHELL`, here it is `bash`");
-                self.note(file, cmd.span, text);
+                self.note(file, *span, text);
                 break;
             }
         }
-        for variable in entries.iter().flat_map(shell::Entry::variables) {
+        let variables = entries
+            .iter()
+            .zip(&spans)
+            .flat_map(|(entry, span)| entry.variables().into_iter().map(move |name| (name, *span)));
+        for (variable, span) in variables {
             if !stage.env.insert(variable.clone()) {
                 continue;
             }
             self.note(
                 file,
-                cmd.span,
+                span,
                 match variable.as_str() {
                     "DVC_ROOT" | "DVC_STAGE" => {
                         format!("`{variable}` is set by DVC alone: set it yourself, it is named under `env`")
@@ -638,6 +678,9 @@ impl Import {
             Kind::Text(text) => {
                 let whole = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
                 let value = whole.filter(|inner| !inner.contains('}')).and_then(|inner| scope.look(inner));
+                if let (Some(name), Some(_)) = (whole, value) {
+                    self.filled_in(file, name, node.span);
+                }
                 match value {
                     Some(value) if self.count(file, node.span, weight(value)) => return value.clone(),
                     Some(_) => Kind::Null,
@@ -647,6 +690,18 @@ impl Import {
             other => other.clone(),
         };
         Node { span: node.span, link: node.link, kind }
+    }
+
+    /// Says once of a file that values stand in the pipeline that were variables. What `foreach` and `matrix` give is written out anyway.
+    fn filled_in(&mut self, file: &File, name: &str, span: Span) {
+        let first = name.trim().split(['.', '[']).next().unwrap_or_default();
+        if !matches!(first, "item" | "key") && self.filled.insert(file.source.name().to_owned()) {
+            let text = format!(
+                "`${{{}}}` and what else is a variable is filled in with its value: from now on it is changed in the pipeline",
+                shorten(name.trim())
+            );
+            self.note(file, span, text);
+        }
     }
 
     fn fill(&mut self, file: &File, text: &str, span: Span, scope: &Scope<'_>, command: bool) -> String {
@@ -667,16 +722,19 @@ impl Import {
             let name = rest[at + 2..end].trim();
             match scope.look(name) {
                 Some(value) => {
+                    self.filled_in(file, name, span);
                     let written = match python::scalar(value) {
                         Some(text) => Some(text),
-                        None if command && matches!(value.kind, Kind::Mapping(_)) => match python::arguments(value) {
-                            Ok(text) => Some(text),
-                            Err(key) => {
-                                let text = format!("`{}` holds lists in a list and is left out", shorten(&key));
-                                self.note(file, span, text);
-                                None
+                        None if command && matches!(value.kind, Kind::Mapping(_)) => {
+                            match python::arguments(value, file.style) {
+                                Ok(text) => Some(text),
+                                Err(key) => {
+                                    let text = format!("`{}` holds lists in a list and is left out", shorten(&key));
+                                    self.note(file, span, text);
+                                    None
+                                }
                             }
-                        },
+                        }
                         None => {
                             let text = format!("`${{{}}}` is a list or a mapping and left out", shorten(name));
                             self.note(file, span, text);

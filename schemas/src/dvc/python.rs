@@ -1,5 +1,7 @@
 //! Values as DVC's reader (YAML 1.2 in Python, with `_` in numbers) takes them, and as Python prints them.
 
+use std::path::Path;
+
 use crate::node::{Entry, Kind, Node};
 use crate::source::Source;
 
@@ -99,26 +101,66 @@ fn float(value: f64) -> String {
     format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-/// A mapping as arguments of a command: `--a.b value`, `--flag` for true, nothing for false, a list's items behind its key.
+/// How a mapping becomes arguments: `[parsing]` of the project's `.dvc/config`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Style {
+    /// False is `--no-flag`, not nothing.
+    no: bool,
+    /// Every item of a list has its key before it.
+    append: bool,
+}
+
+impl Style {
+    /// Of the project a folder belongs to: the nearest folder above that has a `.dvc/config`; `config.local` comes after it.
+    pub(super) fn of(folder: &Path) -> Self {
+        let mut style = Self::default();
+        let Some(dvc) = folder.ancestors().map(|above| above.join(".dvc")).find(|dvc| dvc.is_dir()) else {
+            return style;
+        };
+        for name in ["config", "config.local"] {
+            style.read(&std::fs::read_to_string(dvc.join(name)).unwrap_or_default());
+        }
+        style
+    }
+
+    fn read(&mut self, text: &str) {
+        let mut section = "";
+        for line in text.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').trim();
+            }
+            let Some((key, value)) = line.split_once('=').filter(|_| section == "parsing") else { continue };
+            match (key.trim(), value.trim()) {
+                ("bool", value) => self.no = value == "boolean_optional",
+                ("list", value) => self.append = value == "append",
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A mapping as arguments of a command: `--a.b value`, `--flag` for true, nothing (or `--no-flag`) for false, a list's items behind its key.
 ///
 /// # Errors
 /// The key of a list that holds lists or mappings, which DVC refuses.
-pub(super) fn arguments(node: &Node) -> Result<String, String> {
+pub(super) fn arguments(node: &Node, style: Style) -> Result<String, String> {
     let mut words = Vec::new();
-    flatten(node, "", &mut words)?;
+    flatten(node, "", style, &mut words)?;
     Ok(words.join(" "))
 }
 
-fn flatten(node: &Node, above: &str, words: &mut Vec<String>) -> Result<(), String> {
+fn flatten(node: &Node, above: &str, style: Style, words: &mut Vec<String>) -> Result<(), String> {
     for Entry { key, value } in node.entries() {
         let key = if above.is_empty() { key.text.clone() } else { format!("{above}.{}", key.text) };
         match &value.kind {
             Kind::Bool(true) => words.push(format!("--{key}")),
+            Kind::Bool(false) if style.no => words.push(format!("--no-{key}")),
             Kind::Bool(false) => {}
-            Kind::Mapping(_) => flatten(value, &key, words)?,
+            Kind::Mapping(_) => flatten(value, &key, style, words)?,
             Kind::Sequence(items) => {
-                words.extend((!items.is_empty()).then(|| format!("--{key}")));
+                words.extend((!items.is_empty() && !style.append).then(|| format!("--{key}")));
                 for item in items {
+                    words.extend(style.append.then(|| format!("--{key}")));
                     words.push(match &item.kind {
                         // A list's truth values are printed as Python has them.
                         Kind::Bool(value) => if *value { "True" } else { "False" }.to_owned(),
@@ -142,6 +184,19 @@ fn argument(node: &Node) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_style_of_arguments_is_that_of_the_projects_configuration() {
+        let told = |text: &str| {
+            let mut style = Style::default();
+            style.read(text);
+            (style.no, style.append)
+        };
+        assert_eq!(told(""), (false, false));
+        assert_eq!(told("[core]\n  bool = boolean_optional\n"), (false, false));
+        assert_eq!(told("[core]\n[parsing]\n    bool = boolean_optional\n    list = append\n"), (true, true));
+        assert_eq!(told("[parsing]\nbool=store_true\nlist = nargs\n['remote \"x\"']\nlist = append\n"), (false, false));
+    }
 
     /// What DVC 3.67.1 prints for each.
     #[test]

@@ -96,9 +96,11 @@ fn check(params: &Evaluate) -> Vec<Fault> {
         if let Some(condition) = condition
             && condition.impossible(low, high)
         {
-            let help = if high == 1.0 && condition.value > 1.0 && condition.value <= 100.0 {
-                let share = Condition { value: condition.value / 100.0, ..condition };
+            let share = Condition { value: condition.value / 100.0, ..condition };
+            let help = if high == 1.0 && condition.value >= 10.0 && condition.value <= 100.0 {
                 format!("shares are at most 1: did you mean `{share}`?")
+            } else if high == 1.0 && condition.value > 1.0 && condition.value <= 100.0 {
+                format!("shares are at most 1; {} % is written `{share}`", condition.value)
             } else {
                 format!("`{name}` lies between {low} and {high}")
             };

@@ -1,6 +1,6 @@
 //! `profile`: what a data set is, how its columns depend on each other, and what must hold of it.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType};
+use engine::artifact::{ArtifactKind, ArtifactType, Column, DType};
 use engine::error::{Fault, Route};
 use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
 use engine::route;
@@ -15,7 +15,7 @@ use crate::pattern;
 use crate::typed::{decode, encode, sound};
 
 /// Bumped whenever the same data would give another profile.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The kind.
 pub struct ProfileKind;
@@ -52,7 +52,8 @@ impl Kind for ProfileKind {
                     "related",
                     "dataset",
                     false,
-                    "Another table: which columns point into it is found, and `foreign_key` checked.",
+                    "Another table: which columns point into it is found, and `foreign_key` checked. Further ones are inputs \
+                     called `related_` and a name of your own: `related_planes`.",
                 ),
                 ("reference", "dataset or profile", false, "What the data is compared with: drift of every column."),
             ],
@@ -99,6 +100,7 @@ fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         || one.unique
         || one.not_null
         || one.sum.is_some()
+        || one.determines.is_some()
         || one.monotone.is_some()
         || one.foreign_key.is_some();
     if !of_columns && one.rows.is_none() {
@@ -201,14 +203,18 @@ impl Stage for ProfileStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        let related = vec![ArtifactKind::Dataset];
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        let table =
+            |name: &str, required| InputPort { name: name.to_owned(), accepts: vec![ArtifactKind::Dataset], required };
         let reference = vec![ArtifactKind::Dataset, ArtifactKind::Profile];
-        vec![
-            InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true },
-            InputPort { name: "related".into(), accepts: related, required: false },
+        let mut ports = vec![
+            table("data", true),
+            table(RELATED, false),
             InputPort { name: "reference".into(), accepts: reference, required: false },
-        ]
+        ];
+        let more = connected.iter().filter(|port| **port != RELATED && related(port).is_some());
+        ports.extend(more.map(|port| table(port, false)));
+        ports
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
@@ -234,9 +240,13 @@ impl Stage for ProfileStage {
                     Some(_) => {}
                 }
             }
-            let related = context.connected.contains(&"related");
+            let tables: Vec<(&str, Option<&[Column]>)> = context
+                .connected
+                .iter()
+                .filter_map(|port| Some((related(port)?, dataset(port).and_then(|table| table.columns.as_deref()))))
+                .collect();
             for (index, one) in self.0.expect.iter().enumerate() {
-                fits(one, columns, &names, related.then(|| dataset("related")), &route!["expect", index], &mut faults);
+                fits(one, columns, &names, &tables, &route!["expect", index], &mut faults);
             }
         }
         let expressions: Vec<(Route, String)> = (self.0.expect.iter().enumerate())
@@ -260,12 +270,45 @@ impl Stage for ProfileStage {
     }
 }
 
-/// Whether an expectation can be asked of these columns. `related`: `None` when nothing is connected there.
+/// The input of a related table.
+const RELATED: &str = "related";
+
+/// The name of the related table at an input: `planes` at `related_planes`, `related` at `related`.
+pub fn related(port: &str) -> Option<&str> {
+    if port == RELATED {
+        return Some(port);
+    }
+    port.strip_prefix("related_").filter(|name| !name.is_empty())
+}
+
+/// Which table and which of its columns a `foreign_key` points to: `code` of the input `related` or of the only table that has one, or
+/// `planes.code`. `None` where none has it.
+///
+/// # Errors
+/// The tables, where several have such a column.
+pub fn pointed(key: &str, tables: &[(&str, Vec<&str>)]) -> Result<Option<(usize, usize)>, Vec<String>> {
+    let column = |table: usize, key: &str| tables[table].1.iter().position(|name| *name == key);
+    let all = || 0..tables.len();
+    let found: Vec<(usize, usize)> = all().filter_map(|table| Some((table, column(table, key)?))).collect();
+    if let Some(plain) = found.iter().find(|(table, _)| tables[*table].0 == RELATED) {
+        return Ok(Some(*plain));
+    }
+    match found.as_slice() {
+        [] => Ok(all().find_map(|table| {
+            let key = key.strip_prefix(tables[table].0)?.strip_prefix('.')?;
+            Some((table, column(table, key)?))
+        })),
+        [one] => Ok(Some(*one)),
+        several => Err(several.iter().map(|(table, _)| tables[*table].0.to_owned()).collect()),
+    }
+}
+
+/// Whether an expectation can be asked of these columns. `related`: the related tables by name, with their columns where those are known.
 fn fits(
     one: &Expectation,
     columns: &[Column],
     names: &[&str],
-    related: Option<Option<&DatasetType>>,
+    related: &[(&str, Option<&[Column]>)],
     at: &Route,
     faults: &mut Vec<Fault>,
 ) {
@@ -274,6 +317,25 @@ fn fits(
         Ok(chosen) => chosen,
         Err(unknown) => return faults.extend(unknown),
     };
+    if let Some(name) = &one.determines {
+        let there = columns.iter().position(|column| column.name == *name);
+        let fault = match there {
+            None => Some(pattern::unknown(name, names)),
+            Some(at) if !columns[at].shape.is_empty() || columns[at].dtype == DType::Binary => Some(
+                Fault::error(
+                    "profile::column_type",
+                    format!("column `{name}` is {}, which nothing is compared with", columns[at].type_name()),
+                )
+                .help("demand it of a column of single values"),
+            ),
+            Some(at) if chosen.contains(&at) => Some(
+                Fault::error("profile::bounds", format!("`{name}` is among the columns, which says nothing"))
+                    .help("take it out of `column`"),
+            ),
+            Some(_) => None,
+        };
+        faults.extend(fault.map(|fault| fault.at(at.join("determines"))));
+    }
     let pointed = one.foreign_key.as_ref().and_then(|key| foreign(key, related, at, faults));
     for column in chosen.into_iter().map(|position| &columns[position]) {
         let mut misfit = |key: &str, what: &str, help: &str| {
@@ -346,28 +408,45 @@ fn fits(
 /// The column a foreign key points to, where it is known.
 fn foreign<'a>(
     key: &str,
-    related: Option<Option<&'a DatasetType>>,
+    related: &[(&str, Option<&'a [Column]>)],
     at: &Route,
     faults: &mut Vec<Fault>,
 ) -> Option<&'a Column> {
-    let Some(related) = related else {
+    let at = at.join("foreign_key");
+    if related.is_empty() {
         faults.push(
             Fault::error(
                 "profile::no_related",
                 "a foreign key points into the input `related`, which is not connected",
             )
             .help("connect the other table: `inputs: { data: flights, related: planes }`")
-            .at(at.join("foreign_key")),
+            .at(at),
         );
         return None;
-    };
-    let columns = related?.columns.as_deref()?;
-    let found = columns.iter().find(|column| column.name == key);
-    if found.is_none() {
-        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        faults.push(pattern::unknown(key, &names).at(at.join("foreign_key")));
     }
-    found
+    // Of a table whose columns are not known yet, nothing is.
+    let known: Option<Vec<(&str, &[Column])>> =
+        related.iter().map(|(name, columns)| Some((*name, (*columns)?))).collect();
+    let known = known?;
+    let names = |columns: &'a [Column]| columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>();
+    let tables: Vec<(&str, Vec<&str>)> = known.iter().map(|(name, columns)| (*name, names(columns))).collect();
+    match pointed(key, &tables) {
+        Ok(Some((table, column))) => return known[table].1.get(column),
+        Ok(None) => {
+            let all: Vec<&str> = tables.into_iter().flat_map(|(_, names)| names).collect();
+            faults.push(pattern::unknown(key, &all).at(at));
+        }
+        Err(several) => faults.push(ambiguous(key, &several).at(at)),
+    }
+    None
+}
+
+/// The fault of a foreign key that several tables have.
+pub fn ambiguous(key: &str, tables: &[String]) -> Fault {
+    let named: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
+    let first = tables.first().map_or("", String::as_str);
+    Fault::error("profile::which_related", format!("{} all have a column `{key}`", named.join(", ")))
+        .help(format!("say which: `foreign_key: {first}.{key}`"))
 }
 
 /// An expectation that demands nothing.
@@ -381,6 +460,7 @@ pub fn nothing() -> Expectation {
         not_null: false,
         rows: None,
         sum: None,
+        determines: None,
         monotone: None,
         foreign_key: None,
         mostly: 1.0,
@@ -389,6 +469,7 @@ pub fn nothing() -> Expectation {
 
 #[cfg(test)]
 mod tests {
+    use engine::artifact::DatasetType;
     use engine::kind::Silent;
     use serde_json::json;
 
@@ -408,9 +489,17 @@ mod tests {
             image,
         ];
         let data = ArtifactType::Dataset(DatasetType { columns: Some(columns), ..DatasetType::default() }.into());
-        let other = vec![Column::new("code", DType::String)];
-        let other = ArtifactType::Dataset(DatasetType { columns: Some(other), ..DatasetType::default() }.into());
-        let inputs = [("data".to_owned(), data), ("related".to_owned(), other)].into();
+        let other = |columns: &[&str]| {
+            let columns = columns.iter().map(|name| Column::new(*name, DType::String)).collect();
+            ArtifactType::Dataset(DatasetType { columns: Some(columns), ..DatasetType::default() }.into())
+        };
+        let inputs = [
+            ("data".to_owned(), data),
+            ("related".to_owned(), other(&["code"])),
+            ("related_planes".to_owned(), other(&["tail", "maker"])),
+            ("related_ports".to_owned(), other(&["code", "maker"])),
+        ]
+        .into();
         listed(stage.infer(&InferContext { stage: "facts", connected, inputs: &inputs, oracle: &Silent }).faults)
     }
 
@@ -427,6 +516,7 @@ mod tests {
             { "column": "name", "regex": "^a", "foreign_key": "code" },
             { "column": "*", "not_null": true },
             { "column": "y", "sum": { "equals": 1 } },
+            { "column": ["y", "name"], "determines": "day" },
             { "rows": { "min": 1 } },
         ]);
         assert_eq!(faults(expect, &["data", "related"]), []);
@@ -449,12 +539,27 @@ mod tests {
             (json!({ "column": "y", "regex": "a" }), "profile::column_type", "expect[0].regex"),
             (json!({ "column": "name", "sum": { "equals": 1 } }), "profile::column_type", "expect[0].sum"),
             (json!({ "column": "image", "unique": true }), "profile::column_type", "expect[0].column"),
+            (json!({ "column": "y", "determines": "dya" }), "data::unknown_column", "expect[0].determines"),
+            (json!({ "column": "y", "determines": "y" }), "profile::bounds", "expect[0].determines"),
+            (json!({ "column": "y", "determines": "image" }), "profile::column_type", "expect[0].determines"),
             (json!({ "column": "name", "foreign_key": "cod" }), "data::unknown_column", "expect[0].foreign_key"),
             (json!({ "column": "y", "foreign_key": "code" }), "profile::column_type", "expect[0].foreign_key"),
             (json!({ "column": "y", "unique": true, "mostly": 2.0 }), "profile::bounds", "expect[0].mostly"),
         ] {
             let found = faults(json!([expect]), &["data", "related"]);
             assert_eq!(found, [(code.to_owned(), at.to_owned())], "{expect}");
+        }
+        let all = &["data", "related", "related_planes", "related_ports"];
+        for (key, codes) in [
+            ("code", &[][..]),
+            ("tail", &[]),
+            ("ports.code", &[]),
+            ("planes.maker", &[]),
+            ("maker", &["profile::which_related"]),
+            ("planes.code", &["data::unknown_column"]),
+        ] {
+            let found = faults(json!([{ "column": "name", "foreign_key": key }]), all);
+            assert_eq!(found.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), codes, "{key}");
         }
         let lonely = faults(json!([{ "column": "name", "foreign_key": "code" }]), &["data"]);
         assert_eq!(lonely[0].0, "profile::no_related");

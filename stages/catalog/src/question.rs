@@ -34,6 +34,9 @@ pub struct Pattern {
     pub text: String,
     /// How many groups it must have.
     pub groups: Option<usize>,
+    /// What its matches become: `$1` and `${name}` in it must be groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
 }
 
 /// What an expression gives.

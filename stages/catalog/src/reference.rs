@@ -13,8 +13,8 @@ pub fn pages(registry: &Registry) -> Vec<(String, String)> {
         .collect();
     let readme = format!(
         "# Kinds of stages\n\nGenerated from the code (`stages/catalog`); a test keeps it fresh.\n\n{index}\n\
-         Keys that every stage may have besides those of its kind: `description`, `inputs`, `needs`, `seed`, `device`, \
-         `resources`, `timeout`, `retries`, `cache`, `tags`.\n"
+         Keys that every stage may have besides those of its kind: `description`, `inputs`, `needs`, `matrix`, \
+         `when`, `seed`, `device`, `resources`, `timeout`, `retries`, `cache`, `tags`.\n"
     );
     std::iter::once(("README.md".to_owned(), readme))
         .chain(registry.iter().map(|kind| (format!("{}.md", kind.name()), page(kind))))

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::collect::retype;
 use crate::network::{product, shown};
-use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Scalar, SomeColumns, Step};
+use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Replace, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
 use crate::pattern::{self, Matched};
 use crate::question::{Expression, ExpressionType, Pattern};
@@ -117,6 +117,7 @@ fn follow(step: &Step, mut mixed: Mixed, before: Option<&[String]>, dataset: &Da
         mixed.columns.clear();
         return Some(mixed);
     };
+    let (mut derived, mut replaced) = (Vec::new(), Vec::new());
     let brought = |name: &&str| !dataset.mixed.iter().any(|new| new.columns.iter().any(|column| column == name));
     if let Step::Rename(new) = step {
         for name in mixed.columns.iter_mut().chain(&mut mixed.within) {
@@ -124,12 +125,32 @@ fn follow(step: &Step, mut mixed: Mixed, before: Option<&[String]>, dataset: &Da
                 name.clone_from(new);
             }
         }
+    } else if let Step::Derive(expressions) = step {
+        // A column is made of those that its expression names, also where it takes the place of an old one.
+        for (name, text) in expressions {
+            let made = mixed.columns.iter().any(|column| mentions(text, column));
+            let known = mixed.columns.iter().position(|column| column == name);
+            match (made, known) {
+                (true, None) => derived.push(name.clone()),
+                (false, Some(_)) => replaced.push(name.clone()),
+                _ => {}
+            }
+        }
+        mixed.columns.retain(|name| !replaced.contains(name));
+        mixed.columns.append(&mut derived);
     } else {
         let made = names(after).into_iter().filter(|name| !before.iter().any(|old| old == name)).filter(brought);
         mixed.columns.extend(made.map(str::to_owned));
     }
     mixed.columns.retain(|name| after.iter().any(|column| column.name == *name));
     (!mixed.columns.is_empty()).then_some(mixed)
+}
+
+/// Whether an expression has the name of a column in it.
+fn mentions(text: &str, name: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(name)
+        .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + name.len()..].chars().next()))
 }
 
 fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
@@ -167,6 +188,9 @@ fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask
         Step::Replace(options) => {
             let at = at.join("replace");
             let mut faults = compiles(options.pattern.as_deref(), None, &at, ask);
+            if faults.is_empty() {
+                faults.extend(replaces(options, &at, ask));
+            }
             faults.extend(shaping::replace(options, dataset, &at));
             faults
         }
@@ -189,8 +213,18 @@ fn carry(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route, ask
 /// Whether the regular expression `pattern` of a step is one.
 fn compiles(text: Option<&str>, groups: Option<usize>, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
     let Some(text) = text else { return Vec::new() };
-    let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups });
+    let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups, with: None });
     ask(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("pattern")))
+}
+
+/// Whether the groups that `with` of a `replace` names are groups of its pattern.
+fn replaces(options: &Replace, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {
+    let (Some(text), Some(with)) = (&options.pattern, &options.with) else { return Vec::new() };
+    if !with.contains('$') {
+        return Vec::new();
+    }
+    let asked = Expression::Pattern(Pattern { text: text.clone(), groups: None, with: Some(with.clone()) });
+    ask(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("with")))
 }
 
 /// The worker knows an expression, not where it stands.

@@ -189,7 +189,7 @@ impl Stage for TrainStage {
         } else {
             self.judge_model_alone(&mut faults);
         }
-        faults.extend(lineage::mixed(&model).map(beyond));
+        faults.extend(lineage::mixed(&model).map(|mixed| beyond(&model, mixed)));
         if let Some(validation) = context.inputs.get("validation").and_then(ArtifactType::dataset) {
             check_validation(&model, validation, &mut faults);
         }
@@ -422,9 +422,13 @@ pub fn task(target: &Column, stated: Option<Task>) -> Result<Task, Fault> {
 }
 
 /// The warning of columns that were computed over more rows than are trained on.
-fn beyond(mixed: &Mixed) -> Fault {
-    let columns: Vec<String> = mixed.columns.iter().take(3).map(|column| format!("`{column}`")).collect();
-    let more = if mixed.columns.len() > 3 { ", …" } else { "" };
+fn beyond(model: &ModelType, mixed: &Mixed) -> Fault {
+    let met = |name: &&String| {
+        model.target.is_none() || model.inputs.iter().chain(&model.target).any(|column| column.name == **name)
+    };
+    let names: Vec<&String> = mixed.columns.iter().filter(met).collect();
+    let columns: Vec<String> = names.iter().take(3).map(|column| format!("`{column}`")).collect();
+    let more = if names.len() > 3 { ", …" } else { "" };
     let what = match columns.is_empty() {
         true => "cells of these rows".to_owned(),
         false => format!("{}{more}", columns.join(", ")),

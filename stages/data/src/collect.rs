@@ -431,8 +431,8 @@ impl Reader<'_> {
     fn rows(&self, source: &Source, files: &[InputFile], at: &Route) -> Outcome<(Table, Option<u64>, Vec<Span>)> {
         let reading = &self.reading;
         let limits = reading.limits;
-        let single = |table: Table| -> Outcome<(Table, Option<u64>, Vec<Span>)> {
-            let Sieved { table, gone } = fitted(table.into(), &files[0].shown, reading)?;
+        let single = |rows: Sieved| -> Outcome<(Table, Option<u64>, Vec<Span>)> {
+            let Sieved { table, gone } = fitted(rows, &files[0].shown, reading)?;
             let rows = table.rows();
             Ok((table, Some(rows as u64), vec![Span { gone, ..Span::whole(&files[0].shown, rows) }]))
         };
@@ -454,7 +454,7 @@ impl Reader<'_> {
                 match (values.as_slice(), labels.as_slice()) {
                     ([_], [_]) => {
                         let name = |file: &InputFile| if file.role == "labels" { "label" } else { "value" }.to_owned();
-                        single(npy::beside(&[values[0].clone(), labels[0].clone()], name, limits)?)?
+                        single(npy::beside(&[values[0].clone(), labels[0].clone()], name, limits)?.into())?
                     }
                     (_, []) => several(files, false, reading, |file| {
                         npy::read(file, "value", limits).map(|table| counted(table.into()))
@@ -474,11 +474,11 @@ impl Reader<'_> {
                     let name = file.shown.rsplit_once(".npz/").map_or(file.shown.as_str(), |(_, inside)| inside);
                     name.trim_end_matches(".npy").to_owned()
                 };
-                single(npy::beside(files, name, limits)?)?
+                single(npy::beside(files, name, limits)?.into())?
             }
             Source::Idx(_) => {
                 let (images, labels) = idx_files(files)?;
-                single(idx::read(images, labels, limits)?)?
+                single(idx::read(images, labels, limits)?.into())?
             }
             Source::Images(options) => {
                 let (total, table, spans) = match files.iter().find(|file| file.role == "labels") {
@@ -498,8 +498,8 @@ impl Reader<'_> {
                 (table, total, spans)
             }
             Source::Sqlite(options) => {
-                let (table, complete) = sqlite::read(one(files)?, options, limits, reading.channel)?;
-                let (table, rows, spans) = single(table)?;
+                let (rows, complete) = sqlite::read(one(files)?, options, reading)?;
+                let (table, rows, spans) = single(rows)?;
                 (table, rows.filter(|_| complete), spans)
             }
             Source::Postgres(options) => {

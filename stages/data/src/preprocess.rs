@@ -931,6 +931,51 @@ pub fn pattern(text: &str, groups: Option<usize>) -> Result<regex::Regex, Fault>
     }
 }
 
+/// Whether the groups that a replacement names are groups of its pattern: others would be replaced by nothing, without a word.
+///
+/// # Errors
+/// `data::pattern`, without a place.
+fn replacement(pattern: &regex::Regex, with: &str) -> Result<(), Fault> {
+    let groups = pattern.captures_len() - 1;
+    let known = |name: &str| match name.parse::<usize>() {
+        Ok(number) => number <= groups,
+        Err(_) => pattern.capture_names().flatten().any(|known| known == name),
+    };
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = with;
+    while let Some(at) = rest.find('$') {
+        rest = &rest[at + 1..];
+        let (name, after) = if let Some(after) = rest.strip_prefix('$') {
+            ("", after)
+        } else if let Some(braced) = rest.strip_prefix('{') {
+            braced.split_once('}').unwrap_or(("", braced))
+        } else {
+            rest.split_at(rest.find(|c| !part(c)).unwrap_or(rest.len()))
+        };
+        rest = after;
+        if name.is_empty() || known(name) {
+            continue;
+        }
+        let has = match groups {
+            0 => "has no groups".to_owned(),
+            1 => "has 1 group".to_owned(),
+            _ => format!("has {groups} groups"),
+        };
+        let digits = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
+        let help = match name.split_at(digits) {
+            (number, text) if !number.is_empty() && !text.is_empty() && known(number) => {
+                format!("where `{text}` follows the group, write `$${{{number}}}{text}`")
+            }
+            _ => "groups are the pattern's parentheses, numbered from 1; `$0` is the whole match, `$$` a dollar sign"
+                .to_owned(),
+        };
+        return Err(
+            Fault::error("data::pattern", format!("`${name}` is no group of the pattern, which {has}")).help(help)
+        );
+    }
+    Ok(())
+}
+
 fn near_duplicates(
     table: &Table,
     options: &NearDuplicates,
@@ -1159,7 +1204,9 @@ pub fn expression(asked: &catalog::question::Expression, columns: &[Column]) -> 
             Ok(ExpressionType { dtype: expression.dtype(text)?, missing: expression.missing })
         }
         catalog::question::Expression::Pattern(asked) => {
-            pattern(&asked.text, asked.groups).map(|_| ExpressionType { dtype: DType::Bool, missing: false })
+            let pattern = pattern(&asked.text, asked.groups)?;
+            asked.with.iter().try_for_each(|with| replacement(&pattern, with))?;
+            Ok(ExpressionType { dtype: DType::Bool, missing: false })
         }
     }
 }

@@ -151,10 +151,13 @@ fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let threads = request.threads.max(1);
     let memory = Memory::new(request.memory, request.scratch.clone());
     let (table, _) = input(request, "data")?;
-    let related = match request.inputs.get("related") {
-        Some(related) => Some(open(&related.path)?),
-        None => None,
-    };
+    let mut tables = Vec::new();
+    for (port, input) in &request.inputs {
+        if let Some(name) = catalog::profile::related(port) {
+            tables.push((name, open(&input.path)?));
+        }
+    }
+    let related = tables.iter().map(|(name, table)| (*name, table)).collect();
     let reference = match request.inputs.get("reference") {
         Some(input) => {
             let stored = input.artifact.kind() == ArtifactKind::Profile;
@@ -162,7 +165,7 @@ fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
         }
         None => None,
     };
-    let beside = profile::Beside { related: related.as_ref(), reference: reference.as_ref() };
+    let beside = profile::Beside { related, reference: reference.as_ref() };
     let (document, unmet) = profile::profile(&params, &table, &beside, &memory, threads, channel)?;
     let mut finished = Finished { unmet, observations: json!({}), ..Finished::default() };
     let json = serde_json::to_vec(&document).unwrap_or_default();

@@ -212,9 +212,10 @@ fn rare(column: &str, classes: &[(String, Vec<Row>)], names: &[String], assigned
             .collect();
         if !short.is_empty() {
             let text = format!(
-                "`{class}` in column `{column}` has {} rows, so none of them {} in {}",
+                "`{class}` in column `{column}` has {} row{}, so {} in {}",
                 members.len(),
-                if members.len() == 1 { "is" } else { "are" },
+                if members.len() == 1 { "" } else { "s" },
+                if members.len() == 1 { "it is not" } else { "none of them are" },
                 short.join(" and ")
             );
             warnings.push(

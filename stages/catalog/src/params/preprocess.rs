@@ -328,7 +328,8 @@ pub struct Replace {
     /// A regular expression; everything in a text that matches it is replaced.
     #[serde(default)]
     pub pattern: Option<String>,
-    /// What matches of `pattern` become; `$1` is the first group.
+    /// What matches of `pattern` become; `$1` is the first group, `$0` all that matched. Where a letter or digit follows, and for a group with
+    /// a name: `$${1}st`, `$${name}`.
     #[serde(default)]
     pub with: Option<String>,
 }
@@ -487,7 +488,8 @@ pub enum How {
 pub struct GroupBy {
     /// The keys.
     pub by: OneOrMany<String>,
-    /// New column to what is computed: `{ flights: count, delay: { mean: dep_delay } }`.
+    /// New column to what is computed: `{ flights: count, delay: { mean: dep_delay } }`. The new columns follow the keys in the order of their
+    /// names, as the order in which a mapping is written never matters; `select` puts columns in another.
     #[schemars(length(min = 1))]
     pub aggregates: BTreeMap<String, Aggregate>,
 }

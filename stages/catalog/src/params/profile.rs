@@ -44,10 +44,13 @@ pub struct Expectation {
     /// The columns of every row add up to this.
     #[serde(default)]
     pub sum: Option<Sum>,
+    /// Rows that agree in the columns agree in this one, too.
+    #[serde(default)]
+    pub determines: Option<String>,
     /// Values follow each other in this order, from the first row to the last.
     #[serde(default)]
     pub monotone: Option<Direction>,
-    /// Every value is in this column of the input `related`.
+    /// Every value is in this column of the input `related`; `planes.tailnum` is a column of the input `related_planes`.
     #[serde(default)]
     pub foreign_key: Option<String>,
     /// The share of rows that is enough; 1 means every row.

@@ -314,21 +314,26 @@ pub(super) fn window(options: &Window, dataset: &mut DatasetType, at: &Route) ->
 
 /// What a window computes is made from the rows around. The number of a row says nothing of their cells.
 fn mix_window(options: &Window, dataset: &mut DatasetType) {
-    let looking = |function: &&WindowFunction| !matches!(function, WindowFunction::Number);
-    let functions = || options.columns.iter().filter(|(_, function)| looking(function));
-    let columns: Vec<String> = functions().map(|(name, _)| name.clone()).collect();
-    if columns.is_empty() {
-        return;
+    let ahead = |function: &WindowFunction| matches!(function, WindowFunction::Lead(_));
+    let numbers = |function: &WindowFunction| matches!(function, WindowFunction::Number);
+    let rows = DatasetLineage::from(&*dataset).strands();
+    // What looks back is judged otherwise than what looks ahead.
+    for past in [true, false] {
+        let functions = options.columns.iter().filter(|(_, function)| !numbers(function) && ahead(function) != past);
+        let columns: Vec<String> = functions.map(|(name, _)| name.clone()).collect();
+        if columns.is_empty() {
+            continue;
+        }
+        let mixed = Mixed {
+            columns,
+            step: "window".to_owned(),
+            rows: rows.clone(),
+            within: options.by.iter().flat_map(OneOrMany::iter).cloned().collect(),
+            past,
+            ..Mixed::default()
+        };
+        lineage::mix(dataset, [mixed]);
     }
-    let mixed = Mixed {
-        columns,
-        step: "window".to_owned(),
-        rows: DatasetLineage::from(&*dataset).strands(),
-        within: options.by.iter().flat_map(OneOrMany::iter).cloned().collect(),
-        past: !functions().any(|(_, function)| matches!(function, WindowFunction::Lead(_))),
-        ..Mixed::default()
-    };
-    lineage::mix(dataset, [mixed]);
 }
 
 pub(super) fn sql(text: &str, dataset: &mut DatasetType, others: &Types, at: &Route, ask: &Ask<'_>) -> Vec<Fault> {

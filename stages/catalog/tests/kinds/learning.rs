@@ -218,6 +218,9 @@ fn evaluate_faults() {
     let share =
         only(faults("evaluate", require("accuracy", ">= 97"), digits()), "evaluate::impossible", "require.accuracy");
     assert_eq!(share.help.as_deref(), Some("shares are at most 1: did you mean `>= 0.97`?"));
+    let above =
+        only(faults("evaluate", require("accuracy", ">= 1.5"), digits()), "evaluate::impossible", "require.accuracy");
+    assert_eq!(above.help.as_deref(), Some("shares are at most 1; 1.5 % is written `>= 0.015`"));
     let near =
         only(faults("evaluate", require("acuracy", "> 0"), digits()), "evaluate::unknown_metric", "require.acuracy");
     assert_eq!(near.help.as_deref(), Some("did you mean `accuracy`?"));

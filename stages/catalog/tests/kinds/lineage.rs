@@ -154,6 +154,18 @@ fn what_is_computed_over_all_rows_before_a_split_is_a_warning_where_a_model_meet
     assert_eq!(judge(mean.clone(), json!({ "ratios": ratios, "time": "year" }), None), [""; 0], "it looks back");
     let lead = json!([{ "window": { "columns": { "next": { "lead": "body_mass_g" } } } }]);
     assert_eq!(judge(lead, json!({ "ratios": ratios, "time": "year" }), None), [BEFORE]);
+    let both =
+        json!([{ "window": { "columns": { "last": { "lag": "body_mass_g" }, "next": { "lead": "body_mass_g" } } } }]);
+    assert_eq!(judge(both.clone(), json!({ "ratios": ratios, "time": "year" }), None), [BEFORE], "one of the two");
+    let parts = infer(
+        &*stage("split", json!({ "ratios": ratios, "time": "year" })),
+        dataset("data", made(both.clone(), penguins(), penguins(), None)),
+    );
+    let of = |port: &str| parts.outputs[port].dataset().unwrap().clone();
+    let told = judged(&of("train"), &of("test"));
+    assert!(told[0].message.starts_with("`next` (by"), "{told:?}");
+    let only_back = json!([both[0], { "drop": "next" }]);
+    assert_eq!(judge(only_back, json!({ "ratios": ratios, "time": "year" }), None), [""; 0], "`last` looks back");
     let number = json!([{ "window": { "columns": { "n": "number" } } }]);
     assert_eq!(judge(number, random(), None), [""; 0]);
     let dropped = json!([mean[0], { "rename": { "usual": "u" } }, { "drop": "u" }]);
@@ -185,4 +197,24 @@ fn one_file_collected_twice_may_hold_the_same_rows() {
     let one = DatasetType { sources: vec!["again".into(), "raw".into()], ..read("raw", "data/a.csv") };
     let faults = judged(&part(read("raw", "data/a.csv"), "train"), &one);
     assert_eq!(codes(&faults), [ROWS], "what the plan found to be one source is one");
+}
+
+#[test]
+fn a_derived_column_is_mixed_when_its_expression_names_one_that_is() {
+    let steps = json!([
+        { "window": { "columns": { "usual": { "mean": "body_mass_g" } } } },
+        { "derive": { "body_mass_g": "body_mass_g / usual", "half": "year / 2", "text": "unusual" } },
+        { "derive": { "usual": "1" } },
+    ]);
+    let steps: Vec<catalog::params::preprocess::Step> = serde_json::from_value(steps).unwrap();
+    let mut data = penguins();
+    let ask = |_: &catalog::question::Expression, _: &engine::artifact::Types| {
+        Ok(Some(json!({ "dtype": "float64", "missing": false })))
+    };
+    for step in &steps {
+        let faults = catalog::steps::apply(step, &mut data, &Default::default(), &engine::route!["steps"], &ask);
+        assert_eq!(faults, []);
+    }
+    let mixed: Vec<&[String]> = data.mixed.iter().map(|mixed| mixed.columns.as_slice()).collect();
+    assert_eq!(mixed, [["body_mass_g".to_owned()]], "it took the place of the old one; `usual` is something else now");
 }

@@ -176,6 +176,9 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
                 let value = value.replace('\'', "''''");
                 let tells = quoted(&format!("{name} is usual"));
                 step(format!("derive: {{ {tells}: '{} = ''{value}''' }}", column(name)))
+            } else if variable.type_name.starts_with("float") {
+                // Rows are dealt out by classes, which such numbers are not.
+                None
             } else {
                 fix("split", "stratify", format!("stratify: {}", quoted(name)))
             };
@@ -200,8 +203,28 @@ pub fn alerts(document: &Document) -> Vec<Alert> {
         {
             continue;
         }
-        let text = format!("`{b}` says the same as `{a}` (association {value:.4})");
-        add(Level::Warning, "redundant", &[a, b], text, drop_column(b));
+        // What has fewer values is told by the other, not the other way round.
+        let of = |name: &str| {
+            let variable = document.variables.iter().find(|one| one.name == name);
+            variable.map_or((0, true, 0), |one| (one.distinct, one.distinct_exact, one.missing))
+        };
+        let fewer = |one: &str, other: &str| {
+            let ((one, one_exact, _), (other, other_exact, _)) = (of(one), of(other));
+            // An estimate is off by some percent.
+            one < other && (one_exact && other_exact || (one as f64) < 0.9 * other as f64)
+        };
+        let (finer, coarser) = match (fewer(a, b), fewer(b, a)) {
+            (true, _) => (b, a),
+            (false, true) => (a, b),
+            _ if of(a).2 > of(b).2 => (b, a),
+            _ => (a, b),
+        };
+        let text = if fewer(coarser, finer) {
+            format!("`{coarser}` says nothing that `{finer}` does not (association {value:.4})")
+        } else {
+            format!("`{coarser}` says the same as `{finer}` (association {value:.4})")
+        };
+        add(Level::Warning, "redundant", &[finer, coarser], text, drop_column(coarser));
     }
     let changed = |drift: &&Drift| {
         drift.psi > CHANGED || !drift.new.is_empty() || (drift.missing.0 - drift.missing.1).abs() >= MISSING
@@ -250,15 +273,21 @@ fn settle(alerts: &mut [Alert], document: &Document) {
             dropped.push(column);
         }
     }
+    // A split goes by one column. Of what follows in time it goes by the time: anything else would show a model the future.
+    let kept = |alert: &Alert| !alert.columns.iter().any(|column| dropped.contains(column));
+    let split = |alert: &Alert| alert.fix.as_ref().is_some_and(|fix| fix.stage == "split") && kept(alert);
+    let dated = alerts.iter().position(|alert| split(alert) && alert.code == "date");
+    let by = dated.or_else(|| alerts.iter().position(split));
+    for (_, alert) in alerts.iter_mut().enumerate().filter(|(at, _)| Some(*at) != by) {
+        alert.fix = alert.fix.take().filter(|fix| fix.stage != "split");
+    }
     let mut rows = document.rows.saturating_sub(document.duplicate_rows);
     let mut said: Vec<(String, String)> = Vec::new();
     for alert in alerts.iter_mut() {
         let lost = lost(alert, document);
         let Some(fix) = &alert.fix else { continue };
         let gone = !fix.yaml.starts_with(DROP) && alert.columns.iter().any(|column| dropped.contains(column));
-        // A split goes by one column.
-        let split = fix.stage == "split";
-        let before = said.iter().any(|(stage, yaml)| *stage == fix.stage && (split || *yaml == fix.yaml));
+        let before = said.iter().any(|(stage, yaml)| *stage == fix.stage && *yaml == fix.yaml);
         if gone || before || lost > 0 && rows.saturating_sub(lost) <= document.rows / 10 {
             alert.fix = None;
             continue;
@@ -295,6 +324,8 @@ pub fn fixes(alerts: &[Alert]) -> Vec<Fix> {
 
 /// Whole numbers below are doubles, one by one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// So many dependencies are proposed.
+const LISTED: usize = 10;
 /// So many values are listed.
 const FEW: usize = 20;
 
@@ -374,13 +405,26 @@ pub fn proposals(document: &Document) -> Vec<Proposal> {
             add(format!("column: {column}, regex: '^{}$'{mostly}", shape.replace('\'', "''")), share);
         }
     }
+    for sum in &document.sums {
+        let columns: Vec<String> = sum.columns.iter().map(|column| quoted(column)).collect();
+        add(format!("column: [{}], sum: {{ equals: {} }}", columns.join(", "), sum.equals), 1.0);
+    }
     for key in document.keys.iter().filter(|key| key.len() > 1).take(5) {
         let columns: Vec<String> = key.iter().map(|column| quoted(column)).collect();
         add(format!("column: [{}], unique: true", columns.join(", ")), 1.0);
     }
+    // Of evenly spread rows a dependency is a guess.
+    if super::dependency::of_all(document.rows, document.variables.len()) && document.associations.rows == document.rows
+    {
+        for one in document.dependencies.iter().filter(|one| one.error == 0.0).take(LISTED) {
+            let from: Vec<String> = one.from.iter().map(|column| quoted(column)).collect();
+            let from = if from.len() == 1 { from[0].clone() } else { format!("[{}]", from.join(", ")) };
+            add(format!("column: {from}, determines: {}", quoted(&one.to)), 1.0);
+        }
+    }
     for inclusion in document.inclusions.iter().filter(|inclusion| inclusion.unique && inclusion.share == 1.0) {
         add(
-            format!("column: {}, foreign_key: {}", quoted(&inclusion.column), quoted(&inclusion.found_in)),
+            format!("column: {}, foreign_key: {}", quoted(&inclusion.column), quoted(&inclusion.pointed())),
             inclusion.share,
         );
     }

@@ -115,6 +115,12 @@ fn closed(column: &Coded, step: usize) -> (Vec<u32>, usize) {
 /// Two columns, by their positions.
 pub type Pair = (usize, usize);
 
+/// Whether dependencies of so many rows and columns are looked for in all rows.
+pub fn of_all(rows: u64, columns: usize) -> bool {
+    let columns = columns.min(4 * WIDE) as u64;
+    rows.saturating_mul(columns * columns / 2) <= WORK as u64
+}
+
 /// Dependencies that do not follow from smaller ones, and pairs of columns that tell all rows apart (positions). Columns of
 /// one value, and columns that tell (nearly) all rows apart by themselves, are in neither: they determine everything.
 ///

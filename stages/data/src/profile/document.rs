@@ -35,7 +35,10 @@ pub struct Document {
     /// Columns whose cells are all the same: the later, and the first that it repeats.
     #[serde(default)]
     pub identical: Vec<(String, String)>,
-    /// Columns whose values are found in a column of `related`.
+    /// Columns that add up to the same number in every row.
+    #[serde(default)]
+    pub sums: Vec<Sum>,
+    /// Columns whose values are found in a column of a related table.
     pub inclusions: Vec<Inclusion>,
     /// How well each column alone predicts the target.
     pub leakage: Vec<Leakage>,
@@ -88,6 +91,9 @@ pub struct Variable {
     pub type_name: String,
     /// What it holds, as far as its values tell.
     pub sort: Sort,
+    /// What it is measured in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// What it is for.
     pub role: Role,
     /// Cells.
@@ -128,6 +134,7 @@ impl Variable {
             name: column.name.clone(),
             type_name: column.type_name(),
             sort: Sort::Empty,
+            unit: column.unit.clone(),
             role: column.role,
             rows,
             missing,
@@ -279,12 +286,31 @@ pub struct Dependency {
 pub struct Inclusion {
     /// A column of the data.
     pub column: String,
-    /// A column of `related`.
+    /// The related table, where it is not the input `related`: `planes` is the input `related_planes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// A column of it.
     pub found_in: String,
     /// The share of different values that are found there.
     pub share: f64,
     /// Whether the other column has each of its values once.
     pub unique: bool,
+}
+
+impl Inclusion {
+    /// What `foreign_key` says for it.
+    pub fn pointed(&self) -> String {
+        self.table.as_ref().map_or_else(|| self.found_in.clone(), |table| format!("{table}.{}", self.found_in))
+    }
+}
+
+/// Columns of numbers that add up to the same in every row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sum {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// What they add up to.
+    pub equals: f64,
 }
 
 /// How well a column alone predicts the target.

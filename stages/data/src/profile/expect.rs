@@ -1,15 +1,16 @@
 //! `expect`: what must hold of the rows, checked on all of them.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use catalog::params::preprocess::Scalar;
 use catalog::params::profile::{Direction, Expectation};
 use catalog::pattern::select;
-use catalog::profile::text;
+use catalog::profile::{ambiguous, pointed, text};
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route};
 use engine::route;
@@ -21,7 +22,7 @@ use crate::convert::convert;
 use crate::dataset::Table;
 use crate::fault::{Outcome, kernel};
 use crate::spill::{Memory, pieces, too_little};
-use crate::step::duplicates::{Folded, digest, repeats};
+use crate::step::duplicates::{Folded, digest, digests, repeats};
 use crate::step::fill::missing;
 
 /// So many rows are shown of what does not hold.
@@ -71,7 +72,7 @@ pub fn expression(text: &str, at: Route) -> Result<Regex, Fault> {
 pub fn check(
     expect: &[Expectation],
     table: &Table,
-    related: Option<&Table>,
+    related: &[(&str, &Table)],
     memory: &Memory,
     threads: usize,
 ) -> Outcome<(Vec<Checked>, Vec<Fault>)> {
@@ -114,7 +115,7 @@ type Named = (&'static str, String, Tally);
 fn tallies(
     one: &Expectation,
     table: &Table,
-    related: Option<&Table>,
+    related: &[(&str, &Table)],
     memory: &Memory,
     threads: usize,
     at: &Route,
@@ -136,6 +137,17 @@ fn tallies(
     let listed = chosen.iter().map(|index| format!("`{}`", names[*index])).collect::<Vec<_>>().join(" + ");
     if one.unique {
         found.push(("unique", format!("{listed} is unique"), unique(table, &chosen, memory, threads)?));
+    }
+    if let Some(name) = &one.determines {
+        let Some(to) = names.iter().position(|known| known == name) else {
+            return Err(vec![catalog::pattern::unknown(name, &names).at(at.join("determines"))]);
+        };
+        // The digest of every value, and of each key with the value it has.
+        let needed = table.rows() as u64 * 80;
+        if needed > memory.limit / 2 {
+            return Err(vec![too_little("`determines`", 2 * needed, memory, "").at(at.join("determines"))]);
+        }
+        found.push(("determines", format!("{listed} determines `{name}`"), determined(table, &chosen, to, threads)?));
     }
     if let Some(sum) = &one.sum {
         let mut tally = Tally::default();
@@ -202,11 +214,15 @@ fn tallies(
             ));
         }
         if let Some(key) = &one.foreign_key {
-            let Some((other, at_key)) =
-                related.and_then(|other| Some((other, other.columns.iter().position(|column| column.name == *key)?)))
-            else {
+            let tables: Vec<(&str, Vec<&str>)> = related
+                .iter()
+                .map(|(name, table)| (*name, table.columns.iter().map(|column| column.name.as_str()).collect()))
+                .collect();
+            let there =
+                pointed(key, &tables).map_err(|several| vec![ambiguous(key, &several).at(at.join("foreign_key"))])?;
+            let Some((other, at_key)) = there.map(|(table, column)| (related[table].1, column)) else {
                 return Err(vec![
-                    Fault::error("data::unknown_column", format!("the input `related` has no column `{key}`"))
+                    Fault::error("data::unknown_column", format!("no related table has a column `{key}`"))
                         .help("connect the table that has it: `inputs: { related: … }`")
                         .at(at.join("foreign_key")),
                 ]);
@@ -231,6 +247,31 @@ fn tallies(
         }
     }
     Ok(found)
+}
+
+/// What these columns of numbers add up to in every row that has them all, where it is the same in more than a few. It differs by no more than
+/// what `sum` lets pass.
+///
+/// # Errors
+/// Never for columns of numbers.
+pub fn constant_sum(table: &Table, columns: &[usize]) -> Outcome<Option<f64>> {
+    let mut equals: Option<f64> = None;
+    let mut rows = 0;
+    for batch in &table.batches {
+        let arrays: Vec<ArrayRef> = columns.iter().filter_map(|index| numbers(batch.column(*index))).collect();
+        if arrays.len() < columns.len() {
+            return Ok(None);
+        }
+        for row in (0..batch.num_rows()).filter(|row| arrays.iter().all(|array| array.is_valid(*row))) {
+            let total: f64 = arrays.iter().map(|array| array.as_primitive::<Float64Type>().value(row)).sum();
+            let wanted = *equals.get_or_insert((total * 1e6).round() / 1e6);
+            if total.is_nan() || (total - wanted).abs() > 1e-6 {
+                return Ok(None);
+            }
+            rows += 1;
+        }
+    }
+    Ok(equals.filter(|equals| rows >= TELLING && equals.is_finite()))
 }
 
 /// Every cell that is there, as text.
@@ -459,6 +500,38 @@ pub fn strict(column: &Column, pieces: &[ArrayRef]) -> Outcome<Option<Direction>
     }))
 }
 
+/// Rows that have another value in a column than the first row that agrees with them in others.
+fn determined(table: &Table, columns: &[usize], to: usize, threads: usize) -> Outcome<Tally> {
+    let mut values: Vec<[u64; 2]> = Vec::with_capacity(table.rows());
+    digests(table, &[to], threads, |digest, _| {
+        values.push(digest);
+        Ok(())
+    })?;
+    let mut all: Vec<usize> = columns.to_vec();
+    all.push(to);
+    // Rows with a missing cell are passed over.
+    let gone: Vec<BooleanBuffer> = table
+        .batches
+        .iter()
+        .filter_map(|batch| all.iter().map(|at| missing(batch.column(*at))).reduce(|one, other| &one | &other))
+        .collect();
+    let mut known: HashMap<[u64; 2], [u64; 2], Folded> = HashMap::default();
+    let mut tally = Tally::default();
+    let (mut batch, mut before) = (0, 0);
+    digests(table, columns, threads, |key, row| {
+        while row >= before + table.batches[batch].num_rows() {
+            before += table.batches[batch].num_rows();
+            batch += 1;
+        }
+        if !gone[batch].value(row - before) {
+            let first = *known.entry(key).or_insert(values[row]);
+            tally.row(row, first == values[row], || cells(&table.batches[batch], &all, row - before));
+        }
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
 /// Rows whose cells in these columns were there before.
 fn unique(table: &Table, columns: &[usize], memory: &Memory, threads: usize) -> Outcome<Tally> {
     let mut tally = Tally::default();
@@ -500,11 +573,13 @@ mod tests {
         let mut columns =
             vec![Column::new("n", DType::Int64), Column::new("t", DType::String), Column::new("d", DType::Date)];
         columns.push(Column::new("x", DType::Float64));
+        columns.push(Column::new("odd", DType::Bool));
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(2), Some(5)])),
             Arc::new(StringArray::from(vec!["a1", "a2", "b", "a2", "c3"])),
             Arc::new(Date32Array::from(vec![0, 1, 2, 1, 4])),
             Arc::new(Float64Array::from(vec![9.0, 8.0, f64::NAN, 8.0, 5.0])),
+            Arc::new(arrow::array::BooleanArray::from(vec![true, false, true, true, false])),
         ];
         let whole = batch(&columns, arrays).unwrap();
         Table { columns, batches: vec![whole.slice(0, 2), whole.slice(2, 3)] }
@@ -519,7 +594,7 @@ mod tests {
         let other = vec![Column::new("key", DType::String)];
         let keys: ArrayRef = Arc::new(StringArray::from(vec!["a1", "a2", "c3"]));
         let related = Table { batches: vec![batch(&other, vec![keys]).unwrap()], columns: other };
-        let (checked, unmet) = check(&[expect], &table(), Some(&related), &memory(), 2).unwrap();
+        let (checked, unmet) = check(&[expect], &table(), &[("related", &related)], &memory(), 2).unwrap();
         assert_eq!(checked.iter().filter(|one| !one.holds).count(), unmet.len());
         assert!(unmet.iter().all(|fault| fault.code == "gate::not_met"));
         checked.into_iter().filter(|one| !one.holds).flat_map(|one| one.examples).collect()
@@ -543,6 +618,11 @@ mod tests {
                 json!({ "column": ["n", "x"], "sum": { "equals": 9, "tolerance": 0.5 } }),
                 vec![(1, "10"), (2, "10"), (4, "10"), (5, "10")],
             ),
+            (json!({ "column": "t", "determines": "x" }), vec![]),
+            (json!({ "column": ["t", "d"], "determines": "n" }), vec![]),
+            (json!({ "column": "n", "determines": "t" }), vec![]),
+            (json!({ "column": "odd", "determines": "n" }), vec![(4, "`true`, `2`"), (5, "`false`, `5`")]),
+            (json!({ "column": "odd", "determines": "n", "mostly": 0.5 }), vec![]),
             (json!({ "column": "x", "monotone": "decreasing" }), vec![]),
             (json!({ "column": "x", "monotone": "strictly_decreasing" }), vec![(4, "8 after 8")]),
             (json!({ "column": "d", "monotone": "increasing" }), vec![(4, "1970-01-02 after 1970-01-03")]),
@@ -553,7 +633,7 @@ mod tests {
             assert_eq!(examples(expect.clone()), expected, "{expect}");
         }
         let (_, unmet) =
-            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), None, &memory(), 1)
+            check(&[serde_json::from_value(json!({ "rows": { "min": 6 } })).unwrap()], &table(), &[], &memory(), 1)
                 .unwrap();
         assert_eq!(unmet[0].message, "at least 6 rows: there are 5");
         assert_eq!(unmet[0].route, Some(route!["expect", 0, "rows"]));
@@ -592,7 +672,7 @@ mod tests {
             (json!({ "column": "t", "range": { "max": "2255-06-05 23:47:34.740993" } }), true),
         ] {
             let one: Expectation = serde_json::from_value(expect.clone()).unwrap();
-            let (checked, _) = check(&[one], &table, None, &memory(), 1).unwrap();
+            let (checked, _) = check(&[one], &table, &[], &memory(), 1).unwrap();
             assert_eq!(checked[0].holds, holds, "{expect}");
         }
     }

@@ -35,7 +35,7 @@ use engine::worker::Channel;
 use self::association::{Side, pairs};
 use self::coded::Coded;
 use self::column::Sketch;
-use self::document::{Associations, Dependency, Document, FORMAT, Inclusion, Leakage, Sort, Variable};
+use self::document::{Associations, Dependency, Document, FORMAT, Inclusion, Leakage, Sort, Sum, Variable};
 use self::sketch::hash;
 use crate::dataset::{Table, open};
 use crate::fault::{Outcome, place, unwritable};
@@ -60,8 +60,8 @@ const SAMPLE: usize = 10;
 /// What a profile is made of besides the data.
 #[derive(Debug, Default)]
 pub struct Beside<'a> {
-    /// The table that columns may point into.
-    pub related: Option<&'a Table>,
+    /// The tables that columns may point into, by the names that `foreign_key` has for them.
+    pub related: Vec<(&'a str, &'a Table)>,
     /// What the data is compared with.
     pub reference: Option<&'a Document>,
 }
@@ -88,11 +88,11 @@ pub fn profile(
         let message = message.to_owned();
         channel.progress(Progress { done, total: Some(4), unit: "step".into(), message, rate: None });
     };
-    let (expectations, unmet) = expect::check(&params.expect, table, beside.related, memory, threads)?;
+    let (expectations, unmet) = expect::check(&params.expect, table, &beside.related, memory, threads)?;
     step(1, "columns");
     let mut document = describe(params.target.clone(), table, memory, threads)?;
     step(2, "relationships");
-    relate(&mut document, table, beside.related, memory, threads)?;
+    relate(&mut document, table, &beside.related, memory, threads)?;
     if let Some(reference) = beside.reference {
         document.drift = drift::drift(&document, reference);
     }
@@ -152,6 +152,7 @@ pub fn describe(target: Option<String>, table: &Table, memory: &Memory, threads:
         associations: Associations::default(),
         dependencies: Vec::new(),
         keys: Vec::new(),
+        sums: Vec::new(),
         inclusions: Vec::new(),
         leakage: Vec::new(),
         drift: Vec::new(),
@@ -167,7 +168,7 @@ pub fn describe(target: Option<String>, table: &Table, memory: &Memory, threads:
 fn relate(
     document: &mut Document,
     table: &Table,
-    related: Option<&Table>,
+    related: &[(&str, &Table)],
     memory: &Memory,
     threads: usize,
 ) -> Outcome<()> {
@@ -230,6 +231,7 @@ fn relate(
         pairs: pairs(&sides, threads),
     };
     drop(sides);
+    document.sums = sums(document, &pieces(table.clone(), memory))?;
     let plain: Vec<&Coded> = columns.iter().map(|(_, column)| *column).collect();
     let (dependencies, keys) = dependency::dependencies(&plain, memory, workers)?;
     document.dependencies = dependencies
@@ -261,19 +263,60 @@ fn relate(
             .collect();
         document.leakage.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.column.cmp(&b.column)));
     }
-    if let Some(related) = related {
-        document.inclusions = inclusions(document, &columns, related, memory, workers)?;
+    for (name, table) in related {
+        let found = inclusions(document, &columns, (name, table), memory, workers)?;
+        document.inclusions.extend(found);
     }
     Ok(())
+}
+
+/// Numbers that add up to the same in every row: all there are, those whose names begin alike, and pairs of which one falls as the other
+/// rises.
+fn sums(document: &Document, table: &Table) -> Outcome<Vec<Sum>> {
+    let adds = |name: &String| {
+        let at = table.columns.iter().position(|column| column.name == *name)?;
+        (document.variables[at].sort == Sort::Number).then_some(at)
+    };
+    let names = &document.associations.columns;
+    let numbers: Vec<usize> = names.iter().filter_map(adds).collect();
+    let stem = |at: &usize| {
+        let name = table.columns[*at].name.as_str();
+        let end = name.rfind(['_', '.', ' ', '-']).or_else(|| name.find(|c: char| c.is_ascii_digit()));
+        end.filter(|end| *end > 0).map(|end| name[..end].to_owned())
+    };
+    let mut alike: std::collections::BTreeMap<String, Vec<usize>> = Default::default();
+    for at in &numbers {
+        if let Some(stem) = stem(at) {
+            alike.entry(stem).or_default().push(*at);
+        }
+    }
+    let mut tried: Vec<Vec<usize>> = vec![numbers.clone()];
+    tried.extend(alike.into_values());
+    let falling = document.associations.pairs.iter().filter(|pair| pair.value.is_some_and(|value| value < -0.999));
+    tried.extend(falling.filter_map(|pair| {
+        let (a, b) = (adds(&names[pair.between.0])?, adds(&names[pair.between.1])?);
+        Some(vec![a.min(b), a.max(b)])
+    }));
+    let mut found: Vec<Sum> = Vec::new();
+    for columns in tried.into_iter().filter(|columns| columns.len() > 1) {
+        let named: Vec<String> = columns.iter().map(|at| table.columns[*at].name.clone()).collect();
+        if found.iter().all(|sum| sum.columns != named)
+            && let Some(equals) = expect::constant_sum(table, &columns)?
+        {
+            found.push(Sum { columns: named, equals });
+        }
+    }
+    Ok(found)
 }
 
 fn inclusions(
     document: &Document,
     columns: &[(usize, &Coded)],
-    related: &Table,
+    (name, related): (&str, &Table),
     memory: &Memory,
     threads: usize,
 ) -> Outcome<Vec<Inclusion>> {
+    let table = (name != "related").then(|| name.to_owned());
     let wide = related.columns.len().min(COMPARED);
     // Every value is looked for: of the related table no row is left out.
     let needed = related.rows() as u64 * 64;
@@ -295,7 +338,8 @@ fn inclusions(
             let unique = coded.unique();
             // Numbers lie in other numbers by chance unless the other column is a key or has the same name.
             if unique || other.name == variable.name || variable.numbers.is_none() {
-                found.push(Inclusion { column: variable.name.clone(), found_in: other.name.clone(), share, unique });
+                let (column, found_in) = (variable.name.clone(), other.name.clone());
+                found.push(Inclusion { column, table: table.clone(), found_in, share, unique });
             }
         }
     }

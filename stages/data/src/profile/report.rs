@@ -263,7 +263,10 @@ fn card(text: &mut String, at: usize, variable: &Variable, target: bool) {
         "<article id=\"v{at}\" class=\"card\" tabindex=\"-1\"><h3><a href=\"#v{at}\">{}</a> <span class=\"chip {sort}\">{sort}</span>{} <small>{}</small></h3>",
         escape(&variable.name),
         if target { " <span class=\"chip target\">target</span>" } else { "" },
-        escape(&variable.type_name)
+        match &variable.unit {
+            Some(unit) => format!("{}, in {}", escape(&variable.type_name), escape(unit)),
+            None => escape(&variable.type_name),
+        }
     );
     let category = matches!(variable.sort, Sort::Category | Sort::Text | Sort::Constant);
     if let Some(tensor) = &variable.tensor {
@@ -517,15 +520,23 @@ fn dependencies(document: &Document) -> String {
         text.push_str("</tbody></table>\n");
         more(&mut text, document.dependencies.len());
     }
+    if !document.sums.is_empty() {
+        text.push_str("<h4>The same sum in every row</h4><table><tbody>\n");
+        for one in document.sums.iter().take(LISTED) {
+            let _ =
+                writeln!(text, "<tr><td>{}</td><td class=\"r\">{}</td></tr>", linked(&one.columns), number(one.equals));
+        }
+        text.push_str("</tbody></table>\n");
+    }
     if !document.inclusions.is_empty() {
-        text.push_str("<h4>Values found in the related table</h4><table><tbody>\n");
+        text.push_str("<h4>Values found in a related table</h4><table><tbody>\n");
         for one in document.inclusions.iter().take(LISTED) {
             let key = if one.unique { ", a key there" } else { "" };
             let _ = writeln!(
                 text,
                 "<tr><td>{}</td><td>→ {}{key}</td><td class=\"r\">{}</td></tr>",
                 link(document, &one.column),
-                escape(&one.found_in),
+                escape(&one.pointed()),
                 percent(one.share)
             );
         }

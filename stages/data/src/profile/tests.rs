@@ -141,7 +141,7 @@ fn drift_is_seen_and_its_absence_too() {
         table(vec![(Column::new("x", DType::Float64), x), (Column::new("kind", DType::String), kind)], 1000)
     };
     let reference = describe(None, &columns(0.0, 4, 0), &memory(1 << 30), 2).unwrap();
-    let beside = Beside { related: None, reference: Some(&reference) };
+    let beside = Beside { related: Vec::new(), reference: Some(&reference) };
     let same = profiled(json!({}), &columns(0.0, 4, 9_999), &beside, 2);
     assert!(same.drift.iter().all(|one| one.psi < 0.02 && one.p.unwrap() > 0.001), "{:?}", same.drift);
     let other = profiled(json!({}), &columns(0.3, 5, 9_999), &beside, 2);
@@ -163,7 +163,7 @@ fn rows_of_another_time_have_other_dates_and_other_gaps() {
         table(vec![(Column::new("day", DType::Date), day), (Column::new("x", DType::Int64), x)], 100)
     };
     let reference = describe(None, &rows(15_000, 1000), &memory(1 << 30), 1).unwrap();
-    let beside = Beside { related: None, reference: Some(&reference) };
+    let beside = Beside { related: Vec::new(), reference: Some(&reference) };
     let now = profiled(json!({}), &rows(15_400, 4), &beside, 1);
     let drift =
         |column: &str| now.alerts.iter().find(|alert| alert.code == "drift" && alert.columns == [column]).unwrap();
@@ -184,7 +184,7 @@ fn rows_of_another_time_have_other_dates_and_other_gaps() {
 fn values_are_looked_up_in_the_related_table() {
     let keys: ArrayRef = Arc::new(StringArray::from_iter_values((0..8).map(|key| format!("c{key}"))));
     let related = table(vec![(Column::new("code", DType::String), keys)], 3);
-    let beside = Beside { related: Some(&related), reference: None };
+    let beside = Beside { related: vec![("related", &related)], reference: None };
     let document = profiled(json!({}), &planted(600), &beside, 1);
     let found: Vec<(&str, &str, f64)> =
         document.inclusions.iter().map(|one| (one.column.as_str(), one.found_in.as_str(), one.share)).collect();
@@ -202,6 +202,9 @@ fn what_is_proposed_holds() {
         let Some(rest) = one.yaml.strip_prefix("- { column: ").and_then(|rest| rest.strip_suffix(" }")) else {
             continue;
         };
+        if rest.starts_with('[') {
+            continue;
+        }
         let (name, what) = rest.split_once(", ").unwrap();
         let name = name.trim_matches('\'');
         let expect: Expectation = match what.split_once(": ").unwrap() {
@@ -221,15 +224,20 @@ fn what_is_proposed_holds() {
                     json!({ "column": name, "range": { "min": bound("min: "), "max": bound("max: ") } }),
                 )
             }
+            ("determines", to) => {
+                serde_json::from_value(json!({ "column": name, "determines": to.trim_matches('\'') }))
+            }
             ("monotone", order) => serde_json::from_value(json!({ "column": name, "monotone": order })),
             (flag, _) => serde_json::from_value(json!({ "column": name, flag: true })),
         }
         .unwrap();
-        let (checked, unmet) = expect::check(&[expect], &table, None, &memory(1 << 30), 2).unwrap();
+        let (checked, unmet) = expect::check(&[expect], &table, &[], &memory(1 << 30), 2).unwrap();
         assert!(unmet.is_empty() && checked[0].rows > 0, "{} : {unmet:?}", one.yaml);
         tried += 1;
     }
     assert!(tried > 12, "{tried}");
+    let fact = "- { column: city, determines: country }";
+    assert!(document.proposals.iter().any(|one| one.yaml == fact), "{:?}", document.proposals);
 }
 
 #[test]
@@ -289,7 +297,7 @@ fn little_memory_changes_nothing() {
         let scratch = tempfile::tempdir().unwrap();
         let mut memory = Memory::new(None, scratch.path().to_owned());
         memory.limit = limit;
-        let beside = Beside { related: Some(&other), reference: None };
+        let beside = Beside { related: vec![("related", &other)], reference: None };
         let made = profile(&params, &table, &beside, &memory, threads, &Channel::to(std::io::sink())).unwrap();
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch files are removed");
         made
@@ -304,7 +312,7 @@ fn little_memory_changes_nothing() {
     let params = Profile::default();
     let mut memory = memory(1 << 30);
     memory.limit = 50_000;
-    let beside = Beside { related: Some(&other), reference: None };
+    let beside = Beside { related: vec![("related", &other)], reference: None };
     let faults = profile(&params, &table, &beside, &memory, 1, &Channel::to(std::io::sink())).unwrap_err();
     assert_eq!(faults[0].code, "data::memory");
     assert!(faults[0].message.contains("`profile` with `related`"), "{faults:?}");
@@ -348,4 +356,95 @@ fn the_page_has_colours_for_light_and_for_dark() {
         assert!(of_light.contains(name), "`{name}` has no colour in the light");
     }
     assert!(page.contains("color-scheme"), "form elements follow");
+}
+
+#[test]
+fn of_two_columns_that_say_the_same_the_coarser_goes() {
+    let whole: ArrayRef = Arc::new((0..800).map(|row| Some((chance(row) * 400.0).floor())).collect::<Float64Array>());
+    let fine: ArrayRef = Arc::new((0..800).map(|row| Some(chance(row) * 400.0)).collect::<Float64Array>());
+    let columns = [("rounded", whole), ("exact", fine)];
+    for order in [[0, 1], [1, 0]] {
+        let columns = order.map(|at| (Column::new(columns[at].0, DType::Float64), columns[at].1.clone()));
+        let document = profiled(json!({}), &table(columns.to_vec(), 300), &Beside::default(), 1);
+        let alert = document.alerts.iter().find(|alert| alert.code == "redundant").unwrap();
+        assert_eq!(alert.columns, ["exact", "rounded"], "{order:?}");
+        assert_eq!(alert.fix.as_ref().unwrap().yaml, "- drop: rounded");
+    }
+    // As many values, but not in every row.
+    let gaps = (0..800).map(|row| (row % 5 > 0).then(|| (chance(row) * 20.0).floor()));
+    let gaps: ArrayRef = Arc::new(gaps.collect::<Float64Array>());
+    let all: ArrayRef =
+        Arc::new((0..800).map(|row| Some((chance(row) * 20.0).floor() * 2.0)).collect::<Float64Array>());
+    let columns = vec![(Column::new("gaps", DType::Float64), gaps), (Column::new("all", DType::Float64), all)];
+    let document = profiled(json!({}), &table(columns, 300), &Beside::default(), 1);
+    let alert = document.alerts.iter().find(|alert| alert.code == "redundant").unwrap();
+    assert_eq!(alert.columns, ["all", "gaps"]);
+}
+
+#[test]
+fn a_split_is_told_one_thing_and_one_it_can_do() {
+    let floats =
+        |f: fn(u64) -> f64| -> ArrayRef { Arc::new((0..400).map(|row| Some(f(row))).collect::<Float64Array>()) };
+    let rare = |row: u64| f64::from(u8::from(row.is_multiple_of(40)));
+    let words = (0..400u64).map(|row| if row.is_multiple_of(40) { "b" } else { "a" });
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values(words));
+    let days: ArrayRef = Arc::new(arrow::array::Date32Array::from_iter_values(15_000..15_400));
+    let flag = || (Column::new("flag", DType::Float64), floats(rare));
+    let word = || (Column::new("word", DType::String), words.clone());
+    let day = || (Column::new("day", DType::Date), days.clone());
+    let split = |columns| {
+        let document = profiled(json!({ "target": "word" }), &table(columns, 100), &Beside::default(), 1);
+        let fixes = document.alerts.into_iter().filter_map(|alert| alert.fix).filter(|fix| fix.stage == "split");
+        fixes.map(|fix| fix.yaml).collect::<Vec<_>>()
+    };
+    assert_eq!(split(vec![flag(), word()]), ["stratify: word"], "numbers with a point are no classes");
+    assert_eq!(split(vec![word(), flag(), day()]), ["time: day"], "whatever comes first");
+}
+
+#[test]
+fn sums_and_units_are_told_and_what_is_proposed_of_them_holds() {
+    let floats =
+        |f: &dyn Fn(u64) -> f64| -> ArrayRef { Arc::new((0..300).map(|row| Some(f(row))).collect::<Float64Array>()) };
+    let part = |row: u64, n: u64| (chance(row + 1000 * n) * 30.0).floor();
+    let mut weight = Column::new("weight", DType::Float64);
+    weight.unit = Some("kg".to_owned());
+    let column = |name: &str| Column::new(name, DType::Float64);
+    let columns = vec![
+        (weight, floats(&|row| chance(row + 77) * 9.0)),
+        (column("share_a"), floats(&|row| part(row, 1))),
+        (column("share_b"), floats(&|row| part(row, 2))),
+        (column("share_c"), floats(&|row| 100.0 - part(row, 1) - part(row, 2))),
+        (column("up"), floats(&|row| chance(row + 5))),
+        (column("down"), floats(&|row| 1.0 - chance(row + 5))),
+    ];
+    let table = table(columns, 100);
+    let document = profiled(json!({}), &table, &Beside::default(), 2);
+    assert_eq!(variable(&document, "weight").unit.as_deref(), Some("kg"));
+    assert!(report::page("facts", &document).contains("float64, in kg"));
+    let sums: Vec<(String, f64)> = document.sums.iter().map(|sum| (sum.columns.join("+"), sum.equals)).collect();
+    assert_eq!(sums, [("share_a+share_b+share_c".to_owned(), 100.0), ("up+down".to_owned(), 1.0)]);
+    let yaml = "- { column: [share_a, share_b, share_c], sum: { equals: 100 } }";
+    assert!(document.proposals.iter().any(|one| one.yaml == yaml), "{:?}", document.proposals);
+    let expect: Expectation =
+        serde_json::from_value(json!({ "column": ["up", "down"], "sum": { "equals": 1 } })).unwrap();
+    let (checked, _) = expect::check(&[expect], &table, &[], &memory(1 << 30), 1).unwrap();
+    assert!(checked[0].holds);
+}
+
+#[test]
+fn values_are_looked_up_in_every_related_table() {
+    let codes =
+        |count: u64| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..count).map(|key| format!("c{key}")))) };
+    let states: ArrayRef = Arc::new(StringArray::from_iter_values((0..4).map(|key| format!("k{key}"))));
+    let cities = table(vec![(Column::new("code", DType::String), codes(8))], 3);
+    let lands = table(vec![(Column::new("land", DType::String), states)], 2);
+    let beside = Beside { related: vec![("related", &cities), ("lands", &lands)], reference: None };
+    let expect =
+        json!([{ "column": "country", "foreign_key": "lands.land" }, { "column": "city", "foreign_key": "code" }]);
+    let document = profiled(json!({ "expect": expect }), &planted(600), &beside, 1);
+    let found: Vec<String> =
+        document.inclusions.iter().map(|one| format!("{} in {}", one.column, one.pointed())).collect();
+    assert_eq!(found, ["city in code", "country in lands.land"]);
+    assert!(document.proposals.iter().any(|one| one.yaml == "- { column: country, foreign_key: lands.land }"));
+    assert!(document.expectations.iter().all(|one| one.holds), "{:?}", document.expectations);
 }

@@ -8,13 +8,11 @@ use catalog::params::collect::Sqlite;
 use engine::error::Fault;
 use engine::protocol::{InputFile, Progress};
 use engine::route;
-use engine::worker::Channel;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::bytes::Limits;
+use super::reading::{Reading, Sieved};
 use super::records::{Cell, Records};
-use crate::dataset::Table;
 use crate::fault::{Outcome, place};
 
 /// So many rows are looked at when only the head is wanted.
@@ -24,7 +22,7 @@ const HEAD_ROWS: usize = 1000;
 ///
 /// # Errors
 /// Files that are no databases or have unwritten changes beside them, queries that are wrong or would write, columns of mixed types.
-pub fn read(file: &InputFile, options: &Sqlite, limits: &Limits, channel: &Channel) -> Outcome<(Table, bool)> {
+pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcome<(Sieved, bool)> {
     let shown = file.shown.as_str();
     for suffix in ["-wal", "-journal"] {
         let mut beside = file.path.clone().into_os_string();
@@ -81,14 +79,14 @@ pub fn read(file: &InputFile, options: &Sqlite, limits: &Limits, channel: &Chann
         ]);
     }
     let names = statement.column_names().map(|name| (name.to_owned(), None)).collect();
-    let mut records = Records::new(shown, names, limits.unpacked)?;
+    let mut records = Records::new(shown, names, reading)?;
     let count = statement.column_count();
     let mut rows = statement.query([]).map_err(|error| fault(&error))?;
     while let Some(row) = rows.next().map_err(|error| fault(&error))? {
-        if limits.head.is_some() && records.rows() >= HEAD_ROWS {
+        if reading.limits.head.is_some() && records.rows() >= HEAD_ROWS {
             return Ok((records.finish()?, false));
         }
-        let number = records.rows() as u64 + 1;
+        let number = records.seen() + 1;
         let mut cells = Vec::with_capacity(count);
         for index in 0..count {
             cells.push(match row.get_ref(index).map_err(|error| fault(&error))? {
@@ -111,7 +109,7 @@ pub fn read(file: &InputFile, options: &Sqlite, limits: &Limits, channel: &Chann
         }
         records.push(cells)?;
         if number.is_multiple_of(10_000) {
-            channel.progress(Progress {
+            reading.channel.progress(Progress {
                 done: number,
                 total: None,
                 unit: "row".into(),

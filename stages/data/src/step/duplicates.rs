@@ -66,7 +66,10 @@ pub fn repeats(table: &Table, columns: &[usize], memory: &Memory, threads: usize
 }
 
 /// Every row's digest and number, in order.
-fn digests(
+///
+/// # Errors
+/// A column of a type that cannot be compared, and what `each` finds wrong.
+pub fn digests(
     table: &Table,
     columns: &[usize],
     threads: usize,

@@ -89,7 +89,7 @@ impl Condition {
     /// # Errors
     /// What is wrong, with the character it is at where that is known.
     pub fn new(text: &str, columns: &[Column]) -> Result<Self, Fault> {
-        let expression = Expression::new(text, columns)?;
+        let expression = Expression::new(text, columns).map_err(|fault| meant(fault, CONDITION))?;
         match &expression.data_type {
             DataType::Boolean | DataType::Null => Ok(Self(expression)),
             other => {
@@ -240,8 +240,23 @@ fn first_line(error: &DataFusionError) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// The help for an expression that is not read, by what it is for.
+const VALUE: &str = "write an SQL expression: `body_mass_g / 1000`, `coalesce(sex, 'unknown')`; names with spaces or dots go in double quotes";
+const CONDITION: &str =
+    "write an SQL condition: `body_mass_g > 3000 AND sex IS NOT NULL`; names with spaces or dots go in double quotes";
+const QUERY: &str = "write an SQL query: `SELECT carrier, count(*) AS flights FROM data GROUP BY carrier`; names with spaces or dots go in double quotes";
+
+/// A fault in a whole query in our words.
+pub(super) fn explain_query(text: &str, error: &DataFusionError) -> Fault {
+    meant(explain(text, &[], error), QUERY)
+}
+
+fn meant(fault: Fault, help: &str) -> Fault {
+    if fault.help.as_deref() == Some(VALUE) { fault.help(help) } else { fault }
+}
+
 /// A fault of DataFusion's in our words.
-pub(super) fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
+fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
     match error.find_root() {
         DataFusionError::SchemaError(error, _) => match error.as_ref() {
             SchemaError::FieldNotFound { field, .. } => {
@@ -265,7 +280,7 @@ pub(super) fn explain(text: &str, columns: &[Column], error: &DataFusionError) -
             });
             let at = at.unwrap_or_default();
             Fault::error("data::expression", format!("the expression cannot be read{at}: {}", lower_first(what)))
-                .help("write an SQL condition: `body_mass_g > 3000 AND sex IS NOT NULL`; names with spaces or dots go in double quotes")
+                .help(VALUE)
         }
         other => misfit(text, &other.to_string()),
     }
@@ -396,6 +411,10 @@ mod tests {
             assert_eq!(fault(text).code, "data::expression", "{text}");
         }
         assert_eq!(fault("Body_Mass + 1").code, "data::filter_type");
+        let helped = |fault: Fault| fault.help.unwrap_or_default();
+        assert!(helped(fault("sex =")).contains("SQL condition"));
+        let value = |text: &str| Expression::new(text, &columns()).err().map(helped).unwrap_or_default();
+        assert!(value("Body_Mass +* 2").contains("SQL expression"), "{}", value("Body_Mass +* 2"));
         for (text, with) in [
             ("sex > 3", "with a number"),
             ("Body_Mass < sex", "with a number"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
@@ -24,7 +24,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr::Sort;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Operator, Volatility};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -182,7 +182,7 @@ impl House {
                 help.unwrap_or_else(|| "the rows so far are `data`; other tables are inputs of the stage".into()),
             );
         }
-        super::expression::explain(text, &[], error)
+        super::expression::explain_query(text, error)
     }
 
     fn run(&self, frame: DataFrame, columns: Option<Vec<Column>>, memory: &Memory, at: &Route) -> Outcome<Table> {
@@ -316,12 +316,159 @@ pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Qu
     let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, Way::Spill)?;
     let frame = house.plan(text, &at)?;
     let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
-    let columns: Vec<Column> =
-        columns.into_iter().map(|column| Column { nullable: column.shape.is_empty(), ..column }).collect();
+    let told = Told { tables };
+    let columns: Vec<Column> = columns
+        .into_iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let nullable = column.shape.is_empty() && told.missing(frame.logical_plan(), at);
+            Column { nullable, ..column }
+        })
+        .collect();
     let Origin { rows, beside, mixed } = Origin::of(frame.logical_plan());
     let there = |name: &&String| columns.iter().any(|column| column.name == **name);
     let mixed: Vec<String> = mixed.iter().filter(there).cloned().collect();
     Ok(QueryType { columns, rows: rows.into_iter().collect(), beside: beside.into_iter().collect(), mixed })
+}
+
+/// Where cells may be missing, as far as the plan of a query and what is known of its tables tell.
+struct Told<'a> {
+    tables: &'a BTreeMap<String, Vec<Column>>,
+}
+
+impl Told<'_> {
+    /// Whether cells of a column of a plan's result may be missing. Where nothing says so, they may.
+    fn missing(&self, plan: &LogicalPlan, at: usize) -> bool {
+        let one = |plan: &LogicalPlan| self.missing(plan, at);
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let position = scan.projection.as_ref().map_or(Some(at), |taken| taken.get(at).copied());
+                let columns = self.tables.get(scan.table_name.table());
+                let column = position.and_then(|position| columns?.get(position));
+                column.is_none_or(|column| column.nullable)
+            }
+            LogicalPlan::Filter(filter) => {
+                let column = filter.input.schema().columns().get(at).cloned();
+                let asked = column.is_some_and(|column| demands(&filter.predicate, &column));
+                !asked && one(&filter.input)
+            }
+            LogicalPlan::Sort(sort) => one(&sort.input),
+            LogicalPlan::Limit(limit) => one(&limit.input),
+            LogicalPlan::SubqueryAlias(alias) => one(&alias.input),
+            LogicalPlan::Repartition(pieces) => one(&pieces.input),
+            LogicalPlan::Subquery(query) => one(&query.subquery),
+            LogicalPlan::Distinct(Distinct::All(input)) => one(input),
+            LogicalPlan::Union(union) => union.inputs.iter().any(|input| one(input)),
+            LogicalPlan::Projection(projection) => {
+                projection.expr.get(at).is_none_or(|expr| self.lacks(expr, &projection.input))
+            }
+            LogicalPlan::Join(join) => self.joined(join, at),
+            LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.get(at) {
+                Some(Expr::GroupingSet(_)) => true,
+                Some(expr) => self.lacks(expr, &aggregate.input),
+                None => aggregate.aggr_expr.get(at - aggregate.group_expr.len()).is_none_or(|expr| !counts(expr)),
+            },
+            LogicalPlan::Window(window) => {
+                let before = window.input.schema().fields().len();
+                match at.checked_sub(before) {
+                    None => one(&window.input),
+                    Some(at) => window.window_expr.get(at).is_none_or(|expr| !counts(expr)),
+                }
+            }
+            _ => true,
+        }
+    }
+
+    /// A side that may have no partner has missing cells then.
+    fn joined(&self, join: &Join, at: usize) -> bool {
+        let left = join.left.schema().fields().len();
+        let (left_stays, right_stays) = match join.join_type {
+            JoinType::Inner => (true, true),
+            JoinType::Left => (true, false),
+            JoinType::Right => (false, true),
+            JoinType::LeftSemi | JoinType::LeftAnti => return self.missing(&join.left, at),
+            JoinType::RightSemi | JoinType::RightAnti => return self.missing(&join.right, at),
+            _ => return true,
+        };
+        // What is compared in an inner join is there.
+        let column = join.schema.columns().get(at).cloned();
+        let equal = join.join_type == JoinType::Inner
+            && join.on.iter().any(|(a, b)| {
+                [a, b].iter().any(|expr| matches!(expr, Expr::Column(one) if Some(one) == column.as_ref()))
+            });
+        let stays = if at < left { left_stays } else { right_stays };
+        let inside = || if at < left { self.missing(&join.left, at) } else { self.missing(&join.right, at - left) };
+        !equal && (!stays || inside())
+    }
+
+    /// Whether what an expression gives for rows of a plan may be missing. A broken number that is computed may be NaN, which is.
+    fn lacks(&self, expr: &Expr, input: &LogicalPlan) -> bool {
+        let whole = |expr: &Expr| expr.get_type(input.schema()).is_ok_and(|found| !found.is_floating());
+        match expr {
+            Expr::Alias(alias) => self.lacks(&alias.expr, input),
+            Expr::Column(column) => input.schema().index_of_column(column).map_or(true, |at| self.missing(input, at)),
+            Expr::Literal(value, _) => value.is_null(),
+            Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Exists(_) => false,
+            Expr::Not(inner) | Expr::Negative(inner) => self.lacks(inner, input),
+            // A cast that does not fit ends the query.
+            Expr::Cast(cast) => self.lacks(&cast.expr, input),
+            Expr::BinaryExpr(binary) => {
+                let sides = self.lacks(&binary.left, input) || self.lacks(&binary.right, input);
+                let judged = expr.get_type(input.schema()).is_ok_and(|found| found == DataType::Boolean);
+                sides || !(judged || whole(expr))
+            }
+            Expr::Between(between) => {
+                [&between.expr, &between.low, &between.high].iter().any(|expr| self.lacks(expr, input))
+            }
+            Expr::InList(list) => self.lacks(&list.expr, input) || list.list.iter().any(|expr| self.lacks(expr, input)),
+            Expr::Like(like) => self.lacks(&like.expr, input) || self.lacks(&like.pattern, input),
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+                case.else_expr.is_none() || results.into_iter().any(|expr| self.lacks(expr, input))
+            }
+            Expr::ScalarFunction(call) if call.func.name() == "coalesce" => {
+                call.args.iter().all(|expr| self.lacks(expr, input))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whether a condition holds of no row whose cell of this column is missing.
+fn demands(condition: &Expr, column: &datafusion::common::Column) -> bool {
+    let is = |expr: &Expr| matches!(expr, Expr::Column(one) if one == column);
+    match condition {
+        Expr::IsNotNull(inner) => is(inner),
+        Expr::Between(between) => !between.negated && is(&between.expr),
+        Expr::InList(list) => !list.negated && is(&list.expr),
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::And => demands(&binary.left, column) || demands(&binary.right, column),
+            Operator::Or => demands(&binary.left, column) && demands(&binary.right, column),
+            Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
+                is(&binary.left) || is(&binary.right)
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether an expression over many rows is a number of rows, which is never missing.
+fn counts(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => counts(&alias.expr),
+        Expr::AggregateFunction(call) => call.func.name() == "count",
+        Expr::WindowFunction(call) => matches!(call.fun.name(), "count" | "row_number" | "rank" | "dense_rank"),
+        _ => false,
+    }
 }
 
 /// Where the rows of a plan's result come from.
@@ -641,6 +788,43 @@ mod tests {
         ] {
             let expected = (rows.to_owned(), beside.to_owned(), mixed.to_owned());
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_keeps_what_is_never_missing() {
+        let gappy = |name: &str, dtype| Column { nullable: true, ..Column::new(name, dtype) };
+        let columns = || {
+            vec![
+                Column::new("k", DType::Int64),
+                Column::new("label", DType::String),
+                Column::new("x", DType::Float64),
+                gappy("g", DType::String),
+            ]
+        };
+        let tables = [("data".to_owned(), columns()), ("more".to_owned(), columns())].into();
+        for (text, there) in [
+            ("select * from data", "k label x"),
+            ("select label, x as y, k + 1 as n from data order by k limit 3", "label y n"),
+            ("select distinct label, x / 2 as y from data where x > 0", "label"),
+            ("select * from data where g is not null and x > 0", "k label x g"),
+            ("select g from data where g = 'a' or g in ('b')", "g"),
+            ("select g from data where g <> 'a' or k = 1", ""),
+            ("select coalesce(g, 'none') as g, case when k > 1 then 'a' else 'b' end as c from data", "g c"),
+            ("select case when k > 1 then 'a' end as c, try_cast(label as bigint) as n from data", ""),
+            ("select data.label, more.label as l from data join more using (k)", "label l"),
+            ("select data.label, more.label as l from data left join more on data.k = more.k", "label"),
+            ("select data.label, more.label as l from data full join more on data.k = more.k", ""),
+            ("select label, count(*) as n, sum(k) as s from data group by label", "label n"),
+            ("select label, row_number() over (order by k) as n, lag(k) over (order by k) as p from data", "label n"),
+            ("select label from data union all select g from data", ""),
+            ("with d as (select * from data) select d.label from d where exists (select 1 from more)", "label"),
+            ("select label, (select max(k) from more) as m from data", "label"),
+            ("select * from (select label from data) t", "label"),
+        ] {
+            let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+            let never = found.columns.iter().filter(|column| !column.nullable).map(|column| column.name.as_str());
+            assert_eq!(never.collect::<Vec<_>>().join(" "), there, "{text}");
         }
     }
 

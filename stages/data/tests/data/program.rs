@@ -302,6 +302,26 @@ fn questions_are_answered() {
     let (answer, _) = worker.ask(&ask("mas > 1"));
     let Response::Failed { faults, .. } = answer else { panic!("{answer:?}") };
     assert_eq!(faults[0].help.as_deref(), Some("did you mean `mass`?"));
+    for (pattern, with, wrong) in [
+        ("(a)(b)", "$2-$1 $0 $$5", None),
+        ("(?<first>a)", "$first $1", None),
+        ("(a)", "${1}st", None),
+        ("(a)", "$3", Some(("`$3` is no group of the pattern, which has 1 group", "numbered from 1"))),
+        ("a", "${name}", Some(("`$name` is no group of the pattern, which has no groups", "parentheses"))),
+        ("(a)", "$1st", Some(("`$1st` is no group of the pattern, which has 1 group", "write `$${1}st`"))),
+    ] {
+        let params = json!({ "pattern": { "text": pattern, "groups": null, "with": with } });
+        let question = Question { params, ..filter("") };
+        let request = Request::Infer { id: 7, root: root.clone(), question: Box::new(question), files: Vec::new() };
+        match (worker.ask(&request).0, wrong) {
+            (Response::Answer { .. }, None) => {}
+            (Response::Failed { faults, .. }, Some((message, help))) => {
+                assert_eq!(faults[0].message, message, "{with}");
+                assert!(faults[0].help.as_ref().is_some_and(|text| text.contains(help)), "{with}: {faults:?}");
+            }
+            (answer, _) => panic!("{with}: {answer:?}"),
+        }
+    }
 }
 
 #[test]

@@ -416,7 +416,8 @@ fn sqlite_by_query() {
         .execute_batch(
             "create table t (n integer, x, word text, raw blob);
              insert into t values (1, 1, 'a', x'00ff'), (2, 2.5, null, null), (null, 3, 'ç', x'');
-             create table mixed (v); insert into mixed values (1), ('two');",
+             create table mixed (v); insert into mixed values (1), ('two');
+             create table odd (v, w); insert into odd values (1, 'a'), ('two', 'b'), (3, 'c'), (4, 'd');",
         )
         .unwrap();
     drop(connection);
@@ -436,6 +437,23 @@ fn sqlite_by_query() {
     ] {
         assert_eq!(folder.fault(from(query)).code, code, "{query}");
     }
+    let mixed = |options: serde_json::Value| {
+        let mut asked = from("select * from odd order by rowid");
+        asked.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        asked
+    };
+    let rejected = folder.collect(mixed(json!({ "on_error": "reject", "provenance": true }))).unwrap();
+    assert_eq!(
+        rows(&rejected.table)[1..],
+        ["1|a|lab ?#%.db|1", "3|c|lab ?#%.db|3", "4|d|lab ?#%.db|4"],
+        "the others keep their numbers"
+    );
+    let filled = mixed(json!({ "on_error": "fill" }));
+    assert_eq!(folder.rows(filled), ["v:int64|w:string", "1|a", "|b", "3|c", "4|d"]);
+    let stated = mixed(json!({ "columns": { "v": { "dtype": "string" } } }));
+    assert_eq!(folder.rows(stated), ["v:string|w:string", "1|a", "two|b", "3|c", "4|d"]);
+    let numbers = mixed(json!({ "columns": { "v": { "dtype": "float64" } }, "on_error": "reject" }));
+    assert_eq!(folder.rows(numbers), ["v:float64|w:string", "1.0|a", "3.0|c", "4.0|d"]);
     assert_eq!(fs::read(&path).unwrap(), before, "nothing is written");
     assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 1, "nor beside it");
     let waiting = rusqlite::Connection::open(&path).unwrap();

@@ -1,0 +1,96 @@
+//! Runs that have begun and not ended: what is left of one that was killed.
+//!
+//! A run that does work holds a file of its own under `begun-v1`, locked, and removes it when it has written down how it ended. The lock goes
+//! with the process, so a file that nobody holds is of a run that never came to its end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::{Store, StoreError};
+
+/// So many runs that were killed are remembered.
+const KEPT: usize = 100;
+
+/// A run that goes on, until dropped.
+#[derive(Debug)]
+pub struct Begun {
+    path: PathBuf,
+    /// Locked by being open.
+    _file: File,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Store {
+    /// Notes that a run has begun. `id` is a plain name that begins with the time.
+    pub fn run_begin(&self, id: &str, what: &Value) -> Result<Begun, StoreError> {
+        let folder = self.begun_folder();
+        let path = folder.join(id);
+        let failed = |source| StoreError::io(&path, "write", source);
+        let create = || OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        let mut file = match create() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::create_dir_all(&folder).map_err(failed)?;
+                create().map_err(failed)?
+            }
+            file => file.map_err(failed)?,
+        };
+        file.lock().map_err(failed)?;
+        file.write_all(&serde_json::to_vec(what).unwrap_or_default()).map_err(failed)?;
+        for (old, _) in self.killed_runs().into_iter().skip(KEPT) {
+            let _ = fs::remove_file(folder.join(old));
+        }
+        Ok(Begun { path, _file: file })
+    }
+
+    /// Runs that began and were killed, newest first, with what was noted of them.
+    pub fn killed_runs(&self) -> Vec<(String, Value)> {
+        let Ok(entries) = fs::read_dir(self.begun_folder()) else { return Vec::new() };
+        let mut killed: Vec<(String, Value)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let file = File::open(entry.path()).ok()?;
+                file.try_lock().ok()?;
+                let what = serde_json::from_reader(&file).ok()?;
+                Some((entry.file_name().into_string().ok()?, what))
+            })
+            .collect();
+        killed.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        killed
+    }
+
+    fn begun_folder(&self) -> PathBuf {
+        self.layout.root.join("begun-v1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_did_not_end_is_told_and_one_that_did_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join(".pipeline")).unwrap();
+        assert_eq!(store.killed_runs(), []);
+        let ended = store.run_begin("20260101-1", &json!({ "n": 1 })).unwrap();
+        let killed = store.run_begin("20260101-2", &json!({ "n": 2 })).unwrap();
+        assert_eq!(store.killed_runs(), [], "both go on");
+        drop(ended);
+        let path = killed.path.clone();
+        let text = fs::read(&path).unwrap();
+        drop(killed);
+        // What a killed process leaves: the file without its lock.
+        fs::write(&path, text).unwrap();
+        assert_eq!(store.killed_runs(), [("20260101-2".to_owned(), json!({ "n": 2 }))]);
+    }
+}
