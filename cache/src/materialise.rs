@@ -10,6 +10,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::blob::{SYNCED, executable};
 use crate::staging::remove_all;
 use crate::tree::Entry;
@@ -55,10 +58,39 @@ impl Store {
         })
     }
 
+    /// Puts a copy of a file back at the place from which it has just been [adopted](Store::adopt), where nothing is now. False when
+    /// that is not so, or cannot be done in one step: [`Store::materialise`] is for everything.
+    pub fn put_back(&self, blob: &Blob, to: &Path) -> bool {
+        if blob.tree || !self.keeping.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Ok(beside) = self.temporary() else { return false };
+        let made = self.make_file(&blob.digest, blob.size, blob.executable, &beside).is_ok()
+            && fault::point("materialise.place").is_ok();
+        match made.then(|| renameat_with(CWD, &beside, CWD, to, RenameFlags::NOREPLACE)) {
+            Some(Ok(())) => return true,
+            // Not on this file system, or not from one to the other: not tried again.
+            Some(Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV)) => {
+                self.keeping.store(false, Ordering::Relaxed);
+            }
+            // Something is there after all, or what is wrong is told by the long way.
+            Some(Err(_)) | None => {}
+        }
+        let _ = remove_all(&beside);
+        false
+    }
+
     /// Whether the file or folder at `to` is a copy of the blob already.
     pub fn holds(&self, blob: &Blob, to: &Path) -> bool {
-        self.file_digest(to).is_ok_and(|there| (there.digest, there.tree) == (blob.digest, blob.tree))
-            && fs::symlink_metadata(to).is_ok_and(|meta| !meta.is_symlink() && (!blob.executable || executable(&meta)))
+        let Ok(meta) = fs::symlink_metadata(to) else { return false };
+        if blob.tree {
+            return meta.is_dir()
+                && self.file_digest(to).is_ok_and(|there| (there.digest, there.tree) == (blob.digest, true));
+        }
+        meta.is_file()
+            && meta.len() == blob.size
+            && (!blob.executable || executable(&meta))
+            && self.hashed(to, &meta).is_ok_and(|(digest, ..)| digest == blob.digest)
     }
 
     fn make_folder(&self, digest: &Digest, at: &Path) -> Result<(), StoreError> {

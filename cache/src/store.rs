@@ -24,6 +24,8 @@ pub struct Store {
     pub(crate) workshop: Workshop,
     /// Whether the file system has reflinks, as far as is known.
     pub(crate) reflinks: AtomicBool,
+    /// Whether a file can be put at a place on the condition that nothing is there, as far as is known.
+    pub(crate) keeping: AtomicBool,
     /// This process among the users; absent where the file system is read-only.
     pub(crate) user: Option<User>,
     /// Held shared as long as the store is open; absent on a read-only file system without a lock file.
@@ -55,6 +57,7 @@ impl Store {
             runs: log("runs-v1"),
             workshop: Workshop::default(),
             reflinks: AtomicBool::new(true),
+            keeping: AtomicBool::new(true),
             layout,
             device,
             user,

@@ -1,6 +1,7 @@
 //! Digests of workspace files, and the collector.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use cache::{Digest, DigestSet, Store};
@@ -190,4 +191,38 @@ fn beside_another_process_goes_only_what_was_there_before_it_came() {
     assert_eq!((swept.records, swept.blobs, swept.waiting), (0, 1, 0));
     assert!(store.lookup(&key("new")).unwrap().is_some() && store.check(&new).unwrap() && store.check(&found).unwrap());
     assert!(!store.check(&known).unwrap());
+}
+
+#[test]
+fn a_file_is_put_back_only_where_nothing_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join(".pipeline")).unwrap();
+    let place = folder.path().join("made");
+    fs::write(&place, "made").unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let blob = store.adopt(&place).unwrap();
+    assert!(!place.exists() && blob.executable);
+    assert!(store.put_back(&blob, &place));
+    assert!(store.holds(&blob, &place));
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o111, 0o111);
+    // Whatever is there is somebody's.
+    fs::write(&place, "edited").unwrap();
+    assert!(!store.put_back(&blob, &place));
+    assert_eq!(fs::read_to_string(&place).unwrap(), "edited");
+    let dangling = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path().join("nowhere"), &dangling).unwrap();
+    assert!(!store.put_back(&blob, &dangling));
+    assert!(fs::symlink_metadata(&dangling).unwrap().is_symlink() && !folder.path().join("nowhere").exists());
+    // Nothing of the tries is left behind.
+    let left = fs::read_dir(folder.path().join(".pipeline/tmp")).unwrap().flatten();
+    let left: Vec<_> = left
+        .filter(|entry| entry.file_name() != "lock")
+        .flat_map(|entry| fs::read_dir(entry.path()))
+        .flatten()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    // A place whose folder is not there is no reason to give up for good.
+    assert!(!store.put_back(&blob, &folder.path().join("no/folder")));
+    fs::remove_file(&place).unwrap();
+    assert!(store.put_back(&blob, &place));
 }

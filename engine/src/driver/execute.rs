@@ -149,10 +149,10 @@ impl Attempt {
             };
             if word == Some(true) {
                 let ready = if self.run.nothing_there(id) {
-                    self.run.go(begin, ready, voice)?
+                    self.run.go(begin, false, ready, voice)?
                 } else {
                     let told = voice.clone();
-                    self.aside(move |run| run.go(begin, ready, &told)).await?
+                    self.aside(move |run| run.go(begin, true, ready, &told)).await?
                 };
                 break (ready, working);
             }
@@ -349,13 +349,13 @@ impl Run {
         };
         let mut ready = Box::new(Ready { looked, reasons, begun: Instant::now(), program });
         if !begin.primed {
-            ready = self.go(begin, ready, voice)?;
+            ready = self.go(begin, true, ready, voice)?;
         }
         Ok(Began::Ready(ready, working))
     }
 
-    /// Lets a stage begin to work.
-    fn go(&self, begin: Begin, mut ready: Box<Ready>, voice: &Voice) -> Result<Box<Ready>, Ended> {
+    /// Lets a stage begin to work; what is at the places of its outputs is cleared away first, if anything is.
+    fn go(&self, begin: Begin, clear: bool, mut ready: Box<Ready>, voice: &Voice) -> Result<Box<Ready>, Ended> {
         let Begin { id, attempt, .. } = begin;
         let stage = self.stage(id);
         let key = ready.looked.key;
@@ -363,7 +363,8 @@ impl Run {
         let reasons = std::mem::take(&mut ready.reasons);
         voice.send(Event::StageStarted { stage: stage.name.clone(), key: key.to_string(), reasons, attempt });
         if let Some((_, program)) = &mut ready.program {
-            if let Err(ended) = self.clear_outputs(id, attempt, voice) {
+            let cleared = if clear { self.clear_outputs(id, attempt, voice) } else { Ok(()) };
+            if let Err(ended) = cleared {
                 // Its shell ends with the word that it never gets.
                 self.guard.forget(program.pid());
                 return Err(ended);
@@ -510,11 +511,14 @@ impl Run {
         if faults.is_empty() { Ok(()) } else { Err(Ended::Failed { faults, again: false }) }
     }
 
-    /// Whether no output of a stage is there: there is nothing to clear away, which may take its time.
+    /// Whether no output of a stage is there, and their folders are: there is nothing to clear away, which may take its time.
     fn nothing_there(&self, id: StageId) -> bool {
-        let mut paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
-        let there = |error: std::io::Error| error.kind() != std::io::ErrorKind::NotFound;
-        paths.all(|(path, _)| !std::fs::symlink_metadata(self.options.root.join(path)).map_or_else(there, |_| true))
+        let paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
+        paths.map(|(path, _)| self.options.root.join(path)).all(|path| {
+            let missing =
+                std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            missing && path.parent().is_none_or(Path::is_dir)
+        })
     }
 
     /// Old outputs must not pass for new ones. Their folders are made. What is at their places and in no result is somebody's work:
@@ -579,7 +583,11 @@ impl Run {
         }
         let _ = fault::point("run.adopted");
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
-            self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
+            // A program's output has just been moved away from its place.
+            let place = port.path.as_ref().filter(|_| stage.executor == Executor::Command);
+            if !place.is_some_and(|(path, _)| self.store.put_back(blob, &self.options.root.join(path))) {
+                self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
+            }
         }
         let _ = fault::point("run.record");
         let outputs: Vec<(String, Blob)> =
