@@ -554,7 +554,8 @@ fn apply(
                 let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
                 return Err(vec![fault.at(route.join("with"))]);
             };
-            let (joined, repeated) = join::join(options, &table, other, scene.memory, rejected, route)?;
+            let (joined, repeated) =
+                join::join(options, &table, other, (scene.memory, scene.threads), rejected, route)?;
             warnings.extend((repeated > 0).then(|| multiplied(options, repeated, &table, &joined, route)));
             Ok(joined)
         }
