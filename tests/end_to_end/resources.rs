@@ -1,6 +1,7 @@
 //! What stages take while they run, seen from the outside; time limits, further attempts, and what is shown meanwhile.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use crate::house::House;
 
@@ -103,6 +104,47 @@ stages:
     assert_eq!(ran.fault("run::memory")["route"], serde_json::json!(["stages", "model", "resources", "memory"]));
     ran.ran(["raw"]);
 }
+
+#[test]
+fn a_model_is_trained_on_more_rows_than_the_memory_holds() {
+    let house = House::of(
+        "
+pipeline: wide
+device: cpu
+stages:
+  raw: { kind: collect, from: { npy: { path: x.npy, labels: y.npy } } }
+  model:
+    kind: train
+    inputs: { train: raw }
+    target: label
+    model: { linear: {} }
+    epochs: 2
+    batch_size: 1024
+    resources: { memory: MEMORYMiB }
+"
+        .replace("MEMORY", &(WIDE >> 21).to_string())
+        .as_str(),
+    );
+    // Numbers of 4 bytes, whose encoding takes as much again.
+    let array = |name: &str, kind: &str, shape: &str, cells: &mut dyn Iterator<Item = [u8; 4]>| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+        let header = format!("{header:<117}\n");
+        let mut out = BufWriter::new(File::create(house.path().join(name)).expect("a file"));
+        out.write_all(b"\x93NUMPY\x01\0\x76\0").and_then(|()| out.write_all(header.as_bytes())).expect("a header");
+        cells.for_each(|cell| out.write_all(&cell).expect("a cell"));
+        out.into_inner().expect("a whole file");
+    };
+    let rows = WIDE / 4 / 256;
+    let cell = |place: u64| ((place % 977) as f32 - 400.0 + (place / 256 % 2) as f32 * 300.0).to_le_bytes();
+    array("x.npy", "<f4", &format!("({rows}, 256)"), &mut (0..rows * 256).map(cell));
+    array("y.npy", "<i4", &format!("({rows},)"), &mut (0..rows).map(|row| (row as i32 % 2).to_le_bytes()));
+    let ran = house.run();
+    ran.ran(["raw", "model"]);
+    assert!(ran.number("model", "train.loss") < 0.6, "it has learnt");
+}
+
+/// Bytes of the rows that are more than the memory there is, which is half of it.
+const WIDE: u64 = 256 << 20;
 
 #[test]
 fn a_time_limit_ends_a_stage_and_all_it_started() {
