@@ -424,6 +424,7 @@ pub fn join(
         };
         for (rows, firsts) in group.iter().zip(firsts) {
             let firsts = firsts?;
+            #[expect(clippy::needless_range_loop, reason = "there are partners only where the other table is held")]
             for row in 0..rows.num_rows() {
                 let mut found_here = 0u64;
                 match &mut found {
