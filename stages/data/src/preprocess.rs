@@ -943,7 +943,7 @@ fn near_duplicates(
         Some(patterns) => resolve(table, patterns, &route.join("columns"))?,
         None => (0..table.columns.len()).filter(|index| table.columns[*index].shape.is_empty()).collect(),
     };
-    let mut index = near::Index::default();
+    let mut index = near::Index::new(scene.memory);
     let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
     let mut before = 0;
     for rows in &table.batches {
@@ -955,13 +955,13 @@ fn near_duplicates(
         let mut mask = vec![true; rows.num_rows()];
         for (row, signed) in signed.into_iter().enumerate() {
             let (shingles, signature) = signed?;
-            match index.similar(&shingles, &signature, options.similarity) {
+            match index.similar(&shingles, &signature, options.similarity)? {
                 Some((first, similarity)) => {
                     let reason = format!("like row {} (similarity {similarity:.2})", first + 1);
                     rejected.add(rows, &table.columns, row, before, &reason)?;
                     mask[row] = false;
                 }
-                None => index.add(before + row, shingles, &signature),
+                None => index.add(before + row, &shingles, &signature)?,
             }
         }
         let kept = filter_record_batch(rows, &BooleanArray::from(mask));
