@@ -1,6 +1,7 @@
 //! What stages take while they run, seen from the outside; time limits, further attempts, and what is shown meanwhile.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use crate::house::House;
 
@@ -105,6 +106,47 @@ stages:
 }
 
 #[test]
+fn a_model_is_trained_on_more_rows_than_the_memory_holds() {
+    let house = House::of(
+        "
+pipeline: wide
+device: cpu
+stages:
+  raw: { kind: collect, from: { npy: { path: x.npy, labels: y.npy } } }
+  model:
+    kind: train
+    inputs: { train: raw }
+    target: label
+    model: { linear: {} }
+    epochs: 2
+    batch_size: 1024
+    resources: { memory: MEMORYMiB }
+"
+        .replace("MEMORY", &(WIDE >> 21).to_string())
+        .as_str(),
+    );
+    // Numbers of 4 bytes, whose encoding takes as much again.
+    let array = |name: &str, kind: &str, shape: &str, cells: &mut dyn Iterator<Item = [u8; 4]>| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+        let header = format!("{header:<117}\n");
+        let mut out = BufWriter::new(File::create(house.path().join(name)).expect("a file"));
+        out.write_all(b"\x93NUMPY\x01\0\x76\0").and_then(|()| out.write_all(header.as_bytes())).expect("a header");
+        cells.for_each(|cell| out.write_all(&cell).expect("a cell"));
+        out.into_inner().expect("a whole file");
+    };
+    let rows = WIDE / 4 / 256;
+    let cell = |place: u64| ((place % 977) as f32 - 400.0 + (place / 256 % 2) as f32 * 300.0).to_le_bytes();
+    array("x.npy", "<f4", &format!("({rows}, 256)"), &mut (0..rows * 256).map(cell));
+    array("y.npy", "<i4", &format!("({rows},)"), &mut (0..rows).map(|row| (row as i32 % 2).to_le_bytes()));
+    let ran = house.run();
+    ran.ran(["raw", "model"]);
+    assert!(ran.number("model", "train.loss") < 0.6, "it has learnt");
+}
+
+/// Bytes of the rows that are more than the memory there is, which is half of it.
+const WIDE: u64 = 256 << 20;
+
+#[test]
 fn a_time_limit_ends_a_stage_and_all_it_started() {
     let house = House::of(
         "
@@ -191,7 +233,7 @@ fn a_failure_leaves_alone_what_has_not_begun() {
     let fails = "  fails: { kind: command, run: 'sleep 0.05; exit 3', needs: [a0, a1, a2, a3, a4, a5] }\n";
     let house = House::of(&format!("pipeline: stops\nresources: {{ cpus: 2 }}\nstages:\n{brief}{fails}{after}"));
     house.write("z5", "somebody's work");
-    let ran = house.run();
+    let ran = house.run_with(&[]);
     let named = |event: &str| -> Vec<&str> {
         let of = ran.events.iter().filter(|it| it["event"] == event);
         of.filter_map(|it| it["stage"].as_str()).collect()

@@ -87,7 +87,7 @@ pub fn gather(
     channel: &Channel,
 ) -> Outcome<Collected> {
     let memory = Memory::new(limits.memory, rooms.scratch.to_owned());
-    let refusals = Refusals::new(params.on_error, params.keep_rejected);
+    let refusals = Refusals::new(params.on_error, params.keep_rejected, &memory);
     let (types, warnings) = (types(params), Mutex::default());
     let reading = Reading { limits, memory: &memory, channel, types: &types, refusals: &refusals, warnings: &warnings };
     let (table, _) = Reader { params, rooms, reading }.read(files)?;
@@ -208,7 +208,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     let rooms = Rooms { scratch: scratch.path() };
     let channel = Channel::silent();
     let memory = Memory::new(limits.memory, scratch.path().to_owned());
-    let refusals = Refusals::new(params.on_error, 0);
+    let refusals = Refusals::new(params.on_error, 0, &memory);
     let (types, warnings) = (types(params), Mutex::default());
     let (limits, channel) = (&limits, &channel);
     let reading = Reading { limits, memory: &memory, channel, types: &types, refusals: &refusals, warnings: &warnings };

@@ -5,9 +5,10 @@
 //! The bytes follow from the logical content alone: what lies under a missing cell is zero, spare bits are zero, text is
 //! packed without gaps. `docs/dataset.md` is the format's page for other readers.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
@@ -22,6 +23,8 @@ pub use crate::writer::write;
 
 /// Rows of a full record batch.
 pub const BATCH_ROWS: usize = 1 << 20;
+/// Bytes of a page of memory, at least.
+const PAGE: usize = 4096;
 /// The metadata entry that holds the [`DatasetType`].
 pub const METADATA: &str = "pipeline";
 
@@ -182,7 +185,60 @@ fn map(file: &File) -> std::io::Result<Buffer> {
     // SAFETY: blobs of the store are read-only and replaced by rename, never written in place; a person who truncates one
     // by hand gets a dead worker, which costs one attempt of one stage.
     let map = unsafe { memmap2::Mmap::map(file)? };
-    Ok(Buffer::from(bytes::Bytes::from_owner(map)))
+    Ok(Buffer::from(bytes::Bytes::from_owner(Mapping::new(map))))
+}
+
+/// A map that is known while it lives: [`release`] must never touch other memory.
+struct Mapping(Arc<memmap2::Mmap>);
+
+/// Every map that is alive, by its first address.
+static MAPPED: Mutex<BTreeMap<usize, Weak<memmap2::Mmap>>> = Mutex::new(BTreeMap::new());
+
+fn mappings() -> MutexGuard<'static, BTreeMap<usize, Weak<memmap2::Mmap>>> {
+    MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mapping {
+    fn new(map: memmap2::Mmap) -> Self {
+        let map = Arc::new(map);
+        mappings().insert(map.as_ptr() as usize, Arc::downgrade(&map));
+        Self(map)
+    }
+}
+
+impl AsRef<[u8]> for Mapping {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        mappings().remove(&(self.0.as_ptr() as usize));
+    }
+}
+
+/// Says that a column's cells are not looked at for now: pages of a mapped file are given back, and come again by themselves when
+/// they are needed. Anything else is left as it is.
+#[expect(unsafe_code, reason = "giving pages back is safe for maps of files only")]
+pub fn release(array: &ArrayRef) {
+    let mut data = vec![array.to_data()];
+    while let Some(next) = data.pop() {
+        let validity = next.nulls().map(|nulls| nulls.buffer());
+        for bytes in next.buffers().iter().chain(validity) {
+            let at = bytes.as_ptr() as usize;
+            let Some(map) = mappings().range(..=at).next_back().and_then(|(_, map)| map.upgrade()) else { continue };
+            let from = at - map.as_ptr() as usize;
+            // Whole pages: what shares one with its neighbours stays.
+            let (from, end) = (from.next_multiple_of(PAGE), from.saturating_add(bytes.len()) / PAGE * PAGE);
+            if from < end && end <= map.len() {
+                // SAFETY: a shared, read-only map of a file, alive as long as `map`: what is read of these pages later is the
+                // file again, byte for byte.
+                let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, end - from) };
+            }
+        }
+        data.extend(next.child_data().iter().cloned());
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +300,35 @@ mod tests {
         assert_eq!(back.batches, table.batches);
         let tensor = back.batches[0].column(3).as_fixed_size_list().values().to_data();
         assert_eq!(tensor.buffers()[0].as_ptr() as usize % 64, 0, "tensors are mapped where they can be used in place");
+    }
+
+    #[test]
+    fn what_is_released_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let columns = vec![Column::new("n", DType::Int64), Column::new("text", DType::String)];
+        let text = |row: i64| (row % 7 != 0).then(|| format!("row {row}"));
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(0..50_000)),
+            Arc::new((0..50_000).map(text).collect::<StringArray>()),
+        ];
+        let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+        write(&table, &path, 1).unwrap();
+        let back = open(&path).unwrap();
+        let pages = || {
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let ours = maps.split(path.to_str().unwrap()).nth(1).unwrap();
+            let line = ours.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap()
+        };
+        for table in [&back, &table] {
+            assert!(table.batches[0].columns().iter().all(|array| array.to_data().validate_full().is_ok()));
+            table.batches[0].columns().iter().for_each(release);
+            if cfg!(target_os = "linux") {
+                assert!(pages() < 64, "{} KiB are still there", pages());
+            }
+        }
+        assert_eq!(back.batches, table.batches);
     }
 
     #[test]

@@ -554,7 +554,8 @@ fn apply(
                 let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
                 return Err(vec![fault.at(route.join("with"))]);
             };
-            let (joined, repeated) = join::join(options, &table, other, scene.memory, rejected, route)?;
+            let (joined, repeated) =
+                join::join(options, &table, other, (scene.memory, scene.threads), rejected, route)?;
             warnings.extend((repeated > 0).then(|| multiplied(options, repeated, &table, &joined, route)));
             Ok(joined)
         }
@@ -987,7 +988,7 @@ fn near_duplicates(
         Some(patterns) => resolve(table, patterns, &route.join("columns"))?,
         None => (0..table.columns.len()).filter(|index| table.columns[*index].shape.is_empty()).collect(),
     };
-    let mut index = near::Index::default();
+    let mut index = near::Index::new(scene.memory);
     let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
     let mut before = 0;
     for rows in &table.batches {
@@ -999,13 +1000,13 @@ fn near_duplicates(
         let mut mask = vec![true; rows.num_rows()];
         for (row, signed) in signed.into_iter().enumerate() {
             let (shingles, signature) = signed?;
-            match index.similar(&shingles, &signature, options.similarity) {
+            match index.similar(&shingles, &signature, options.similarity)? {
                 Some((first, similarity)) => {
                     let reason = format!("like row {} (similarity {similarity:.2})", first + 1);
                     rejected.add(rows, &table.columns, row, before, &reason)?;
                     mask[row] = false;
                 }
-                None => index.add(before + row, shingles, &signature),
+                None => index.add(before + row, &shingles, &signature)?,
             }
         }
         let kept = filter_record_batch(rows, &BooleanArray::from(mask));

@@ -48,13 +48,12 @@ impl Memory {
     ///
     /// # Errors
     /// A disk that is full.
-    pub fn park<T: ArrowNativeType>(&self, values: Vec<T>) -> Outcome<ScalarBuffer<T>> {
-        let bytes = std::mem::size_of_val(values.as_slice());
-        if values.is_empty() || (bytes as u64) < self.limit / 512 {
-            return Ok(values.into());
+    pub fn park<T: ArrowNativeType>(&self, values: impl Into<ScalarBuffer<T>>) -> Outcome<ScalarBuffer<T>> {
+        let held: ScalarBuffer<T> = values.into();
+        if held.is_empty() || (held.inner().len() as u64) < self.limit / 512 {
+            return Ok(held);
         }
         let path = self.path();
-        let held = ScalarBuffer::from(values);
         std::fs::write(&path, held.inner().as_slice()).map_err(|error| vec![unwritable(&error)])?;
         let mapped = crate::dataset::map_file(&path);
         let _ = std::fs::remove_file(&path);

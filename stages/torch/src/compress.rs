@@ -36,6 +36,8 @@ use crate::program::{Device, decode, input, output};
 use crate::prune::{self, Group};
 use crate::quantize::{calibration_rows, quantize};
 use crate::random::{Purpose, Random};
+use crate::raw::Sheet;
+use crate::room::Room;
 use crate::trainer::{Recipe, Stop, Trainer};
 use crate::weights::{Weights, tensors_of, weights_of};
 
@@ -56,7 +58,8 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let mut data = Part::open(request, "calibrate", &bundle.description)?;
     if bundle.description.encoders.tell_answers() && data.targets.is_some() && !set_apart(request) {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "calibrate"]) };
-        let lessons = bundle.description.encoders.encode_training(&data.data, &bundle.description.target);
+        let lessons =
+            bundle.description.encoders.encode_training(&data.data, &bundle.description.target, Room::of(request));
         data.lessons = Some(lessons.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?);
     }
     let check = match request.inputs.contains_key("check") {
@@ -135,7 +138,7 @@ struct Part {
     /// a `target` encoding, so they get it from the folds they are not in, as in training.
     lessons: Option<Encoded>,
     /// Absent when the data has no target column (ranges can be measured without).
-    targets: Option<Tensor>,
+    targets: Option<Sheet>,
 }
 
 impl Part {
@@ -145,11 +148,12 @@ impl Part {
         if data.rows() == 0 {
             return Err(vec![at(empty(port))]);
         }
-        let rows =
-            description.encoders.encode(&data).map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
+        let room = Room::of(request);
+        let rows = description.encoders.encode(&data, room);
+        let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
         let has_target = data.columns().iter().any(|column| column.name == description.target.column.name);
         let targets = match has_target {
-            true => Some(description.target.encode(&data).map_err(|fault| vec![at(fault)])?),
+            true => Some(description.target.encode(&data, room).map_err(|fault| vec![at(fault)])?),
             false => None,
         };
         Ok(Self { data, rows, lessons: None, targets })
@@ -175,12 +179,12 @@ impl Part {
         let what = || "taking calibration rows".to_owned();
         if count >= all {
             let rows = network::copy(rows, tch::Device::Cpu)?;
-            return Ok((rows, self.targets.as_ref().map(Tensor::shallow_clone)));
+            return Ok((rows, self.targets.as_ref().map(|targets| targets.tensor().shallow_clone())));
         }
         let places: Vec<i64> = (0..count).map(|place| (place * all / count) as i64).collect();
         let places = Tensor::f_from_slice(&places).during(what)?;
         let pick = |tensor: &Tensor| tensor.f_index_select(0, &places).during(what);
-        Ok((pick(rows)?, self.targets.as_ref().map(pick).transpose()?))
+        Ok((pick(rows)?, self.targets.as_ref().map(|targets| pick(targets.tensor())).transpose()?))
     }
 }
 
@@ -276,7 +280,7 @@ impl Work<'_> {
 
     /// Learning and judging want the answers.
     fn targets<'b>(&self, part: &'b Part) -> Outcome<&'b Tensor> {
-        part.targets.as_ref().ok_or_else(|| {
+        part.targets.as_ref().map(Sheet::tensor).ok_or_else(|| {
             let name = &self.description.target.column.name;
             Fault::error(
                 "compress::no_target",

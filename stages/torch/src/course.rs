@@ -18,8 +18,10 @@ use crate::dataset::Dataset;
 use crate::encode::{Encoded, Encoders, Scale, Target};
 use crate::fault::Outcome;
 use crate::network::Net;
+use crate::raw::{self, Sheet};
+use crate::room::Room;
 use crate::trainer::{Diverged, Extra, Recipe, Stop, Trainer};
-use crate::{loader, loss, optim, predict, raw};
+use crate::{loader, loss, optim, predict};
 
 /// A data set, encoded: what a trainer or a judge works on.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub struct Part {
     /// Encoded rows, on the CPU.
     pub rows: Encoded,
     /// Encoded targets, on the CPU.
-    pub targets: Tensor,
+    pub targets: Sheet,
 }
 
 impl Part {
@@ -35,22 +37,32 @@ impl Part {
     ///
     /// # Errors
     /// All faults, placed at the input they came in at.
-    pub fn encode(data: &Dataset, encoders: &Encoders, target: &Target) -> Result<Self, Vec<Fault>> {
-        Self::of(data, encoders.encode(data), target)
+    pub fn encode(data: &Dataset, encoders: &Encoders, target: &Target, room: Room<'_>) -> Result<Self, Vec<Fault>> {
+        Self::of(data, encoders.encode(data, room), target, room)
     }
 
     /// Encodes the rows the encoders were fitted on, to learn from them ([`Encoders::encode_training`]).
     ///
     /// # Errors
     /// As [`Part::encode`].
-    pub fn encode_training(data: &Dataset, encoders: &Encoders, target: &Target) -> Result<Self, Vec<Fault>> {
-        Self::of(data, encoders.encode_training(data, target), target)
+    pub fn encode_training(
+        data: &Dataset,
+        encoders: &Encoders,
+        target: &Target,
+        room: Room<'_>,
+    ) -> Result<Self, Vec<Fault>> {
+        Self::of(data, encoders.encode_training(data, target, room), target, room)
     }
 
-    fn of(data: &Dataset, rows: Result<Encoded, Vec<Fault>>, target: &Target) -> Result<Self, Vec<Fault>> {
+    fn of(
+        data: &Dataset,
+        rows: Result<Encoded, Vec<Fault>>,
+        target: &Target,
+        room: Room<'_>,
+    ) -> Result<Self, Vec<Fault>> {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", data.name()]) };
         let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
-        let targets = target.encode(data).map_err(|fault| vec![at(fault)])?;
+        let targets = target.encode(data, room).map_err(|fault| vec![at(fault)])?;
         Ok(Self { rows, targets })
     }
 }
@@ -71,11 +83,11 @@ pub struct Seen {
 pub fn watch(net: &Net, part: &Part, target: &Target, objective: loss::Objective) -> Outcome<Seen> {
     let outputs = predict::all(net, part.rows.tensor())?;
     let _guard = tch::no_grad_guard();
-    let loss = f64::from(raw::floats(&objective.mean(&outputs, &part.targets)?)[0]);
+    let loss = f64::from(raw::floats(&objective.mean(&outputs, part.targets.tensor())?)[0]);
     let rows = outputs.size()[0].max(1) as f64;
     let score = match &target.scale {
         Scale::Classes(classes) => {
-            let labels = raw::longs(&part.targets);
+            let labels = raw::longs(part.targets.tensor());
             let right = raw::floats(&outputs).chunks_exact(classes.len()).zip(labels).filter(|(logits, label)| {
                 let label = **label as usize;
                 // The first of equals is chosen, as in `predict::read`.
@@ -86,7 +98,7 @@ pub fn watch(net: &Net, part: &Part, target: &Target, objective: loss::Objective
             right.count() as f64 / rows
         }
         Scale::Number { deviation, .. } => {
-            let pairs = raw::floats(&outputs).iter().zip(raw::floats(&part.targets));
+            let pairs = raw::floats(&outputs).iter().zip(raw::floats(part.targets.tensor()));
             let squares: f64 = pairs.map(|(output, wanted)| f64::from(output - wanted).powi(2)).sum();
             (squares / rows).sqrt() * deviation
         }
@@ -191,7 +203,7 @@ impl<'a> Course<'a> {
     ) -> Outcome<Self> {
         let device = net.device();
         let rows = loader::to_device(material.train.rows.tensor(), device)?;
-        let targets = loader::to_device(&material.train.targets, device)?;
+        let targets = loader::to_device(material.train.targets.tensor(), device)?;
         let stopping = early_stopping.filter(|_| material.validation.is_some()).map(|options| Stopping {
             options: options.clone(),
             best: None,

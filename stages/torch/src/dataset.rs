@@ -30,7 +30,12 @@ pub struct Dataset {
     columns: Vec<Column>,
     batches: Vec<RecordBatch>,
     rows: usize,
+    /// Rows of the whole before these.
+    before: usize,
 }
+
+/// Rows that are worked on at once, at most.
+const BLOCK: usize = 1 << 16;
 
 /// The numbers of a scalar column.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +99,7 @@ impl Dataset {
             batches.extend(decoder.read_record_batch(block, &data).map_err(|error| damaged(&error.to_string()))?);
         }
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        Ok(Self { name: name.to_owned(), columns, batches, rows })
+        Ok(Self { name: name.to_owned(), columns, batches, rows, before: 0 })
     }
 
     /// The input port it came in at.
@@ -105,6 +110,30 @@ impl Dataset {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Rows before its first: of a block, those of the blocks before.
+    pub fn before(&self) -> usize {
+        self.before
+    }
+
+    /// Its rows in blocks, none copied: what is made of a column is made of a few rows at a time.
+    pub fn blocks(&self) -> impl Iterator<Item = Self> + '_ {
+        let mut before = self.before;
+        let cuts = self.batches.iter().flat_map(|batch| {
+            (0..batch.num_rows()).step_by(BLOCK).map(move |from| batch.slice(from, BLOCK.min(batch.num_rows() - from)))
+        });
+        cuts.map(move |rows| {
+            let block = Self {
+                name: self.name.clone(),
+                columns: self.columns.clone(),
+                rows: rows.num_rows(),
+                batches: vec![rows],
+                before,
+            };
+            before += block.rows;
+            block
+        })
     }
 
     /// Its columns in order.

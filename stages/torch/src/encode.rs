@@ -13,12 +13,13 @@ use engine::artifact::{Classes, Column, DType, Task};
 use engine::error::Fault;
 use engine::route;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::dataset::{Dataset, empty};
-use crate::fault::{During, Outcome};
+use crate::fault::Outcome;
 use crate::random::{Purpose, Random};
-use crate::raw::{self, Mapped};
+use crate::raw::{self, Mapped, Sheet};
+use crate::room::Room;
 
 mod category;
 mod date;
@@ -111,8 +112,8 @@ pub enum FittedEncoder {
 /// Encoded rows `[n, d]` or `[n, channels, height, width]`.
 #[derive(Debug)]
 pub enum Encoded {
-    /// A tensor of its own.
-    Owned(Tensor),
+    /// A tensor of its own, in memory or in a file.
+    Owned(Sheet),
     /// The mapped file itself.
     Mapped(Mapped),
 }
@@ -121,7 +122,7 @@ impl Encoded {
     /// The rows, float32, contiguous, on the CPU. Never to be written in place.
     pub fn tensor(&self) -> &Tensor {
         match self {
-            Self::Owned(tensor) => tensor,
+            Self::Owned(sheet) => sheet.tensor(),
             Self::Mapped(mapped) => mapped.tensor(),
         }
     }
@@ -227,8 +228,8 @@ impl Encoders {
     ///
     /// # Errors
     /// All faults: a column that is not there or has another form than in training, an infinite cell.
-    pub fn encode(&self, data: &Dataset) -> Result<Encoded, Vec<Fault>> {
-        self.encode_as(data, None)
+    pub fn encode(&self, data: &Dataset, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
+        self.encode_as(data, None, room)
     }
 
     /// Encodes the very rows the encoders were fitted on, to learn from them: as [`Encoders::encode`], but a `target`
@@ -236,42 +237,67 @@ impl Encoders {
     ///
     /// # Errors
     /// As [`Encoders::encode`].
-    pub fn encode_training(&self, data: &Dataset, target: &Target) -> Result<Encoded, Vec<Fault>> {
-        self.encode_as(data, Some(target))
+    pub fn encode_training(&self, data: &Dataset, target: &Target, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
+        self.encode_as(data, Some(target), room)
     }
 
-    fn encode_as(&self, data: &Dataset, training: Option<&Target>) -> Result<Encoded, Vec<Fault>> {
+    fn encode_as(&self, data: &Dataset, training: Option<&Target>, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
         if let Some(image) = self.image() {
-            return self.encode_image(image, data).map_err(|fault| vec![fault]);
+            return self.encode_image(image, data, room).map_err(|fault| vec![fault]);
         }
         let width = self.shape()[0] as usize;
-        let mut rows = Tensor::f_zeros([data.rows() as i64, width as i64], (Kind::Float, Device::Cpu))
-            .during(|| "making the tensor of encoded rows".to_owned())
-            .map_err(|fault| vec![fault])?;
-        let mut faults = Vec::new();
-        let mut offset = 0;
-        {
-            let out = raw::floats_mut(&mut rows);
-            for fitted in &self.columns {
-                if let Err(fault) = fitted.encode_into(data, out, width, offset, training) {
-                    faults.push(fault);
+        let mut sheet = room.zeros(&[data.rows() as i64, width as i64], Kind::Float).map_err(|fault| vec![fault])?;
+        let mut faults: Vec<Option<Fault>> = vec![None; self.columns.len()];
+        let mut encode = |rows: &Dataset, out: &mut [f32], whole: bool| {
+            let mut offset = 0;
+            for (fitted, fault) in self.columns.iter().zip(&mut faults) {
+                // Folds are drawn over all rows at once.
+                let folded = training.is_some() && matches!(fitted.encoder, FittedEncoder::Target(_));
+                if fault.is_none() && folded == whole {
+                    *fault = fitted.encode_into(rows, out, width, offset, training).err();
                 }
                 offset += fitted.width() as usize;
             }
+        };
+        // All columns of a few rows after each other: each page of a file is written once.
+        let out = sheet.floats_mut();
+        for block in data.blocks() {
+            let from = (block.before() - data.before()) * width;
+            encode(&block, &mut out[from..from + block.rows() * width], false);
         }
-        if faults.is_empty() { Ok(Encoded::Owned(rows)) } else { Err(faults) }
+        encode(data, out, true);
+        let faults: Vec<Fault> = faults.into_iter().flatten().collect();
+        if faults.is_empty() { Ok(Encoded::Owned(sheet)) } else { Err(faults) }
     }
 
-    fn encode_image(&self, image: &Fitted, data: &Dataset) -> Outcome<Encoded> {
-        let mapped = image.packed(data)?;
-        finite(&image.column.name, data, raw::floats(mapped.tensor()), image.width() as usize)?;
-        let FittedEncoder::Standard { mean, deviation, .. } = &image.encoder else {
-            return Ok(Encoded::Mapped(mapped));
+    fn encode_image(&self, image: &Fitted, data: &Dataset, room: Room<'_>) -> Outcome<Encoded> {
+        let standard = match &image.encoder {
+            FittedEncoder::Standard { mean, deviation, .. } => Some((mean, deviation)),
+            _ => None,
         };
-        let mut rows = Tensor::f_empty(mapped.tensor().size(), (Kind::Float, Device::Cpu))
-            .during(|| "making the tensor of encoded rows".to_owned())?;
-        standardise(raw::floats(mapped.tensor()), raw::floats_mut(&mut rows), mean, deviation, image.run());
-        Ok(Encoded::Owned(rows))
+        let column = data.column(&image.column.name)?;
+        if standard.is_none() && column.dtype == DType::Float32 {
+            let mapped = image.packed(data)?;
+            finite(&image.column.name, data, raw::floats(mapped.tensor()), image.width() as usize)?;
+            return Ok(Encoded::Mapped(mapped));
+        }
+        let mut size = vec![data.rows() as i64];
+        size.extend(image.column.shape.iter().map(|side| *side as i64));
+        let cell = image.width() as usize;
+        let mut sheet = room.zeros(&size, Kind::Float)?;
+        let out = sheet.floats_mut();
+        for block in data.blocks() {
+            let mapped = image.packed(&block)?;
+            let values = raw::floats(mapped.tensor());
+            finite(&image.column.name, &block, values, cell)?;
+            let from = (block.before() - data.before()) * cell;
+            let out = &mut out[from..from + values.len()];
+            match standard {
+                Some((mean, deviation)) => standardise(values, out, mean, deviation, image.run()),
+                None => out.copy_from_slice(values),
+            }
+        }
+        Ok(Encoded::Owned(sheet))
     }
 }
 
@@ -450,15 +476,11 @@ fn fit(decision: &Decision, data: &Dataset, target: &Target, seed: u64, random: 
             fitted.encoder = FittedEncoder::Standard { mean: vec![mean], deviation: vec![deviation], indicator };
         }
         Encoder::OneHot => {
-            let texts = data.texts(name)?;
-            let indicator = texts.iter().any(Option::is_none);
-            let values = distinct(texts.into_iter().flatten(), fitted.column.dtype);
+            let (values, indicator) = seen(data, name, fitted.column.dtype)?;
             fitted.encoder = FittedEncoder::OneHot { values, indicator };
         }
         Encoder::Embedding(options) => {
-            let texts = data.texts(name)?;
-            let indicator = texts.iter().any(Option::is_none);
-            let values = distinct(texts.into_iter().flatten(), fitted.column.dtype);
+            let (values, indicator) = seen(data, name, fitted.column.dtype)?;
             let count = values.len() as u64;
             if let Some(fault) = too_many_to_embed(decision, count) {
                 return Err(fault);
@@ -494,6 +516,20 @@ fn fit(decision: &Decision, data: &Dataset, target: &Target, seed: u64, random: 
         }
     }
     Ok(fitted)
+}
+
+/// The distinct values of a column, and whether cells of it are missing.
+fn seen(data: &Dataset, name: &str, dtype: DType) -> Outcome<(Vec<String>, bool)> {
+    let (mut values, mut missing) = (std::collections::BTreeSet::new(), false);
+    for block in data.blocks() {
+        for text in block.texts(name)? {
+            match text {
+                Some(text) => _ = values.insert(text),
+                None => missing = true,
+            }
+        }
+    }
+    Ok((distinct(values.into_iter(), dtype), missing))
 }
 
 /// Distinct values in the order classes have: numbers numerically, false before true, text by its bytes.
@@ -548,8 +584,11 @@ fn standardise(values: &[f32], out: &mut [f32], mean: &[f64], deviation: &[f64],
 }
 
 fn infinite(name: &str, data: &Dataset, row: usize, what: &str) -> Fault {
-    Fault::error("data::not_finite", format!("column `{name}` at `{}` holds {what} in row {}", data.name(), row + 1))
-        .help("remove such rows with `filter`, or make them missing, in a `preprocess` stage")
+    Fault::error(
+        "data::not_finite",
+        format!("column `{name}` at `{}` holds {what} in row {}", data.name(), data.before() + row + 1),
+    )
+    .help("remove such rows with `filter`, or make them missing, in a `preprocess` stage")
 }
 
 fn finite_scalar(name: &str, data: &Dataset, values: &[f64]) -> Outcome<()> {
@@ -646,14 +685,22 @@ impl Target {
     ///
     /// # Errors
     /// Unknown column, missing cells, `data::unseen_class` for classes the training part did not have.
-    pub fn encode(&self, data: &Dataset) -> Outcome<Tensor> {
-        let reading = || "making the tensor of targets".to_owned();
+    pub fn encode(&self, data: &Dataset, room: Room<'_>) -> Outcome<Sheet> {
+        let size = [data.rows() as i64];
         match &self.scale {
-            Scale::Classes(_) => Tensor::f_from_slice(&self.labels(data)?).during(reading),
+            Scale::Classes(_) => {
+                let mut sheet = room.zeros(&size, Kind::Int64)?;
+                let out = sheet.longs_mut();
+                self.each_label(data, |row, label| out[row] = label)?;
+                Ok(sheet)
+            }
             Scale::Number { mean, deviation } => {
-                let values: Vec<f32> =
-                    whole(&self.column.name, data)?.iter().map(|value| ((value - mean) / deviation) as f32).collect();
-                Tensor::f_from_slice(&values).during(reading)
+                let values = whole(&self.column.name, data)?;
+                let mut sheet = room.zeros(&size, Kind::Float)?;
+                for (place, value) in sheet.floats_mut().iter_mut().zip(values) {
+                    *place = ((value - mean) / deviation) as f32;
+                }
+                Ok(sheet)
             }
         }
     }
@@ -663,19 +710,28 @@ impl Target {
     /// # Errors
     /// As [`Target::encode`].
     pub fn labels(&self, data: &Dataset) -> Outcome<Vec<i64>> {
+        let mut labels = Vec::with_capacity(data.rows());
+        self.each_label(data, |_, label| labels.push(label))?;
+        Ok(labels)
+    }
+
+    /// The place of the class of every row, in order; of rows without one nothing, and then they are the fault.
+    fn each_label(&self, data: &Dataset, mut f: impl FnMut(usize, i64)) -> Outcome<()> {
         let name = &self.column.name;
         let places: HashMap<&str, i64> =
             self.classes().iter().enumerate().map(|(place, class)| (class.as_str(), place as i64)).collect();
-        let mut labels = Vec::with_capacity(data.rows());
         let mut unseen: Vec<String> = Vec::new();
         let mut missing = 0;
-        for text in data.texts(name)? {
-            match text {
-                None => missing += 1,
-                Some(text) => match places.get(text.as_str()) {
-                    Some(place) => labels.push(*place),
-                    None => unseen.push(text),
-                },
+        for block in data.blocks() {
+            let before = block.before() - data.before();
+            for (row, text) in block.texts(name)?.into_iter().enumerate() {
+                match text {
+                    None => missing += 1,
+                    Some(text) => match places.get(text.as_str()) {
+                        Some(place) => f(before + row, *place),
+                        None => unseen.push(text),
+                    },
+                }
             }
         }
         if missing > 0 {
@@ -700,7 +756,7 @@ impl Target {
             )
             .help(format!("`stratify: {name}` in the `split` stage gives every part its share of every class")));
         }
-        Ok(labels)
+        Ok(())
     }
 
     /// The target of a data set as numbers in their own unit.
@@ -713,12 +769,20 @@ impl Target {
 }
 
 fn classes(column: &Column, data: &Dataset) -> Outcome<Vec<String>> {
-    let texts = data.texts(&column.name)?;
-    let missing = texts.iter().filter(|text| text.is_none()).count();
+    let mut found = std::collections::BTreeSet::new();
+    let mut missing = 0;
+    for block in data.blocks() {
+        for text in block.texts(&column.name)? {
+            match text {
+                Some(text) => _ = found.insert(text),
+                None => missing += 1,
+            }
+        }
+    }
     if missing > 0 {
         return Err(missing_target(&column.name, data, missing));
     }
-    let classes = distinct(texts.into_iter().flatten(), column.dtype);
+    let classes = distinct(found.into_iter(), column.dtype);
     if let [one] = classes.as_slice() {
         return Err(Fault::error(
             "train::one_class",

@@ -22,6 +22,7 @@ use crate::encode::Target;
 use crate::metrics::{self, Numbers};
 use crate::predict::{self, Predictions};
 use crate::program::{Device, decode, input, output};
+use crate::room::Room;
 
 /// More classes than this have no probability column each.
 const MOST_COLUMNS: usize = 256;
@@ -83,7 +84,10 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         .at(route!["metrics"])));
     }
     let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "data"]) };
-    let rows = description.encoders.encode(&data).map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
+    let rows = description
+        .encoders
+        .encode(&data, Room::of(request))
+        .map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
     let predictor = predict::predictor(&bundle, device.torch()).map_err(one)?;
     let started = std::time::Instant::now();
     let outputs = predict::all(predictor.as_ref(), rows.tensor()).map_err(one)?;

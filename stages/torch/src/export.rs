@@ -17,6 +17,7 @@ use crate::onnx::writer::{Extent, Source, write};
 use crate::onnx::{check, encoders};
 use crate::predict::{self, Predictions};
 use crate::program::{decode, input, output};
+use crate::room::Room;
 
 /// Rows the file is checked with, fewer for networks that compute much.
 const ROWS: u64 = 100;
@@ -98,7 +99,7 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     let rows = (WORK / description.network.operations().max(1)).clamp(4, ROWS) as usize;
     let data =
         check::made_up(&description.encoders, rows, 0, &scratch.join("rows.arrow")).map_err(|fault| vec![fault])?;
-    let encoded = description.encoders.encode(&data)?;
+    let encoded = description.encoders.encode(&data, Room::memory())?;
     let ours = answers(bundle, encoded.tensor()).map_err(|fault| vec![fault])?;
     let difference = compare(bundle, &model, &checked, &data, &ours).map_err(|fault| vec![fault])?;
     channel.info(format!("{rows} rows in another runtime: largest difference {difference:.1e}"));

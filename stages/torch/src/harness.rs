@@ -121,6 +121,18 @@ impl House {
         inputs: &[(&str, &Path)],
         outputs: &[&str],
     ) -> Result<Left, Vec<Fault>> {
+        self.run_within(None, kind, (params, seed), inputs, outputs)
+    }
+
+    /// The same with a limit of memory in bytes.
+    pub fn run_within(
+        &self,
+        memory: Option<u64>,
+        kind: &str,
+        (params, seed): (Value, u64),
+        inputs: &[(&str, &Path)],
+        outputs: &[&str],
+    ) -> Result<Left, Vec<Fault>> {
         let registry = catalog::registry();
         let kind = registry.get(kind).unwrap();
         let params = kind.stage(params)?.params();
@@ -148,7 +160,7 @@ impl House {
             scratch: self.path().to_owned(),
             root: self.path().to_owned(),
             threads: 1,
-            memory: None,
+            memory,
         };
         let finished = Torch.run(&request, &Channel::silent())?;
         Ok(Left { finished, outputs })

@@ -25,6 +25,7 @@ pub mod prune;
 pub mod quantize;
 pub mod random;
 pub mod raw;
+pub mod room;
 pub mod schedule;
 pub mod sweep;
 pub mod train;

@@ -41,14 +41,26 @@ pub fn epoch(
     // From the identity every time, so that the order of an epoch depends on the stream's place only.
     let mut order: Vec<i64> = (0..count as i64).collect();
     random.shuffle(&mut order);
-    let order = Tensor::f_from_slice(&order)
+    let places = Tensor::f_from_slice(&order)
         .and_then(|order| order.f_to_device(rows.device()))
         .during(|| "drawing the order of the rows".to_owned())?;
+    drop(order);
 
     let row_bytes = (rows.size().iter().skip(1).product::<i64>() as usize).max(1) * 4;
     let largest = sizes.iter().copied().max().unwrap_or(1);
     let block_rows = (BLOCK_BYTES / row_bytes).max(largest);
     let gathering = || "gathering the rows of a batch".to_owned();
+    // One room for all blocks: new ones of this size would each leave a hole in the heap.
+    let space = |like: &Tensor| {
+        let mut size = like.size();
+        size[0] = block_rows.min(count) as i64;
+        Tensor::f_empty(size, (like.kind(), like.device())).during(gathering)
+    };
+    let (row_space, target_space) = (space(rows)?, space(targets)?);
+    let gather = |from: &Tensor, to: &Tensor, places: &Tensor| {
+        let block = to.f_narrow(0, 0, places.size()[0])?;
+        from.f_index_select_out(&block, 0, places)
+    };
     let mut done = 0;
     let mut next = 0;
     while next < sizes.len() {
@@ -58,9 +70,9 @@ pub fn epoch(
             length += sizes[last];
             last += 1;
         }
-        let places = order.f_narrow(0, done as i64, length as i64).during(gathering)?;
-        let block_rows = rows.f_index_select(0, &places).during(gathering)?;
-        let block_targets = targets.f_index_select(0, &places).during(gathering)?;
+        let places = places.f_narrow(0, done as i64, length as i64).during(gathering)?;
+        let block_rows = gather(rows, &row_space, &places).during(gathering)?;
+        let block_targets = gather(targets, &target_space, &places).during(gathering)?;
         let mut offset = 0;
         for size in &sizes[next..last] {
             let size = *size as i64;

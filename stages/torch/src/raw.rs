@@ -2,13 +2,13 @@
 #![expect(unsafe_code, reason = "mapped files and libtorch's buffers are reached by pointer")]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrow::buffer::Buffer;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Maps a file read-only. The buffer and everything sliced from it keep the map alive.
@@ -65,6 +65,84 @@ impl Mapped {
     /// The tensor.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
+    }
+}
+
+/// A tensor of zeros to be written to, in memory or in a file of its own.
+///
+/// Views of a file's tensor must not outlive this value; everything computed from it is free.
+#[derive(Debug)]
+pub struct Sheet {
+    // Dropped before its memory: fields go in order.
+    tensor: Tensor,
+    file: Option<MmapMut>,
+}
+
+impl Sheet {
+    /// In memory.
+    ///
+    /// # Errors
+    /// When there is not so much.
+    pub fn held(size: &[i64], kind: Kind) -> Result<Self, TchError> {
+        Ok(Self { tensor: Tensor::f_zeros(size, (kind, Device::Cpu))?, file: None })
+    }
+
+    /// In a new file at `path`, which loses its name at once: its pages are the system's to take back, and nobody else can reach
+    /// them.
+    ///
+    /// # Errors
+    /// A file that is there already, a disk that is full, a file that cannot be mapped.
+    pub fn filed(size: &[i64], kind: Kind, path: &Path) -> io::Result<Self> {
+        let length = size.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
+        if length == 0 {
+            return Self::held(size, kind).map_err(io::Error::other);
+        }
+        let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
+        std::fs::remove_file(path)?;
+        // Written, not only made long: a full disk is an error here, and would be the end of the process at a page.
+        let zeros = vec![0; length.min(1 << 20)];
+        let mut left = length;
+        while left > 0 {
+            let some = left.min(zeros.len());
+            file.write_all(&zeros[..some])?;
+            left -= some;
+        }
+        // SAFETY: the file was made here and has no name, so nobody else writes to it or makes it shorter.
+        let mut map = unsafe { MmapMut::map_mut(&file)? };
+        // SAFETY: a map begins at a page, is as long as the tensor, and lives as long as it: it is the same value's.
+        let tensor = unsafe { Tensor::f_from_blob(map.as_mut_ptr(), size, &[], kind, Device::Cpu) };
+        Ok(Self { tensor: tensor.map_err(io::Error::other)?, file: Some(map) })
+    }
+
+    /// The tensor.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Whether it is in a file.
+    pub fn is_filed(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Its float32 values, to write to.
+    ///
+    /// # Panics
+    /// When it has others.
+    pub fn floats_mut(&mut self) -> &mut [f32] {
+        floats_mut(&mut self.tensor)
+    }
+
+    /// Its int64 values, to write to.
+    ///
+    /// # Panics
+    /// When it has others.
+    pub fn longs_mut(&mut self) -> &mut [i64] {
+        check(&self.tensor, Kind::Int64);
+        if self.tensor.numel() == 0 {
+            return &mut [];
+        }
+        // SAFETY: kind, device and contiguity were checked; nothing else reaches the storage while this is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.tensor.data_ptr().cast::<i64>(), self.tensor.numel()) }
     }
 }
 
@@ -172,6 +250,28 @@ mod tests {
         let mapped = Mapped::floats(buffer, &[4, 4]).unwrap();
         assert_eq!(mapped.tensor().data_ptr() as usize, address);
         assert_eq!(floats(mapped.tensor())[5], 5.0);
+    }
+
+    #[test]
+    fn a_sheet_in_a_file_is_like_one_in_memory_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sheet");
+        let mut filed = Sheet::filed(&[300, 1000], Kind::Float, &path).unwrap();
+        assert!(filed.is_filed() && !path.exists());
+        let mut held = Sheet::held(&[300, 1000], Kind::Float).unwrap();
+        for sheet in [&mut filed, &mut held] {
+            assert!(sheet.floats_mut().iter().all(|value| *value == 0.0));
+            sheet.floats_mut().iter_mut().enumerate().for_each(|(place, value)| *value = place as f32 / 7.0);
+        }
+        let product = |sheet: &Sheet| sheet.tensor().matmul(&sheet.tensor().transpose(0, 1));
+        assert_eq!(floats(&product(&filed)), floats(&product(&held)));
+        let mut longs = Sheet::filed(&[3], Kind::Int64, &path).unwrap();
+        longs.longs_mut().copy_from_slice(&[1, -2, i64::MAX]);
+        assert_eq!(self::longs(longs.tensor()), [1, -2, i64::MAX]);
+        std::fs::write(&path, "another's").unwrap();
+        assert!(Sheet::filed(&[3], Kind::Float, &path).is_err(), "a file that is there is nobody's to take");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(!Sheet::filed(&[0, 4], Kind::Float, &folder.path().join("none")).unwrap().is_filed());
     }
 
     #[test]

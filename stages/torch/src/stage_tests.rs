@@ -6,12 +6,13 @@ use tch::{Device, Kind, Tensor};
 use crate::bundle::Bundle;
 use crate::course::{Course, Material, Part};
 use crate::dataset::Dataset;
-use crate::encode::{Encoders, Target};
+use crate::encode::{Encoded, Encoders, Target};
 use crate::harness::{Cells, House, blobs, booleans, floats, images, integers, texts};
 use crate::loss::Objective;
 use crate::network::Net;
 use crate::random::{Purpose, Random};
 use crate::raw;
+use crate::room::Room;
 use crate::sample;
 use crate::trainer::{Recipe, Stop, Trainer};
 
@@ -104,6 +105,62 @@ fn the_same_request_gives_the_same_bytes_and_another_seed_does_not() {
 }
 
 #[test]
+fn rows_that_are_encoded_into_files_teach_the_same() {
+    let house = House::new();
+    // More than one block of rows.
+    let rows = 70_000;
+    let mut columns = blobs(rows, 1);
+    let words = ["north", "south", "east", "west"];
+    columns.push(texts("word", (0..rows).map(|row| (row % 11 != 0).then_some(words[row * 7 % 4]))));
+    columns.push(texts("place", (0..rows).map(|row| Some(words[row * 3 % 4]))));
+    let train = house.data("train", &columns);
+    let params = |target: &str| {
+        json!({ "target": target, "epochs": 1, "batch_size": 4096, "model": { "mlp": { "hidden": [4] } },
+                "features": [{ "columns": "word", "encode": "one_hot" }, { "columns": "place", "encode": { "target": {} } }, "x"] })
+    };
+    for target in ["label", "y"] {
+        let inputs = [("train", train.as_path()), ("validation", train.as_path())];
+        let run = |memory| {
+            let made = house.run_within(memory, "train", (params(target), 7), &inputs, &["model", "metrics"]).unwrap();
+            let judged = [("model", made.outputs["model"].as_path()), ("data", &train)];
+            let judged =
+                house.run_within(memory, "evaluate", (json!({}), 0), &judged, &["metrics", "predictions"]).unwrap();
+            [made.bytes("model"), made.bytes("metrics"), judged.bytes("metrics"), judged.bytes("predictions")]
+        };
+        assert!(run(Some(1 << 20)) == run(None), "{target}");
+    }
+    // And they are in files.
+    let data = Dataset::open(&train, "train").unwrap();
+    let model = house.train(params("label"), 7, &train, None).unwrap();
+    let description = Bundle::read(&model.outputs["model"], "model").unwrap().description;
+    let (encoders, target) = (&description.encoders, &description.target);
+    let before = std::fs::read_dir(house.path()).unwrap().count();
+    let room = Room::new(house.path(), 1 << 17);
+    let filed = Part::encode_training(&data, encoders, target, room).unwrap();
+    let held = Part::encode_training(&data, encoders, target, Room::memory()).unwrap();
+    let Encoded::Owned(sheet) = &filed.rows else { panic!("made of several columns") };
+    assert!(sheet.is_filed() && filed.targets.is_filed() && !held.targets.is_filed());
+    assert!(raw::bytes(sheet.tensor()) == raw::bytes(held.rows.tensor()));
+    assert!(raw::bytes(filed.targets.tensor()) == raw::bytes(held.targets.tensor()));
+    assert_eq!(std::fs::read_dir(house.path()).unwrap().count(), before, "the files have no names");
+}
+
+#[test]
+fn images_that_are_encoded_into_files_are_the_same() {
+    let house = House::new();
+    let rows = 66_000;
+    let pixels = (0..rows * 4).map(|place| (place % 251) as f32 / 3.0).collect();
+    let labels = integers("label", (0..rows).map(|row| (row % 2) as i64));
+    let train = house.data("train", &[images("image", &[1, 2, 2], pixels), labels]);
+    let params = json!({ "target": "label", "epochs": 1, "batch_size": 8192, "model": { "linear": {} } });
+    let inputs = [("train", train.as_path())];
+    let [small, large] = [Some(1 << 20), None].map(|memory| {
+        house.run_within(memory, "train", (params.clone(), 7), &inputs, &["model", "metrics"]).unwrap().bytes("model")
+    });
+    assert!(small == large);
+}
+
+#[test]
 fn a_regression_is_judged_in_its_own_unit() {
     let house = House::new();
     let rows = 200;
@@ -138,7 +195,7 @@ fn mixed_columns_with_missing_cells_are_encoded() {
     let encoders = &bundle.description.encoders;
     // mass + its indicator, a, b, missing, false, true
     assert_eq!(encoders.shape(), [7]);
-    let encoded = encoders.encode(&Dataset::open(&path, "train").unwrap()).unwrap();
+    let encoded = encoders.encode(&Dataset::open(&path, "train").unwrap(), Room::memory()).unwrap();
     let row = |n: usize| raw::floats(encoded.tensor())[n * 7..(n + 1) * 7].to_vec();
     let deviation = (2.0f64 / 3.0).sqrt();
     assert_eq!(row(0), [(-1.0 / deviation) as f32, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
@@ -156,7 +213,7 @@ fn mixed_columns_with_missing_cells_are_encoded() {
             integers("label", [0]),
         ],
     );
-    let later = encoders.encode(&Dataset::open(&later, "later").unwrap()).unwrap();
+    let later = encoders.encode(&Dataset::open(&later, "later").unwrap(), Room::memory()).unwrap();
     assert_eq!(raw::floats(later.tensor()), [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
@@ -429,8 +486,10 @@ fn a_saved_course_stops_where_it_would_have_stopped() {
     let features = catalog::features::decide(None, train.columns(), "label").unwrap();
     let encoders = Encoders::fit(&features, &train, &target, 1).unwrap();
     let network = sample::network(json!({ "mlp": { "hidden": [32], "batch_norm": true } }), &encoders.shape(), 3);
-    let (train, validation) =
-        (Part::encode(&train, &encoders, &target).unwrap(), Part::encode(&validation, &encoders, &target).unwrap());
+    let (train, validation) = (
+        Part::encode(&train, &encoders, &target, Room::memory()).unwrap(),
+        Part::encode(&validation, &encoders, &target, Room::memory()).unwrap(),
+    );
     let material = Material { train: &train, validation: Some(&validation), target: &target, encoders: &encoders };
     let recipe = Recipe::of(&params, engine::artifact::Task::Classification).unwrap();
     let start = || {

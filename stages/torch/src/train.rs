@@ -20,6 +20,7 @@ use crate::evaluate::write_json;
 use crate::network::Net;
 use crate::program::{Device, decode, input, output};
 use crate::random::{Purpose, Random};
+use crate::room::Room;
 use crate::trainer::Recipe;
 
 /// Carries the stage out.
@@ -69,8 +70,9 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let network = Network::resolve_embedded(&model, &shape, &encoders.tables(), target.outputs())?;
     let recipe = Recipe::of(&params, task).map_err(one)?;
 
-    let train = Part::encode_training(&data, &encoders, &target)?;
-    let validation = held.as_ref().map(|held| Part::encode(held, &encoders, &target)).transpose()?;
+    let room = Room::of(request);
+    let train = Part::encode_training(&data, &encoders, &target, room)?;
+    let validation = held.as_ref().map(|held| Part::encode(held, &encoders, &target, room)).transpose()?;
     let mut random = Random::new(request.seed, Purpose::Weights);
     let net = Net::fresh(&network, &mut random, device.torch()).map_err(one)?;
     channel.info(format!(

@@ -35,7 +35,7 @@ impl<'a> Side<'a> {
             .codes
             .iter()
             .map(|code| if *code == MISSING { bins as u8 } else { of_code[*code as usize] })
-            .collect();
+            .collect::<Vec<u8>>();
         let ranks = memory.park(if numeric { column.ranks() } else { Vec::new() })?;
         Ok(Self { column, numeric, rows: memory.park(rows)?, bins, ranks })
     }

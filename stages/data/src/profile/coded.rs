@@ -68,8 +68,8 @@ impl Coded {
             DataType::UInt64 => Some(whole::<UInt64Type>(pieces, step)),
             DataType::Date32 => Some(whole::<arrow::datatypes::Date32Type>(pieces, step)),
             DataType::Timestamp(..) => Some(whole::<arrow::datatypes::TimestampMicrosecondType>(pieces, step)),
-            DataType::Float32 => Some(broken(cells::<Float32Type>(pieces, step).map(|cell| cell.map(f64::from)))),
-            DataType::Float64 => Some(broken(cells::<Float64Type>(pieces, step))),
+            DataType::Float32 => Some(broken(|| cells::<Float32Type>(pieces, step).map(|cell| cell.map(f64::from)))),
+            DataType::Float64 => Some(broken(|| cells::<Float64Type>(pieces, step))),
             _ => None,
         }
     }
@@ -79,12 +79,12 @@ impl Coded {
     /// # Errors
     /// A disk that is full.
     pub fn park(self, memory: &Memory) -> Outcome<Self> {
-        let park = |numbers: ScalarBuffer<u32>| memory.park(numbers.to_vec());
         let values = match self.values {
-            Values::Numbers(numbers) => Values::Numbers(memory.park(numbers.to_vec())?),
+            Values::Numbers(numbers) => Values::Numbers(memory.park(numbers)?),
             other => other,
         };
-        Ok(Self { codes: park(self.codes)?, counts: park(self.counts)?, values, missing: self.missing })
+        let (codes, counts) = (memory.park(self.codes)?, memory.park(self.counts)?);
+        Ok(Self { codes, counts, values, missing: self.missing })
     }
 
     /// Rows.
@@ -171,50 +171,51 @@ where
     const SHIFT: i128 = 1 << 63;
     let signed = cells::<T>(pieces, step).flatten().all(|value| i128::from(value) < SHIFT);
     let shift = if signed { SHIFT } else { 0 };
-    let keys = cells::<T>(pieces, step).map(|cell| cell.map(|value| (i128::from(value) + shift) as u64));
-    of_keys(keys.collect(), |key| (key as i128 - shift) as f64)
+    let keys = || cells::<T>(pieces, step).map(|cell| cell.map(|value| (i128::from(value) + shift) as u64));
+    of_keys(keys, |key| (key as i128 - shift) as f64)
 }
 
-fn broken(cells: impl Iterator<Item = Option<f64>>) -> Coded {
-    let cells: Vec<Option<f64>> = cells.map(|cell| cell.filter(|value| !value.is_nan())).collect();
-    let whole = cells.iter().flatten().all(|value| value.fract() == 0.0 && value.abs() < 9e15);
+fn broken<I: Iterator<Item = Option<f64>>>(cells: impl Fn() -> I) -> Coded {
+    let cells = || cells().map(|cell| cell.filter(|value| !value.is_nan()));
+    let whole = cells().flatten().all(|value| value.fract() == 0.0 && value.abs() < 9e15);
     if whole {
-        let keys = cells.iter().map(|cell| cell.map(|value| (value as i64 as u64) ^ (1 << 63)));
-        return of_keys(keys.collect(), |key| (key ^ (1 << 63)) as i64 as f64);
+        let keys = || cells().map(|cell| cell.map(|value| (value as i64 as u64) ^ (1 << 63)));
+        return of_keys(keys, |key| (key ^ (1 << 63)) as i64 as f64);
     }
-    of_keys(cells.iter().map(|cell| cell.map(|value| Bits::of(value).0)).collect(), |key| Bits(key).value())
+    of_keys(|| cells().map(|cell| cell.map(|value| Bits::of(value).0)), |key| Bits(key).value())
 }
 
-/// Codes of keys in their order.
-fn of_keys(keys: Vec<Option<u64>>, value: impl Fn(u64) -> f64) -> Coded {
-    let (mut min, mut max) = (u64::MAX, 0);
-    for key in keys.iter().flatten() {
-        min = min.min(*key);
-        max = max.max(*key);
+/// Codes of keys in their order. The keys are gone through several times: they are never held.
+fn of_keys<I: Iterator<Item = Option<u64>>>(keys: impl Fn() -> I, value: impl Fn(u64) -> f64) -> Coded {
+    let (mut min, mut max, mut rows, mut there) = (u64::MAX, 0, 0, 0);
+    for key in keys() {
+        rows += 1;
+        if let Some(key) = key {
+            there += 1;
+            min = min.min(key);
+            max = max.max(key);
+        }
     }
-    let mut codes = vec![MISSING; keys.len()];
+    let mut codes: Vec<u32> = Vec::with_capacity(rows);
     let mut counts: Vec<u32> = Vec::new();
     let mut values = Vec::new();
     if min <= max && max - min < TABLE {
         let mut seen = vec![0u32; (max - min) as usize + 1];
-        for key in keys.iter().flatten() {
+        for key in keys().flatten() {
             seen[(key - min) as usize] += 1;
         }
-        let mut code_of = vec![0u32; seen.len()];
-        for (offset, count) in seen.iter().enumerate().filter(|(_, count)| **count > 0) {
-            code_of[offset] = counts.len() as u32;
-            counts.push(*count);
+        // From here on the code, where there is one.
+        for (offset, count) in seen.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            let code = counts.len() as u32;
+            counts.push(std::mem::replace(count, code));
             values.push(value(min + offset as u64));
         }
-        for (code, key) in codes.iter_mut().zip(&keys) {
-            if let Some(key) = key {
-                *code = code_of[(key - min) as usize];
-            }
-        }
+        codes.extend(keys().map(|key| key.map_or(MISSING, |key| seen[(key - min) as usize])));
     } else {
-        let mut order: Vec<(u64, u32)> =
-            keys.iter().enumerate().filter_map(|(row, key)| Some(((*key)?, row as u32))).collect();
+        let mut order: Vec<(u64, u32)> = Vec::with_capacity(there);
+        order.extend(keys().enumerate().filter_map(|(row, key)| Some((key?, row as u32))));
         order.sort_unstable();
+        codes.resize(rows, MISSING);
         let mut last = None;
         for (key, row) in order {
             if last != Some(key) {
@@ -226,9 +227,10 @@ fn of_keys(keys: Vec<Option<u64>>, value: impl Fn(u64) -> f64) -> Coded {
             counts[code] += 1;
             codes[row as usize] = code as u32;
         }
+        counts.shrink_to_fit();
+        values.shrink_to_fit();
     }
-    let missing = keys.len() - counts.iter().map(|count| *count as usize).sum::<usize>();
-    Coded { codes: codes.into(), counts: counts.into(), values: Values::Numbers(values.into()), missing }
+    Coded { codes: codes.into(), counts: counts.into(), values: Values::Numbers(values.into()), missing: rows - there }
 }
 
 fn texts_of<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> Coded {

@@ -37,7 +37,7 @@ use self::coded::Coded;
 use self::column::Sketch;
 use self::document::{Associations, Dependency, Document, FORMAT, Inclusion, Leakage, Sort, Sum, Variable};
 use self::sketch::hash;
-use crate::dataset::{Table, open};
+use crate::dataset::{Table, open, release};
 use crate::fault::{Outcome, place, unwritable};
 use crate::spill::{Memory, pieces, too_little};
 use crate::step::duplicates::repeats;
@@ -113,7 +113,12 @@ pub fn describe(target: Option<String>, table: &Table, memory: &Memory, threads:
     // One job for each column of each batch; merged in the order of the batches.
     let mut merged: Vec<Option<Sketch>> = vec![None; width];
     for some in table.batches.chunks(threads.max(1)) {
-        let pieces = threads::map(width * some.len(), threads, |job| Sketch::of(some[job / width].column(job % width)));
+        let pieces = threads::map(width * some.len(), threads, |job| {
+            let column = some[job / width].column(job % width);
+            let sketch = Sketch::of(column);
+            release(column);
+            sketch
+        });
         for (job, piece) in pieces.into_iter().enumerate() {
             match &mut merged[job % width] {
                 Some(sketch) => sketch.merge(&piece),
@@ -139,7 +144,9 @@ pub fn describe(target: Option<String>, table: &Table, memory: &Memory, threads:
     }
     let cut = pieces(table.clone(), memory);
     for (at, variable) in variables.iter_mut().enumerate() {
-        variable.order = expect::strict(&table.columns[at], &cut.pieces(at))?.map(|order| order.name().to_owned());
+        let pieces = cut.pieces(at);
+        variable.order = expect::strict(&table.columns[at], &pieces)?.map(|order| order.name().to_owned());
+        pieces.iter().for_each(release);
     }
     Ok(Document {
         format: FORMAT.into(),
@@ -187,7 +194,12 @@ fn relate(
     let between = kept.len() * kept.len().saturating_sub(1) / 2;
     let step = (rows * kept.len()).div_ceil(CELLS).max((rows * between).div_ceil(WORK)).max(rows.div_ceil(ROWS)).max(1);
     let workers = if memory.limit < NARROW { 1 } else { threads };
-    let code = |at: usize| Coded::of(&table.pieces(kept[at]), step).map(|coded| coded.park(memory)).transpose();
+    let code = |at: usize| {
+        let pieces = table.pieces(kept[at]);
+        let coded = Coded::of(&pieces, step);
+        pieces.iter().for_each(release);
+        coded.map(|coded| coded.park(memory)).transpose()
+    };
     let coded: Vec<Option<Coded>> = threads::map(kept.len(), workers, code).into_iter().collect::<Outcome<_>>()?;
     let columns: Vec<(usize, &Coded)> =
         kept.iter().zip(&coded).filter_map(|(at, coded)| Some((*at, coded.as_ref()?))).collect();
@@ -366,7 +378,10 @@ fn duplicates(table: &Table, memory: &Memory, threads: usize) -> Outcome<u64> {
     for some in table.batches.chunks(threads.max(1)) {
         let hashed = threads::map(some.len(), threads, |at| {
             let mut rows = vec![0u64; some[at].num_rows()];
-            some[at].columns().iter().for_each(|array| mix(array, &mut rows));
+            for array in some[at].columns() {
+                mix(array, &mut rows);
+                release(array);
+            }
             rows
         });
         for hash in hashed.into_iter().flatten() {
@@ -417,6 +432,7 @@ fn identical(table: &Table, variables: &[Variable], threads: usize) -> Vec<(Stri
         for rows in &table.batches {
             let mut cells = vec![0u64; rows.num_rows()];
             mix(rows.column(candidates[index]), &mut cells);
+            release(rows.column(candidates[index]));
             for cell in cells {
                 digest =
                     (hash::word(digest.0.rotate_left(7) ^ cell), hash::word(digest.1.wrapping_add(cell) ^ !digest.0));

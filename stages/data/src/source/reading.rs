@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -16,14 +17,17 @@ use engine::error::{Fault, Place};
 use engine::worker::Channel;
 
 use super::bytes::Limits;
+use super::spill::Spill;
 use crate::dataset::{Table, batch};
 use crate::fault::Outcome;
-use crate::spill::Memory;
+use crate::spill::{Memory, size};
 
 /// So many characters of a rejected row's text are kept.
 const TEXT: usize = 1000;
 /// Rows held before they are handed on.
 const HELD: usize = 8192;
+/// Bytes of their texts held before they are handed on.
+const BYTES: usize = 1 << 20;
 
 /// What a reader reads with.
 #[derive(Clone, Copy)]
@@ -137,14 +141,21 @@ pub struct Refusals {
     /// What the user wants.
     pub on_error: OnError,
     keep: u64,
+    /// Bytes of rejected rows that are held at most, and where the others go.
+    share: u64,
+    scratch: PathBuf,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// Rows that were left out: as many as are kept, each with a bounded text, fit into memory.
+    /// Rows that were left out and are held; those before them are put aside.
     batches: Vec<RecordBatch>,
+    bytes: u64,
+    aside: Option<Spill>,
     held: Vec<(String, Refused)>,
+    /// Bytes of their texts and reasons.
+    text: usize,
     counts: Counts,
     /// The first row that was left out, and the first cell that became missing.
     first: [Option<(Place, String)>; 2],
@@ -152,8 +163,8 @@ struct Inner {
 
 impl Refusals {
     /// None yet; at most `keep` rejected rows are kept.
-    pub fn new(on_error: OnError, keep: u64) -> Self {
-        Self { on_error, keep, inner: Mutex::default() }
+    pub fn new(on_error: OnError, keep: u64, memory: &Memory) -> Self {
+        Self { on_error, keep, share: memory.limit / 16, scratch: memory.scratch().to_owned(), inner: Mutex::default() }
     }
 
     /// Whether rows that cannot be read are left out.
@@ -178,7 +189,7 @@ impl Refusals {
     /// A row is left out.
     ///
     /// # Errors
-    /// None that a user can cause.
+    /// A disk that is full.
     pub fn rejected(&self, file: &str, refused: Refused) -> Outcome<()> {
         let mut inner = self.inner();
         inner.counts.rejected += 1;
@@ -189,8 +200,13 @@ impl Refusals {
         if inner.counts.rejected > self.keep {
             return Ok(());
         }
+        inner.text += refused.reason.len() + refused.text.as_ref().map_or(0, String::len);
         inner.held.push((file.to_owned(), refused));
-        if inner.held.len() >= HELD { inner.flush() } else { Ok(()) }
+        if inner.held.len() < HELD && inner.text < BYTES {
+            return Ok(());
+        }
+        inner.flush()?;
+        if inner.bytes > self.share { inner.put_aside(&self.scratch) } else { Ok(()) }
     }
 
     /// Cells of some rows are missing; `first` is the first of them.
@@ -231,11 +247,15 @@ impl Refusals {
     /// The rows that were left out (of no rows, when none was), how many cells and rows it was, and warnings that say so.
     ///
     /// # Errors
-    /// None that a user can cause.
+    /// A disk that is full.
     pub fn finish(&self) -> Outcome<(Table, Counts, Vec<Fault>)> {
         let mut inner = self.inner();
         inner.flush()?;
-        let Inner { batches, counts, first: [left_out, filled], .. } = std::mem::take(&mut *inner);
+        if inner.aside.is_some() {
+            inner.put_aside(&self.scratch)?;
+        }
+        let Inner { batches, aside, counts, first: [left_out, filled], .. } = std::mem::take(&mut *inner);
+        let batches = aside.map_or(Ok(batches), |aside| aside.finish().map(|table| table.batches))?;
         let mut warnings = Vec::new();
         if let Some((place, reason)) = left_out {
             let count = number(counts.rejected, "row was", "rows were");
@@ -270,6 +290,7 @@ fn number(count: u64, one: &str, many: &str) -> String {
 impl Inner {
     fn flush(&mut self) -> Outcome<()> {
         let rows = std::mem::take(&mut self.held);
+        self.text = 0;
         let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|(file, _)| file))),
@@ -279,9 +300,21 @@ impl Inner {
             Arc::new(rows.iter().map(|(_, row)| row.text.as_deref()).collect::<StringArray>()),
         ];
         if !rows.is_empty() {
-            self.batches.push(batch(&rejected(), arrays)?);
+            let rows = batch(&rejected(), arrays)?;
+            self.bytes += size(&rows);
+            self.batches.push(rows);
         }
         Ok(())
+    }
+
+    /// Writes what is held.
+    fn put_aside(&mut self, scratch: &Path) -> Outcome<()> {
+        let aside = match &mut self.aside {
+            Some(aside) => aside,
+            none => none.insert(Spill::new(scratch, rejected())?),
+        };
+        self.bytes = 0;
+        self.batches.drain(..).try_for_each(|rows| aside.push(rows.columns().to_vec()))
     }
 }
 
@@ -295,6 +328,29 @@ mod tests {
         assert_eq!(numbers(&[]), [0, 1, 2, 3]);
         assert_eq!(numbers(&[0, 2, 3]), [1, 4, 5, 6]);
         assert_eq!(numbers(&[9]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn rejected_rows_that_are_too_many_to_be_held_are_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let mut memory = Memory::new(None, folder.path().to_owned());
+        let mut run = |limit: u64| {
+            memory.limit = limit;
+            let refusals = Refusals::new(OnError::Reject, 100_000, &memory);
+            for row in 0..100_005u64 {
+                let text = (row % 3 != 0).then(|| format!("text of row {row}"));
+                let refused = Refused { line: Some(row * 2), text, ..Refused::new(Some(row), format!("why {row}")) };
+                refusals.rejected("a file", refused).unwrap();
+            }
+            let (table, counts, _) = refusals.finish().unwrap();
+            assert_eq!((table.rows(), counts.rejected), (100_000, 100_005));
+            arrow::compute::concat_batches(&crate::dataset::schema(&table.columns), &table.batches).unwrap()
+        };
+        let held = run(1 << 40);
+        assert_eq!(files(), 0);
+        assert_eq!(run(1 << 20), held);
+        assert_eq!(files(), 1, "they went through a file");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn groups(params: &Split, table: &Table, memory: &Memory, threads: usize) ->
                     unite(&mut parents, row, first);
                 }
             }
-            Some(similarity) => similar(table, &columns, similarity, threads, &mut parents)?,
+            Some(similarity) => similar(table, &columns, similarity, (memory, threads), &mut parents)?,
         }
     }
     Ok((0..parents.len()).map(|row| root(&mut parents, row as Row)).collect())
@@ -64,8 +64,14 @@ fn keys(table: &Table, columns: &[usize], parents: &mut [Row]) -> Outcome<()> {
     Ok(())
 }
 
-fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, parents: &mut [Row]) -> Outcome<()> {
-    let mut index = near::Index::default();
+fn similar(
+    table: &Table,
+    columns: &[usize],
+    similarity: f64,
+    (memory, threads): (&Memory, usize),
+    parents: &mut [Row],
+) -> Outcome<()> {
+    let mut index = near::Index::new(memory);
     let mut before = 0;
     for batch in &table.batches {
         let signed = threads::map(batch.num_rows(), threads, |row| {
@@ -75,11 +81,11 @@ fn similar(table: &Table, columns: &[usize], similarity: f64, threads: usize, pa
         });
         for (row, signed) in signed.into_iter().enumerate() {
             let (shingles, signature) = signed?;
-            if let Some((first, _)) = index.similar(&shingles, &signature, similarity) {
+            if let Some((first, _)) = index.similar(&shingles, &signature, similarity)? {
                 unite(parents, before + row, first);
             }
             // A row that is like an earlier one may be the bridge to a third.
-            index.add(before + row, shingles, &signature);
+            index.add(before + row, &shingles, &signature)?;
         }
         before += batch.num_rows();
     }

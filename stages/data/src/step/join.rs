@@ -1,9 +1,9 @@
 //! `join`: the columns of another table by equal keys. Rows keep the order of the left table, and among the partners of one row the
 //! order of the right.
 //!
-//! Keys are compared by 128 bits of their hash. Where a table of all keys of the right would take more than its share of the memory,
-//! the hashes of both sides are dealt to scratch files by themselves, file is joined with file, and the pairs of rows that are
-//! found are brought together in the order of the left.
+//! The keys of the right are held and compared as they are. Where they would take more than their share of the memory, keys are
+//! compared by 128 bits of their hash: the hashes of both sides are dealt to scratch files by themselves, file is joined with file,
+//! and the pairs of rows that are found are brought together in the order of the left.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -11,9 +11,11 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use ahash::RandomState;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
-use arrow::compute::{interleave, take_record_batch};
-use arrow::row::{RowConverter, SortField};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{interleave, take};
+use arrow::row::{RowConverter, Rows, SortField};
 use catalog::params::preprocess::{How, Join};
 use catalog::steps::tables::joined;
 use engine::artifact::Column;
@@ -24,6 +26,7 @@ use super::rejected::Rejected;
 use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{Outcome, kernel, unreadable, unwritable};
 use crate::spill::{Keeper, Memory, size, too_little};
+use crate::threads;
 
 /// Bytes a row of the right takes while partners are looked for: its entry, in a table of hashes that may have just grown.
 const COST: u64 = 96;
@@ -33,6 +36,10 @@ const FILES: u64 = 256;
 const HELD: usize = 1 << 13;
 /// The place behind the last row of a key.
 const NOWHERE: u64 = u64::MAX;
+/// The same among rows that are held.
+const NONE: u32 = u32::MAX;
+/// Fewer rows than this are not worth a second thread.
+const FEW: usize = 4096;
 
 /// The digest of a row's key, or nothing where a part of it is missing.
 type Digest = Option<[u64; 2]>;
@@ -50,8 +57,12 @@ impl<'a> Coder<'a> {
         Ok(Self { positions, converter })
     }
 
+    fn columns(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.positions.iter().map(|position| rows.column(*position).clone()).collect()
+    }
+
     fn digests(&self, rows: &RecordBatch) -> Outcome<Vec<Digest>> {
-        let arrays: Vec<ArrayRef> = self.positions.iter().map(|position| rows.column(*position).clone()).collect();
+        let arrays = self.columns(rows);
         let keys = self.converter.convert_columns(&arrays).map_err(|error| kernel("joining", &error))?;
         let digests = keys.iter().enumerate().map(|(row, key)| {
             arrays.iter().all(|array| array.is_valid(row)).then(|| {
@@ -80,7 +91,86 @@ impl<'a> Coder<'a> {
     }
 }
 
-/// The rows of the right by their keys: of each key the first and the last, of each row the next with its key.
+/// The rows of the right by their keys, which are held: of each key the first row, of each row the next one with its key.
+struct Held {
+    keys: Rows,
+    hasher: RandomState,
+    /// Open addresses, a power of two of them, at most half of them taken: a part of the hash, and the first row of a key.
+    slots: Vec<(u32, u32)>,
+    next: Vec<u32>,
+}
+
+impl Held {
+    /// Nothing where the keys would take more than `most` bytes.
+    fn new(table: &Table, coder: &Coder<'_>, memory: &Memory, most: u64) -> Outcome<Option<Self>> {
+        let rows = table.rows();
+        if rows as u64 * COST > most || rows >= NONE as usize / 4 {
+            return Ok(None);
+        }
+        let fail = |error| kernel("joining", &error);
+        let mut keys = coder.converter.empty_rows(rows, 0);
+        let mut there: Vec<bool> = Vec::with_capacity(rows);
+        for whole in &table.batches {
+            let step = memory.rows(64);
+            for start in (0..whole.num_rows()).step_by(step) {
+                let arrays = coder.columns(&whole.slice(start, step.min(whole.num_rows() - start)));
+                coder.converter.append(&mut keys, &arrays).map_err(fail)?;
+                match missing(&arrays) {
+                    Some(nulls) => there.extend(nulls.iter()),
+                    None => there.resize(keys.num_rows(), true),
+                }
+                // What grows is there twice for a moment.
+                if rows as u64 * COST + 2 * keys.size() as u64 > most {
+                    return Ok(None);
+                }
+            }
+        }
+        // No result depends on the numbers: they only say which rows meet in a slot.
+        let hasher = RandomState::with_seeds(1, 2, 3, 4);
+        let slots = vec![(0, NONE); (2 * rows).next_power_of_two()];
+        let mut held = Self { keys, hasher, slots, next: vec![NONE; rows] };
+        // From the last row to the first, so that a slot ends with the first row of its key.
+        for row in (0..rows).rev().filter(|row| there[*row]) {
+            let (slot, part) = held.slot(held.keys.row(row).as_ref());
+            held.next[row] = held.slots[slot].1;
+            held.slots[slot] = (part, row as u32);
+        }
+        Ok(Some(held))
+    }
+
+    /// The slot of a key, or the one it would take; and the part of its hash that stands there.
+    fn slot(&self, key: &[u8]) -> (usize, u32) {
+        let hash = self.hasher.hash_one(key);
+        let (mask, part) = (self.slots.len() - 1, (hash >> 32) as u32);
+        let mut slot = hash as usize & mask;
+        loop {
+            let (other, row) = self.slots[slot];
+            if row == NONE || other == part && self.keys.row(row as usize).as_ref() == key {
+                return (slot, part);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The first partner of every row.
+    fn firsts(&self, coder: &Coder<'_>, rows: &RecordBatch) -> Outcome<Vec<u32>> {
+        let arrays = coder.columns(rows);
+        let keys = coder.converter.convert_columns(&arrays).map_err(|error| kernel("joining", &error))?;
+        let missing = missing(&arrays);
+        let first = |(row, key): (usize, arrow::row::Row<'_>)| {
+            let there = missing.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            if there { self.slots[self.slot(key.as_ref()).0].1 } else { NONE }
+        };
+        Ok(keys.iter().enumerate().map(first).collect())
+    }
+}
+
+/// The rows in which no part of the key is missing, where there are others.
+fn missing(arrays: &[ArrayRef]) -> Option<NullBuffer> {
+    arrays.iter().fold(None, |nulls, array| NullBuffer::union(nulls.as_ref(), array.nulls()))
+}
+
+/// The rows of a file of the right by their digests: of each the first and the last, of each row the next with its digest.
 #[derive(Default)]
 struct Partners {
     ends: HashMap<[u64; 2], (u64, u64), Folded>,
@@ -98,8 +188,8 @@ impl Partners {
         ends.1 = at;
     }
 
-    fn of(&self, key: Digest) -> impl Iterator<Item = u64> + '_ {
-        let mut at = key.and_then(|key| self.ends.get(&key)).map_or(NOWHERE, |(first, _)| *first);
+    fn of(&self, key: [u64; 2]) -> impl Iterator<Item = u64> + '_ {
+        let mut at = self.ends.get(&key).map_or(NOWHERE, |(first, _)| *first);
         std::iter::from_fn(move || {
             let (row, next) = *self.rows.get(usize::try_from(at).ok()?)?;
             at = next;
@@ -110,7 +200,7 @@ impl Partners {
 
 /// Where the partners of a row are looked up.
 enum Found {
-    Held(Partners),
+    Held(Held),
     Dealt(Dealt),
 }
 
@@ -135,7 +225,7 @@ impl Dealt {
             let (mut file, path) = (reader(mine)?, memory.path());
             let mut pairs = writer(&path)?;
             while let Some([a, b, row]) = record(&mut file)? {
-                for partner in partners.of(Some([a, b])) {
+                for partner in partners.of([a, b]) {
                     put(&mut pairs, &[row, partner])?;
                 }
             }
@@ -211,37 +301,56 @@ struct Output<'a> {
     /// The first row of each piece of the right.
     starts: Vec<u64>,
     most: usize,
+    threads: usize,
     lefts: Vec<u64>,
-    rights: Vec<(usize, usize)>,
+    rights: Vec<u64>,
 }
 
 impl Output<'_> {
-    fn add(&mut self, rows: &RecordBatch, left: usize, right: Option<u64>) -> Outcome<()> {
+    fn add(&mut self, rows: &RecordBatch, left: usize, right: u64) -> Outcome<()> {
         self.lefts.push(left as u64);
-        self.rights.push(match right {
-            Some(row) => {
-                let piece = self.starts.partition_point(|start| *start <= row) - 1;
-                (piece, (row - self.starts[piece]) as usize)
-            }
-            None => (self.starts.len(), 0),
-        });
+        self.rights.push(right);
         // A key with very many partners must not make one batch of everything.
         if self.rights.len() >= self.most { self.flush(rows) } else { Ok(()) }
     }
 
     fn flush(&mut self, rows: &RecordBatch) -> Outcome<()> {
-        if self.rights.is_empty() {
-            return Ok(());
-        }
-        let fail = |error: arrow::error::ArrowError| kernel("joining", &error);
-        let left = take_record_batch(rows, &UInt64Array::from(std::mem::take(&mut self.lefts))).map_err(fail)?;
-        let mut arrays = left.columns().to_vec();
-        for pieces in &self.sources {
-            let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref() as &dyn Array).collect();
-            arrays.push(interleave(&pieces, &self.rights).map_err(fail)?);
-        }
-        self.rights.clear();
+        let (Some(first), count) = (self.lefts.first().copied(), self.lefts.len()) else { return Ok(()) };
+        // One partner for each of them: nothing is copied.
+        let run = self.lefts.iter().zip(first..).all(|(left, next)| *left == next);
+        let lefts = UInt64Array::from(std::mem::take(&mut self.lefts));
+        let rights = std::mem::take(&mut self.rights);
+        let near: UInt64Array = if self.starts.len() == 1 {
+            rights.iter().map(|row| (*row != NOWHERE).then_some(*row)).collect()
+        } else {
+            UInt64Array::from(Vec::<u64>::new())
+        };
+        let far: Vec<(usize, usize)> = if self.starts.len() == 1 { Vec::new() } else { self.places(&rights) };
+        let old = rows.num_columns();
+        let threads = if count < FEW { 1 } else { self.threads };
+        let arrays = threads::map(old + self.sources.len(), threads, |column| match column.checked_sub(old) {
+            None if run => Ok(rows.column(column).slice(first as usize, count)),
+            None => take(rows.column(column), &lefts, None),
+            Some(column) if self.starts.len() == 1 => take(&self.sources[column][0], &near, None),
+            Some(column) => {
+                let pieces: Vec<&dyn Array> = self.sources[column].iter().map(|piece| piece.as_ref()).collect();
+                interleave(&pieces, &far)
+            }
+        });
+        let arrays = arrays.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| kernel("joining", &error))?;
         self.keeper.push(batch(&self.columns, arrays)?)
+    }
+
+    /// Rows of the right by their piece.
+    fn places(&self, rights: &[u64]) -> Vec<(usize, usize)> {
+        let place = |row: &u64| match *row {
+            NOWHERE => (self.starts.len(), 0),
+            row => {
+                let piece = self.starts.partition_point(|start| *start <= row) - 1;
+                (piece, (row - self.starts[piece]) as usize)
+            }
+        };
+        rights.iter().map(place).collect()
     }
 }
 
@@ -257,27 +366,24 @@ pub fn join(
     options: &Join,
     table: &Table,
     other: &Table,
-    memory: &Memory,
+    (memory, threads): (&Memory, usize),
     rejected: &mut Rejected<'_>,
     at: &Route,
 ) -> Outcome<(Table, u64)> {
     let resolved = joined(options, &table.columns, &other.columns, at)?;
     let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = resolved.keys.iter().copied().unzip();
     let (left, right) = (Coder::new(&table.columns, &left_keys)?, Coder::new(&other.columns, &right_keys)?);
-    let held = other.rows() as u64 * COST;
-    let files = held.div_ceil((memory.limit / 4).max(1)).next_power_of_two();
-    if files > 2 * FILES {
-        return Err(vec![too_little("`join`", held / FILES * 2, memory, "").at(at.clone())]);
-    }
-    let mut found = if files == 1 {
-        let mut partners = Partners::default();
-        right.each(other, memory, |key, row| {
-            partners.add(key, row);
-            Ok(())
-        })?;
-        Found::Held(partners)
-    } else {
-        Found::Dealt(Dealt::new((table, &left), (other, &right), files.min(FILES), memory)?)
+    let share = (memory.limit / 4).max(1);
+    let mut found = match Held::new(other, &right, memory, share)? {
+        Some(held) => Found::Held(held),
+        None => {
+            let held = other.rows() as u64 * COST;
+            let files = held.div_ceil(share).next_power_of_two().max(2);
+            if files > 2 * FILES {
+                return Err(vec![too_little("`join`", held / FILES * 2, memory, "").at(at.clone())]);
+            }
+            Found::Dealt(Dealt::new((table, &left), (other, &right), files.min(FILES), memory)?)
+        }
     };
     let mut columns = table.columns.clone();
     for (position, name) in &resolved.columns {
@@ -306,42 +412,51 @@ pub fn join(
         sources: sources.collect(),
         starts: starts.collect(),
         most: memory.rows(width(table) + width(other)),
+        threads,
         lefts: Vec::new(),
         rights: Vec::new(),
     };
     let (mut before, mut repeated) = (0, 0);
-    for rows in &table.batches {
-        let keys = if matches!(found, Found::Held(_)) { left.digests(rows)? } else { Vec::new() };
-        #[expect(clippy::needless_range_loop, reason = "there are keys only where the other table is held")]
-        for row in 0..rows.num_rows() {
-            let mut found_here = 0u64;
-            match &mut found {
-                Found::Held(partners) => {
-                    for partner in partners.of(keys[row]) {
-                        found_here += 1;
-                        output.add(rows, row, Some(partner))?;
+    for group in table.batches.chunks(threads.max(1)) {
+        let firsts = match &found {
+            Found::Held(held) => threads::map(group.len(), threads, |index| held.firsts(&left, &group[index])),
+            Found::Dealt(_) => group.iter().map(|_| Ok(Vec::new())).collect(),
+        };
+        for (rows, firsts) in group.iter().zip(firsts) {
+            let firsts = firsts?;
+            #[expect(clippy::needless_range_loop, reason = "there are partners only where the other table is held")]
+            for row in 0..rows.num_rows() {
+                let mut found_here = 0u64;
+                match &mut found {
+                    Found::Held(held) => {
+                        let mut partner = firsts[row];
+                        while partner != NONE {
+                            found_here += 1;
+                            output.add(rows, row, u64::from(partner))?;
+                            partner = held.next[partner as usize];
+                        }
+                    }
+                    Found::Dealt(dealt) => {
+                        while let Some(partner) = dealt.next((before + row) as u64)? {
+                            found_here += 1;
+                            output.add(rows, row, partner)?;
+                        }
                     }
                 }
-                Found::Dealt(dealt) => {
-                    while let Some(partner) = dealt.next((before + row) as u64)? {
-                        found_here += 1;
-                        output.add(rows, row, Some(partner))?;
+                repeated += u64::from(found_here > 1);
+                let alone = found_here == 0;
+                match options.how {
+                    How::Left if alone => output.add(rows, row, NOWHERE)?,
+                    How::Inner if alone => {
+                        let reason = format!("no row of `{}` has its key", options.with);
+                        rejected.add(rows, &table.columns, row, before, &reason)?;
                     }
+                    _ => {}
                 }
             }
-            repeated += u64::from(found_here > 1);
-            let alone = found_here == 0;
-            match options.how {
-                How::Left if alone => output.add(rows, row, None)?,
-                How::Inner if alone => {
-                    let reason = format!("no row of `{}` has its key", options.with);
-                    rejected.add(rows, &table.columns, row, before, &reason)?;
-                }
-                _ => {}
-            }
+            output.flush(rows)?;
+            before += rows.num_rows();
         }
-        output.flush(rows)?;
-        before += rows.num_rows();
     }
     Ok((output.keeper.finish()?, repeated))
 }
@@ -383,7 +498,7 @@ mod tests {
         }
         let scratch = tempfile::tempdir().unwrap();
         for how in [How::Left, How::Inner] {
-            for limit in [1 << 30, 100_000, 10_000] {
+            for (limit, threads) in [(1 << 30, 1), (1 << 30, 3), (100_000, 2), (10_000, 1)] {
                 let mut memory = Memory::new(None, scratch.path().to_owned());
                 memory.limit = limit;
                 let options: Join =
@@ -391,7 +506,9 @@ mod tests {
                 let mut rejected = Rejected::new(None, &memory, 1);
                 rejected.step(0, "join");
                 let made =
-                    join(&Join { how, ..options }, &left, &right, &memory, &mut rejected, &route!["join"]).unwrap().0;
+                    join(&Join { how, ..options }, &left, &right, (&memory, threads), &mut rejected, &route!["join"])
+                        .unwrap()
+                        .0;
                 let column = |at: usize| -> Vec<Option<i64>> {
                     made.pieces(at)
                         .iter()

@@ -1,13 +1,18 @@
 //! Near duplicates: MinHash (A. Broder, On the resemblance and containment of documents, 1997) finds candidates, banded as in
 //! Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4; the true Jaccard similarity decides.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::fault::{Outcome, kernel};
+use crate::fault::{Outcome, kernel, unreadable, unwritable};
+use crate::spill::Memory;
 
 /// Permutations of a signature.
 pub const PERMUTATIONS: usize = 64;
@@ -91,45 +96,120 @@ pub fn jaccard(left: &[u64], right: &[u64]) -> f64 {
     if all == 0 { 1.0 } else { shared as f64 / all as f64 }
 }
 
-/// The rows so far, by the bands of their signatures.
-#[derive(Default)]
-pub struct Index {
-    bands: HashMap<(usize, u64), Vec<u32>>,
-    kept: Vec<(usize, Vec<u64>)>,
+/// The rows so far, by the bands of their signatures. A row takes a few hundred bytes; its pieces, which may be as long as its text,
+/// go to a scratch file when they are too many to be held.
+pub struct Index<'a> {
+    memory: &'a Memory,
+    /// Of each band the last row.
+    bands: HashMap<u64, u32>,
+    kept: Vec<Kept>,
+    /// Pieces that are held, behind those in the file.
+    held: Vec<u64>,
+    /// Without a name, and how many pieces it has.
+    file: Option<File>,
+    filed: u64,
 }
 
-impl Index {
+/// A row that was kept.
+struct Kept {
+    row: usize,
+    /// Its pieces among all.
+    pieces: Range<u64>,
+    /// In each of its bands, the row before it.
+    before: [u32; BANDS],
+}
+
+/// The place before the first row of a band.
+const NONE: u32 = u32::MAX;
+
+impl<'a> Index<'a> {
+    /// No rows yet.
+    pub fn new(memory: &'a Memory) -> Self {
+        Self { memory, bands: HashMap::new(), kept: Vec::new(), held: Vec::new(), file: None, filed: 0 }
+    }
+
     /// The most similar earlier row of at least this similarity (the first of several), as (row, similarity).
-    pub fn similar(&self, shingles: &[u64], signature: &[u64; PERMUTATIONS], least: f64) -> Option<(usize, f64)> {
-        let mut candidates: Vec<u32> =
-            keys(signature).filter_map(|key| self.bands.get(&key)).flatten().copied().collect();
+    ///
+    /// # Errors
+    /// A scratch file that cannot be read.
+    pub fn similar(
+        &self,
+        shingles: &[u64],
+        signature: &[u64; PERMUTATIONS],
+        least: f64,
+    ) -> Outcome<Option<(usize, f64)>> {
+        let mut candidates: Vec<u32> = Vec::new();
+        for (band, key) in keys(signature).enumerate() {
+            let mut next = self.bands.get(&key).copied().unwrap_or(NONE);
+            while next != NONE {
+                candidates.push(next);
+                next = self.kept[next as usize].before[band];
+            }
+        }
         candidates.sort_unstable();
         candidates.dedup();
         let mut best: Option<(usize, f64)> = None;
         for candidate in candidates {
-            let (row, other) = &self.kept[candidate as usize];
-            let similarity = jaccard(shingles, other);
+            let kept = &self.kept[candidate as usize];
+            let similarity = jaccard(shingles, &self.pieces(kept)?);
             if similarity >= least && best.is_none_or(|(_, known)| similarity > known) {
-                best = Some((*row, similarity));
+                best = Some((kept.row, similarity));
             }
         }
-        best
+        Ok(best)
+    }
+
+    fn pieces(&self, kept: &Kept) -> Outcome<Cow<'_, [u64]>> {
+        let Range { start, end } = kept.pieces;
+        let Some(file) = self.file.as_ref().filter(|_| start < self.filed) else {
+            return Ok(Cow::Borrowed(&self.held[(start - self.filed) as usize..(end - self.filed) as usize]));
+        };
+        let mut bytes = vec![0; (end - start) as usize * 8];
+        let read = file.read_exact_at(&mut bytes, start * 8);
+        read.map_err(|error| vec![unreadable("a scratch file", &error)])?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
     }
 
     /// Adds a row.
-    pub fn add(&mut self, row: usize, shingles: Vec<u64>, signature: &[u64; PERMUTATIONS]) {
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn add(&mut self, row: usize, shingles: &[u64], signature: &[u64; PERMUTATIONS]) -> Outcome<()> {
         let position = self.kept.len() as u32;
-        for key in keys(signature) {
-            self.bands.entry(key).or_default().push(position);
+        let mut before = [NONE; BANDS];
+        for (before, key) in before.iter_mut().zip(keys(signature)) {
+            *before = self.bands.insert(key, position).unwrap_or(NONE);
         }
-        self.kept.push((row, shingles));
+        let start = self.filed + self.held.len() as u64;
+        self.held.extend_from_slice(shingles);
+        self.kept.push(Kept { row, pieces: start..start + shingles.len() as u64, before });
+        if self.held.len() as u64 * 8 > self.memory.limit / 16 { self.put_aside() } else { Ok(()) }
+    }
+
+    fn put_aside(&mut self) -> Outcome<()> {
+        let full = |error: std::io::Error| vec![unwritable(&error)];
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let path = self.memory.path();
+                let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(full)?;
+                let _ = std::fs::remove_file(&path);
+                none.insert(file)
+            }
+        };
+        let bytes: Vec<u8> = self.held.iter().flat_map(|piece| piece.to_le_bytes()).collect();
+        file.write_all_at(&bytes, self.filed * 8).map_err(full)?;
+        self.filed += self.held.len() as u64;
+        self.held.clear();
+        Ok(())
     }
 }
 
-fn keys(signature: &[u64; PERMUTATIONS]) -> impl Iterator<Item = (usize, u64)> + '_ {
+/// A key of each band; those of two bands are equal by chance only, and then a candidate more is looked at.
+fn keys(signature: &[u64; PERMUTATIONS]) -> impl Iterator<Item = u64> + '_ {
     (0..BANDS).map(|band| {
         let slots = &signature[band * ROWS..(band + 1) * ROWS];
-        (band, slots.iter().fold(band as u64, |hash, slot| mix(hash ^ slot)))
+        slots.iter().fold(band as u64, |hash, slot| mix(hash ^ slot))
     })
 }
 
@@ -151,9 +231,46 @@ mod tests {
         let (a, b) = (signature(&left), signature(&right));
         let equal = a.iter().zip(&b).filter(|(a, b)| a == b).count() as f64 / PERMUTATIONS as f64;
         assert!((equal - truth).abs() < 0.2, "{equal} {truth}");
-        let mut index = Index::default();
-        index.add(7, left, &a);
-        assert_eq!(index.similar(&right, &b, 0.8).map(|(row, _)| row), Some(7));
-        assert_eq!(index.similar(&right, &b, 0.9), None);
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::new(Some(1 << 30), folder.path().to_owned());
+        let mut index = Index::new(&memory);
+        index.add(7, &left, &a).unwrap();
+        assert_eq!(index.similar(&right, &b, 0.8).unwrap().map(|(row, _)| row), Some(7));
+        assert_eq!(index.similar(&right, &b, 0.9).unwrap(), None);
+    }
+
+    #[test]
+    fn the_same_rows_are_alike_however_little_memory_there_is() {
+        let rows: Vec<Vec<u64>> = (0..400u64)
+            .map(|row| {
+                let group = row % 37;
+                let mut pieces: Vec<u64> = (0..60).map(|piece| mix(group * 1000 + piece + row / 37 % 9)).collect();
+                pieces.sort_unstable();
+                pieces
+            })
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let run = |limit: u64| {
+            let mut memory = Memory::new(None, folder.path().to_owned());
+            memory.limit = limit;
+            let mut index = Index::new(&memory);
+            let mut found = Vec::new();
+            for (row, pieces) in rows.iter().enumerate() {
+                let signature = signature(pieces);
+                found.push(index.similar(pieces, &signature, 0.7).unwrap());
+                index.add(row, pieces, &signature).unwrap();
+            }
+            (found, index.filed)
+        };
+        let (held, none) = run(1 << 40);
+        // By every earlier row, without bands: what is found is the most similar, and the first of several.
+        for (row, found) in held.iter().enumerate().filter_map(|(row, found)| Some((row, (*found)?))) {
+            let best = (0..row).map(|other| jaccard(&rows[row], &rows[other])).fold(0.0, f64::max);
+            assert!(found.1 == best && found.0 % 37 == row % 37, "{row} {found:?} {best}");
+        }
+        assert!(none == 0 && held.iter().flatten().count() > 300);
+        let (put_aside, filed) = run(16 << 10);
+        assert!(filed > 20_000 && put_aside == held);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

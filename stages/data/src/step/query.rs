@@ -2,29 +2,35 @@
 //!
 //! One partition: rows come in one order, and sums are added in one order, however many threads there are. Rows are sorted by
 //! [`super::order`], not by DataFusion: `window` and a large `group_by` hand it rows that are in order already, so that it holds a
-//! group at a time. What `sql` asks for is DataFusion's: it spills what it sorts, and holds one side of a join.
+//! group at a time. What `sql` asks for is DataFusion's: it spills what it sorts, and holds one side of a join; where that is too much,
+//! both sides are sorted by their keys instead ([`Merging`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{SortOptions, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
 use catalog::steps::tables::{read, windowed};
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Operator, Volatility};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -42,15 +48,60 @@ use super::order::{Key, numbered, ordered};
 /// The name of the column of row numbers that rows are brought back into their order by.
 const ROW: &str = "\u{1}row";
 
+/// Bytes of the stack of a thread that reads: each run that is merged has one.
+const STACK: usize = 512 << 10;
+
 /// How rows come into the engine, and what becomes of what does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way<'a> {
     /// In any order; what is too much is written to scratch files.
     Spill,
+    /// The same, and neither side of a join is held: both are sorted by their keys.
+    Merge,
     /// In any order; what is too much ends the query, and it is asked again another way.
     Try,
     /// In the order of these columns, missing cells last.
     Sorted(&'a [String]),
+}
+
+/// Makes every join of equal keys one of two sorted sides, of which neither is held. First of all rules, so that those
+/// behind it sort the sides.
+#[derive(Debug)]
+struct Merging;
+
+impl PhysicalOptimizerRule for Merging {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let merged = plan.transform_up(|plan| {
+            let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
+            // `NOT IN` over missing cells has rules that a merge does not know.
+            if join.null_aware || join.projection.is_some() {
+                return Ok(Transformed::no(plan));
+            }
+            let merge = SortMergeJoinExec::try_new(
+                Arc::clone(join.left()),
+                Arc::clone(join.right()),
+                join.on().to_vec(),
+                join.filter().cloned(),
+                *join.join_type(),
+                vec![SortOptions::default(); join.on().len()],
+                join.null_equality(),
+            )?;
+            Ok(Transformed::yes(Arc::new(merge) as Arc<dyn ExecutionPlan>))
+        });
+        merged.data()
+    }
+
+    fn name(&self) -> &str {
+        "merging"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 /// Tables by name, ready for questions.
@@ -105,23 +156,37 @@ fn batch_rows(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>) -> usi
 impl House {
     fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, way: Way<'_>) -> Outcome<Self> {
         let fail = |error: DataFusionError| kernel("opening the table engine", &error);
-        let rows = batch_rows(tables, memory);
-        let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(rows);
+        let mut rows = batch_rows(tables, memory);
+        let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().sql_parser.enable_ident_normalization = false;
+        if way == Way::Merge {
+            // Several sorts at once share the bound: what one holds is put together and sorted in place, for merging it would take as
+            // much again; and what many spilled runs are merged of is small.
+            config.options_mut().execution.sort_in_place_threshold_bytes = usize::MAX;
+            rows = (rows / 4).max(16);
+        }
+        config = config.with_batch_size(rows);
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
             // What a sort keeps for merging its spilled runs; the default of 10 MiB is more than a small bound has.
             config = config.with_sort_spill_reservation_bytes((memory.limit / 32) as usize);
             // The engine counts what it keeps, not the batches on their way, and a table that grows is there twice meanwhile.
             builder = builder.with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 4) as usize)));
-            builder = if way == Way::Spill {
+            builder = if matches!(way, Way::Spill | Way::Merge) {
                 builder.with_temp_file_path(memory.scratch())
             } else {
                 builder.with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             };
         }
         let runtime = builder.build_arc().map_err(fail)?;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let mut state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        if way == Way::Merge {
+            let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(Merging)];
+            rules.extend(PhysicalOptimizer::new().rules);
+            state = state.with_physical_optimizer_rules(rules);
+        }
+        let context = SessionContext::new_with_state(state.build());
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
             let provider: Arc<dyn TableProvider> = if memory.is_some() {
@@ -143,6 +208,7 @@ impl House {
             context.register_table(reference, provider).map_err(fail)?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .thread_stack_size(STACK)
             .build()
             .map_err(|error| kernel("starting the table engine", &error))?;
         let bytes = tables.values().flat_map(|table| &table.batches).map(size).sum();
@@ -159,6 +225,13 @@ impl House {
         // Types are only coerced (and refused) by the analyser.
         self.context.state().optimize(frame.logical_plan()).map_err(wrong)?;
         Ok(frame)
+    }
+
+    /// Whether tables are joined, be it for a subquery.
+    fn joins(&self, frame: &DataFrame) -> bool {
+        let plan = self.context.state().optimize(frame.logical_plan());
+        let joins = plan.map(|plan| plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))));
+        matches!(joins, Ok(Ok(true)))
     }
 
     fn explain(&self, text: &str, error: &DataFusionError) -> Fault {
@@ -197,7 +270,7 @@ impl House {
                 let help = match name {
                     "group_by" => ", or take fewer columns: the rows of one group are held for `median` and `distinct`",
                     _ => {
-                        ", or aggregate or filter before joining: the smaller side of a join in `sql` is held, the step `join` holds neither"
+                        ", or aggregate or filter before: what `median`, `array_agg` and `NOT IN` see is held, a join is not"
                     }
                 };
                 return vec![too_little(&format!("`{name}`"), self.bytes * 3, memory, help).at(at.clone())];
@@ -554,12 +627,20 @@ impl Origin {
     }
 }
 
-/// Carries a query out.
+/// Carries a query out. A join is of hashes, or of sorted sides where one side is too much to be held: then the rows of a query that
+/// does not say in which order they are to come, come in the order of the keys.
 ///
 /// # Errors
-/// As [`columns_of`], and what only values tell.
+/// As [`type_of`], and what only values tell.
 pub fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Route) -> Outcome<Table> {
     let house = House::new(tables, Some(memory), Way::Spill)?;
+    let frame = house.plan(text, at)?;
+    let joins = house.joins(&frame);
+    match house.run(frame, None, memory, at) {
+        Err(faults) if joins && faults.iter().any(|fault| fault.code == "data::memory") => drop(house),
+        done => return done,
+    }
+    let house = House::new(tables, Some(memory), Way::Merge)?;
     let frame = house.plan(text, at)?;
     house.run(frame, None, memory, at)
 }

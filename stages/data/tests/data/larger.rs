@@ -167,12 +167,27 @@ fn what_needs_every_row_gives_the_same_bytes_in_less_memory_than_the_rows_take()
     for ((what, one), (_, other)) in inside.iter().zip(&outside) {
         assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{what} differs");
     }
+    // Of a join that is too much to be held both sides are sorted.
+    let joined = |worker: &mut Worker, query: &str, memory: u64| {
+        let steps = json!([{ "sql": query }]);
+        let mut request = worker.request("preprocess", json!({ "steps": steps }), &["data", "rejected"]);
+        request.memory = Some(memory);
+        request.inputs.insert("data".into(), artifact(&arrow, &collected.types["data"]));
+        worker.run(&request).map(|_| fs::read(&request.outputs["data"]).unwrap())
+    };
+    for query in [
+        "SELECT a.n0, b.n1, a.late FROM data a JOIN data b ON a.n0 = b.n0 AND a.n1 = b.n1 ORDER BY a.n0, b.n1, a.late",
+        "SELECT a.n0, a.n2, b.n1 FROM data a LEFT JOIN data b ON a.n0 = b.n2 ORDER BY a.n0, a.n2, b.n1",
+        "SELECT class, n3 FROM data WHERE n3 IN (SELECT n4 FROM data) ORDER BY n3, class",
+    ] {
+        let outside = joined(&mut large, query, 1 << 40).unwrap();
+        let inside =
+            joined(&mut Worker::limited(limit), query, 32 * MIB).unwrap_or_else(|faults| panic!("{query}: {faults:?}"));
+        assert!(inside == outside, "{query}");
+    }
     // What cannot be done says so, with the memory that would do.
-    let steps = json!([{ "sql": "SELECT a.n0, b.n1 FROM data a JOIN data b ON a.n0 = b.n0 AND a.n1 = b.n1" }]);
-    let mut request = small.request("preprocess", json!({ "steps": steps }), &["data", "rejected"]);
-    request.memory = Some(24 * MIB);
-    request.inputs.insert("data".into(), artifact(&arrow, &collected.types["data"]));
-    let faults = small.run(&request).unwrap_err();
+    let query = "SELECT median(n0) AS a, median(n1) AS b, median(n2) AS c FROM data";
+    let faults = joined(&mut Worker::limited(limit), query, 24 * MIB).unwrap_err();
     assert_eq!(faults[0].code, "data::memory");
     assert!(faults[0].message.starts_with("`sql` needs about "), "{faults:?}");
     assert!(faults[0].help.as_ref().unwrap().contains("resources: { memory: "), "{faults:?}");

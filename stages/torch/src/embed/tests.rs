@@ -207,7 +207,7 @@ fn a_bundle_holds_the_vectors_and_refuses_others() {
     assert_eq!(bundle.description.network.operations(), 26 * 32 + 32 * 2);
     let net = bundle.net(Device::Cpu).unwrap();
     let data = Dataset::open(&train, "train").unwrap();
-    let rows = bundle.description.encoders.encode(&data).unwrap();
+    let rows = bundle.description.encoders.encode(&data, crate::room::Room::memory()).unwrap();
     let counts = rows.tensor().select(1, 0).to_kind(Kind::Int64).bincount(None::<&Tensor>, 41).to_kind(Kind::Float);
     let mean = counts.unsqueeze(0).mm(&bundle.tensors["0.0.weight"]) / 600.0;
     let difference = (mean.squeeze() - bundle.tensors["0.0.weight"].select(0, 0)).abs().max().double_value(&[]);

@@ -8,6 +8,7 @@ use super::Target;
 use crate::dataset::Dataset;
 use crate::fault::Outcome;
 use crate::random::{Purpose, Random};
+use crate::room::Room;
 
 /// A hash of text that is the same on every machine and in every version: FNV-1a over 64 bits (Fowler, Noll and Vo), its bits
 /// mixed by the last step of MurmurHash3 (Appleby), for FNV's low bits alone are poor.
@@ -42,8 +43,8 @@ impl Answers {
     pub fn of(target: &Target, data: &Dataset) -> Outcome<Self> {
         let classes = target.classes().len();
         if classes == 0 {
-            let encoded = target.encode(data)?;
-            let values = crate::raw::floats(&encoded).iter().map(|value| f64::from(*value)).collect();
+            let encoded = target.encode(data, Room::memory())?;
+            let values = crate::raw::floats(encoded.tensor()).iter().map(|value| f64::from(*value)).collect();
             return Ok(Self { width: 1, values });
         }
         let labels = target.labels(data)?;

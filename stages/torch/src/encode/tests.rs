@@ -69,7 +69,7 @@ fn encodings_have_the_width_they_say() {
     let widths: Vec<u64> = encoders.columns.iter().map(super::Fitted::width).collect();
     assert_eq!(widths, [2, 1, 8, 5, 1, 16, 64, 1]);
     let data = Dataset::open(&train, "train").unwrap();
-    let encoded = encoders.encode(&data).unwrap();
+    let encoded = encoders.encode(&data, crate::room::Room::memory()).unwrap();
     let width = encoders.shape()[0] as usize;
     let rows = raw::floats(encoded.tensor());
     assert!(rows.iter().all(|value| value.is_finite()));

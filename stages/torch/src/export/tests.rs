@@ -253,7 +253,7 @@ fn a_file_that_answers_otherwise_is_refused() {
     let file = write(&Source::Real(folded), &description.encoders, &description.target, Extent::Numbers).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = check::made_up(&description.encoders, 20, 0, &folder.path().join("rows")).unwrap();
-    let encoded = description.encoders.encode(&data).unwrap();
+    let encoded = description.encoders.encode(&data, crate::room::Room::memory()).unwrap();
     let model = store::model(&good).unwrap();
     let ours = answers(&good, encoded.tensor()).unwrap();
     let fault = compare(&good, &model, &file.encode_to_vec(), &data, &ours).unwrap_err();

@@ -56,7 +56,8 @@ fn column(fitted: &crate::encode::Fitted, data: &Dataset) -> Value {
 fn case(bundle: &Bundle, folder: &Path) -> Value {
     let description = &bundle.description;
     let data = check::made_up(&description.encoders, 100, 1, &folder.join("rows.arrow")).unwrap();
-    let ours = answers(bundle, description.encoders.encode(&data).unwrap().tensor()).unwrap();
+    let ours =
+        answers(bundle, description.encoders.encode(&data, crate::room::Room::memory()).unwrap().tensor()).unwrap();
     let inputs: serde_json::Map<String, Value> =
         description.encoders.columns.iter().map(|fitted| (fitted.column.name.clone(), column(fitted, &data))).collect();
     let rounded = description.quantisation.is_some();
