@@ -30,11 +30,14 @@ impl Drop for Begun {
 
 impl Store {
     /// Notes that a run has begun. `id` is a plain name that begins with the time.
+    ///
+    /// # Errors
+    /// When it cannot be written, or a run of this name goes on.
     pub fn run_begin(&self, id: &str, what: &Value) -> Result<Begun, StoreError> {
         let folder = self.begun_folder();
         let path = folder.join(id);
         let failed = |source| StoreError::io(&path, "write", source);
-        let create = || OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        let create = || OpenOptions::new().write(true).create_new(true).open(&path);
         let mut file = match create() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::create_dir_all(&folder).map_err(failed)?;
@@ -42,7 +45,8 @@ impl Store {
             }
             file => file.map_err(failed)?,
         };
-        file.lock().map_err(failed)?;
+        // Nobody else has it: it has only just been made.
+        file.try_lock().map_err(|error| failed(error.into()))?;
         file.write_all(&serde_json::to_vec(what).unwrap_or_default()).map_err(failed)?;
         for (old, _) in self.killed_runs().into_iter().skip(KEPT) {
             let _ = fs::remove_file(folder.join(old));
@@ -85,6 +89,7 @@ mod tests {
         let ended = store.run_begin("20260101-1", &json!({ "n": 1 })).unwrap();
         let killed = store.run_begin("20260101-2", &json!({ "n": 2 })).unwrap();
         assert_eq!(store.killed_runs(), [], "both go on");
+        assert!(store.run_begin("20260101-1", &json!({})).is_err(), "nobody waits for another run's note");
         drop(ended);
         let path = killed.path.clone();
         let text = fs::read(&path).unwrap();

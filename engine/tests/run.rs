@@ -577,7 +577,7 @@ fn two_runs_at_once_do_the_work_once() {
     assert_eq!(first.summary().hit + second.summary().hit, 2);
     assert_eq!(first.output("program"), second.output("program"));
     let waited = |ran: &Ran| ran.log("slow").iter().any(|line| line.starts_with("waits for"));
-    assert!(waited(&first) || waited(&second));
+    assert!(waited(&first) || waited(&second), "{:#?}\n{:#?}", first.events, second.events);
 }
 
 #[test]

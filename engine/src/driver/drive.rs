@@ -104,6 +104,7 @@ pub async fn run(
         lost: Vec::new(),
         broken: None,
         noted: None,
+        noting: false,
         run: Arc::new(run),
         scheduler,
         tasks,
@@ -155,6 +156,8 @@ struct Drive {
     broken: Option<Fault>,
     /// The note that this run has begun, once it does work: what is left of it when it is killed.
     noted: Option<Begun>,
+    /// Whether that note has been tried.
+    noting: bool,
 }
 
 impl Drive {
@@ -312,7 +315,7 @@ impl Drive {
 
     /// Notes that the run has begun, unless it is no part of the history. A note that cannot be written is not missed.
     fn note(&mut self) {
-        if self.noted.is_none() && self.run.options.scratch.is_none() {
+        if !std::mem::replace(&mut self.noting, true) && self.run.options.scratch.is_none() {
             let what = json!({ "run": self.run.name, "pipeline": self.run.plan.spec.name, "started": self.started });
             self.noted = self.run.store.run_begin(&self.run.name, &what).ok();
         }
