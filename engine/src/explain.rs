@@ -230,7 +230,7 @@ fn files(old: &[KeyedFile], new: &[KeyedFile], reasons: &mut Vec<Reason>) {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NeverRan => write!(f, "it never ran here"),
+            Self::NeverRan => write!(f, "it has no result here yet"),
             Self::KindChanged { old, new } => match (old.split_once('/'), new.split_once('/')) {
                 (Some((kind, before)), Some((same, now))) if kind == same => {
                     write!(f, "`{kind}` works differently now (version {before} → {now})")

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cache::{Blob, Digest, Entry, Node, Record, Store, StoreError, Tree};
 
+use crate::driver::Detail;
 use crate::error::Fault;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested, Found};
@@ -41,6 +42,8 @@ pub struct StagePreview {
     /// Of a hit: the paths of outputs that the project does not hold as they were given, because somebody deleted or changed them. A run
     /// puts them back.
     pub restores: Vec<String>,
+    /// Whether nothing below it runs as things are: its result does not meet a gate, or it stands itself below such a stage.
+    pub shut: bool,
 }
 
 /// What would become of a stage.
@@ -161,7 +164,9 @@ fn look(
     root: &Path,
     above: &[StagePreview],
 ) -> StagePreview {
-    let hit = |id: StageId| above[id.0 as usize].state == State::Hit;
+    // Below a gate that is not met nothing runs; whether it will be met then, nobody knows.
+    let shut = |id: &StageId| above[id.0 as usize].shut;
+    let hit = |id: StageId| above[id.0 as usize].state == State::Hit && !shut(&id);
     let output = |id: StageId, output: usize| -> Option<Blob> {
         let at = &above[id.0 as usize];
         let name = &plan.stage(id).outputs.get(output)?.name;
@@ -169,7 +174,8 @@ fn look(
         record.outputs.iter().find(|(port, _)| port == name).map(|(_, blob)| *blob)
     };
     let sources = stage.inputs.iter().map(|input| input.from).chain(stage.written.iter().map(|written| written.from));
-    let mut because: Vec<StageId> = sources.filter(|from| !hit(*from)).collect();
+    let mut because: Vec<StageId> =
+        sources.filter(|from| !hit(*from)).chain(stage.after.iter().copied().filter(shut)).collect();
     because.sort_unstable();
     because.dedup();
     let inputs = stage.inputs.iter().filter_map(|input| {
@@ -211,6 +217,7 @@ fn look(
         took: record.as_ref().and_then(took),
         bytes: record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum()),
         restores: Vec::new(),
+        shut: false,
         record,
     };
     if !stage.cache {
@@ -222,7 +229,8 @@ fn look(
     }
     if !because.is_empty() {
         let changed = certain(plan, stage, last.as_ref(), &manifest, found.is_ok());
-        return preview(State::Unknown { because }, None, changed, last);
+        let shut = because.iter().any(shut);
+        return StagePreview { shut, ..preview(State::Unknown { because }, None, changed, last) };
     }
     let key = manifest.key();
     // A record of other ports is of another kind's time.
@@ -242,7 +250,8 @@ fn look(
             let unstable = if differed(store, &key) { vec![Reason::Unstable] } else { Vec::new() };
             if reasons.is_empty() {
                 let restores = restores(stage, &record, store, root);
-                return StagePreview { restores, ..preview(State::Hit, Some(key), unstable, Some(record)) };
+                let shut = !Detail::of(&record.detail).unmet.is_empty();
+                return StagePreview { restores, shut, ..preview(State::Hit, Some(key), unstable, Some(record)) };
             }
             reasons.extend(unstable);
             preview(State::Miss { reasons }, Some(key), Vec::new(), Some(record))

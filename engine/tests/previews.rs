@@ -147,11 +147,11 @@ fn first_nothing_is_known_then_all_is() {
     assert_eq!(
         house.told(),
         [
-            "raw: miss (it never ran here)",
-            "clean: waits for raw (it never ran here)",
-            "model: waits for clean (it never ran here)",
-            "notes: waits for clean (it never ran here)",
-            "paper: waits for notes (it never ran here)",
+            "raw: miss (it has no result here yet)",
+            "clean: waits for raw (it has no result here yet)",
+            "model: waits for clean (it has no result here yet)",
+            "notes: waits for clean (it has no result here yet)",
+            "paper: waits for notes (it has no result here yet)",
         ]
     );
     assert_eq!(house.run().len(), 5);

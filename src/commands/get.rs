@@ -6,9 +6,9 @@ use engine::artifact::ArtifactKind;
 use engine::kind::Question;
 use serde_json::json;
 
-use super::show::{ask_data, find, is_stdout};
+use super::show::{ask_data, find, is_stdout, tell_stale};
 use crate::cli::Get;
-use crate::project::{Failure, Project};
+use crate::project::{Failure, Project, Proved};
 use crate::report::quantity::bytes;
 use crate::report::terminal;
 
@@ -48,6 +48,7 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
             format!("end the name with `.{ending}`"),
         ));
     }
+    tell_stale(&found);
     if is_stdout(&args.output) {
         if found.blob.tree {
             return Err(Failure::user(
@@ -60,6 +61,7 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
         return Ok(0);
     }
     let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
+    free(&output, args, &proved, found.blob.tree)?;
     if converted && rows {
         let question = Question {
             kind: "show".into(),
@@ -76,8 +78,44 @@ pub fn execute(args: &Get) -> Result<u8, Failure> {
         writable(&output)?;
         proved.store.materialise(&found.blob, &output)?;
     }
-    terminal::err(&format!("{} → {} ({})", args.target, args.output.display(), bytes(found.blob.size)));
+    // Rows take another size in another format.
+    let size = match std::fs::metadata(&output) {
+        Ok(meta) if meta.is_file() => meta.len(),
+        _ => found.blob.size,
+    };
+    terminal::err(&format!("{} → {} ({})", args.target, args.output.display(), bytes(size)));
     Ok(0)
+}
+
+/// Whether nothing is lost when something is put there: a file may be written over, but no folder and nothing the pipeline is made
+/// of.
+fn free(output: &Path, args: &Get, proved: &Proved, tree: bool) -> Result<(), Failure> {
+    let shown = args.output.display();
+    let in_the_way = |what: String, help: String| Err(Failure::user("cli::in_the_way", what, help));
+    if output.is_dir() {
+        let empty = std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+        return match tree {
+            true if empty => Ok(()),
+            true => in_the_way(
+                format!("the folder `{shown}` is there already, and not empty"),
+                format!("name one that is not there: `-o {shown}/{}`", args.target),
+            ),
+            false => in_the_way(
+                format!("`{shown}` is a folder"),
+                format!("name a file in it: `-o {}`", args.output.join(&args.target).display()),
+            ),
+        };
+    }
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let (place, spec) = (real(output), &proved.plan.spec);
+    let mut read = spec.documents.iter().cloned().chain(proved.plan.sources());
+    if output.exists() && read.any(|path| real(&path) == place) {
+        return in_the_way(
+            format!("`{shown}` is what the pipeline is made from"),
+            "name another file with `-o`".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// Whether there is a folder for the copy in which a file can be made.

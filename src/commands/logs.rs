@@ -97,7 +97,7 @@ fn silent(project: &Project, store: &cache::Store, args: &Logs) -> Failure {
         (_, Some(attempt)) => format!("in attempt {attempt}"),
         (Some(run), None) => format!("in run `{run}`"),
         (None, None) if ran => "whenever it ran".to_owned(),
-        (None, None) => "so far: it never ran here".to_owned(),
+        (None, None) => "so far".to_owned(),
     };
     Failure::user(
         "cli::no_log",

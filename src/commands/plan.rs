@@ -148,7 +148,10 @@ pub fn reason(plan: &Plan, preview: &StagePreview) -> String {
         }
         State::Unknown { because } => {
             let names: Vec<&str> = because.iter().map(|id| plan.stages[id.0 as usize].name.as_str()).collect();
-            format!("{} may give other bytes", names.join(", "))
+            match preview.shut {
+                true => format!("the gate of {} is not met", names.join(", ")),
+                false => format!("{} may give other bytes", names.join(", ")),
+            }
         }
     }
 }

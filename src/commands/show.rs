@@ -5,8 +5,10 @@ use std::path::Path;
 use engine::artifact::{ArtifactKind, ArtifactType, ModelType};
 use engine::driver::Detail;
 use engine::error::Fault;
+use engine::explain::Reason;
 use engine::kind::{Executor, Oracle, Question};
 use engine::oracle::WorkerOracle;
+use engine::preview::State;
 use serde_json::{Value, json};
 
 use super::{ENGINE_FAILED, INVALID};
@@ -46,18 +48,23 @@ pub fn execute(args: &Show) -> Result<u8, Failure> {
     } else {
         None
     };
+    tell_stale(&found);
+    for shown in std::iter::once(&mut found).chain(curve.into_iter().collect::<Vec<_>>().iter_mut()) {
+        one(&project, &proved, shown, args)?;
+    }
+    Ok(0)
+}
+
+/// Says of a result that it is not that of the pipeline as it is now.
+pub fn tell_stale(found: &Found) {
     if found.stale {
         terminal::err(&format!(
-            "{} `{}` has changed since; this is its last result (`pipeline why {}` says more)",
+            "{} `{}`, or what it is made from, has changed since; this is its last result (`pipeline why {}` says more)",
             Styles::warn().apply_to("!"),
             found.stage,
             found.stage
         ));
     }
-    for shown in std::iter::once(&mut found).chain(curve.into_iter().collect::<Vec<_>>().iter_mut()) {
-        one(&project, &proved, shown, args)?;
-    }
-    Ok(0)
 }
 
 fn one(project: &Project, proved: &Proved, found: &mut Found, args: &Show) -> Result<(), Failure> {
@@ -126,7 +133,19 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         }
     };
     let port = match port {
-        None => stage.outputs[engine::kind::MAIN].name.clone(),
+        None => match stage.outputs.get(engine::kind::MAIN) {
+            Some(main) => main.name.clone(),
+            None => {
+                return Err(Failure::user(
+                    "cli::no_output",
+                    format!("`{}` gives nothing: it has no output", stage.name),
+                    format!(
+                        "what it said is in `pipeline logs {}`; what a program writes is named under `outs`",
+                        stage.name
+                    ),
+                ));
+            }
+        },
         Some(port) if stage.outputs.iter().any(|output| output.name == port) => port.to_owned(),
         Some(port) => {
             let mut fault = Fault::error("cli::unknown_port", format!("`{}` has no output `{port}`", stage.name));
@@ -135,14 +154,18 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         }
     };
     let previews = engine::preview::preview(plan, &proved.store, &proved.environment, &proved.root);
-    let current = previews[stage.id.0 as usize].record.clone();
-    let stale = current.is_none();
-    let record = match current {
+    let preview = &previews[stage.id.0 as usize];
+    let stale = match &preview.state {
+        State::Hit => false,
+        State::Miss { reasons } => reasons.iter().any(|reason| *reason != Reason::Uncached),
+        State::Unknown { .. } => !preview.shut,
+    };
+    let record = match preview.record.clone() {
         Some(record) => record,
         None => proved.store.last(&stage.name)?.ok_or_else(|| {
             Failure::user(
                 "cli::never_ran",
-                format!("`{}` has not run yet", stage.name),
+                format!("`{}` has no result yet", stage.name),
                 format!("run it with `pipeline run {}`", stage.name),
             )
         })?,

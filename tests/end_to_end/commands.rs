@@ -314,3 +314,69 @@ stages:
     house.run().nothing_ran();
     assert_eq!(house.read("data/made.txt"), "1\n");
 }
+
+#[test]
+fn what_stands_below_a_gate_that_is_not_met_is_not_said_to_run() {
+    let house = House::of(
+        "
+pipeline: gate
+stages:
+  raw: { kind: collect, from: { csv: a.csv } }
+  facts: { kind: profile, inputs: { data: raw }, expect: [{ rows: { min: 5 } }] }
+  told: { kind: command, needs: [facts], run: 'echo told > told.txt', outs: [told.txt] }
+  read: { kind: command, deps: [told.txt], run: 'cat told.txt > read.txt', outs: [read.txt] }
+",
+    );
+    house.write("a.csv", "n\n1\n2\n3\n");
+    assert_eq!(house.run_with(&[]).code, 3);
+    let plan: serde_json::Value = serde_json::from_str(&house.say(&["plan", "--json"]).out).expect("JSON");
+    let would = |stage: usize| plan["stages"][stage]["state"].as_str().unwrap_or_default().to_owned();
+    assert_eq!([would(0), would(1), would(2), would(3)], ["reuse", "reuse", "maybe run", "maybe run"], "{plan:#}");
+    let plan = house.say(&["plan"]).out;
+    assert!(plan.contains("the gate of facts is not met"), "{plan}");
+    house.run_with(&[]).nothing_ran();
+}
+
+#[test]
+fn a_copy_takes_the_place_of_nothing_that_would_be_lost() {
+    let house = House::of(
+        "
+pipeline: copies
+stages:
+  raw: { kind: collect, from: { csv: data/a.csv } }
+  folder: { kind: command, run: 'mkdir tree; echo 1 > tree/one', outs: [{ path: tree, kind: directory }] }
+  quiet: { kind: command, run: 'true' }
+",
+    );
+    house.write("data/a.csv", "n\n1\n2\n3\n");
+    house.write("mine/keep", "keep");
+    std::fs::create_dir(house.path().join("empty")).unwrap();
+    house.run();
+    for (target, place, part) in [
+        ("raw", "data", "`data` is a folder"),
+        ("raw", ".", "`.` is a folder"),
+        ("folder", "mine", "not empty"),
+        ("folder", "pipeline.yaml", "what the pipeline is made from"),
+        ("raw", "data/a.csv", "what the pipeline is made from"),
+    ] {
+        let said = house.say(&["get", target, "-o", place]);
+        assert_eq!(said.code, 2, "{target} {place}: {}", said.err);
+        assert!(said.err.contains("cli::in_the_way") && said.err.contains(part), "{target} {place}: {}", said.err);
+    }
+    assert_eq!((house.read("data/a.csv").as_str(), house.read("mine/keep").as_str()), ("n\n1\n2\n3\n", "keep"));
+    for place in ["empty", "fresh"] {
+        assert_eq!(house.say(&["get", "folder", "-o", place]).code, 0, "{place}");
+        assert_eq!(house.read(&format!("{place}/one")), "1\n");
+    }
+    // The size that is told is that of the file.
+    let said = house.say(&["get", "raw", "-o", "rows.csv"]);
+    assert!(said.err.contains("(8 B)"), "{}", said.err);
+    house.edit("data/a.csv", "3", "4");
+    let said = house.say(&["get", "raw", "-o", "rows.csv"]);
+    assert!(said.code == 0 && said.err.contains("this is its last result"), "{}", said.err);
+    for verb in [&["show", "quiet"][..], &["get", "quiet", "-o", "x"]] {
+        let said = house.say(verb);
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains("cli::no_output"), "{}", said.err);
+    }
+}

@@ -130,7 +130,8 @@ impl Attempt {
                 Began::Ready(ready, working) => (ready, working),
                 Began::Busy(lock) => {
                     if !begin.primed && !std::mem::replace(&mut said, true) {
-                        voice.log(Level::Info, self.waits_for(&lock));
+                        let (level, text) = self.waits_for(&lock);
+                        voice.log(level, text);
                     }
                     tokio::select! {
                         () = self.stop.cancelled() => return Err(Ended::Stopped),
@@ -195,14 +196,14 @@ impl Attempt {
         settled.map(|done| Gave::Done(Box::new(done)))
     }
 
-    /// For whom a stage waits.
-    fn waits_for(&self, lock: &Digest) -> String {
-        let holder = match self.run.store.lock_holder(lock) {
-            Some(process) if process == std::process::id() => "another stage of this run".to_owned(),
-            Some(process) => format!("process {process}"),
-            None => "another process".to_owned(),
+    /// For whom a stage waits. Of another process everybody is told: it may take long, and nothing is seen of it here.
+    fn waits_for(&self, lock: &Digest) -> (Level, String) {
+        let (level, holder) = match self.run.store.lock_holder(lock) {
+            Some(process) if process == std::process::id() => (Level::Info, "another stage of this run".to_owned()),
+            Some(process) => (Level::Warn, format!("process {process}")),
+            None => (Level::Warn, "another process".to_owned()),
         };
-        format!("waits for {holder}, which works on the same")
+        (level, format!("waits for {holder}, which works on the same"))
     }
 
     async fn worker(&self, looked: &Looked, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
