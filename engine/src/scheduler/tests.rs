@@ -354,7 +354,7 @@ fn simulate(world: &World) -> (Scheduler, Vec<State>) {
             break;
         }
         let number = world.picks[steps % world.picks.len()];
-        if let Some(stage) = worked.pop().filter(|stage| number % 3 > 0 && used.contains_key(stage)) {
+        if let Some(stage) = worked.pop().filter(|stage| !number.is_multiple_of(3) && used.contains_key(stage)) {
             // Whether its slots are free for others now is the scheduler's business: those it took back are not in use.
             let (free, lent) = (scheduler.free(), scheduler.lent);
             queue = scheduler.on_event(Event::Worked { stage, brief: number % 3 > 1 });
