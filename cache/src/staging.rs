@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::{Digest, Store, StoreError, Tree, fault, layout};
+use crate::filehash::Stat;
+use crate::{Digest, Fold, Store, StoreError, Tree, fault, layout};
 
 /// A fresh folder in the store's file system, removed with everything in it on drop.
 #[derive(Debug)]
@@ -121,9 +122,31 @@ impl Store {
         }
     }
 
-    /// Whether nothing is lost when this is removed: a link, an empty folder, content that is in the store.
+    /// Notes that what is at a path now is what a program left that failed: as long as nobody touches it, it is nobody's work, and
+    /// [`Store::set_aside`] lets it be removed. A note that cannot be kept is not missed.
+    pub fn leave(&self, path: &Path) {
+        let note = |path: &Path, meta: &fs::Metadata| -> Result<(Digest, u64), StoreError> {
+            self.filehash.queue(&left_key(path), &Stat::of(meta).bytes())?;
+            Ok((Digest::from_bytes([0; 32]), meta.len()))
+        };
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => drop(Tree::walk(path, note)),
+            Ok(meta) if meta.is_file() => drop(note(path, &meta)),
+            _ => {}
+        }
+    }
+
+    fn is_left(&self, path: &Path, meta: &fs::Metadata) -> bool {
+        matches!(self.filehash.get(&left_key(path)), Ok(Some(noted)) if noted == Stat::of(meta).bytes())
+    }
+
+    /// Whether nothing is lost when this is removed: a link, an empty folder, content that is in the store or was left by a program
+    /// that failed.
     fn could_give(&self, path: &Path, meta: &fs::Metadata) -> bool {
         let stored = |path: &Path, meta: &fs::Metadata| -> Result<(Digest, u64), StoreError> {
+            if self.is_left(path, meta) {
+                return Ok((Digest::from_bytes([0; 32]), meta.len()));
+            }
             let (digest, stat, _) = self.hashed(path, meta)?;
             match self.whole_file(&digest, Some(stat.size()), false)? {
                 true => Ok((digest, stat.size())),
@@ -136,6 +159,12 @@ impl Store {
             meta.is_symlink() || meta.is_file() && stored(path, meta).is_ok()
         }
     }
+}
+
+fn left_key(path: &Path) -> Digest {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Fold::new("pipeline left by a failure v1").bytes("path", path.as_os_str().as_bytes()).finish()
 }
 
 /// Removes what was set aside long ago.

@@ -277,3 +277,30 @@ fn a_stage_may_read_more_files_of_others_than_a_process_may_open_at_first() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(house.read("all.txt").trim(), "120");
 }
+
+#[test]
+fn what_a_failure_leaves_is_nobodys_work_until_somebody_touches_it() {
+    let house = House::of(
+        "
+pipeline: fails
+stages:
+  half: { kind: command, run: 'echo half > half.txt; mkdir tree; echo half > tree/half; exit 3', outs: [half.txt, { path: tree, kind: directory }] }
+",
+    );
+    let aside = |house: &House| {
+        let folders = std::fs::read_dir(house.path().join(".pipeline/aside-v1")).into_iter().flatten().flatten();
+        folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten()).count()
+    };
+    for _ in 0..3 {
+        let ran = house.run_with(&[]);
+        assert_eq!(ran.code, 1);
+        assert!(!format!("{:?}", ran.events).contains("aside"), "{:#?}", ran.events);
+    }
+    assert_eq!(house.read("half.txt"), "half\n", "it can be looked at");
+    assert_eq!(aside(&house), 0);
+    house.write("half.txt", "mine");
+    house.write("tree/mine", "mine");
+    let ran = house.run_with(&[]);
+    assert!(format!("{:?}", ran.events).contains("aside-v1"), "{:#?}", ran.events);
+    assert_eq!(aside(&house), 2);
+}

@@ -189,6 +189,15 @@ impl Attempt {
             }
             Err(ended) => Err(ended),
         };
+        if settled.is_err() && self.stage().executor == Executor::Command {
+            self.aside(move |run| {
+                for (path, _) in run.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
+                    run.store.leave(&run.options.root.join(path));
+                }
+                Ok(())
+            })
+            .await?;
+        }
         if settled.is_err() && self.run.options.scratch.is_some() {
             // What a comparison cleared away comes back although it came to nothing.
             self.aside(move |run| run.put_back_recorded(id, &key)).await?;
