@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow::compute::{SortOptions, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{SortOptions, max, min, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
@@ -112,6 +112,8 @@ struct House {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
     tables: BTreeMap<String, Vec<Column>>,
+    /// Whether sums may be beyond 64 bits, as far as is known.
+    long_sums: bool,
     /// Of all rows.
     bytes: u64,
 }
@@ -217,7 +219,7 @@ impl House {
             .map_err(|error| kernel("starting the table engine", &error))?;
         let bytes = tables.values().flat_map(|table| &table.batches).map(size).sum();
         let tables = tables.iter().map(|(name, table)| (name.clone(), table.columns.clone())).collect();
-        Ok(Self { context, runtime, tables, bytes })
+        Ok(Self { context, runtime, tables, long_sums: true, bytes })
     }
 
     fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
@@ -228,7 +230,7 @@ impl House {
         deterministic(frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
         comparable(text, frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
         let (state, plan) = frame.into_parts();
-        let frame = DataFrame::new(state, super::whole::exact_in(plan).map_err(wrong)?);
+        let frame = DataFrame::new(state, super::whole::exact_in(plan, self.long_sums).map_err(wrong)?);
         // Types are only coerced (and refused) by the analyser.
         self.context.state().optimize(frame.logical_plan()).map_err(wrong)?;
         Ok(frame)
@@ -709,6 +711,23 @@ fn sum(column: &Column, over: &str) -> String {
     format!("sum({cell}) {over}")
 }
 
+/// Whether the sum of whole numbers in some of these columns may be beyond int64.
+fn long(table: &Table, columns: &[&Column]) -> bool {
+    let beyond = |name: &str| {
+        let Some(at) = table.columns.iter().position(|column| column.name == name) else { return true };
+        let most = |array: &ArrayRef| match array.data_type() {
+            DataType::Int64 => {
+                let cells = array.as_primitive::<Int64Type>();
+                let ends = [min(cells), max(cells)];
+                ends.into_iter().flatten().map(|end| u128::from(end.unsigned_abs())).max()
+            }
+            _ => max(array.as_primitive::<UInt64Type>()).map(u128::from),
+        };
+        table.pieces(at).iter().filter_map(most).max().unwrap_or_default() * table.rows() as u128 > i64::MAX as u128
+    };
+    columns.iter().any(|column| matches!(column.dtype, DType::Int64 | DType::UInt64) && beyond(&column.name))
+}
+
 /// What a sum that does not fit is called: the plan adds int64 up in more digits ([`super::whole`]), and fails at the end.
 fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
     let beyond = |fault: &Fault| fault.code == "data::expression_value" && fault.message.contains("is out of range");
@@ -798,12 +817,13 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     }
     let text = format!("SELECT {} FROM data GROUP BY {}", selected.join(", "), keys.join(", "));
     let narrow = narrow.of(table)?;
-    let sums: Vec<&str> = (options.aggregates.iter())
-        .filter(|(_, aggregate)| matches!(aggregate, Aggregate::Sum(_)))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let summed = options.aggregates.iter().filter(|(_, aggregate)| matches!(aggregate, Aggregate::Sum(_)));
+    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, aggregate)| named(&table.columns, read(aggregate)?.1)).collect();
+    let long_sums = long(table, &added);
     let order = ascending(0..keys.len());
-    let house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
+    let mut house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
+    house.long_sums = long_sums;
     match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
         Ok(groups) => return ordered(&groups, &order, memory),
         Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => {
@@ -813,7 +833,8 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     }
     let sorted = ordered(&narrow, &order, memory)?;
     let by: Vec<String> = positions.iter().map(|index| table.columns[*index].name.clone()).collect();
-    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
+    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
+    house.long_sums = long_sums;
     let frame = house.plan(&text, at)?;
     house.run(frame, Some(made), memory, at).map_err(|faults| not_fitting(faults, &sums, at))
 }
@@ -875,13 +896,14 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
         }
     }
     way.push(ROW.to_owned());
-    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
+    let summed = options.columns.iter().filter(|(_, function)| matches!(function, WindowFunction::Sum(_)));
+    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, function)| named(&table.columns, windowed(function)?.1)).collect();
+    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
+    house.long_sums = long(table, &added);
     let frame = house.plan(&text, at)?;
     let mut computed: Vec<Column> = made.get(known.len()..).unwrap_or_default().to_vec();
     computed.push(Column::new(ROW, DType::Int64));
-    let summed = |function: &&WindowFunction| matches!(function, WindowFunction::Sum(_));
-    let sums: Vec<&str> =
-        options.columns.iter().filter(|(_, function)| summed(function)).map(|(name, _)| name.as_str()).collect();
     let found = house.run(frame, Some(computed), memory, at).map_err(|faults| not_fitting(faults, &sums, at))?;
     drop((house, sorted));
     let row = options.columns.len();

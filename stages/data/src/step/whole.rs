@@ -114,8 +114,8 @@ pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>, 
     })
 }
 
-/// The same in all expressions of a query.
-pub(super) fn exact_in(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+/// The same in all expressions of a query; sums that may be long in more digits.
+pub(super) fn exact_in(plan: LogicalPlan, long_sums: bool) -> Result<LogicalPlan, DataFusionError> {
     let plan = plan.transform_up_with_subqueries(|plan| {
         let inputs = plan.inputs();
         if inputs.is_empty() {
@@ -128,7 +128,8 @@ pub(super) fn exact_in(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError
             Ok(exact(expr, &schema)?.update_data(|expr| name.restore(expr)))
         })?;
         // Types below may be others now.
-        Ok(Transformed::yes(summed(done.data.recompute_schema()?)?))
+        let plan = done.data.recompute_schema()?;
+        Ok(Transformed::yes(if long_sums { summed(plan)? } else { plan }))
     });
     plan.data()
 }
