@@ -236,6 +236,13 @@ impl House {
         Ok(frame)
     }
 
+    /// What a query gives. The branches of a union have one type only after the analyser.
+    fn columns(&self, frame: &DataFrame, at: &Route) -> Outcome<Vec<Column>> {
+        let plan = self.context.state().optimize(frame.logical_plan());
+        let schema = plan.map_or_else(|_| frame.schema().clone(), |plan| plan.schema().as_ref().clone());
+        normal::columns(schema.as_arrow(), "the query").map_err(|faults| placed(faults, at))
+    }
+
     /// Whether tables are joined, be it for a subquery.
     fn joins(&self, frame: &DataFrame) -> bool {
         let plan = self.context.state().optimize(frame.logical_plan());
@@ -301,7 +308,7 @@ impl House {
         };
         let known = match columns {
             Some(columns) => columns,
-            None => normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, at))?,
+            None => self.columns(&frame, at)?,
         };
         let mut keeper = Keeper::new(known.clone(), memory);
         self.runtime.block_on(async {
@@ -434,7 +441,7 @@ pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Qu
     let at = engine::route!["sql"];
     let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, Way::Spill)?;
     let frame = house.plan(text, &at)?;
-    let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
+    let columns = house.columns(&frame, &at)?;
     let told = Told { tables };
     let columns: Vec<Column> = columns
         .into_iter()
@@ -1002,6 +1009,20 @@ mod tests {
             let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
             let never = found.columns.iter().filter(|column| !column.nullable).map(|column| column.name.as_str());
             assert_eq!(never.collect::<Vec<_>>().join(" "), there, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_typed_as_they_are_computed() {
+        let tables = [("data".to_owned(), vec![Column::new("y", DType::Int32), Column::new("s", DType::Int8)])].into();
+        for (text, columns) in [
+            ("select y * y as c, s + s, -s as n from data", "c:int64 data.s + data.s:int64 n:int64"),
+            ("select y, s from data union all select y + 1, s from data", "y:int64 s:int8"),
+            ("select s, sum(y * y) as c, sum(y) over () as w from data group by s, y", "s:int8 c:int64 w:int64"),
+        ] {
+            let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+            let found = found.columns.iter().map(|column| format!("{}:{}", column.name, column.dtype.name()));
+            assert_eq!(found.collect::<Vec<_>>().join(" "), columns, "{text}");
         }
     }
 
