@@ -21,7 +21,7 @@ impl Kind for PreprocessKind {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn executor(&self) -> Executor {

@@ -364,7 +364,12 @@ impl SplitStage {
                 faults.push(
                     Fault::error(
                         "split::cut_type",
-                        format!("the cut {cut:?} does not fit `{}`, which is {}", column.name, column.type_name()),
+                        format!(
+                            "the cut {} does not fit `{}`, which is {}",
+                            crate::steps::scalar(cut),
+                            column.name,
+                            column.type_name()
+                        ),
                     )
                     .help("write a date as `2013-11-01`, a datetime as `2013-11-01 12:00:00`, or a number")
                     .at(route!["cuts", part.as_str()]),

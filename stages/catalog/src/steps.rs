@@ -343,7 +343,8 @@ fn in_range(value: i64, dtype: DType) -> bool {
     }
 }
 
-fn scalar(value: &Scalar) -> String {
+/// How a message shows a constant.
+pub(crate) fn scalar(value: &Scalar) -> String {
     match value {
         Scalar::Text(text) => format!("the text `{text}`"),
         other => format!("`{}`", text(other)),

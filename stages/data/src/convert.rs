@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, UInt64Array};
 use arrow::compute::{CastOptions, cast_with_options, take};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampNanosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::artifact::{Column, DType};
+use engine::error::Fault;
 
 use crate::dataset::{arrow_type, item};
 use crate::source::sink::{Missing, Sink, Target};
@@ -39,7 +40,7 @@ pub fn convert_some(array: &ArrayRef, to: DType) -> Result<(ArrayRef, Vec<usize>
 }
 
 /// The cells as another type: texts are read, numbers must keep their value (floats become integers only when they are whole,
-/// bools only from 0 and 1), a datetime becomes a date by dropping the time of day. Missing cells stay missing; a blank text
+/// integers floats only when these have all their digits, bools only from 0 and 1), a datetime becomes a date by dropping the time of day. Missing cells stay missing; a blank text
 /// becomes one.
 ///
 /// # Errors
@@ -78,12 +79,27 @@ pub fn convert(array: &ArrayRef, to: DType) -> Result<ArrayRef, Refusal> {
             kernel(array, &target)
         }
         (from, to) if from.is_numeric() && to.is_numeric() => number(array, to),
+        // Functions of SQL give nanoseconds.
+        (DataType::Timestamp(unit, None), DataType::Timestamp(TimeUnit::Microsecond, None)) => {
+            if *unit == TimeUnit::Nanosecond {
+                let exact = array.as_primitive::<TimestampNanosecondType>();
+                refuse(array, |row| exact.value(row) % 1000 != 0)?;
+            }
+            kernel(array, &target)
+        }
         (DataType::Date32, DataType::Timestamp(TimeUnit::Microsecond, None))
         | (DataType::Timestamp(TimeUnit::Microsecond, None), DataType::Date32) => kernel(array, &target),
         (DataType::Binary, _) => Err(Refusal::Types),
         (_, DataType::Utf8) => kernel(array, &target),
         _ => Err(Refusal::Types),
     }
+}
+
+/// Cells of a column that two sources have, which the type that is to hold those of both does not hold.
+pub fn too_long(name: &str, dtype: DType) -> Fault {
+    let text =
+        format!("`{name}` is {} together, and some of its whole numbers have more digits than that", dtype.name());
+    Fault::error("data::cell", text).help("give the column the same `dtype` in both, such as `string`")
 }
 
 /// How a message shows a cell.
@@ -117,6 +133,25 @@ fn number(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Refusal> {
         let floats = kernel(array, &DataType::Float64)?;
         let floats: &Float64Array = floats.as_primitive();
         refuse(array, |row| floats.value(row).fract() != 0.0)?;
+    }
+    // Beyond 2^53 (2^24) a float is not every whole number.
+    if array.data_type().is_integer() && to.is_floating() {
+        let wide = |array: &ArrayRef| match kernel(array, &DataType::Decimal128(38, 0)) {
+            Ok(exact) => Ok(exact),
+            Err(_) => Err(Refusal::Types),
+        };
+        let limit = if to == &DataType::Float64 { 1_i128 << 53 } else { 1 << 24 };
+        let whole = wide(array)?;
+        let whole = whole.as_primitive::<Decimal128Type>();
+        let kept = |row: usize| {
+            let value = whole.value(row);
+            value.abs() <= limit
+                || match to {
+                    DataType::Float64 => value as f64 as i128 == value,
+                    _ => value as f32 as i128 == value,
+                }
+        };
+        refuse(array, |row| !kept(row))?;
     }
     if array.data_type() == &DataType::Float64 && to == &DataType::Float32 {
         let (wide, narrow) = (array.as_primitive::<Float64Type>(), converted.as_primitive::<Float32Type>());
@@ -239,6 +274,14 @@ mod tests {
         assert_eq!(convert(&floats, DType::Int64), Err(Refusal::Cells(vec![1], 1)));
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![1e300, f64::INFINITY]));
         assert_eq!(convert(&floats, DType::Float32), Err(Refusal::Cells(vec![0], 1)));
+        let exact = 1_i64 << 53;
+        let long: ArrayRef =
+            Arc::new(Int64Array::from(vec![Some(exact), Some(exact + 1), None, Some(-exact - 1), Some(exact * 4)]));
+        assert_eq!(convert(&long, DType::Float64), Err(Refusal::Cells(vec![1, 3], 2)));
+        let long: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX, 1 << 63]));
+        assert_eq!(convert(&long, DType::Float64), Err(Refusal::Cells(vec![0], 1)));
+        let long: ArrayRef = Arc::new(Int64Array::from(vec![1 << 24, (1 << 24) + 1]));
+        assert_eq!(convert(&long, DType::Float32), Err(Refusal::Cells(vec![1], 1)));
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 300, 2]));
         assert_eq!(convert(&numbers, DType::UInt8), Err(Refusal::Cells(vec![1], 1)));
         assert_eq!(convert(&numbers, DType::Bool), Err(Refusal::Cells(vec![1, 2], 2)));

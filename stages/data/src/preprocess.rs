@@ -3,7 +3,8 @@
 //! A step works on pieces of at most 2^16 rows, and what it makes is held in memory or, beyond the stage's bound, in a mapped
 //! scratch file ([`crate::spill`]). This file is long because it is the table of all steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
@@ -77,7 +78,7 @@ pub struct Made {
     pub counted: u64,
     /// What each step did.
     pub steps: Vec<Done>,
-    /// What is worth a look: joins that multiply rows.
+    /// What is worth a look: joins that multiply rows, cells that became missing.
     pub warnings: Vec<Fault>,
 }
 
@@ -105,6 +106,7 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
         } else {
             let (made, done) = carry_out(table, &chain, params.keep_rejected, scene, &mut rejected)?;
             table = pieces(made, scene.memory);
+            warnings.extend(chain.iter().filter_map(|link| link.lost.warning(link.index, link.name)));
             done
         };
         for done in done {
@@ -235,6 +237,43 @@ type Piece = (Vec<ArrayRef>, Vec<(usize, String)>);
 /// What a step does to a piece of rows, of which so many came into it before.
 type Work<'a> = Box<dyn Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync + 'a>;
 
+/// Cells that became missing because they could not be read. Pieces may be told of in any order.
+#[derive(Debug, Default)]
+struct Lost(Mutex<Losses>);
+
+#[derive(Debug, Default)]
+struct Losses {
+    cells: u64,
+    /// Rows, each once: a piece tells of its rows together.
+    rows: u64,
+    first: Option<(usize, String)>,
+}
+
+impl Lost {
+    /// Cells of a piece by their rows (from 0 in the piece), so many rows before it, each with the reason.
+    fn add(&self, before: usize, cells: &[(usize, String)]) {
+        let Some((row, reason)) = cells.iter().min_by_key(|(row, _)| *row) else { return };
+        let rows: BTreeSet<usize> = cells.iter().map(|(row, _)| *row).collect();
+        let mut losses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        losses.cells += cells.len() as u64;
+        losses.rows += rows.len() as u64;
+        if losses.first.as_ref().is_none_or(|(first, _)| *first > before + row) {
+            losses.first = Some((before + row, reason.clone()));
+        }
+    }
+
+    fn warning(&self, index: usize, name: &str) -> Option<Fault> {
+        let losses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (row, reason) = losses.first.as_ref()?;
+        let cells = if losses.cells == 1 { "1 cell".to_owned() } else { format!("{} cells", losses.cells) };
+        let rows = if losses.rows == 1 { "1 row".to_owned() } else { format!("{} rows", losses.rows) };
+        let text =
+            format!("{cells} of {rows} could not be read and became missing; the first: row {}: {reason}", row + 1);
+        let help = "`on_error: reject` leaves such rows out and keeps them with the reason";
+        Some(Fault::warning("data::filled", text).help(help).at(route!["steps", index, name]))
+    }
+}
+
 /// A step that needs no more than a piece of the rows at a time.
 struct Link<'a> {
     index: usize,
@@ -243,12 +282,14 @@ struct Link<'a> {
     columns: Vec<Column>,
     /// Whether cells that differ from those before are counted.
     counts: bool,
+    /// The cells it could not read.
+    lost: Arc<Lost>,
     work: Work<'a>,
 }
 
 impl<'a> Link<'a> {
     fn new(columns: Vec<Column>, work: impl Fn(&RecordBatch, usize) -> Outcome<Piece> + Sync + 'a) -> Self {
-        Self { index: 0, name: "", columns, counts: true, work: Box::new(work) }
+        Self { index: 0, name: "", columns, counts: true, lost: Arc::default(), work: Box::new(work) }
     }
 
     /// Other names or fewer columns, the same cells.
@@ -644,8 +685,13 @@ fn no_value(
         .map(|(column, array)| format!("`{}` is {}", column.name, shown(array, low)))
         .collect();
     let cells = if cells.is_empty() { String::new() } else { format!(" (there {})", cells.join(", ")) };
+    let help = if error.contains("verflow") {
+        "what is computed has more digits than int64: `CAST(x AS DOUBLE)` in it has no such end"
+    } else {
+        "exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`"
+    };
     Fault::error("data::expression_value", format!("`{text}` has no value for {row}{cells}: {error}"))
-        .help("exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`")
+        .help(help)
         .at(route.clone())
 }
 
@@ -694,26 +740,34 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
             let chosen = columns(&options.columns)?;
             let formats: Vec<Format> = options.formats.iter().filter_map(|text| Format::new(text).ok()).collect();
             let into = instant(options);
-            Ok(Link::new(after, move |rows, start| {
+            let lost = Arc::new(Lost::default());
+            let told = Arc::clone(&lost);
+            let link = Link::new(after, move |rows, start| {
                 let mut arrays = rows.columns().to_vec();
                 let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
+                let mut missing: Vec<(usize, String)> = Vec::new();
                 for index in &chosen {
                     let (array, rows_wrong) = reshape::dates(&arrays[*index], &formats, into)?;
                     for row in rows_wrong {
                         let text = shown(&arrays[*index], row);
-                        wrong
-                            .entry(row)
-                            .or_insert_with(|| format!("`{text}` in column `{}` fits no format", before[*index].name));
+                        let reason = format!("`{text}` in column `{}` fits no format", before[*index].name);
+                        if options.on_error == OnError::Fill {
+                            missing.push((row, reason));
+                        } else {
+                            wrong.entry(row).or_insert(reason);
+                        }
                     }
                     arrays[*index] = array;
                 }
+                told.add(start, &missing);
                 let gone = policy(options.on_error, wrong.into_iter().collect(), |row, reason| {
                     Fault::error("data::cell", format!("row {}: {reason}", start + row + 1))
                         .help("add its format to `formats`, or write `on_error: reject` or `on_error: fill`")
                         .at(route.join("formats"))
                 })?;
                 Ok((arrays, gone))
-            }))
+            });
+            Ok(Link { lost, ..link })
         }
         Step::SplitColumn(options) => {
             let index = one(&options.column)?;
@@ -1159,9 +1213,12 @@ fn cast<'a>(table: &Table, types: &BTreeMap<String, CastTo>, route: &Route) -> O
         return Err(faults.into_vec());
     }
     let old = table.columns.clone();
-    Ok(Link::new(columns, move |rows, before| {
+    let lost = Arc::new(Lost::default());
+    let told = Arc::clone(&lost);
+    let link = Link::new(columns, move |rows, before| {
         let mut arrays = rows.columns().to_vec();
         let mut faults = Faults::default();
+        let mut missing: Vec<(usize, String)> = Vec::new();
         let mut gone: BTreeMap<usize, String> = BTreeMap::new();
         for (index, cast, route) in &wanted {
             let column = &old[*index];
@@ -1174,21 +1231,24 @@ fn cast<'a>(table: &Table, types: &BTreeMap<String, CastTo>, route: &Route) -> O
             };
             for row in wrong {
                 let fault = || misfit(&arrays[*index], row, (before + row) as u64, column, cast.to).at(route.clone());
+                let reason = || {
+                    let text = shown(&arrays[*index], row);
+                    format!("`{text}` in column `{}` is not {}", column.name, cast.to.name())
+                };
                 match cast.on_error {
-                    OnError::Fill => {}
+                    OnError::Fill => missing.push((row, reason())),
                     OnError::Fail => faults.add(fault),
                     OnError::Reject => {
-                        gone.entry(row).or_insert_with(|| {
-                            let text = shown(&arrays[*index], row);
-                            format!("`{text}` in column `{}` is not {}", column.name, cast.to.name())
-                        });
+                        gone.entry(row).or_insert_with(reason);
                     }
                 }
             }
             arrays[*index] = array;
         }
+        told.add(before, &missing);
         faults.or((arrays, gone.into_iter().collect()))
-    }))
+    });
+    Ok(Link { lost, ..link })
 }
 
 /// The type of an expression over columns, for questions: `bool` for a condition, or what is wrong with it.

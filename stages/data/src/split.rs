@@ -710,6 +710,12 @@ mod tests {
         let (_, told) = split(&by_time, 5, &table(|day| i64::from(day > 1000) * 5 + day % 7)).unwrap();
         let [warning] = told.as_slice() else { panic!("{told:?}") };
         assert!(warning.message.contains("`sensor`") && !warning.message.contains("`month`"), "{}", warning.message);
+        // No model sees it.
+        for role in [Role::Ignore, Role::Id] {
+            let mut kept = table(|day| i64::from(day > 1000) * 5 + day % 7);
+            kept.columns[3].role = role;
+            assert_eq!(split(&by_time, 5, &kept).unwrap().1, [], "{role:?}");
+        }
     }
 
     #[test]

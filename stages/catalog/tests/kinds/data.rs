@@ -459,6 +459,13 @@ fn ways_to_split_are_checked() {
             found.iter().map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string())).collect();
         assert_eq!(found, [(code.to_owned(), route.to_owned())], "{params}");
     }
+    let late = stage("split", json!({ "time": "year", "cuts": { "test": "2008-01-01" } }));
+    let found = infer(&*late, dataset("data", penguins()));
+    assert!(
+        found.faults[0].message.starts_with("the cut the text `2008-01-01` does not fit `year`"),
+        "{:?}",
+        found.faults
+    );
     let pixels = rows(vec![shaped(Column::new("image", DType::UInt8), &[1, 4, 4])], 50);
     let found = infer(&*stage("split", json!({ "folds": 2, "group": "image" })), dataset("data", pixels));
     assert_eq!(found.faults[0].code, "split::group_type");

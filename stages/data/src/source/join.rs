@@ -76,13 +76,13 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
     };
     let (mut left_columns, right_columns) = (left.columns.clone(), right.columns.clone());
     let (left, right) = (whole(&left)?, whole(&right)?);
-    let cast = |array: &ArrayRef, dtype| convert(array, dtype).map_err(|_| kernel("joining", &"keys differ in type"));
     let mut left_keys = Vec::new();
     let mut right_keys = Vec::new();
     for (l, r, dtype) in &keys {
         left_columns[*l].dtype = *dtype;
-        left_keys.push(cast(left.column(*l), *dtype)?);
-        right_keys.push(cast(right.column(*r), *dtype)?);
+        let too_long = |_| vec![crate::convert::too_long(&left_columns[*l].name, *dtype)];
+        left_keys.push(convert(left.column(*l), *dtype).map_err(too_long)?);
+        right_keys.push(convert(right.column(*r), *dtype).map_err(too_long)?);
     }
     let fields = left_keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
     let converter = RowConverter::new(fields).map_err(|error| kernel("joining", &error))?;

@@ -7,7 +7,7 @@ use arrow::array::{Array, new_null_array};
 
 use crate::convert::{convert, wider};
 use crate::dataset::{Table, arrow_type, batch};
-use crate::fault::{Faults, Outcome, kernel, place};
+use crate::fault::{Faults, Outcome, place};
 
 /// Puts tables below each other. Columns are matched by name, in the order of the first table; types are widened where no value
 /// changes. With `lenient`, a column that a file lacks is missing there.
@@ -106,9 +106,8 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
                     .map(|index| rows.column(index).clone());
                 let array = match own {
                     Some(array) if array.data_type() == &arrow_type(column) => array,
-                    Some(array) if array.null_count() < array.len() => {
-                        convert(&array, column.dtype).map_err(|_| kernel("widening a column", &column.name))?
-                    }
+                    Some(array) if array.null_count() < array.len() => convert(&array, column.dtype)
+                        .map_err(|_| vec![crate::convert::too_long(&column.name, column.dtype)])?,
                     _ => new_null_array(&arrow_type(column), rows.num_rows()),
                 };
                 arrays.push(array);

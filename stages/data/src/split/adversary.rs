@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use engine::artifact::DType;
+use engine::artifact::{DType, Role};
 use engine::error::Fault;
 use engine::route;
 
@@ -57,7 +57,9 @@ pub fn judge(
         .and_then(|name| table.columns.iter().position(|column| column.name == name))
         .and_then(|index| values(table, index, &rows));
     for (index, column) in table.columns.iter().enumerate() {
-        if hidden.contains(&column.name.as_str()) || !column.shape.is_empty() || column.dtype == DType::Binary {
+        // What no model sees may differ.
+        let seen = matches!(column.role, Role::Feature | Role::Target) && !hidden.contains(&column.name.as_str());
+        if !seen || !column.shape.is_empty() || column.dtype == DType::Binary {
             continue;
         }
         let clock =

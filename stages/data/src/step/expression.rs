@@ -120,6 +120,8 @@ fn simplified(context: &SessionContext, expr: Expr, schema: &DFSchema) -> Result
         .with_config_options(Arc::clone(state.config_options()))
         .build();
     let simplifier = ExprSimplifier::new(around);
+    // What a sum of small numbers is compared with is coerced to its new type in the second round.
+    let expr = super::whole::exact(simplifier.coerce(expr, schema)?, schema)?.data;
     simplifier.simplify(simplifier.coerce(expr, schema)?)
 }
 

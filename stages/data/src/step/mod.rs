@@ -1,5 +1,6 @@
 //! The steps of `preprocess` that are more than a few lines.
 
+mod branches;
 pub mod duplicates;
 pub mod expression;
 pub mod fill;
@@ -12,3 +13,4 @@ pub mod prose;
 pub mod query;
 pub mod rejected;
 pub mod reshape;
+mod whole;

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow::compute::{SortOptions, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{SortOptions, max, min, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
@@ -34,6 +34,8 @@ use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use engine::artifact::{Column, DType};
 use engine::error::{Fault, Route, Segment, suggest};
 
@@ -43,6 +45,7 @@ use crate::fault::{Outcome, kernel};
 use crate::source::normal;
 use crate::spill::{Keeper, Memory, beside, size, too_little};
 
+use super::branches::InOrder;
 use super::order::{Key, numbered, ordered};
 
 /// The name of the column of row numbers that rows are brought back into their order by.
@@ -109,6 +112,8 @@ struct House {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
     tables: BTreeMap<String, Vec<Column>>,
+    /// Whether sums may be beyond 64 bits, as far as is known.
+    long_sums: bool,
     /// Of all rows.
     bytes: u64,
 }
@@ -181,11 +186,12 @@ impl House {
         let runtime = builder.build_arc().map_err(fail)?;
         let mut state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(InOrder)];
         if way == Way::Merge {
-            let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(Merging)];
-            rules.extend(PhysicalOptimizer::new().rules);
-            state = state.with_physical_optimizer_rules(rules);
+            rules.push(Arc::new(Merging));
         }
+        rules.extend(PhysicalOptimizer::new().rules);
+        state = state.with_physical_optimizer_rules(rules);
         let context = SessionContext::new_with_state(state.build());
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
@@ -213,18 +219,28 @@ impl House {
             .map_err(|error| kernel("starting the table engine", &error))?;
         let bytes = tables.values().flat_map(|table| &table.batches).map(size).sum();
         let tables = tables.iter().map(|(name, table)| (name.clone(), table.columns.clone())).collect();
-        Ok(Self { context, runtime, tables, bytes })
+        Ok(Self { context, runtime, tables, long_sums: true, bytes })
     }
 
     fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
         let wrong = |error: DataFusionError| vec![self.explain(text, &error).at(at.clone())];
+        refused(text).map_err(|fault| vec![fault.at(at.clone())])?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = self.runtime.block_on(self.context.sql_with_options(text, options)).map_err(wrong)?;
         deterministic(frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
         comparable(text, frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
+        let (state, plan) = frame.into_parts();
+        let frame = DataFrame::new(state, super::whole::exact_in(plan, self.long_sums).map_err(wrong)?);
         // Types are only coerced (and refused) by the analyser.
         self.context.state().optimize(frame.logical_plan()).map_err(wrong)?;
         Ok(frame)
+    }
+
+    /// What a query gives. The branches of a union have one type only after the analyser.
+    fn columns(&self, frame: &DataFrame, at: &Route) -> Outcome<Vec<Column>> {
+        let plan = self.context.state().optimize(frame.logical_plan());
+        let schema = plan.map_or_else(|_| frame.schema().clone(), |plan| plan.schema().as_ref().clone());
+        normal::columns(schema.as_arrow(), "the query").map_err(|faults| placed(faults, at))
     }
 
     /// Whether tables are joined, be it for a subquery.
@@ -255,6 +271,10 @@ impl House {
                 help.unwrap_or_else(|| "the rows so far are `data`; other tables are inputs of the stage".into()),
             );
         }
+        if let Some(name) = message.split("able function '").nth(1).and_then(|rest| rest.split('\'').next()) {
+            return Fault::error("data::unknown_table", format!("there is no table `{name}(…)`"))
+                .help("a query reads `data` and the other inputs of the stage; files are read by a `collect` stage");
+        }
         super::expression::explain_query(text, error)
     }
 
@@ -275,15 +295,20 @@ impl House {
                 };
                 return vec![too_little(&format!("`{name}`"), self.bytes * 3, memory, help).at(at.clone())];
             }
+            let help = if line.contains("verflow") || line.contains("is out of range") {
+                "what is computed has more digits than its type: `CAST(x AS DOUBLE)` before it has no such end"
+            } else {
+                "exclude such rows first, or use `TRY_CAST` and `CASE WHEN`"
+            };
             vec![
                 Fault::error("data::expression_value", format!("the query has no value for some row: {line}"))
-                    .help("exclude such rows first, or use `TRY_CAST` and `CASE WHEN`")
+                    .help(help)
                     .at(at.clone()),
             ]
         };
         let known = match columns {
             Some(columns) => columns,
-            None => normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, at))?,
+            None => self.columns(&frame, at)?,
         };
         let mut keeper = Keeper::new(known.clone(), memory);
         self.runtime.block_on(async {
@@ -304,7 +329,8 @@ impl House {
     }
 }
 
-async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
+/// The next rows of a stream.
+pub(super) async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
     std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
@@ -353,6 +379,33 @@ fn comparable(text: &str, plan: &LogicalPlan) -> Result<(), Fault> {
     found
 }
 
+/// Words that begin a statement which is no query.
+const STATEMENTS: [&str; 18] = [
+    "alter", "analyze", "call", "copy", "create", "delete", "describe", "drop", "execute", "explain", "grant",
+    "insert", "merge", "prepare", "set", "show", "truncate", "update",
+];
+
+/// Refuses what is no query, and what the engine would read and not do.
+fn refused(text: &str) -> Result<(), Fault> {
+    // What cannot be cut into words is said by the parser.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
+    let mut words = tokens.iter().filter_map(|token| match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+        _ => None,
+    });
+    let Some(first) = words.next() else { return Ok(()) };
+    if STATEMENTS.contains(&first.as_str()) {
+        return Err(Fault::error("data::expression", format!("`{first}` is no query")).help(
+            "the step gives the rows of one query: `SELECT carrier, count(*) AS flights FROM data GROUP BY carrier`",
+        ));
+    }
+    if words.any(|word| word == "tablesample") {
+        return Err(Fault::error("data::expression", "`tablesample` is not carried out")
+            .help("the step `sample` takes some of the rows, by a seed: `sample: { share: 0.1 }`"));
+    }
+    Ok(())
+}
+
 /// Refuses what depends on the clock or on chance: the result would be cached as if it did not.
 fn deterministic(plan: &LogicalPlan) -> Result<(), Fault> {
     let mut found = None;
@@ -388,7 +441,7 @@ pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Qu
     let at = engine::route!["sql"];
     let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, Way::Spill)?;
     let frame = house.plan(text, &at)?;
-    let columns = normal::columns(frame.schema().as_arrow(), "the query").map_err(|faults| placed(faults, &at))?;
+    let columns = house.columns(&frame, &at)?;
     let told = Told { tables };
     let columns: Vec<Column> = columns
         .into_iter()
@@ -506,6 +559,9 @@ impl Told<'_> {
             Expr::Case(case) => {
                 let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
                 case.else_expr.is_none() || results.into_iter().any(|expr| self.lacks(expr, input))
+            }
+            Expr::ScalarFunction(call) if super::whole::is_exact(call.func.name()) => {
+                call.args.iter().any(|expr| self.lacks(expr, input))
             }
             Expr::ScalarFunction(call) if call.func.name() == "coalesce" => {
                 call.args.iter().all(|expr| self.lacks(expr, input))
@@ -655,10 +711,45 @@ fn present(column: &Column) -> String {
     if column.dtype.is_float() { format!("CASE WHEN isnan({name}) THEN NULL ELSE {name} END") } else { name }
 }
 
-/// A column to be added up: true counts as 1.
-fn summand(column: &Column) -> String {
+/// The sum of a column, over rows that `over` says: true counts as 1.
+fn sum(column: &Column, over: &str) -> String {
     let cell = present(column);
-    if column.dtype == DType::Bool { format!("CAST({cell} AS BIGINT)") } else { cell }
+    let cell = if column.dtype == DType::Bool { format!("CAST({cell} AS BIGINT)") } else { cell };
+    format!("sum({cell}) {over}")
+}
+
+/// Whether the sum of whole numbers in some of these columns may be beyond int64.
+fn long(table: &Table, columns: &[&Column]) -> bool {
+    let beyond = |name: &str| {
+        let Some(at) = table.columns.iter().position(|column| column.name == name) else { return true };
+        let most = |array: &ArrayRef| match array.data_type() {
+            DataType::Int64 => {
+                let cells = array.as_primitive::<Int64Type>();
+                let ends = [min(cells), max(cells)];
+                ends.into_iter().flatten().map(|end| u128::from(end.unsigned_abs())).max()
+            }
+            _ => max(array.as_primitive::<UInt64Type>()).map(u128::from),
+        };
+        table.pieces(at).iter().filter_map(most).max().unwrap_or_default() * table.rows() as u128 > i64::MAX as u128
+    };
+    columns.iter().any(|column| matches!(column.dtype, DType::Int64 | DType::UInt64) && beyond(&column.name))
+}
+
+/// What a sum that does not fit is called: the plan adds int64 up in more digits ([`super::whole`]), and fails at the end.
+fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
+    let beyond = |fault: &Fault| fault.code == "data::expression_value" && fault.message.contains("is out of range");
+    if sums.is_empty() || !faults.iter().any(beyond) {
+        return faults;
+    }
+    let names: Vec<String> = sums.iter().map(|name| format!("`{name}`")).collect();
+    vec![
+        Fault::error(
+            "data::expression_value",
+            format!("a sum has more digits than a whole number of 64 bits: {}", names.join(" or ")),
+        )
+        .help("`cast` the column to float64 before, which has 16 digits and no such end")
+        .at(at.clone()),
+    ]
 }
 
 fn named<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -720,7 +811,7 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
         let call = match aggregate {
             Aggregate::Count => "count(*)".to_owned(),
             Aggregate::Distinct(_) => format!("count(DISTINCT {cell})"),
-            Aggregate::Sum(_) => format!("sum({})", column.map(summand).unwrap_or_default()),
+            Aggregate::Sum(_) => column.map(|column| sum(column, "")).unwrap_or_default(),
             Aggregate::Mean(_) => format!("avg(CAST({cell} AS DOUBLE))"),
             Aggregate::Median(_) => format!("median(CAST({cell} AS DOUBLE))"),
             Aggregate::Std(_) => format!("stddev_samp(CAST({cell} AS DOUBLE))"),
@@ -733,18 +824,26 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     }
     let text = format!("SELECT {} FROM data GROUP BY {}", selected.join(", "), keys.join(", "));
     let narrow = narrow.of(table)?;
+    let summed = options.aggregates.iter().filter(|(_, aggregate)| matches!(aggregate, Aggregate::Sum(_)));
+    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, aggregate)| named(&table.columns, read(aggregate)?.1)).collect();
+    let long_sums = long(table, &added);
     let order = ascending(0..keys.len());
-    let house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
+    let mut house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
+    house.long_sums = long_sums;
     match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
         Ok(groups) => return ordered(&groups, &order, memory),
-        Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => return Err(faults),
+        Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => {
+            return Err(not_fitting(faults, &sums, at));
+        }
         Err(_) => drop(house),
     }
     let sorted = ordered(&narrow, &order, memory)?;
     let by: Vec<String> = positions.iter().map(|index| table.columns[*index].name.clone()).collect();
-    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
+    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
+    house.long_sums = long_sums;
     let frame = house.plan(&text, at)?;
-    house.run(frame, Some(made), memory, at)
+    house.run(frame, Some(made), memory, at).map_err(|faults| not_fitting(faults, &sums, at))
 }
 
 /// `window`: the columns so far and the computed ones, rows in their order.
@@ -785,7 +884,7 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
             WindowFunction::Lead(_) => format!("lead({cell}) {plain}"),
             WindowFunction::Difference(_) => format!("CAST({cell} AS {wide}) - CAST(lag({cell}) {plain} AS {wide})"),
             WindowFunction::Count(_) => format!("count({cell}) {framed}"),
-            WindowFunction::Sum(_) => format!("sum({}) {framed}", column.map(summand).unwrap_or_default()),
+            WindowFunction::Sum(_) => column.map(|column| sum(column, &framed)).unwrap_or_default(),
             WindowFunction::Mean(_) => format!("avg(CAST({cell} AS DOUBLE)) {framed}"),
             WindowFunction::Min(_) => format!("min({cell}) {framed}"),
             WindowFunction::Max(_) => format!("max({cell}) {framed}"),
@@ -804,11 +903,15 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
         }
     }
     way.push(ROW.to_owned());
-    let house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
+    let summed = options.columns.iter().filter(|(_, function)| matches!(function, WindowFunction::Sum(_)));
+    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, function)| named(&table.columns, windowed(function)?.1)).collect();
+    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
+    house.long_sums = long(table, &added);
     let frame = house.plan(&text, at)?;
     let mut computed: Vec<Column> = made.get(known.len()..).unwrap_or_default().to_vec();
     computed.push(Column::new(ROW, DType::Int64));
-    let found = house.run(frame, Some(computed), memory, at)?;
+    let found = house.run(frame, Some(computed), memory, at).map_err(|faults| not_fitting(faults, &sums, at))?;
     drop((house, sorted));
     let row = options.columns.len();
     let found = if way.len() > 1 { ordered(&found, &ascending([row]), memory)? } else { found };
@@ -906,6 +1009,20 @@ mod tests {
             let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
             let never = found.columns.iter().filter(|column| !column.nullable).map(|column| column.name.as_str());
             assert_eq!(never.collect::<Vec<_>>().join(" "), there, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_typed_as_they_are_computed() {
+        let tables = [("data".to_owned(), vec![Column::new("y", DType::Int32), Column::new("s", DType::Int8)])].into();
+        for (text, columns) in [
+            ("select y * y as c, s + s, -s as n from data", "c:int64 data.s + data.s:int64 n:int64"),
+            ("select y, s from data union all select y + 1, s from data", "y:int64 s:int8"),
+            ("select s, sum(y * y) as c, sum(y) over () as w from data group by s, y", "s:int8 c:int64 w:int64"),
+        ] {
+            let found = type_of(text, &tables).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+            let found = found.columns.iter().map(|column| format!("{}:{}", column.name, column.dtype.name()));
+            assert_eq!(found.collect::<Vec<_>>().join(" "), columns, "{text}");
         }
     }
 

@@ -164,7 +164,8 @@ pub fn texts<'a>(array: &'a ArrayRef, f: impl Fn(&'a str) -> std::borrow::Cow<'a
 /// How many cells differ between two arrays of one length.
 pub fn changed(old: &ArrayRef, new: &ArrayRef) -> u64 {
     if old.data_type() != new.data_type() {
-        return (new.len() - new.null_count()) as u64;
+        let missing = |row: usize| new.is_null(row) && old.is_null(row);
+        return (0..new.len()).filter(|row| !missing(*row)).count() as u64;
     }
     if old.to_data().ptr_eq(&new.to_data()) {
         return 0;

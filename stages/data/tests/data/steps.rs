@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array,
+    StringArray,
+};
 use catalog::params::preprocess::Preprocess;
 use engine::artifact::{Column, DType, Role};
 use engine::error::Fault;
@@ -340,6 +343,119 @@ fn groups_windows_and_queries() {
 }
 
 #[test]
+fn unions_keep_the_order_of_their_branches() {
+    let sql = |text: &str| done(json!([{ "sql": text }]));
+    let all = sql("select sex from data union all select cast(p10 as varchar) as sex from data");
+    assert_eq!(cells(&all, "sex"), ["male", "missing", "male", "", "1", "2", "1", "4"]);
+    let some = sql("select p10 from data union all select mass from data limit 6");
+    assert_eq!(cells(&some, "p10"), ["1", "2", "1", "4", "3750", "3800"]);
+    let sorted = sql("select p10 from data union all select mass from data order by p10 desc nulls last limit 3");
+    assert_eq!(cells(&sorted, "p10"), ["3800", "3750", "3750"]);
+    let numbers: Vec<String> = (0..20_000).map(|row| (row * 7919 % 20_011).to_string()).collect();
+    let columns = vec![Column::new("n", DType::Int64)];
+    let array: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| n.parse::<i64>().unwrap())));
+    let table = Table { batches: vec![batch(&columns, vec![array]).unwrap()], columns };
+    let text = "select n from data union select n + 1 from data union select n + 2 from data";
+    let steps = params(json!([{ "sql": text }]));
+    let once = || cells(&over(&steps, table.clone(), BTreeMap::new(), None).unwrap().table, "n");
+    let first = once();
+    assert_eq!(first[..20_000], numbers, "the first branch comes first");
+    for _ in 0..3 {
+        assert_eq!(once(), first);
+    }
+}
+
+#[test]
+fn whole_numbers_do_not_wrap() {
+    let columns = vec![Column::new("y", DType::Int32), Column::new("a", DType::Int8), Column::new("b", DType::Int64)];
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from(vec![2009, 2])),
+        Arc::new(Int8Array::from(vec![100, -128])),
+        Arc::new(Int64Array::from(vec![1, i64::MAX])),
+    ];
+    let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    let made = |step: Value| over(&params(json!([step])), table.clone(), BTreeMap::new(), None);
+    for (text, expected) in [
+        ("y * y * y", ["8108486729", "8"]),
+        ("a + a", ["200", "-256"]),
+        ("-a", ["-100", "128"]),
+        ("a - y", ["-1909", "-130"]),
+        ("a / cast(-1 as tinyint)", ["-100", "128"]),
+        ("CASE WHEN y > 2008 THEN b + 1 ELSE 0 END", ["2", "0"]),
+        ("TRY_CAST(y AS BIGINT) + 1", ["2010", "3"]),
+    ] {
+        let steps = [json!({ "derive": { "c": text } }), json!({ "sql": format!("select *, {text} as c from data") })];
+        for step in steps {
+            let made = made(step).unwrap_or_else(|faults| panic!("{text}: {faults:?}")).table;
+            assert_eq!(cells(&made, "c"), expected, "{text}");
+            assert_eq!(made.columns.last().unwrap().dtype, DType::Int64, "{text}");
+        }
+    }
+    for text in ["b + 1", "b * 2", "-b - 2", "b - a", "b + b"] {
+        for step in [json!({ "derive": { "c": text } }), json!({ "filter": format!("{text} > 0") })] {
+            let faults = made(step).map(|_| ()).unwrap_err();
+            assert!(faults[0].message.contains("no value for row 2 (there ") && faults[0].help.is_some(), "{faults:?}");
+        }
+        let faults = made(json!({ "sql": format!("select {text} as c from data") })).map(|_| ()).unwrap_err();
+        assert!(faults[0].code == "data::expression_value" && faults[0].message.contains("verflow"), "{faults:?}");
+    }
+    let summed = made(json!({ "sql": "select y * y as k, sum(a * y) as s from data group by y * y order by y * y" }));
+    assert_eq!(cells(&summed.unwrap().table, "s"), ["-256", "200900"]);
+    // Sums, too.
+    let group = |of: &str| json!({ "group_by": { "by": "one", "aggregates": { "s": { "sum": of } } } });
+    let window = |of: &str| json!({ "window": { "columns": { "s": { "sum": of } } } });
+    let one = json!({ "derive": { "one": "1" } });
+    let steps = |step: Value| over(&params(json!([one, step])), table.clone(), BTreeMap::new(), None);
+    assert_eq!(cells(&steps(group("y")).unwrap().table, "s"), ["2011"]);
+    for step in [group("b"), window("b")] {
+        let faults = steps(step).map(|_| ()).unwrap_err();
+        assert!(faults[0].code == "data::expression_value" && faults[0].help.is_some(), "{faults:?}");
+        assert!(faults[0].message.contains("`s`"), "{faults:?}");
+    }
+    let half = json!({ "derive": { "b": "b - 1" } });
+    let last = |step: Value| over(&params(json!([one, half, step])), table.clone(), BTreeMap::new(), None).unwrap();
+    assert_eq!(cells(&last(group("b")).table, "s"), ["9223372036854775806"]);
+    assert_eq!(cells(&last(window("b")).table, "s"), ["0", "9223372036854775806"]);
+}
+
+#[test]
+fn what_a_query_cannot_do_is_refused_with_a_way_out() {
+    for (text, code, help) in [
+        ("select * from data tablesample (10)", "data::expression", "`sample`"),
+        ("select * from data tablesample bernoulli (10 percent) where p10 > 1", "data::expression", "`sample`"),
+        ("explain select * from data", "data::expression", "SELECT"),
+        ("insert into data select * from data", "data::expression", "SELECT"),
+        ("delete from data", "data::expression", "SELECT"),
+        ("create table x as select * from data", "data::expression", "SELECT"),
+        ("select * from read_csv('x.csv')", "data::unknown_table", "`collect`"),
+        ("select * from 'x.csv'", "data::unknown_table", "known here"),
+    ] {
+        let faults = run(json!([{ "sql": text }])).map(|_| ()).unwrap_err();
+        assert_eq!(faults[0].code, code, "{text}: {faults:?}");
+        assert!(faults[0].help.as_deref().unwrap_or_default().contains(help), "{text}: {faults:?}");
+    }
+    let named = done(json!([{ "sql": "select p10 as \"tablesample\", 'tablesample' as x from data" }]));
+    assert_eq!(named.rows(), 4);
+}
+
+#[test]
+fn dates_are_truncated() {
+    let columns = vec![Column::new("d", DType::Date), Column::new("t", DType::Datetime)];
+    let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(16_000), None, Some(-1)]));
+    let times = stages_data::convert::convert(&days, DType::Datetime).unwrap();
+    let table = Table { batches: vec![batch(&columns, vec![days, times]).unwrap()], columns };
+    for step in [
+        json!({ "derive": { "m": "date_trunc('month', d)", "n": "date_trunc('year', t)" } }),
+        json!({ "sql": "select date_trunc('month', d) as m, date_trunc('year', t) as n from data" }),
+    ] {
+        let made = over(&params(json!([step])), table.clone(), BTreeMap::new(), None);
+        let made = made.unwrap_or_else(|faults| panic!("{faults:?}")).table;
+        assert_eq!(cells(&made, "m"), ["2013-10-01T00:00:00", "missing", "1969-12-01T00:00:00"]);
+        assert_eq!(cells(&made, "n"), ["2013-01-01T00:00:00", "missing", "1969-01-01T00:00:00"]);
+    }
+}
+
+#[test]
 fn a_join_keeps_the_order_of_the_left() {
     let columns = vec![Column::new("p10", DType::Int64), Column::new("seats", DType::Int64)];
     let arrays: Vec<ArrayRef> = vec![
@@ -402,6 +518,33 @@ fn a_cast_leaves_rows_out_or_cells_missing() {
     assert_eq!((made.table.rows(), made.rejected.rows()), (2, 1));
     let made = cast(json!({ "to": "int64", "on_error": "fill" })).unwrap();
     assert_eq!(made.table.batches[0].column(1).as_ref(), &Int64Array::from(vec![Some(1), None, Some(3)]));
+}
+
+#[test]
+fn cells_that_become_missing_are_counted_and_said() {
+    let columns = vec![Column::new("x", DType::Int64), Column::new("day", DType::String)];
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![Some(1), Some(300), None, Some(-300)])),
+        Arc::new(StringArray::from(vec![Some("2013-01-01"), Some("soon"), None, Some("2013-01-02")])),
+    ];
+    let table = Table { batches: vec![batch(&columns, arrays).unwrap()], columns };
+    let made = |step: Value| {
+        let params: Preprocess = serde_json::from_value(json!({ "steps": [step] })).unwrap();
+        let made = over(&params, table.clone(), BTreeMap::new(), None).unwrap();
+        let [warning] = made.warnings.as_slice() else { panic!("{:?}", made.warnings) };
+        assert!(warning.code == "data::filled" && warning.help.is_some(), "{warning:?}");
+        (made.steps[0].changed, format!("{}: {}", warning.route.as_ref().unwrap(), warning.message))
+    };
+    let (changed, told) = made(json!({ "cast": { "x": { "to": "int8", "on_error": "fill" } } }));
+    assert_eq!(changed, Some(3), "two that are gone, and one of another type");
+    assert_eq!(
+        told,
+        "steps[0].cast: 2 cells of 2 rows could not be read and became missing; the first: row 2: `300` in column `x` is not int8"
+    );
+    let dates = json!({ "columns": "day", "formats": ["%Y-%m-%d"], "on_error": "fill" });
+    let (changed, told) = made(json!({ "parse_dates": dates }));
+    assert_eq!(changed, Some(3));
+    assert!(told.ends_with("1 cell of 1 row could not be read and became missing; the first: row 2: `soon` in column `day` fits no format"), "{told}");
 }
 
 #[test]
