@@ -122,8 +122,8 @@ pub(crate) struct Started {
     deadline: Option<Instant>,
 }
 
-/// Starts the shell of a program, which [waits](Started::go). What it writes to its standard output and to its standard error comes through one pipe, in the order it was
-/// written. Has to be called where tokio is entered.
+/// Starts the shell of a program, which [waits](Started::go). What it writes to its standard output and to its standard error
+/// comes through one pipe, in the order it was written. Has to be called where tokio is entered.
 pub(crate) fn start(program: Program<'_>, guard: &Guard, voice: &Voice) -> Result<Started, Ended> {
     let failed = |error: std::io::Error| {
         let message = format!("the shell for `{}` does not start: {error}", voice.stage());

@@ -432,14 +432,11 @@ impl Scheduler {
                 }
             }
             Event::Stopped(stage) => {
-                let primed = self.stages[stage.0 as usize].hold == Hold::Primed;
-                let because = if self.cancelled { None } else { self.blocked };
-                if !self.release(stage) {
-                    // An answer too many.
-                } else if primed {
-                    // It never began.
-                    self.skip(stage, because, commands);
-                } else {
+                let began = self.stages[stage.0 as usize].hold != Hold::Primed;
+                let stopped = self.release(stage);
+                if stopped && !began {
+                    self.skip(stage, if self.cancelled { None } else { self.blocked }, commands);
+                } else if stopped {
                     self.end(stage, State::Stopped);
                     self.skip_below(stage, None, commands);
                 }

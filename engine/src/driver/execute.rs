@@ -1,6 +1,7 @@
 //! One attempt of one stage that is not a hit: lock, stage, run, check, adopt, commit.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -116,17 +117,19 @@ impl Attempt {
         result
     }
 
-    async fn attempt(&mut self, voice: &Voice) -> Result<Gave, Ended> {
+    /// Gets a stage to where its work begins, with its locks, unless somebody has made it meanwhile. A primed one waits for its
+    /// slots on the way; what others may want it does not hold for long.
+    async fn ready(&mut self, voice: &Voice) -> Result<ControlFlow<Box<Hit>, (Box<Ready>, Vec<KeyLock>)>, Ended> {
         let id = self.id;
         let mut pause = Duration::from_millis(5);
         let mut said = false;
         let mut gate = self.gate.take();
-        let (ready, _working) = loop {
+        loop {
             let begin = Begin { id, attempt: self.attempt, primed: gate.is_some() };
             let (told, runtime) = (voice.clone(), Handle::current());
             // In one go where nobody else works on the same: a change of threads costs as much as all of it.
             let (ready, working) = match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
-                Began::Hit(hit) => return Ok(Gave::Hit(hit)),
+                Began::Hit(hit) => return Ok(ControlFlow::Break(hit)),
                 Began::Ready(ready, working) => (ready, working),
                 Began::Busy(lock) => {
                     if !begin.primed && !std::mem::replace(&mut said, true) {
@@ -140,7 +143,7 @@ impl Attempt {
                     continue;
                 }
             };
-            let Some(waiting) = &mut gate else { break (ready, working) };
+            let Some(waiting) = &mut gate else { return Ok(ControlFlow::Continue((ready, working))) };
             let word = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Some(false),
@@ -155,7 +158,7 @@ impl Attempt {
                     let told = voice.clone();
                     self.aside(move |run| run.go(begin, true, ready, &told)).await?
                 };
-                break (ready, working);
+                return Ok(ControlFlow::Continue((ready, working)));
             }
             if let Some((_, program)) = ready.program {
                 program.abandon(&self.run.guard).await;
@@ -171,6 +174,14 @@ impl Attempt {
                 return Err(Ended::Stopped);
             }
             gate = None;
+        }
+    }
+
+    async fn attempt(&mut self, voice: &Voice) -> Result<Gave, Ended> {
+        let id = self.id;
+        let (ready, _working) = match self.ready(voice).await? {
+            ControlFlow::Continue(ready) => ready,
+            ControlFlow::Break(hit) => return Ok(Gave::Hit(hit)),
         };
         let Ready { looked, begun, program, .. } = *ready;
         let key = looked.key;
