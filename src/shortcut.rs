@@ -47,7 +47,7 @@ impl Shortcut {
         if !self.folder.join("snapshots-v1").is_dir() {
             return None;
         }
-        let store = Store::open(&self.folder).ok()?;
+        let store = Store::glance(&self.folder).ok()?;
         snapshot::unmoved(&store, &self.name, &self.root)
     }
 

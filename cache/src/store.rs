@@ -39,6 +39,18 @@ impl Store {
     /// [`StoreError::NewerFormat`] when a newer program wrote it; [`StoreError::ReadOnly`], [`StoreError::Permission`] and
     /// [`StoreError::Full`] when it cannot be made. A complete store on a read-only file system can be read.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::glance(folder)?;
+        store.user = User::enter(&store.layout.users).ok();
+        sweep(&store.layout.tmp);
+        Ok(store)
+    }
+
+    /// Opens the store to see whether anything has moved, and to note that it was seen. Nothing is made or used, so that no collector
+    /// has to know of it, and nothing is tidied up.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn glance(folder: &Path) -> Result<Self, StoreError> {
         let folder = std::path::absolute(folder).map_err(|source| StoreError::io(folder, "resolve", source))?;
         let layout = Layout::open(&folder)?;
         let device = fs::metadata(&folder).map_err(|source| StoreError::io(&folder, "read", source))?.dev();
@@ -47,8 +59,6 @@ impl Store {
         if let Some(using) = &using {
             using.lock_shared().map_err(|source| StoreError::io(&folder.join("lock"), "lock", source))?;
         }
-        let user = User::enter(&layout.users).ok();
-        sweep(&layout.tmp);
         let log = |bucket: &str| Log::new(folder.join(bucket));
         Ok(Self {
             records: log("records-v1"),
@@ -60,7 +70,7 @@ impl Store {
             keeping: AtomicBool::new(true),
             layout,
             device,
-            user,
+            user: None,
             using,
         })
     }

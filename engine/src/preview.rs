@@ -33,7 +33,7 @@ pub struct StagePreview {
     /// hold whatever the stages above give; of a `Hit` whose output a stage below finds changed, why it last ran, and of any
     /// whose runs gave different bytes that it is unstable.
     pub changed: Vec<Reason>,
-    /// The record that would be used, or else the one the stage had last.
+    /// The record that would be used, or else the one the stage had last; without its manifest.
     pub record: Option<Record>,
     /// How long that took.
     pub took: Option<Duration>,
@@ -218,7 +218,8 @@ fn look(
         bytes: record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum()),
         restores: Vec::new(),
         shut: false,
-        record,
+        // By now it has been compared; of a hundred thousand stages it would be half of the memory.
+        record: record.map(|record| Record { manifest: serde_json::Value::Null, ..record }),
     };
     if !stage.cache {
         let mut reasons = vec![Reason::Uncached];
