@@ -158,7 +158,7 @@ impl Stage {
         }
         writeln!(out, "  {}:\n    kind: command", self.name)?;
         if let Some(description) = &self.description {
-            writeln!(out, "    description: {}", scalar(description))?;
+            writeln!(out, "    description: {}", scalar(&description.replace("${", "$${")))?;
         }
         writeln!(out, "    run: {}", scalar(&self.run.replace("${", "$${")))?;
         let deps: Vec<String> = self.deps.iter().map(|(path, _)| literal(path)).collect();
