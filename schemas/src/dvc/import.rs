@@ -381,7 +381,7 @@ impl Import {
         let name = parts.chain([name]).collect::<Vec<_>>().join("-");
         let mut stage = Stage { name: self.name(&name), ..Stage::default() };
         let name = shorten(&stage.name);
-        stage.outs = self.outs(file, node, &scope, &at);
+        stage.outs = self.outs(file, &name, node, &scope, &at);
         if node.get("frozen").is_some_and(|frozen| matches!(frozen.kind, Kind::Bool(true))) {
             if !stage.outs.is_empty() && stage.outs.iter().all(|out| root.join(&out.path).exists()) {
                 let text = format!("`{name}` is frozen: it is left out, and what it wrote is read as it is");
@@ -448,11 +448,22 @@ impl Import {
         }
     }
 
-    fn outs(&mut self, file: &File, node: &Node, scope: &Scope<'_>, at: &dyn Fn(&str) -> String) -> Vec<Out> {
+    fn outs(
+        &mut self,
+        file: &File,
+        name: &str,
+        node: &Node,
+        scope: &Scope<'_>,
+        at: &dyn Fn(&str) -> String,
+    ) -> Vec<Out> {
         let mut outs: Vec<Out> = Vec::new();
         for (key, kind) in [("outs", ""), ("metrics", "metrics"), ("plots", "plot")] {
             for (path, options, span) in self.paths(file, node.get(key), scope) {
                 let path = at(&path);
+                if path.trim().is_empty() {
+                    self.note(file, span, format!("an output of `{name}` without a name is left out"));
+                    continue;
+                }
                 for option in options {
                     let text = match option.as_str() {
                         "cache" | "push" | "remote" | "desc" | "type" | "labels" | "meta" => continue,
