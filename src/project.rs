@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cache::{Store, StoreError};
-use engine::error::Fault;
-use engine::kind::Registry;
+use contract::fault::Fault;
+use contract::kind::Kinds;
 use engine::oracle::WorkerOracle;
 use engine::plan::Plan;
 use engine::toolchain::{Environment, Programs};
@@ -39,7 +39,7 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::fault(&engine::error::Fault::from_store(&error), ENGINE_FAILED)
+        Self::fault(&engine::store_fault(&error), ENGINE_FAILED)
     }
 }
 
@@ -50,7 +50,7 @@ pub struct Project {
     /// The folder it stands in: relative paths start here.
     pub root: PathBuf,
     profile: Option<String>,
-    registry: Arc<Registry>,
+    registry: Arc<Kinds>,
 }
 
 /// A pipeline that was proved.
@@ -70,7 +70,7 @@ pub struct Proved {
     /// What of this machine enters keys.
     pub environment: Environment,
     /// The kinds.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<Kinds>,
     /// The files it includes, under every name they are included by.
     pub files: Vec<PathBuf>,
 }
@@ -157,7 +157,7 @@ impl Project {
         faults.extend(planned.faults);
         let reads = planned.sources;
         faults.extend(oracle.faults());
-        let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.executor == engine::kind::Executor::Torch);
+        let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.program == contract::kind::Program::Torch);
         let proved = match planned.plan {
             Some(plan) if !faults.iter().any(Fault::is_error) => {
                 let environment = if wants_torch(&plan) {

@@ -8,14 +8,16 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// What each crate of ours may use of ours; in tests it may use the second list as well.
-const EDGES: [(&str, &[&str], &[&str]); 8] = [
-    ("cache", &[], &[]),
-    ("engine", &["cache"], &[]),
-    ("schemas", &["engine"], &["catalog"]),
-    ("catalog", &["engine"], &[]),
-    ("stages-data", &["engine", "catalog"], &[]),
-    ("stages-torch", &["engine", "catalog"], &[]),
-    ("pipeline", &["cache", "engine", "schemas", "catalog"], &[]),
+const EDGES: [(&str, &[&str], &[&str]); 10] = [
+    ("fold", &[], &[]),
+    ("cache", &["fold"], &[]),
+    ("contract", &["fold"], &[]),
+    ("engine", &["cache", "contract"], &[]),
+    ("schemas", &["contract", "engine"], &["catalog"]),
+    ("catalog", &["contract"], &[]),
+    ("stages-data", &["contract", "catalog"], &[]),
+    ("stages-torch", &["contract", "catalog"], &[]),
+    ("pipeline", &["cache", "contract", "engine", "schemas", "catalog"], &[]),
     ("xtask", &[], &[]),
 ];
 
@@ -33,7 +35,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("miette", &["schemas", "pipeline"]),
     ("clap", &["pipeline", "xtask"]),
     ("indicatif", &["pipeline"]),
-    ("blake3", &["cache"]),
+    ("blake3", &["cache", "fold"]),
     ("petgraph", &["engine"]),
 ];
 
@@ -130,9 +132,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn every_source() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in
-        ["src", "cache/src", "engine/src", "schemas/src", "stages/catalog/src", "stages/data/src", "stages/torch/src"]
-    {
+    for folder in [
+        "src",
+        "cache/src",
+        "cache/fold/src",
+        "engine/src",
+        "stages/contract/src",
+        "schemas/src",
+        "stages/catalog/src",
+        "stages/data/src",
+        "stages/torch/src",
+    ] {
         let before = found.len();
         sources(&root().join(folder), &mut found);
         assert!(found.len() > before, "no sources in `{folder}`");

@@ -31,11 +31,9 @@
 
 mod begun;
 mod blob;
-mod digest;
 mod error;
 pub mod fault;
 mod filehash;
-pub mod fold;
 mod gc;
 mod hash;
 mod layout;
@@ -55,10 +53,9 @@ mod using;
 
 pub use begun::Begun;
 pub use blob::Blob;
-pub use digest::{Digest, DigestMap, DigestSet, ParseDigestError};
 pub use error::StoreError;
 pub use filehash::FileDigest;
-pub use fold::Fold;
+pub use fold::{Digest, DigestMap, DigestSet, Fold, ParseDigestError};
 pub use gc::{Swept, Usage};
 pub use lock::KeyLock;
 pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};

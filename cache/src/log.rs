@@ -30,8 +30,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::Mmap;
 
-use crate::digest::Uniform;
 use crate::{Digest, DigestMap, StoreError, fault, layout, map};
+use fold::Uniform;
 
 const MAGIC: [u8; 4] = [0xf7, b'P', b'L', b'1'];
 const HEADER: usize = 72;

@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use engine::error::{Fault, Route};
-use engine::kind::Question;
-use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, Progress, RunRequest};
-use engine::worker::{Channel, Program, serve};
+use contract::fault::{Fault, Route};
+use contract::kind::Question;
+use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, Progress, RunRequest};
+use contract::worker::{Channel, Worker, serve};
 use serde_json::{Value, json};
 
 struct Fake;
 
-impl Program for Fake {
+impl Worker for Fake {
     fn hello(&self) -> Hello {
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
         Hello {

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Store;
-use engine::artifact::{ArtifactKind, ArtifactType};
-use engine::driver::{CancelToken, RunOptions};
-use engine::error::{Fault, Route};
-use engine::graph::{PipelineSpec, StageSpec};
-use engine::kind::{
-    About, CommandLine, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Registry, Silent,
-    Stage,
+use contract::artifact::{ArtifactKind, ArtifactType};
+use contract::fault::{Fault, Route};
+use contract::kind::{
+    About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
 };
+use engine::driver::{CancelToken, RunOptions};
+use engine::graph::{PipelineSpec, StageSpec};
 use engine::plan::Plan;
 use serde_json::{Value, json};
 
@@ -35,8 +34,8 @@ impl Kind for Shell {
     fn version(&self) -> u32 {
         1
     }
-    fn executor(&self) -> Executor {
-        Executor::Command
+    fn program(&self) -> Program {
+        Program::Command
     }
     fn seeded(&self) -> bool {
         false
@@ -78,7 +77,7 @@ impl Stage for ShellStage {
 }
 
 fn plan(root: &Path, count: usize) -> Arc<Plan> {
-    let mut registry = Registry::new();
+    let mut registry = Kinds::new();
     registry.add(Shell);
     let stage = |number: usize| {
         let (layer, item) = (number / WIDTH, number % WIDTH);

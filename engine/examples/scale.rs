@@ -9,7 +9,7 @@ mod house;
 
 use std::time::Instant;
 
-use engine::kind::Silent;
+use contract::kind::Silent;
 use engine::plan::plan;
 use engine::preview::preview;
 use engine::toolchain::Environment;

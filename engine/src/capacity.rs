@@ -1,6 +1,7 @@
 //! What there is for stages to take: what the pipeline says, or else what the machine has.
 
-use crate::error::{Fault, Route};
+use contract::fault::{Fault, Route};
+
 use crate::expand::once_per_family;
 use crate::plan::Plan;
 use crate::scheduler::Slots;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use contract::fault::{Fault, Route};
+use contract::name;
+use contract::worker::protocol::Level;
 use rustix::process::Signal;
 use tokio::io::AsyncRead;
 use tokio::net::unix::pipe::Receiver;
@@ -15,10 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::cancel::CancelToken;
 use crate::driver::process::{group_gone, how, signal_group, signal_help};
 use crate::driver::{Ended, Guard, Voice, lines};
-use crate::error::{Fault, Route};
-use crate::expand::selector;
 use crate::pool::{timed_out, until};
-use crate::protocol::Level;
 
 /// Variables every program gets when they are set. None of them enters a key: they say where things are, not what to do.
 const PASSED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
@@ -73,13 +73,13 @@ pub(crate) fn environment(
     all.extend(this_program().map(|program| ("PIPELINE".into(), program.into())));
     let mut at = 0;
     while let Some(input) = inputs.get(at) {
-        let Some(port) = selector::family(&input.port) else {
+        let Some(port) = name::family(&input.port) else {
             all.push((input_variable(&input.port).into(), input.path.clone().into_os_string()));
             at += 1;
             continue;
         };
         // What lies at one port stands together, in order.
-        let many = inputs[at..].iter().take_while(|input| selector::family(&input.port) == Some(port));
+        let many = inputs[at..].iter().take_while(|input| name::family(&input.port) == Some(port));
         let many: Vec<&Mounted> = many.collect();
         let paths: Vec<&OsStr> = many.iter().map(|input| input.path.as_os_str()).collect();
         let labels: Vec<&str> = many.iter().filter_map(|input| input.label.as_deref()).collect();

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::Fault;
-use crate::protocol::{Hello, Request, Response};
+use contract::fault::Fault;
+use contract::worker::protocol::{Hello, Request, Response};
 
 /// No line of a worker is longer; what is, is no answer.
 const LONGEST_LINE: u64 = 64 << 20;

@@ -6,10 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use cache::{Blob, Entry, Store};
+use contract::artifact::ArtifactKind;
+use contract::kind::{Oracle, Program, Question};
 use serde_json::{Value, json};
-
-use crate::artifact::ArtifactKind;
-use crate::kind::{Executor, Oracle, Question};
 
 /// Larger files are compared byte by byte, not read as text or JSON.
 const READABLE: u64 = 64 << 20;
@@ -32,7 +31,7 @@ pub fn told(
             inputs: Default::default(),
             files: Vec::new(),
         };
-        let answer = oracle.ask(Executor::Data, &question).ok()??;
+        let answer = oracle.ask(Program::Data, &question).ok()??;
         answer["difference"].as_str().map(str::to_owned)
     };
     let place = if data_set { asked() } else { None };
@@ -282,8 +281,8 @@ mod tests {
     struct Reads;
 
     impl Oracle for Reads {
-        fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<crate::error::Fault>> {
-            assert_eq!((executor, question.kind.as_str()), (Executor::Data, "difference"));
+        fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<contract::fault::Fault>> {
+            assert_eq!((executor, question.kind.as_str()), (Program::Data, "difference"));
             let named = |name: &str| question.params[name].as_str().is_some_and(|path| Path::new(path).is_file());
             assert!(named("path") && named("other"), "{}", question.params);
             Ok(Some(json!({ "difference": "column `a`, row 2: 1 was, 2 is now" })))
@@ -298,7 +297,7 @@ mod tests {
         let place = |oracle: &dyn Oracle, kind| super::told(oracle, kind, (&store, &old), (&store, &new)).unwrap();
         assert_eq!(place(&Reads, ArtifactKind::Dataset), "column `a`, row 2: 1 was, 2 is now");
         assert_eq!(place(&Reads, ArtifactKind::Metrics), "line 2: `1` was, `2` is now");
-        assert_eq!(place(&crate::kind::Silent, ArtifactKind::Dataset), "line 2: `1` was, `2` is now");
+        assert_eq!(place(&contract::kind::Silent, ArtifactKind::Dataset), "line 2: `1` was, `2` is now");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contract::fault::Fault;
+use contract::worker::protocol::{Level, Progress, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Fault;
 use crate::explain::Reason;
-use crate::protocol::{Level, Progress, Sample};
 
 /// Something happened. Serialised as one line of `run --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

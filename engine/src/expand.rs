@@ -7,13 +7,13 @@
 //!
 //! Children have keys of their own: they are cached, shared, run side by side and replayed like every other stage.
 
-pub mod course;
 pub mod matrix;
 pub mod selector;
 
 use std::collections::HashSet;
 
-use crate::error::{Fault, Segment};
+use contract::fault::{Fault, Segment};
+use contract::name;
 
 /// Faults of children that say the same of the same line are told once: of a family of a thousand, the first child
 /// that has it speaks for all. Faults that differ in more than the child's name stay.
@@ -35,14 +35,15 @@ pub fn once_per_family(faults: Vec<Fault>) -> Vec<Fault> {
 /// Of a fault of a child: the stage it is a child of, and the message without the child's name.
 fn family(fault: &Fault) -> Option<(String, String)> {
     let [Segment::Key(stages), Segment::Key(name), ..] = fault.route.as_ref()?.0.as_slice() else { return None };
-    let of = selector::family(name).filter(|_| stages == "stages")?;
+    let of = name::family(name).filter(|_| stages == "stages")?;
     Some((of.to_owned(), fault.message.replace(name.as_str(), of)))
 }
 
 #[cfg(test)]
 mod tests {
+    use contract::fault::Route;
+
     use super::*;
-    use crate::error::Route;
 
     #[test]
     fn one_child_speaks_for_its_family() {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cache::Record;
+use contract::fault::{Route, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Route, Segment};
 use crate::key::{KeyedFile, Manifest};
 use crate::plan::{Plan, PlannedInput, PlannedStage};
 
@@ -346,11 +346,11 @@ fn cut(text: &str, length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use cache::Digest;
+    use contract::artifact::ArtifactKind;
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
-    use crate::artifact::ArtifactKind;
     use crate::key::KeyedInput;
 
     fn digest(byte: u8) -> Digest {
@@ -435,7 +435,7 @@ mod tests {
     fn long_values_are_shown_where_they_differ() {
         let line = format!("python train.py {} --lr 0.1", "--flag ".repeat(20));
         let reason = Reason::ParameterChanged {
-            route: crate::route!["run"],
+            route: contract::route!["run"],
             old: json!(line),
             new: json!(line.replace("0.1", "0.2")),
         };

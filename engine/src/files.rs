@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cache::{Digest, FileDigest, Store};
+use contract::fault::{Fault, Route, nearest};
+use contract::kind::{FileInput, Program};
+use contract::pattern::Pattern;
+use contract::remote::{is_remote, shown};
 
-use crate::error::{Fault, Route, nearest};
 use crate::key::KeyedFile;
-use crate::kind::{Executor, FileInput};
 use crate::paths::normalise;
-use crate::pattern::Pattern;
 use crate::plan::{PlannedStage, StageId};
 use crate::remote;
 
@@ -53,14 +54,14 @@ impl Digested {
 }
 
 /// Whether an entry is a source that lies elsewhere. A program opens its own paths, whatever they look like.
-pub(crate) fn elsewhere(executor: Executor, file: &FileInput) -> bool {
-    executor != Executor::Command && remote::is_remote(&file.path)
+pub(crate) fn elsewhere(executor: Program, file: &FileInput) -> bool {
+    executor != Program::Command && is_remote(&file.path)
 }
 
 /// A source that lies elsewhere, as the file in the store that stands for it.
 fn stand_in(store: &Store, index: u32, file: &FileInput) -> Result<Digested, Fault> {
     let path = remote::stand_in(store, &file.path);
-    let shown = remote::shown(&file.path).to_owned();
+    let shown = shown(&file.path).to_owned();
     let (digest, seen) = match store.file_digest(&path) {
         Ok(seen) => (seen.digest, Some(seen)),
         Err(_) if !path.exists() => (remote::unseen(&file.path), None),
@@ -74,7 +75,7 @@ fn stand_in(store: &Store, index: u32, file: &FileInput) -> Result<Digested, Fau
 ///
 /// # Errors
 /// `file::missing`, `file::no_match`, `file::unreadable`; the route is the entry's, relative to the stage's mapping.
-pub fn expand(root: &Path, executor: Executor, index: u32, file: &FileInput) -> Result<Vec<Found>, Fault> {
+pub fn expand(root: &Path, executor: Program, index: u32, file: &FileInput) -> Result<Vec<Found>, Fault> {
     if elsewhere(executor, file) {
         return Ok(Vec::new());
     }
@@ -85,7 +86,7 @@ pub fn expand(root: &Path, executor: Executor, index: u32, file: &FileInput) -> 
         let path = root.join(&shown);
         let name = match path.metadata() {
             Err(error) => return Err(unreadable(root, &shown, &error).at(file.route.clone())),
-            Ok(_) if executor == Executor::Command => shown.clone(),
+            Ok(_) if executor == Program::Command => shown.clone(),
             Ok(meta) if meta.is_dir() => String::new(),
             Ok(_) => suffix(&shown),
         };
@@ -104,7 +105,7 @@ pub fn expand(root: &Path, executor: Executor, index: u32, file: &FileInput) -> 
     }
     let place = |path: PathBuf, name: String| {
         let shown = path.to_string_lossy().into_owned();
-        let name = if executor == Executor::Command { shown.clone() } else { name };
+        let name = if executor == Program::Command { shown.clone() } else { name };
         found(name, shown, root.join(&path))
     };
     Ok(matches.into_iter().map(|found| place(found.path, found.name)).collect())
@@ -118,7 +119,7 @@ pub fn expand_all(root: &Path, stage: &PlannedStage) -> Result<Vec<Found>, Vec<F
     let here = Route::stage(&stage.name);
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for (index, file) in stage.files.iter().enumerate() {
-        match expand(root, stage.executor, index as u32, file) {
+        match expand(root, stage.program, index as u32, file) {
             Ok(found) => all.extend(found),
             Err(fault) => faults.push(fault.under(&here)),
         }
@@ -155,7 +156,7 @@ pub(crate) fn digest_some(
         if !wanted(index) {
             continue;
         }
-        if elsewhere(stage.executor, file) {
+        if elsewhere(stage.program, file) {
             match stand_in(store, index, file) {
                 Ok(digested) => all.push(digested),
                 Err(fault) => faults.push(fault.under(&here)),
@@ -165,13 +166,13 @@ pub(crate) fn digest_some(
         let writer = stage.written.iter().find(|written| written.file == index && written.exact);
         if let Some(digest) = writer.and_then(|written| output(written.from, written.output)) {
             let shown = normalise(&file.path, root);
-            let name = if stage.executor == Executor::Command { shown.clone() } else { suffix(&shown) };
+            let name = if stage.program == Program::Command { shown.clone() } else { suffix(&shown) };
             let path = root.join(&shown);
             let found = Found { file: index, role: file.role.clone(), name, shown, path };
             all.push(Digested { found, digest, seen: None });
             continue;
         }
-        match expand(root, stage.executor, index, file) {
+        match expand(root, stage.program, index, file) {
             Err(fault) => faults.push(fault.under(&here)),
             Ok(found) => {
                 for found in found {
@@ -256,7 +257,7 @@ mod tests {
     use super::*;
 
     fn input(path: &str, glob: bool) -> FileInput {
-        FileInput { role: "data".into(), path: path.into(), glob, route: crate::route!["from", "csv"] }
+        FileInput { role: "data".into(), path: path.into(), glob, route: contract::route!["from", "csv"] }
     }
 
     #[test]
@@ -266,8 +267,8 @@ mod tests {
         fs::create_dir_all(root.join("data/2024")).unwrap();
         fs::write(root.join("data/digits.csv"), "a").unwrap();
         let help = |path: &str, glob| {
-            let fault = expand(root, Executor::Data, 0, &input(path, glob)).unwrap_err();
-            assert_eq!(fault.route, Some(crate::route!["from", "csv"]));
+            let fault = expand(root, Program::Data, 0, &input(path, glob)).unwrap_err();
+            assert_eq!(fault.route, Some(contract::route!["from", "csv"]));
             (fault.code, fault.help.unwrap())
         };
         let missing = |text: &str| ("file::missing".to_owned(), text.to_owned());
@@ -296,13 +297,13 @@ mod tests {
             found.into_iter().map(|found| (found.name, found.shown)).collect()
         };
         let pair = |name: &str, shown: &str| (name.to_owned(), shown.to_owned());
-        assert_eq!(names("./data//a.b.CSV.gz", false, Executor::Data), [pair(".csv.gz", "data/a.b.CSV.gz")]);
-        assert_eq!(names("data/x", false, Executor::Data), [pair("", "data/x")]);
-        assert_eq!(names("data/images", false, Executor::Data), [pair("", "data/images")]);
-        assert_eq!(names("data/x", false, Executor::Command), [pair("data/x", "data/x")]);
+        assert_eq!(names("./data//a.b.CSV.gz", false, Program::Data), [pair(".csv.gz", "data/a.b.CSV.gz")]);
+        assert_eq!(names("data/x", false, Program::Data), [pair("", "data/x")]);
+        assert_eq!(names("data/images", false, Program::Data), [pair("", "data/images")]);
+        assert_eq!(names("data/x", false, Program::Command), [pair("data/x", "data/x")]);
         let both = [pair("p9.csv", "data/p9.csv"), pair("p10.csv", "data/p10.csv")];
-        assert_eq!(names("data/p*.csv", true, Executor::Data), both);
+        assert_eq!(names("data/p*.csv", true, Program::Data), both);
         let outside = format!("{}/data/x", root.display());
-        assert_eq!(names(&outside, false, Executor::Command), [pair("data/x", "data/x")]);
+        assert_eq!(names(&outside, false, Program::Command), [pair("data/x", "data/x")]);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contract::expansion::Resources;
+use contract::fault::Route;
 use serde_json::Value;
-
-use crate::error::Route;
 
 /// `stage` or `stage.port`; a stage that was expanded is named `model[seed=1]`, many of them `model[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,17 +15,6 @@ pub struct Reference {
     pub stage: String,
     /// The port; `None` is the main output.
     pub port: Option<String>,
-}
-
-/// Slots a stage takes while it runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resources {
-    /// Processors; `None` is the kind's own default (1).
-    pub cpus: Option<u32>,
-    /// Bytes of memory; enforced for workers.
-    pub memory: Option<u64>,
-    /// CUDA devices.
-    pub gpus: Option<u32>,
 }
 
 /// One stage as the document states it.

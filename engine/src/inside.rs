@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::error::Fault;
+use contract::fault::Fault;
 
 /// Checks that no folder on the way to `path` (normalised, relative to `root`) is a link that leads out of the project, or
 /// into the store. Links to other folders of the project are fine; what is not there yet will be made a folder.

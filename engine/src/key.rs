@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | the format of this table | yes | the context of the hash, [`CONTEXT`] |
 //! | kind and the version of its implementation | yes | other code, other bytes |
-//! | parameters after defaults, as [`crate::kind::Stage::keyed`] gives them | yes | `1e-3` is `0.001`; a default written out is no change; a key taken away is one |
+//! | parameters after defaults, as [`contract::kind::Stage::keyed`] gives them | yes | `1e-3` is `0.001`; a default written out is no change; a key taken away is one |
 //! | each input's port, artifact kind and *content* digest | yes | early cutoff; two inputs swapped are a change |
 //! | outside files: role, name as far as it matters, content digest, in order | yes | content, never times |
 //! | the seed as resolved for the stage | of seeded kinds only | a `collect` or an `evaluate` gives the same bytes under every seed: the pipeline's seed can be changed and they stay hits |
@@ -26,11 +26,11 @@
 use std::collections::BTreeMap;
 
 use cache::Digest;
-use cache::fold::Fold;
+use cache::Fold;
+use contract::artifact::ArtifactKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifact::ArtifactKind;
 use crate::plan::PlannedStage;
 
 /// Names what is hashed, and the version of its description: raised with every change of [`Manifest::key`].
@@ -73,7 +73,7 @@ pub struct KeyedInput {
 /// An outside file whose content is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyedFile {
-    /// As in [`crate::kind::FileInput::role`].
+    /// As in [`contract::kind::FileInput::role`].
     pub role: String,
     /// As much of its name as matters (see the module's first page); may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]

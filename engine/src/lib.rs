@@ -1,7 +1,5 @@
 //! The plan and the run: no YAML, no torch, no terminal.
 
-pub mod artifact;
-pub mod calendar;
 pub mod cancel;
 pub mod capacity;
 mod command;
@@ -9,7 +7,6 @@ mod conversation;
 pub mod dag;
 pub mod difference;
 pub mod driver;
-pub mod error;
 pub mod event;
 pub mod expand;
 pub mod explain;
@@ -17,19 +14,20 @@ pub mod files;
 pub mod graph;
 pub mod inside;
 pub mod key;
-pub mod kind;
 pub mod lockfile;
 pub mod oracle;
 pub mod paths;
-pub mod pattern;
 pub mod plan;
 mod pool;
 pub mod preview;
-pub mod protocol;
 pub mod remote;
 pub mod scheduler;
 mod seal;
 pub mod selection;
 pub mod snapshot;
 pub mod toolchain;
-pub mod worker;
+
+/// What the store ran into, as a fault.
+pub fn store_fault(error: &cache::StoreError) -> contract::fault::Fault {
+    contract::fault::Fault::error(error.code(), error.to_string()).help(error.help())
+}

@@ -9,10 +9,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use cache::{Digest, Store};
+use contract::fault::{Fault, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Summary;
-use crate::error::{Fault, Route};
 use crate::explain::{self, Reason};
 use crate::key::Manifest;
 use crate::plan::{Plan, PlannedStage};

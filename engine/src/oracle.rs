@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::fold::Fold;
+use cache::Fold;
 use cache::{Digest, Store};
+use contract::fault::Fault;
+use contract::kind::{Oracle, Program, Question};
+use contract::worker::protocol::{InputFile, Request, Response};
 use serde_json::Value;
 
 use crate::conversation::Conversation;
-use crate::error::Fault;
 use crate::files;
-use crate::kind::{Executor, Oracle, Question};
-use crate::protocol::{InputFile, Request, Response};
 use crate::toolchain::{self, Programs};
 
 /// How long a worker may take for one answer.
@@ -31,7 +31,7 @@ pub struct WorkerOracle {
     programs: Programs,
     root: PathBuf,
     limit: Duration,
-    workers: Mutex<BTreeMap<Executor, Worker>>,
+    workers: Mutex<BTreeMap<Program, Worker>>,
 }
 
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl WorkerOracle {
     ///
     /// # Errors
     /// What the worker found wrong, and trouble with the worker.
-    pub fn ask_now(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    pub fn ask_now(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
         let Some(program) = self.programs.of(executor) else { return Ok(None) };
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = workers.entry(executor).or_default();
@@ -112,7 +112,7 @@ impl WorkerOracle {
 }
 
 impl Oracle for WorkerOracle {
-    fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
         let mut found = Vec::new();
         let mut faults = Vec::new();
         for (index, file) in question.files.iter().enumerate() {

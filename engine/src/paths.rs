@@ -1,11 +1,10 @@
 //! Paths as documents spell them: one spelling for one place, and which stages write what others read.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::error::Fault;
-use crate::pattern::Pattern;
+use contract::fault::Fault;
+use contract::pattern::Pattern;
 
 /// The one spelling of a path: `./a//b/` and `a/../a/b` are `a/b`. `..` that leads above the start stays, an
 /// absolute path below `root` becomes relative to it, the start itself is `.`.
@@ -151,35 +150,6 @@ pub fn reserved(path: &str, shown: &str, documents: &[String]) -> Result<(), Fau
             .help("`.git` belongs to git; choose another folder"));
     }
     Ok(())
-}
-
-/// Compares names as people sort them: runs of digits by their value, everything else by character.
-pub fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a, b);
-    loop {
-        let (Some(l), Some(r)) = (left.chars().next(), right.chars().next()) else {
-            // What is a prefix of the other comes first; `a01` and `a1` still need an order.
-            return left.len().cmp(&right.len()).then_with(|| a.cmp(b));
-        };
-        if l.is_ascii_digit() && r.is_ascii_digit() {
-            let (l, rest_l) = digits(left);
-            let (r, rest_r) = digits(right);
-            match l.len().cmp(&r.len()).then_with(|| l.cmp(r)) {
-                Ordering::Equal => (left, right) = (rest_l, rest_r),
-                unequal => return unequal,
-            }
-        } else if l == r {
-            (left, right) = (&left[l.len_utf8()..], &right[r.len_utf8()..]);
-        } else {
-            return l.cmp(&r);
-        }
-    }
-}
-
-/// The leading number without its zeros, and what follows it.
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].trim_start_matches('0'), &text[end..])
 }
 
 /// Who writes which path of the project.
@@ -350,13 +320,6 @@ mod tests {
             assert_eq!(output(path).unwrap_err().code, code, "{path}");
         }
         assert_eq!(output("..a/b").unwrap(), "..a/b");
-    }
-
-    #[test]
-    fn names_sort_as_people_sort_them() {
-        let mut names = vec!["b", "a10", "a9", "a09", "a", "a1b", "a1", "é"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["a", "a1", "a1b", "a09", "a9", "a10", "b", "é"]);
     }
 
     #[test]

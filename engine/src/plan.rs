@@ -4,20 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use contract::artifact::{ArtifactType, Types};
+use contract::expansion::Resources;
+use contract::fault::{Fault, Route};
+use contract::kind::{
+    CommandLine, FileInput, InferContext, Kinds, Oracle, OutputPort, Program, Question, Silent, Stage,
+};
+use contract::name;
+use contract::pattern::Pattern;
 use serde_json::Value;
 
-use crate::artifact::{ArtifactType, Types};
 use crate::dag::Dag;
-use crate::error::{Fault, Route};
 use crate::expand::once_per_family;
-use crate::expand::selector::{self, Names, Selected};
+use crate::expand::selector::{Names, Selected};
 use crate::files;
-use crate::graph::{PipelineSpec, Resources};
-use crate::kind::{
-    CommandLine, Executor, FileInput, InferContext, Oracle, OutputPort, Question, Registry, Silent, Stage,
-};
+use crate::graph::PipelineSpec;
 use crate::paths::{inside, normalise};
-use crate::pattern::Pattern;
 use crate::seal::{Draft, Faults, Sealed, seal};
 use crate::toolchain::{Device, Environment, unknown_device};
 
@@ -57,7 +59,7 @@ pub struct PlannedStage {
     /// The kind's version.
     pub version: u32,
     /// Who carries it out.
-    pub executor: Executor,
+    pub program: Program,
     /// Whether the seed enters the key.
     pub seeded: bool,
     /// The kind's own view of it.
@@ -133,7 +135,7 @@ pub struct PlannedInput {
 /// Proves a pipeline as far as it can be proved before anything runs, and orders it.
 ///
 /// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know; changes nothing.
-pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) -> Planned {
+pub fn plan(mut spec: PipelineSpec, registry: &Kinds, oracle: &dyn Oracle) -> Planned {
     // Everything below sees one spelling of every path.
     let root = if spec.root.as_os_str().is_empty() { Path::new(".") } else { spec.root.as_path() };
     if let Ok(absolute) = std::path::absolute(root) {
@@ -144,7 +146,7 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
     let off = off(&spec, &drafts, &order);
     let reading = drafts.iter().zip(&off).filter(|(_, off)| off.is_none()).filter_map(|(draft, _)| {
         let exact = draft.written.iter().filter(|(.., exact)| *exact).map(|(file, ..)| *file).collect();
-        Some(Reading { executor: draft.kind?.executor(), files: &draft.files, exact })
+        Some(Reading { executor: draft.kind?.program(), files: &draft.files, exact })
     });
     let reads = reads(&spec.root, reading);
     let sources_there = sources(&spec, &drafts, &off, &mut faults);
@@ -176,7 +178,7 @@ pub fn plan(mut spec: PipelineSpec, registry: &Registry, oracle: &dyn Oracle) ->
 
 /// What a stage reads of the outside.
 struct Reading<'a> {
-    executor: Executor,
+    executor: Program,
     files: &'a [FileInput],
     /// Those that are exactly another stage's output.
     exact: Vec<u32>,
@@ -230,7 +232,7 @@ fn settle(
     let mut after: Vec<StageId> = draft.after.iter().filter_map(|before| ids[*before as usize]).collect();
     after.sort_unstable();
     let input = |(port, from, output): (String, u32, usize)| {
-        let label = selector::family(&port).and_then(|_| selector::label(&spec.stages[from as usize].name));
+        let label = name::family(&port).and_then(|_| name::label(&spec.stages[from as usize].name));
         ids[from as usize].map(|id| PlannedInput { label: label.map(str::to_owned), port, from: id, output })
     };
     let mut written: Vec<Written> = draft
@@ -248,7 +250,7 @@ fn settle(
         name: wanted.name.clone(),
         kind: wanted.kind.clone(),
         version: kind.version(),
-        executor: kind.executor(),
+        program: kind.program(),
         seeded: kind.seeded(),
         command: stage.command(),
         folder: wanted.folder.clone(),
@@ -301,7 +303,7 @@ fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], off: &[Option<Option<u32>>
             if written || draft.own.contains(&(index as u32)) || there.contains(file.path.as_str()) {
                 continue;
             }
-            match files::expand(&spec.root, kind.executor(), index as u32, file) {
+            match files::expand(&spec.root, kind.program(), index as u32, file) {
                 Ok(_) => drop(there.insert(&file.path)),
                 Err(fault) => {
                     all = false;
@@ -394,7 +396,7 @@ struct Placed<'a> {
 }
 
 impl Oracle for Placed<'_> {
-    fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
         let mut question = question.clone();
         question.files.iter_mut().for_each(|file| file.path = inside(self.folder, &file.path));
         self.oracle.ask(executor, &question)
@@ -411,7 +413,7 @@ impl PlannedStage {
     /// What of them enters the key; for a program, where it runs, too.
     pub fn keyed(&self) -> Value {
         let mut keyed = self.stage.keyed();
-        if self.executor == Executor::Command
+        if self.program == Program::Command
             && !self.folder.is_empty()
             && let Value::Object(keyed) = &mut keyed
         {
@@ -482,7 +484,7 @@ impl Plan {
     pub fn check_devices(&self, environment: &Environment) -> Vec<Fault> {
         let mut told_of_pipeline = false;
         let mut faults = Vec::new();
-        for stage in self.stages.iter().filter(|stage| stage.executor == Executor::Torch) {
+        for stage in self.stages.iter().filter(|stage| stage.program == Program::Torch) {
             let Err(fault) = environment.device(&stage.device) else { continue };
             let own = self.spec.stages[stage.document as usize].device.is_some();
             if own {
@@ -499,7 +501,7 @@ impl Plan {
     pub fn sources(&self) -> Vec<PathBuf> {
         let reading = self.stages.iter().map(|stage| {
             let exact = stage.written.iter().filter(|written| written.exact).map(|written| written.file).collect();
-            Reading { executor: stage.executor, files: &stage.files, exact }
+            Reading { executor: stage.program, files: &stage.files, exact }
         });
         reads(&self.spec.root, reading)
     }

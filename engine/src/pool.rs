@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use contract::fault::{Fault, Route};
+use contract::kind::Program;
+use contract::worker::protocol::{END_OF_LOG, Finished, Hello, Level, PROTOCOL, Request, Response, RunRequest};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -21,9 +24,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use crate::cancel::CancelToken;
 use crate::driver::process::{bytes, group_gone, how, resident, seconds, signal_group, signal_help};
 use crate::driver::{Ended, Voice, lines};
-use crate::error::{Fault, Route};
-use crate::kind::Executor;
-use crate::protocol::{END_OF_LOG, Finished, Hello, Level, PROTOCOL, Request, Response, RunRequest};
 use crate::toolchain::{Environment, Programs};
 
 /// How long a worker may take to say hello: libtorch is large, and the disk may be cold.
@@ -39,7 +39,7 @@ pub(crate) struct Pool {
     programs: Programs,
     environment: Environment,
     root: PathBuf,
-    idle: Mutex<BTreeMap<Executor, Vec<Worker>>>,
+    idle: Mutex<BTreeMap<Program, Vec<Worker>>>,
     next: AtomicU64,
     /// Held while a worker is started ahead of its request.
     warming: tokio::sync::Mutex<()>,
@@ -96,7 +96,7 @@ impl Pool {
     /// Carries out one request; its id is set here.
     pub(crate) async fn run(
         &self,
-        executor: Executor,
+        executor: Program,
         mut request: RunRequest,
         limits: Limits,
         voice: &Voice,
@@ -154,7 +154,7 @@ impl Pool {
     }
 
     /// Starts a worker ahead of its first request. Whether it works is found out by that request.
-    pub(crate) async fn warm(&self, executor: Executor, voice: &Voice) {
+    pub(crate) async fn warm(&self, executor: Program, voice: &Voice) {
         let _warming = self.warming.lock().await;
         // One may be left from the run before.
         if self.idle.lock().unwrap_or_else(PoisonError::into_inner).get(&executor).is_some_and(|idle| !idle.is_empty())
@@ -166,8 +166,8 @@ impl Pool {
         }
     }
 
-    async fn take(&self, executor: Executor, voice: &Voice) -> Result<Worker, Ended> {
-        let mut waited = executor != Executor::Torch;
+    async fn take(&self, executor: Program, voice: &Voice) -> Result<Worker, Ended> {
+        let mut waited = executor != Program::Torch;
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&executor).and_then(Vec::pop);
             match idle {
@@ -187,12 +187,12 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, executor: Executor, worker: Worker) {
+    fn give_back(&self, executor: Program, worker: Worker) {
         worker.listen(None);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).entry(executor).or_default().push(worker);
     }
 
-    async fn start(&self, executor: Executor, voice: &Voice) -> Result<Worker, Ended> {
+    async fn start(&self, executor: Program, voice: &Voice) -> Result<Worker, Ended> {
         let name = executor.program().unwrap_or("worker");
         let Some(program) = self.programs.of(executor) else {
             return Err(Ended::final_fault(missing(name, None)));
@@ -256,7 +256,7 @@ impl Pool {
         }
     }
 
-    fn greet(&self, executor: Executor, hello: &Hello, program: &Path) -> Result<(), Ended> {
+    fn greet(&self, executor: Program, hello: &Hello, program: &Path) -> Result<(), Ended> {
         let name = executor.program().unwrap_or("worker");
         if hello.protocol != PROTOCOL {
             let (theirs, version) = (hello.protocol, &hello.version);
@@ -270,7 +270,7 @@ impl Pool {
         }
         let expected = &self.environment.libtorch;
         let theirs = hello.toolchain.get("libtorch").map(String::as_str).unwrap_or_default();
-        if executor == Executor::Torch && !expected.is_empty() && theirs != expected {
+        if executor == Program::Torch && !expected.is_empty() && theirs != expected {
             return Err(Ended::final_fault(
                 Fault::error(
                     "worker::wrong_libtorch",

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use cache::{Blob, Digest, Entry, Node, Record, Store, StoreError, Tree};
+use contract::fault::Fault;
+use contract::kind::Program;
+use contract::natural::natural;
+use contract::pattern::Pattern;
 
 use crate::driver::Detail;
-use crate::error::Fault;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested, Found};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
-use crate::kind::Executor;
-use crate::paths::{natural, normalise};
-use crate::pattern::Pattern;
+use crate::paths::normalise;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::toolchain::Environment;
 
@@ -322,7 +323,7 @@ fn parts(
             })
             .collect();
         let found = |name: String, shown: String| {
-            let name = if stage.executor == Executor::Command { shown.clone() } else { name };
+            let name = if stage.program == Program::Command { shown.clone() } else { name };
             let path = root.join(&shown);
             Found { file: index, role: file.role.clone(), name, shown, path }
         };

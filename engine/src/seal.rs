@@ -5,14 +5,16 @@
 
 use std::collections::HashSet;
 
-use crate::artifact::ArtifactKind;
+use contract::artifact::ArtifactKind;
+use contract::fault::{Fault, Route, nearest, suggest};
+use contract::kind::{FileInput, InputPort, Kind, Kinds, OutputPort, Stage};
+use contract::name;
+use contract::pattern::Pattern;
+
 use crate::dag::Dag;
-use crate::error::{Fault, Route, nearest, suggest};
-use crate::expand::selector::{self, Names, Selected};
+use crate::expand::selector::{Names, Selected};
 use crate::graph::{PipelineSpec, ReferenceSpec, StageSpec};
-use crate::kind::{FileInput, InputPort, Kind, OutputPort, Registry, Stage};
 use crate::paths::{self, Clash, Places, Writer, Writers, normalise};
-use crate::pattern::Pattern;
 
 /// One stage on its way into a plan. Positions are those of the document.
 pub(crate) struct Draft<'a> {
@@ -37,10 +39,10 @@ impl Draft<'_> {
     /// The ports a document connects, in its order; a port that takes many once for each of them.
     pub fn ports(&self, spec: &StageSpec) -> Vec<String> {
         let slots = |port: &str| -> Vec<String> {
-            let mine = self.connected.iter().filter(|(slot, ..)| selector::family(slot) == Some(port));
+            let mine = self.connected.iter().filter(|(slot, ..)| name::family(slot) == Some(port));
             mine.map(|(slot, ..)| slot.clone()).collect()
         };
-        let ports = spec.inputs.iter().flat_map(|(port, target)| match selector::family(&target.reference.stage) {
+        let ports = spec.inputs.iter().flat_map(|(port, target)| match name::family(&target.reference.stage) {
             None => vec![port.clone()],
             Some(_) => Some(slots(port)).filter(|slots| !slots.is_empty()).unwrap_or_else(|| vec![port.clone()]),
         });
@@ -78,7 +80,7 @@ impl Faults {
 }
 
 /// Resolves everything that can be resolved without looking at a file.
-pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Sealed<'a> {
+pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Kinds) -> Sealed<'a> {
     let mut faults = Faults::default();
     let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(spec.stages.len());
     for (position, stage) in spec.stages.iter_mut().enumerate() {
@@ -120,7 +122,7 @@ pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Registry) -> Seale
     Sealed { drafts, order, faults }
 }
 
-fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Registry, faults: &mut Faults) -> Draft<'a> {
+fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &mut Faults) -> Draft<'a> {
     let mut draft = Draft {
         kind: registry.get(&spec.kind),
         stage: None,
@@ -235,7 +237,7 @@ impl Resolver<'_> {
         match self.names.resolve(Some(&spec.name), text) {
             Ok(found) => Some(found),
             Err(fault) => {
-                let of = selector::family(text).and_then(|of| self.names.exact(of));
+                let of = name::family(text).and_then(|of| self.names.exact(of));
                 let silent = of.is_some_and(|of| self.spec.stages[of as usize].faulty);
                 if !silent {
                     faults.add(position, fault.at(route.clone()));
@@ -265,7 +267,7 @@ impl Resolver<'_> {
         // Where the ports of the other stage are not known, the order still is, so that cycles are found.
         if source.stage.is_some() {
             let output = match &target.reference.port {
-                None => (!source.outputs.is_empty()).then_some(crate::kind::MAIN),
+                None => (!source.outputs.is_empty()).then_some(contract::kind::MAIN),
                 Some(port) => source.outputs.iter().position(|output| output.name == *port),
             };
             let fault = match (output, known_port) {
@@ -306,7 +308,7 @@ impl Resolver<'_> {
 
 /// `models` of `models[0]`.
 fn plain_port(slot: &str) -> &str {
-    selector::family(slot).unwrap_or(slot)
+    name::family(slot).unwrap_or(slot)
 }
 
 fn one_port(spec: &StageSpec, port: &str, text: &str, first: &str) -> Fault {
@@ -341,7 +343,8 @@ fn unknown_output(stage: &str, port: Option<&str>, outputs: &[OutputPort]) -> Fa
 }
 
 fn wrong_artifact(spec: &StageSpec, input: &InputPort, from: &str, outputs: &[OutputPort], output: usize) -> Fault {
-    let port = if output == crate::kind::MAIN { from.to_owned() } else { format!("{from}.{}", outputs[output].name) };
+    let port =
+        if output == contract::kind::MAIN { from.to_owned() } else { format!("{from}.{}", outputs[output].name) };
     let takes = one_of(&input.accepts);
     let message = format!("the input `{}` of `{}` takes {takes}, but `{port}` is {}", input.name, spec.name, {
         article(outputs[output].kind)
@@ -414,7 +417,7 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
     }
     for (position, draft) in drafts.iter_mut().enumerate() {
         for (index, file) in draft.files.iter().enumerate() {
-            if draft.kind.is_some_and(|kind| crate::files::elsewhere(kind.executor(), file)) {
+            if draft.kind.is_some_and(|kind| crate::files::elsewhere(kind.program(), file)) {
                 continue;
             }
             if file.path.contains('\0') {
@@ -483,8 +486,8 @@ fn clash_fault(spec: &PipelineSpec, name: &str, position: u32, path: &str, clash
         }
     };
     let (Clash::Same(other) | Clash::Inside(_, other) | Clash::Around(_, other)) = clash;
-    let siblings = selector::family(name).is_some()
-        && selector::family(name) == selector::family(&spec.stages[other.stage as usize].name);
+    let siblings =
+        name::family(name).is_some() && name::family(name) == name::family(&spec.stages[other.stage as usize].name);
     let help = match siblings.then(|| spec.stages[position as usize].child.as_ref()?.values.first()).flatten() {
         Some((axis, _)) => {
             format!("children of one `matrix` need paths of their own: put `${{matrix.{axis}}}` into it")
@@ -536,8 +539,8 @@ fn cycle_fault(spec: &PipelineSpec, drafts: &[Draft<'_>], cycle: &[u32]) -> Faul
 /// Where in the document `stage` says that it needs `before`.
 fn edge_route(spec: &PipelineSpec, draft: &Draft<'_>, stage: u32, before: u32) -> Route {
     let (stage, before_name) = (&spec.stages[stage as usize], spec.stages[before as usize].name.as_str());
-    let family = selector::family(before_name);
-    let says = |text: &str| text == before_name || family.is_some() && selector::family(text) == family;
+    let family = name::family(before_name);
+    let says = |text: &str| text == before_name || family.is_some() && name::family(text) == family;
     if let Some((_, target)) = stage.inputs.iter().find(|(_, target)| says(&target.reference.stage)) {
         return target.route.clone();
     }

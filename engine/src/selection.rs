@@ -10,7 +10,8 @@
 //!
 //! Whatever is named takes part with everything above it ([`Plan::select`]).
 
-use crate::error::{Fault, nearest, suggest};
+use contract::fault::{Fault, nearest, suggest};
+
 use crate::plan::{Plan, StageId};
 
 impl Plan {

@@ -203,7 +203,7 @@ fn plain(stage: &PlannedStage) -> bool {
         .files
         .iter()
         .enumerate()
-        .all(|(index, file)| !file.glob && !files::elsewhere(stage.executor, file) && exact(index))
+        .all(|(index, file)| !file.glob && !files::elsewhere(stage.program, file) && exact(index))
 }
 
 /// The files of a stage as they enter its key, with the path of those that are looked at; `None` when one is not a plain file.

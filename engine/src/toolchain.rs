@@ -5,15 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cache::fold::Fold;
+use cache::Fold;
 use cache::{Digest, Store};
+use contract::fault::Fault;
+use contract::kind::Program;
+use contract::name;
+use contract::worker::protocol::{Hello, PROTOCOL};
 
 use crate::conversation::Conversation;
-use crate::error::Fault;
-use crate::expand::selector;
-use crate::kind::Executor;
 use crate::plan::PlannedStage;
-use crate::protocol::{Hello, PROTOCOL};
 
 /// How strictly libtorch is told to give the same bytes for the same work. There is one mode so far; it has a name
 /// so that keys made under another one will differ.
@@ -100,9 +100,9 @@ impl Environment {
     /// [`Environment::of`] with another source of variables.
     pub fn of_with(&self, stage: &PlannedStage, variable: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
         let mut entries = BTreeMap::new();
-        match stage.executor {
-            Executor::Data => {}
-            Executor::Torch => {
+        match stage.program {
+            Program::Data => {}
+            Program::Torch => {
                 entries.insert("libtorch".into(), self.libtorch.clone());
                 entries.insert("determinism".into(), DETERMINISM.into());
                 // A device that is not there is reported where the stage would run; its key is that of the request.
@@ -113,7 +113,7 @@ impl Environment {
                 };
                 entries.insert("device".into(), if cuda { "cuda" } else { "cpu" }.into());
             }
-            Executor::Command => {
+            Program::Command => {
                 for name in stage.command.iter().flat_map(|command| &command.env) {
                     if let Some(value) = variable(name) {
                         entries.insert(format!("env.{name}"), value);
@@ -121,7 +121,7 @@ impl Environment {
                 }
                 // A program is told which child is which.
                 for input in &stage.inputs {
-                    if let (Some(port), Some(label)) = (selector::family(&input.port), &input.label) {
+                    if let (Some(port), Some(label)) = (name::family(&input.port), &input.label) {
                         let labels: &mut String = entries.entry(format!("labels.{port}")).or_default();
                         labels.extend([label.as_str(), "\n"]);
                     }
@@ -149,11 +149,11 @@ pub struct Programs {
 
 impl Programs {
     /// The program of an executor; `None` for commands and for what is not installed.
-    pub fn of(&self, executor: Executor) -> Option<&Path> {
+    pub fn of(&self, executor: Program) -> Option<&Path> {
         match executor {
-            Executor::Data => self.data.as_deref(),
-            Executor::Torch => self.torch.as_deref(),
-            Executor::Command => None,
+            Program::Data => self.data.as_deref(),
+            Program::Torch => self.torch.as_deref(),
+            Program::Command => None,
         }
     }
 }
@@ -170,7 +170,7 @@ const DECIDING: [&str; 4] = ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "DYLD_LI
 pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>) {
     let mut environment = Environment::default();
     let mut faults = Vec::new();
-    for executor in [Executor::Data, Executor::Torch] {
+    for executor in [Program::Data, Program::Torch] {
         let Some(program) = programs.of(executor) else {
             faults.push(missing(executor));
             continue;
@@ -190,13 +190,13 @@ pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>)
                     hello
                 }
                 Err(mut fault) => {
-                    fault.severity = crate::error::Severity::Warning;
+                    fault.severity = contract::fault::Severity::Warning;
                     faults.push(fault);
                     continue;
                 }
             },
         };
-        if executor == Executor::Torch {
+        if executor == Program::Torch {
             faults.extend(other_libtorch(&hello));
             environment.libtorch = hello.toolchain.get("libtorch").cloned().unwrap_or_default();
             environment.cuda_devices = hello.cuda_devices;
@@ -220,7 +220,7 @@ fn other_libtorch(hello: &Hello) -> Option<Fault> {
 }
 
 /// The warning of a worker that is not installed.
-pub(crate) fn missing(executor: Executor) -> Fault {
+pub(crate) fn missing(executor: Program) -> Fault {
     let name = executor.program().unwrap_or("a worker");
     Fault::warning("worker::missing", format!("`{name}` is not installed"))
         .help("install the three programs side by side; `pipeline doctor` says where they are looked for")

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use engine::error::Fault;
+use contract::fault::Fault;
+use contract::kind::{Oracle, Program, Question, Silent};
 use engine::graph::StageSpec;
-use engine::kind::{Executor, Oracle, Question, Silent};
 use engine::plan::{Plan, Planned, StageId, plan};
 use house::{pipeline, registry, stage};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 struct TwoColumns(AtomicUsize);
 
 impl Oracle for TwoColumns {
-    fn ask(&self, _: Executor, _: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, _: Program, _: &Question) -> Result<Option<Value>, Vec<Fault>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Some(json!(["a", "b"])))
     }
@@ -220,7 +220,7 @@ fn devices_are_checked_for_their_spelling_and_then_on_the_machine() {
     let plan = good(prove(project.path(), vec![raw(), learn(Some("cuda"))]));
     let faults = plan.check_devices(&machine);
     assert_eq!((faults.len(), faults[0].code.as_str()), (1, "device::missing"));
-    assert_eq!(faults[0].route, Some(engine::route!["stages", "model", "device"]));
+    assert_eq!(faults[0].route, Some(contract::route!["stages", "model", "device"]));
     assert!(good(prove(project.path(), vec![raw(), learn(None)])).check_devices(&machine).is_empty());
 }
 

@@ -46,7 +46,7 @@ impl House {
     }
 
     fn plan(&self) -> Plan {
-        let planned = plan(self.spec.clone(), &registry(), &engine::kind::Silent);
+        let planned = plan(self.spec.clone(), &registry(), &contract::kind::Silent);
         assert_eq!(planned.faults, []);
         planned.plan.unwrap()
     }

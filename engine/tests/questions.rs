@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::Store;
-use engine::artifact::Types;
-use engine::error::{Fault, Severity};
-use engine::kind::{Executor, FileInput, Oracle, Question};
+use contract::artifact::Types;
+use contract::fault::{Fault, Severity};
+use contract::kind::{FileInput, Oracle, Program, Question};
+use contract::route;
+use contract::worker::protocol::PROTOCOL;
 use engine::oracle::WorkerOracle;
-use engine::protocol::PROTOCOL;
-use engine::route;
 use engine::toolchain::{Programs, discover};
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ fn question(number: u64) -> Question {
 }
 
 fn ask(oracle: &WorkerOracle, number: u64) -> Result<Option<Value>, Vec<Fault>> {
-    oracle.ask(Executor::Data, &question(number))
+    oracle.ask(Program::Data, &question(number))
 }
 
 const ANSWER: &str = r#"echo '{"log":{"id":'$id',"level":"info","text":"thinking"}}'; echo '{"answer":{"id":'$id',"value":["a",'$id']}}'"#;

@@ -4,14 +4,14 @@ mod yard;
 
 use std::time::{Duration, Instant};
 
+use contract::expansion::Resources;
+use contract::worker::protocol::Level;
 use engine::driver::{CancelToken, End, Force, RunOptions};
 use engine::event::{Event, Outcome};
 use engine::explain::Reason;
-use engine::graph::{Resources, StageSpec};
-use engine::protocol::Level;
+use engine::graph::StageSpec;
 use engine::toolchain::{Environment, Programs};
 use serde_json::json;
-
 use yard::{Connect, House, Ran, eventually, fake, processes_with, shell};
 
 fn chain(text: &str) -> Vec<StageSpec> {

@@ -1,6 +1,6 @@
 //! What to write instead: the help lines of the decoder.
 
-use engine::error::{Segment, nearest, suggest};
+use contract::fault::{Segment, nearest, suggest};
 use serde_json::Value;
 
 use crate::decode::Decoder;

@@ -1,6 +1,6 @@
 //! Decoding of choices: one key out of several, or its bare name.
 
-use engine::error::{Fault, Segment};
+use contract::fault::{Fault, Segment};
 use serde_json::{Map, Value};
 
 use crate::decode::{Decoder, fits};

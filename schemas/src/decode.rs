@@ -4,7 +4,7 @@
 //! places for what it buffers. The value is normalised on the way: the bare name of a choice becomes `{ name: {} }`, a
 //! whole number in a number's place becomes a float, untyped text from the environment takes the type asked for.
 
-use engine::error::{Fault, Route, Segment};
+use contract::fault::{Fault, Route, Segment};
 use serde_json::{Map, Number, Value};
 
 use crate::faults::{Faults, Placed};

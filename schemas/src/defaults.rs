@@ -3,8 +3,8 @@
 //! Every default is decoded once where it stands, so that its faults are told once and there; what is sound then moves
 //! into the stages, with its place. The stage's own key wins over the default of its kind, and that over the one for `all`.
 
-use engine::error::{Fault, suggest};
-use engine::kind::Registry;
+use contract::fault::{Fault, suggest};
+use contract::kind::Kinds;
 
 use crate::decode::Decoder;
 use crate::language::Language;
@@ -16,7 +16,7 @@ use crate::syntax::MAX_TEXT;
 pub(crate) const ALL: &str = "all";
 
 /// Checks the defaults of a document and gives them to its stages.
-pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Registry, root: &mut Node) {
+pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Kinds, root: &mut Node) {
     let Some(defaults) = root.entry("defaults") else { return };
     let owners = defaults.value.entries().to_vec();
     let mut sound: Vec<(String, Vec<Entry>)> = Vec::new();
@@ -62,12 +62,7 @@ pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, regis
 }
 
 /// Decodes the defaults of one kind. What has a fault becomes a value nothing more is said about.
-fn check<'a>(
-    decoder: &mut Decoder<'a>,
-    language: &'a Language,
-    registry: &Registry,
-    owner: &Entry,
-) -> Option<Vec<Entry>> {
+fn check<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Kinds, owner: &Entry) -> Option<Vec<Entry>> {
     let name = owner.key.text.as_str();
     let form = if name == ALL { Some(&language.every) } else { language.defaults.get(name) };
     let Some(form) = form else {

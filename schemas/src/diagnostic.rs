@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use engine::error::{Fault, Route, Severity};
+use contract::fault::{Fault, Route, Severity};
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use serde_json::{Value, json};
 
@@ -68,17 +68,17 @@ impl Sources {
 
     /// The place of a route: its value, or its key. When the route goes beyond what is written, the deepest part that
     /// is.
-    pub fn span_of(&self, route: &Route, aspect: engine::error::Aspect) -> Option<Span> {
+    pub fn span_of(&self, route: &Route, aspect: contract::fault::Aspect) -> Option<Span> {
         self.place_of(route, aspect).map(|(span, _)| span)
     }
 
     /// Line and column of a route in its text.
-    pub fn position_of(&self, route: &Route, aspect: engine::error::Aspect) -> Option<Position> {
+    pub fn position_of(&self, route: &Route, aspect: contract::fault::Aspect) -> Option<Position> {
         let span = self.span_of(route, aspect)?;
         Some(self.source(span).position(span.start))
     }
 
-    fn place_of(&self, route: &Route, aspect: engine::error::Aspect) -> Option<(Span, Option<Link>)> {
+    fn place_of(&self, route: &Route, aspect: contract::fault::Aspect) -> Option<(Span, Option<Link>)> {
         let root = self.root.as_ref()?;
         if route.0.is_empty() {
             return None;
@@ -86,7 +86,7 @@ impl Sources {
         let found = root.locate(route, aspect);
         let source = self.source(found.node.span);
         let collection = matches!(found.node.kind, Kind::Mapping(_) | Kind::Sequence(_));
-        let by_key = found.aspect == engine::error::Aspect::Key && found.exact
+        let by_key = found.aspect == contract::fault::Aspect::Key && found.exact
             || found.node.span.is_empty()
             || collection && (!found.exact || source.is_multiline(found.node.span));
         let span = match found.key {

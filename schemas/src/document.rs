@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::expand::selector;
+use contract::name;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -294,8 +294,8 @@ impl Format {
             Self::Duration => duration(text).is_some(),
             Self::Memory => memory(text).is_some(),
             Self::Reference => {
-                let (stage, port) = selector::split(text);
-                let stage = selector::family(stage).filter(|of| stage.len() > of.len() + 2).unwrap_or(stage);
+                let (stage, port) = name::split(text);
+                let stage = name::family(stage).filter(|of| stage.len() > of.len() + 2).unwrap_or(stage);
                 is_name(stage) && port.is_none_or(is_port)
             }
         }

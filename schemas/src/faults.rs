@@ -1,6 +1,6 @@
 //! Faults while they are collected: each with the exact span and with notes on other places.
 
-use engine::error::{Fault, Place};
+use contract::fault::{Fault, Place};
 
 use crate::source::{Source, Span};
 

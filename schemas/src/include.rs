@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use engine::error::{Fault, Route, nearest};
+use contract::fault::{Fault, Route, nearest};
 
 use crate::faults::Faults;
 use crate::node::{Entry, Kind, Node};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::error::{Fault, Route, Segment, suggest};
+use contract::fault::{Fault, Route, Segment, suggest};
 use engine::graph::Child;
 
 use crate::decode::place;

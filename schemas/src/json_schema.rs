@@ -4,7 +4,7 @@
 //! beyond them: the bare name of a choice whose options all have defaults, and `${...}` in the place of any value. A
 //! stage is checked by its kind (`if kind … then …`), each branch a closed mapping with the keys every stage may have.
 
-use engine::kind::Registry;
+use contract::kind::Kinds;
 use serde_json::{Map, Value, json};
 
 use crate::document::NAME;
@@ -15,7 +15,7 @@ use crate::shape::Shapes;
 const VARIABLE: &str = "^\\$\\{[^{}]*\\}$";
 
 /// The schema of every file the language accepts under a registry.
-pub fn json_schema(registry: &Registry) -> Value {
+pub fn json_schema(registry: &Kinds) -> Value {
     let raw = RawSchemas::new(registry, |_| true);
     let shapes = Shapes::new(&raw.definitions);
     let editor = |schema: &Value| {
@@ -104,7 +104,7 @@ pub fn json_schema(registry: &Registry) -> Value {
 }
 
 /// The schema as it is kept in `schemas/pipeline.schema.json`.
-pub fn json_schema_text(registry: &Registry) -> String {
+pub fn json_schema_text(registry: &Kinds) -> String {
     let mut text = serde_json::to_string_pretty(&json_schema(registry)).unwrap_or_default();
     text.push('\n');
     text

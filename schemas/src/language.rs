@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::kind::Registry;
+use contract::kind::Kinds;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub(crate) struct RawSchemas {
 
 impl RawSchemas {
     /// Asks the kinds of the registry that are wanted.
-    pub fn new(registry: &Registry, wanted: impl Fn(&str) -> bool) -> Self {
+    pub fn new(registry: &Kinds, wanted: impl Fn(&str) -> bool) -> Self {
         let settings = SchemaSettings::draft07().for_deserialize();
         let mut generator = settings.into_generator();
         let pipeline = generator.root_schema_for::<Pipeline>().to_value();
@@ -78,7 +78,7 @@ impl Language {
     /// # Panics
     /// When a kind's parameters are not a closed mapping, or share a key with those every stage has: mistakes in the
     /// kind.
-    pub fn new(registry: &Registry, wanted: impl Fn(&str) -> bool) -> Self {
+    pub fn new(registry: &Kinds, wanted: impl Fn(&str) -> bool) -> Self {
         let raw = RawSchemas::new(registry, wanted);
         let shapes = Shapes::new(&raw.definitions);
         let pipeline = closed(&shapes.compile(&raw.pipeline), "pipeline");

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::error::{Fault, Place};
+use contract::fault::{Fault, Place};
+use contract::kind::Kinds;
 use engine::graph::PipelineSpec;
-use engine::kind::Registry;
 
 mod advice;
 #[cfg(test)]
@@ -77,7 +77,7 @@ pub struct Loaded {
 }
 
 /// Reads a pipeline from a file. Messages show the path as it is given.
-pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
+pub fn load(path: &Path, options: &LoadOptions, registry: &Kinds) -> Loaded {
     match read(path) {
         Ok(text) => {
             let mut loaded = load_text(&path.display().to_string(), &text, options, registry);
@@ -91,7 +91,7 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Loaded {
 }
 
 /// Reads a pipeline from a text. `name` is what messages call it.
-pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Registry) -> Loaded {
+pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Kinds) -> Loaded {
     let mut sources = vec![Source::new(name, text)];
     let mut faults = Faults::default();
     let root = syntax::parse(diagnostic::FILE, &sources[0], 0, &mut faults);
@@ -138,7 +138,7 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Regis
     // All faults in one pass: what is sound of the pipeline is planned, and what the planner finds is told, too.
     let mut loaded = Loaded { files: files.paths, ..finish(sources, Some(root), faults, None) };
     if let Some(spec) = spec {
-        loaded.add(engine::plan::plan(spec, registry, &engine::kind::Silent).faults);
+        loaded.add(engine::plan::plan(spec, registry, &contract::kind::Silent).faults);
     }
     loaded
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use engine::error::{Fault, Route, suggest};
-use engine::expand::selector;
-use engine::graph::{Child, PipelineSpec, Reference, ReferenceSpec, Resources, StageSpec};
-use engine::kind::Registry;
+use contract::expansion::Resources;
+use contract::fault::{Fault, Route, suggest};
+use contract::kind::Kinds;
+use contract::name;
+use engine::graph::{Child, PipelineSpec, Reference, ReferenceSpec, StageSpec};
 use serde_json::{Map, Value};
 
 use crate::decode::Decoder;
@@ -19,7 +20,7 @@ use crate::phrases::{list, shorten};
 pub(crate) fn lower<'a>(
     decoder: &mut Decoder<'a>,
     language: &'a Language,
-    registry: &Registry,
+    registry: &Kinds,
     root: &Node,
     children: &Children,
 ) -> Option<PipelineSpec> {
@@ -91,7 +92,7 @@ fn no_stages(decoder: &mut Decoder<'_>, stages: &Entry) {
 fn stage<'a>(
     decoder: &mut Decoder<'a>,
     language: &'a Language,
-    registry: &Registry,
+    registry: &Kinds,
     entry: &Entry,
     child: Option<&Child>,
 ) -> StageSpec {
@@ -183,7 +184,7 @@ fn missing_kind<'n>(decoder: &mut Decoder<'_>, node: &Node, entry: &Entry, kinds
 }
 
 /// `inputs: raw` instead of `inputs: { data: raw }`.
-fn one_input(decoder: &mut Decoder<'_>, registry: &Registry, kind: &str, node: &mut Cow<'_, Node>) {
+fn one_input(decoder: &mut Decoder<'_>, registry: &Kinds, kind: &str, node: &mut Cow<'_, Node>) {
     let reference = |value: &Node| match &value.kind {
         Kind::Sequence(items) => items.first().and_then(Node::text).map(str::to_owned),
         _ => value.text().map(str::to_owned),
@@ -211,7 +212,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     let route = Route::stage(&spec.name).join("inputs");
     for input in node.get("inputs").map(Node::entries).unwrap_or_default() {
         let Some(text) = input.value.text().filter(|text| Format::Reference.accepts(text)) else { continue };
-        let (stage, port) = selector::split(text);
+        let (stage, port) = name::split(text);
         let reference = Reference { stage: stage.to_owned(), port: port.map(str::to_owned) };
         let route = route.join(input.key.text.as_str());
         spec.inputs.push((input.key.text.clone(), ReferenceSpec { reference, route }));

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use engine::error::{Fault, Route, nearest, suggest};
+use contract::fault::{Fault, Route, nearest, suggest};
 use engine::expand::matrix::{self, Axis, MOST, is_label, position};
 use engine::graph::Child;
 

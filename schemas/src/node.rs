@@ -1,6 +1,6 @@
 //! The tree a text becomes: every key and every value knows where it stands.
 
-use engine::error::{Aspect, Route, Segment};
+use contract::fault::{Aspect, Route, Segment};
 use serde_json::{Map, Number, Value};
 
 use crate::source::Span;

@@ -1,6 +1,6 @@
 //! `--set stages.model.epochs=3`: values from the command line, with the same checks and with places of their own.
 
-use engine::error::{Fault, suggest};
+use contract::fault::{Fault, suggest};
 
 use crate::faults::Faults;
 use crate::node::{Entry, Key, Kind, Node};

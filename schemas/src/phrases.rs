@@ -1,6 +1,6 @@
 //! Words for values, limits and names in messages.
 
-use engine::error::{Route, Segment, nearest};
+use contract::fault::{Route, Segment, nearest};
 
 use crate::decode::Decoder;
 use crate::node::{Kind, Node};

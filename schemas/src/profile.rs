@@ -3,7 +3,7 @@
 //! A profile is laid over the document before variables have values: what it names is replaced, everything else stays.
 //! Below `stages`, `defaults` and `vars` a key may be a route (`optimizer.adam.lr`), to replace a part of a value.
 
-use engine::error::{Fault, nearest, suggest};
+use contract::fault::{Fault, nearest, suggest};
 
 use crate::faults::Faults;
 use crate::node::{Entry, Node};

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use engine::error::{Fault, Route, nearest};
+use contract::fault::{Fault, Route, nearest};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle};
 
 use crate::faults::Faults;

@@ -1,7 +1,7 @@
 //! Places and forms of diagnostics beyond what the samples show.
 
-use engine::error::{Aspect, Fault, Place, Route};
-use engine::route;
+use contract::fault::{Aspect, Fault, Place, Route};
+use contract::route;
 use schemas::{LoadOptions, Loaded};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use catalog::registry;
-use engine::error::Fault;
+use contract::fault::Fault;
 use schemas::{LoadOptions, load_text};
 
 /// The faults of a document, those of parameters that only the kinds find included.

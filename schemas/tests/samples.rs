@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::artifact::{DType, DatasetType};
-use engine::error::Fault;
-use engine::kind::{Executor, Oracle, Question};
+use contract::artifact::{DType, DatasetType};
+use contract::fault::Fault;
+use contract::kind::{Oracle, Program, Question};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use schemas::{LoadOptions, Loaded};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 struct Columns(PathBuf);
 
 impl Oracle for Columns {
-    fn ask(&self, _: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, _: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
         if question.kind == "preprocess" {
             return Ok(Some(json!({ "dtype": DType::Bool, "nullable": false })));
         }

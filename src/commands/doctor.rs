@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::kind::Executor;
+use contract::kind::Program;
 use serde_json::json;
 
 use crate::cli::Doctor;
@@ -35,7 +35,7 @@ pub fn execute(args: &Doctor) -> Result<u8, Failure> {
         help: None,
     }];
     let programs = find_programs();
-    for executor in [Executor::Data, Executor::Torch] {
+    for executor in [Program::Data, Program::Torch] {
         findings.extend(worker(executor, programs.of(executor)));
     }
     findings.push(processor());
@@ -73,7 +73,7 @@ pub fn execute(args: &Doctor) -> Result<u8, Failure> {
     Ok(if bad { super::ENGINE_FAILED } else { 0 })
 }
 
-fn worker(executor: Executor, program: Option<&Path>) -> Vec<Finding> {
+fn worker(executor: Program, program: Option<&Path>) -> Vec<Finding> {
     let what = executor.program().unwrap_or("command");
     let Some(program) = program else {
         return vec![Finding {
@@ -102,7 +102,7 @@ fn worker(executor: Executor, program: Option<&Path>) -> Vec<Finding> {
         found: format!("{} at {}", hello.version, program.display()),
         help: (!same).then(|| format!("this is `pipeline` {ours}; install the three programs together")),
     }];
-    if executor == Executor::Torch {
+    if executor == Program::Torch {
         let libtorch = hello.toolchain.get("libtorch").cloned().unwrap_or_else(|| "unknown".into());
         findings.push(Finding { what: "libtorch", health: Health::Good, found: libtorch, help: None });
         let devices = &hello.cuda_devices;
@@ -149,7 +149,7 @@ fn store(root: &Path) -> Finding {
     match cache::Store::open(&folder) {
         Ok(_) => Finding { what: "store", health: Health::Good, found: folder.display().to_string(), help: None },
         Err(error) => {
-            let fault = engine::error::Fault::from_store(&error);
+            let fault = engine::store_fault(&error);
             Finding { what: "store", health: Health::Bad, found: fault.message, help: fault.help }
         }
     }

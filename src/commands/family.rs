@@ -1,6 +1,6 @@
 //! Children of one stage in a table: each by itself while they are few, one line for all when they are many.
 
-use engine::expand::selector;
+use contract::name;
 use engine::plan::Plan;
 use engine::preview::{StagePreview, State};
 
@@ -36,7 +36,7 @@ pub fn families<'a>(plan: &Plan, previews: impl IntoIterator<Item = &'a StagePre
         families[at].members.push(preview);
     }
     let split = |family: Family<'a>| {
-        let few = family.members.len() <= FEW && selector::family(&family.name).is_some();
+        let few = family.members.len() <= FEW && name::family(&family.name).is_some();
         let one =
             |preview: &'a StagePreview| Family { name: plan.stage(preview.id).name.clone(), members: vec![preview] };
         if few { family.members.into_iter().map(one).collect() } else { vec![family] }

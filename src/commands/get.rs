@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use engine::artifact::ArtifactKind;
-use engine::kind::Question;
+use contract::artifact::ArtifactKind;
+use contract::kind::Question;
 use serde_json::json;
 
 use super::show::{ask_data, find, is_stdout, tell_stale};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::error::Fault;
+use contract::fault::Fault;
 use schemas::Sources;
 
 use super::INVALID;

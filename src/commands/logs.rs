@@ -1,8 +1,8 @@
 //! `pipeline logs`: what a stage said while it ran, also of attempts that failed.
 
 use cache::{LogFile, LogLine};
+use contract::fault::Fault;
 use engine::driver;
-use engine::error::Fault;
 use serde_json::{Value, json};
 
 use super::{INVALID, history};
@@ -90,7 +90,7 @@ fn silent(project: &Project, store: &cache::Store, args: &Logs) -> Failure {
         .unwrap_or_default();
     if !ran && !names.is_empty() && !names.contains(&args.stage) {
         let mut fault = Fault::error("cli::unknown_stage", format!("no stage is called `{}`", args.stage));
-        fault.help = engine::error::suggest(&args.stage, names.iter().map(String::as_str));
+        fault.help = contract::fault::suggest(&args.stage, names.iter().map(String::as_str));
         return Failure::fault(&fault, INVALID);
     }
     let which = match (&args.run, args.attempt) {

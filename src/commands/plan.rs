@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use contract::fault::Fault;
 use engine::driver::Detail;
-use engine::error::Fault;
 use engine::explain::Reason;
 use engine::plan::{Plan, StageId};
 use engine::preview::{StagePreview, State};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use contract::fault::Fault;
 use engine::driver::{self, CancelToken, Force, RunOptions, Summary};
-use engine::error::Fault;
 use engine::plan::Plan;
 
 use super::{ENGINE_FAILED, INVALID};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use engine::artifact::{ArtifactKind, ArtifactType, ModelType};
+use contract::artifact::{ArtifactKind, ArtifactType, ModelType};
+use contract::fault::Fault;
+use contract::kind::{Oracle, Program, Question};
 use engine::driver::Detail;
-use engine::error::Fault;
 use engine::explain::Reason;
-use engine::kind::{Executor, Oracle, Question};
 use engine::oracle::WorkerOracle;
 use engine::preview::State;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
     let (stage, port) = match whole {
         Some(stage) => (stage, None),
         None => {
-            let (name, port) = engine::expand::selector::split(target);
+            let (name, port) = contract::name::split(target);
             // Axes may be named in any order; what stands for several stages cannot be shown as one.
             let one = plan.named(name).ok().filter(|found| found.len() == 1).map(|found| plan.stage(found[0]));
             let stage = one.ok_or_else(|| super::run::unknown_stage(plan, name))?;
@@ -133,7 +133,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         }
     };
     let port = match port {
-        None => match stage.outputs.get(engine::kind::MAIN) {
+        None => match stage.outputs.get(contract::kind::MAIN) {
             Some(main) => main.name.clone(),
             None => {
                 return Err(Failure::user(
@@ -149,7 +149,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         Some(port) if stage.outputs.iter().any(|output| output.name == port) => port.to_owned(),
         Some(port) => {
             let mut fault = Fault::error("cli::unknown_port", format!("`{}` has no output `{port}`", stage.name));
-            fault.help = engine::error::suggest(port, stage.outputs.iter().map(|output| output.name.as_str()));
+            fault.help = contract::fault::suggest(port, stage.outputs.iter().map(|output| output.name.as_str()));
             return Err(Failure::fault(&fault, INVALID));
         }
     };
@@ -240,7 +240,7 @@ fn describe_steps(stage: &str, steps: &[Value]) -> String {
 /// When it is not installed or cannot answer.
 pub fn ask_data(project: &Project, proved: &Proved, question: &Question) -> Result<Value, Failure> {
     let oracle = WorkerOracle::new(std::sync::Arc::clone(&proved.store), &proved.programs, &project.root);
-    match oracle.ask(Executor::Data, question) {
+    match oracle.ask(Program::Data, question) {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(Failure::user(
             "worker::missing",

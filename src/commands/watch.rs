@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::{Digest, DigestSet, Store};
+use contract::fault::Fault;
+use contract::kind::Program;
 use engine::driver::{self, CancelToken, RunOptions, Spare, Summary, Workers};
-use engine::error::Fault;
 use engine::event::{Event, Outcome};
-use engine::kind::Executor;
 use engine::plan::Plan;
 use notify::event::ModifyKind;
 use notify::{Config, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
@@ -336,9 +336,9 @@ fn only_programs_read(plan: &Plan, path: &Path) -> bool {
         for file in &stage.files {
             let named = plan.root().join(engine::paths::normalise(&file.path, plan.root()));
             let fixed =
-                if file.glob { plan.root().join(engine::pattern::Pattern::new(&file.path).fixed()) } else { named };
+                if file.glob { plan.root().join(contract::pattern::Pattern::new(&file.path).fixed()) } else { named };
             if path.starts_with(&fixed) || fixed.starts_with(path) {
-                if stage.executor != Executor::Command {
+                if stage.program != Program::Command {
                     return false;
                 }
                 read = true;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::artifact::ArtifactType;
+use contract::artifact::ArtifactType;
 use engine::driver::Detail;
 use engine::explain::Reason;
 use engine::plan::{Plan, StageId};

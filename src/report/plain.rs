@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use engine::error::Fault;
+use contract::fault::Fault;
+use contract::worker::protocol::Level;
 use engine::event::{Event, Outcome};
 use engine::explain::Reason;
-use engine::protocol::Level;
 
 use super::quantity::{duration, number};
 use super::terminal::{self, Styles};

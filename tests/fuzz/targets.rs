@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use cache::{Blob, Digest, Record, Store};
-use engine::kind::Silent;
+use contract::kind::Silent;
 use engine::lockfile::Lock;
 use schemas::LoadOptions;
 use serde_json::{Value, json};
@@ -39,14 +39,14 @@ pub fn language(data: &[u8]) {
     if let Some(mut spec) = loaded.spec.take() {
         spec.root = scratch().to_owned();
         let planned = engine::plan::plan(spec, &registry, &Silent);
-        assert!(planned.plan.is_none() || !planned.faults.iter().any(engine::error::Fault::is_error));
+        assert!(planned.plan.is_none() || !planned.faults.iter().any(contract::fault::Fault::is_error));
         faults.extend(planned.faults);
     }
     draw(&loaded.sources, &faults);
 }
 
 /// Every fault has a code and a message, and can be shown in every form.
-fn draw(sources: &schemas::Sources, faults: &[engine::error::Fault]) {
+fn draw(sources: &schemas::Sources, faults: &[contract::fault::Fault]) {
     for fault in faults {
         assert!(fault.code.contains("::") && !fault.message.is_empty(), "{fault:?}");
         let diagnostic = sources.diagnostic(fault);

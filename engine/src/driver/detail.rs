@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contract::artifact::{ArtifactType, Types};
+use contract::fault::{Fault, Route};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifact::{ArtifactType, Types};
-use crate::error::{Fault, Route};
 use crate::event::seconds;
 
 /// What a record says of its outputs.
@@ -76,10 +76,10 @@ pub(crate) fn with_lineage(found: ArtifactType, planned: &ArtifactType) -> Artif
 
 #[cfg(test)]
 mod tests {
+    use contract::artifact::{DatasetType, Part};
     use serde_json::json;
 
     use super::*;
-    use crate::artifact::{DatasetType, Part};
 
     #[test]
     fn a_detail_survives_its_record_and_strange_ones_are_nothing() {

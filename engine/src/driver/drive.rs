@@ -5,6 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Begun, Blob, Store};
+use contract::calendar;
+use contract::expansion::Proposal;
+use contract::fault::{Fault, Severity};
+use contract::kind::Program;
+use contract::worker::protocol::Level;
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -15,17 +20,12 @@ use super::growing::Growing;
 use super::look::{Hit, Looked, Run};
 use super::rounds::{Course, Late, Step};
 use super::{Detail, End, Ended, Force, Guard, Offload, RunOptions, StageSummary, Summary, Voice};
-use crate::calendar;
 use crate::cancel::CancelToken;
 use crate::capacity::capacity;
-use crate::error::{Fault, Severity};
 use crate::event::{Event, Outcome};
-use crate::expand::course::Proposal;
-use crate::kind::Executor;
 use crate::oracle::WorkerOracle;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::{Pool, until};
-use crate::protocol::Level;
 use crate::scheduler::{self, Command, Scheduler, Slots, Task};
 
 /// How often a stage runs again because what it reads is being edited.
@@ -296,7 +296,7 @@ impl Drive {
         let own = self.tasks[id.0 as usize].takes.cpus;
         let idle = if stage.resources.cpus.is_none() { self.scheduler.free().cpus } else { 0 };
         let threads = (own + idle).max(1) as usize;
-        if stage.executor != Executor::Torch {
+        if stage.program != Program::Torch {
             self.warm();
         }
         let (worked, notes) = (self.notes.clone(), self.notes.clone());
@@ -326,10 +326,10 @@ impl Drive {
         if std::mem::replace(&mut self.warmed, true) || self.run.options.programs.torch.is_none() {
             return;
         }
-        let mut torch = self.wanted().filter(|stage| stage.executor == Executor::Torch);
+        let mut torch = self.wanted().filter(|stage| stage.program == Program::Torch);
         if let Some(stage) = torch.find(|stage| !self.scheduler.state(stage.id).is_final()) {
             let (run, voice) = (Arc::clone(&self.run), Voice::new(&stage.name, &self.run.events));
-            tokio::spawn(async move { run.pool.warm(Executor::Torch, &voice).await });
+            tokio::spawn(async move { run.pool.warm(Program::Torch, &voice).await });
         }
     }
 
@@ -681,7 +681,7 @@ fn more_files() {
 
 /// What a stage takes while it runs.
 fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
-    let on_cuda = stage.executor == Executor::Torch
+    let on_cuda = stage.program == Program::Torch
         && options.environment.device(&stage.device).is_ok_and(|device| device.starts_with("cuda"));
     let takes = Slots {
         cpus: stage.resources.cpus.unwrap_or(1),
@@ -689,7 +689,7 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
     // A primed stage has a shell that waits; it must not wait for more than a processor.
-    let primable = stage.executor == Executor::Command && takes == Slots { cpus: 1, memory: 0, gpus: 0 };
+    let primable = stage.program == Program::Command && takes == Slots { cpus: 1, memory: 0, gpus: 0 };
     let expands = stage.stage.expansion().is_some();
     Task { after: stage.after.clone(), takes, retries: stage.retries, expands, primable }
 }

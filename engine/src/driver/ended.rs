@@ -1,8 +1,7 @@
 //! The ways a stage ends without outputs.
 
 use cache::StoreError;
-
-use crate::error::Fault;
+use contract::fault::Fault;
 
 /// Why there are no outputs.
 #[derive(Debug)]

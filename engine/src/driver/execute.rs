@@ -7,6 +7,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cache::{Blob, Committed, Digest, KeyLock, Record, Staging, Store, StoreError, fault};
+use contract::artifact::{ArtifactType, Types};
+use contract::fault::{Fault, Route};
+use contract::kind::Program;
+use contract::worker::protocol::{Finished, InputArtifact, InputFile, Level, RunRequest};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -14,19 +18,15 @@ use tokio::sync::oneshot;
 use super::detail::{absolute, with_lineage};
 use super::look::{Hit, Looked, Made, Run, workspace};
 use super::{Compared, Detail, Ended, Scratch, Voice};
-use crate::artifact::{ArtifactType, Types};
 use crate::cancel::CancelToken;
 use crate::command;
 use crate::difference;
-use crate::error::{Fault, Route};
 use crate::event::Event;
 use crate::explain::Reason;
 use crate::files::Digested;
 use crate::inside;
-use crate::kind::Executor;
 use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::pool::Limits;
-use crate::protocol::{Finished, InputArtifact, InputFile, Level, RunRequest};
 
 /// What an attempt gave.
 pub(crate) enum Gave {
@@ -200,7 +200,7 @@ impl Attempt {
             }
             Err(ended) => Err(ended),
         };
-        if settled.is_err() && self.stage().executor == Executor::Command {
+        if settled.is_err() && self.stage().program == Program::Command {
             self.aside(move |run| {
                 for (path, _) in run.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
                     run.store.leave(&run.options.root.join(path));
@@ -228,8 +228,8 @@ impl Attempt {
 
     async fn worker(&self, looked: &Looked, voice: &Voice) -> Result<(Option<Staging>, Finished), Ended> {
         let stage = self.stage();
-        let device = match stage.executor {
-            Executor::Torch => self.run.options.environment.device(&stage.device).map_err(|fault| {
+        let device = match stage.program {
+            Program::Torch => self.run.options.environment.device(&stage.device).map_err(|fault| {
                 let at = Route::root().join("device");
                 Ended::final_fault(if fault.route.is_none() { fault.at(at) } else { fault })
             })?,
@@ -260,7 +260,7 @@ impl Attempt {
             memory: stage.resources.memory,
         };
         let limits = Limits { timeout: stage.timeout, memory: stage.resources.memory };
-        let finished = self.run.pool.run(stage.executor, request, limits, voice, &self.stop).await?;
+        let finished = self.run.pool.run(stage.program, request, limits, voice, &self.stop).await?;
         Ok((Some(staging), finished))
     }
 }
@@ -344,7 +344,7 @@ impl Run {
             if key != looked.key {
                 let lock = key;
                 (looked.key, looked.manifest, looked.files) = (key, manifest, files);
-                if stage.executor != Executor::Command {
+                if stage.program != Program::Command {
                     match self.take(&Want { lock, of: Wanted::Work })? {
                         Some(lock) => working.push(lock),
                         None => return Ok(Began::Busy(lock)),
@@ -360,13 +360,13 @@ impl Run {
             }
         }
         let reasons = self.reasons(stage, &looked);
-        let program = match stage.executor {
-            Executor::Command => {
+        let program = match stage.program {
+            Program::Command => {
                 let (staging, inputs) = self.prepare_command(stage)?;
                 let _entered = runtime.enter();
                 Some((staging, self.start_command(stage, inputs, voice)?))
             }
-            Executor::Data | Executor::Torch => None,
+            Program::Data | Program::Torch => None,
         };
         let mut ready = Box::new(Ready { looked, reasons, begun: Instant::now(), program });
         if !begin.primed {
@@ -404,7 +404,7 @@ impl Run {
             wants.push(Want { lock: self.path_lock(path), of: Wanted::Write });
         }
         // What a program writes is guarded by the paths; a worker writes into a folder of its own.
-        if wants.is_empty() || stage.executor != Executor::Command {
+        if wants.is_empty() || stage.program != Program::Command {
             wants.push(Want { lock: key, of: Wanted::Work });
         }
         for edge in &stage.written {
@@ -582,7 +582,7 @@ impl Run {
         let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
         let _ = fault::point("run.adopt");
         let blobs = match &staging {
-            Some(staging) if stage.executor != Executor::Command => adopt_staged(into, stage, staging.path())?,
+            Some(staging) if stage.program != Program::Command => adopt_staged(into, stage, staging.path())?,
             _ => self.adopt_command(into, stage)?,
         };
         drop(staging);
@@ -605,7 +605,7 @@ impl Run {
         let _ = fault::point("run.adopted");
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
             // A program's output has just been moved away from its place.
-            let place = port.path.as_ref().filter(|_| stage.executor == Executor::Command);
+            let place = port.path.as_ref().filter(|_| stage.program == Program::Command);
             if !place.is_some_and(|(path, _)| self.store.put_back(blob, &self.options.root.join(path))) {
                 self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
             }
@@ -615,7 +615,7 @@ impl Run {
             stage.outputs.iter().map(|port| port.name.clone()).zip(blobs.iter().copied()).collect();
         let last = self.store.last(&stage.name)?;
         let unchanged = last.is_some_and(|last| last.outputs == outputs);
-        let worker = stage.executor != Executor::Command;
+        let worker = stage.program != Program::Command;
         let detail = Detail {
             types: std::mem::take(&mut finished.types),
             summary: finished.summary.clone(),
@@ -734,7 +734,7 @@ impl Run {
             }
         }
         // A program that is bent on it can write into the store.
-        for input in stage.inputs.iter().filter(|_| stage.executor == Executor::Command) {
+        for input in stage.inputs.iter().filter(|_| stage.program == Program::Command) {
             if let Some(blob) = self.output(input.from, input.output)
                 && !self.store.check(&blob)?
             {
@@ -802,7 +802,7 @@ fn unstable(run: &Run, stage: &PlannedStage, before: &Record, now: &[Blob]) -> F
     let name = &stage.name;
     Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
         .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
-        .at(crate::error::Route::stage(name))
+        .at(contract::fault::Route::stage(name))
 }
 
 fn input_file(file: &crate::files::Digested) -> InputFile {

@@ -3,26 +3,26 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cache::{Blob, Digest, Fold, Record, Store, StoreError};
+use contract::fault::{Fault, Route, Severity};
+use contract::kind::{FileInput, OutputPort, Question};
+use contract::remote::{LOOK, Look};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::growing::Growing;
 use super::rounds::Late;
 use super::{Ended, Force, Guard, Offload, RunOptions};
-use crate::error::{Fault, Route, Severity};
 use crate::event::Event;
 use crate::explain::{self, Reason};
 use crate::files::{self, Digested};
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
-use crate::kind::{FileInput, OutputPort, Question};
 use crate::oracle::WorkerOracle;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::pool::Pool;
-use crate::remote::{self, Look};
-
-use std::sync::Arc;
+use crate::remote;
 
 /// A larger file is hashed beside the loop that drives the run, not in it.
 const SMALL: u64 = 4 << 20;
@@ -149,7 +149,7 @@ impl Run {
     /// fault as long as something is known of it: what was fetched before is good enough to go on with, and a warning says so.
     fn look_away(&self, stage: &PlannedStage) -> Result<(), Ended> {
         let sources: Vec<&FileInput> =
-            stage.files.iter().filter(|file| files::elsewhere(stage.executor, file)).collect();
+            stage.files.iter().filter(|file| files::elsewhere(stage.program, file)).collect();
         // A run that only compares compares with what was fetched then.
         if sources.is_empty() || self.options.scratch.is_some() {
             return Ok(());
@@ -159,14 +159,14 @@ impl Run {
             return Ok(());
         }
         let question = Question {
-            kind: remote::LOOK.into(),
+            kind: LOOK.into(),
             version: stage.version,
             params: stage.params(),
             inputs: Default::default(),
             files: Vec::new(),
         };
         let final_fault = |fault: Fault| Ended::Failed { faults: vec![fault], again: false };
-        let looks: Vec<Look> = match self.looker.ask_now(stage.executor, &question) {
+        let looks: Vec<Look> = match self.looker.ask_now(stage.program, &question) {
             Ok(Some(answer)) => serde_json::from_value(answer).map_err(|error| {
                 let text = format!("the worker's look at the sources cannot be read: {error}");
                 final_fault(Fault::error("worker::bad_answer", text).help("install the three programs together"))
@@ -332,7 +332,7 @@ impl Run {
         };
         // What another stage has written is known by that stage's output.
         let known = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
-        let elsewhere = |file: &FileInput| files::elsewhere(stage.executor, file);
+        let elsewhere = |file: &FileInput| files::elsewhere(stage.program, file);
         stage
             .files
             .iter()

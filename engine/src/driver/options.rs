@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache::{Blob, Digest, DigestSet, Store};
+use contract::kind::Kinds;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
-use crate::kind::Registry;
 use crate::pool::Pool;
 use crate::toolchain::{Environment, Programs};
 
@@ -33,7 +33,7 @@ pub struct RunOptions {
     /// What of this machine enters keys.
     pub environment: Environment,
     /// The kinds, for stages that make children of other kinds.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<Kinds>,
     /// Worker processes that outlive the run; `None` starts them for this run alone.
     pub workers: Option<Workers>,
     /// The run is done again and compared: see [`Scratch`].

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use cache::Blob;
+use cache::{Blob, Store};
+use contract::artifact::Types;
+use contract::expansion::{Finished, Next, Output, Outputs, Proposal, Round, Source};
+use contract::fault::{Fault, Route};
+use contract::kind::{InferContext, MAIN, Silent};
+use contract::worker::protocol;
 
 use super::execute::Done;
 use super::look::{Hit, Looked, Made, Run};
 use super::{Detail, Ended};
-use crate::artifact::Types;
-use crate::error::{Fault, Route};
 use crate::event::Event;
-use crate::expand::course::{Finished, Next, Output, Outputs, Proposal, Round, Source};
 use crate::expand::matrix::{MOST, is_label};
-use crate::kind::{InferContext, MAIN, Silent};
 use crate::plan::{PlannedInput, PlannedStage, StageId};
-use crate::protocol;
 
 /// A stage that joined the run while it went on.
 pub(crate) struct Late {
@@ -47,6 +47,45 @@ pub(crate) enum Step {
     Run(Arc<Looked>, Vec<Proposal>),
     /// It is done and recorded.
     Done(Box<Done>),
+}
+
+/// A round whose bytes lie in the store.
+struct StoredRound<'a> {
+    store: &'a Store,
+    seed: u64,
+    finished: &'a [Finished],
+    /// Of every finished child: what lies at each of its output ports.
+    outputs: Vec<BTreeMap<String, Blob>>,
+    inputs: BTreeMap<String, Blob>,
+}
+
+impl StoredRound<'_> {
+    fn read(&self, blob: Option<&Blob>, of: &str, port: &str) -> Result<Vec<u8>, Fault> {
+        let Some(blob) = blob else {
+            let message = format!("`{of}` has no `{port}` to look into");
+            return Err(Fault::error("expand::unknown_port", message).help("please report this"));
+        };
+        self.store.read(&blob.digest).map_err(|error| crate::store_fault(&error))
+    }
+}
+
+impl Round for StoredRound<'_> {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn finished(&self) -> &[Finished] {
+        self.finished
+    }
+
+    fn bytes(&self, child: usize, port: &str) -> Result<Vec<u8>, Fault> {
+        let of = self.finished.get(child).map_or("itself", |child| child.label.as_str());
+        self.read(self.outputs.get(child).and_then(|outputs| outputs.get(port)), of, port)
+    }
+
+    fn input(&self, port: &str) -> Result<Vec<u8>, Fault> {
+        self.read(self.inputs.get(port), "itself", port)
+    }
 }
 
 fn mistake(message: String) -> Fault {
@@ -80,8 +119,9 @@ impl Run {
             .iter()
             .filter_map(|input| Some((input.port.clone(), self.output(input.from, input.output)?)))
             .collect();
-        let read = |blob: &Blob| self.store.read(&blob.digest).map_err(|error| Fault::from_store(&error));
-        let round = Round { seed: stage.seed, finished: &finished, inputs: &inputs, read: &read };
+        let ports = |child: &StageId| self.ports(*child);
+        let outputs = course.children.iter().map(ports).collect::<Result<Vec<_>, _>>()?;
+        let round = StoredRound { store: &self.store, seed: stage.seed, finished: &finished, outputs, inputs };
         let next = expansion.next(&round).map_err(|faults| Ended::Failed { faults, again: false })?;
         match next {
             Next::Run(children) if children.is_empty() => {
@@ -94,7 +134,9 @@ impl Run {
                 ))
             }
             Next::Run(children) => Ok(Step::Run(looked, children)),
-            Next::Done(outputs) => self.conclude(id, &looked, course, &finished, outputs).map(Step::Done),
+            Next::Done(outputs) => {
+                self.conclude(id, &looked, course, &finished, &round.outputs, outputs).map(Step::Done)
+            }
         }
     }
 
@@ -104,13 +146,20 @@ impl Run {
         let made = self.made(child).get().ok_or_else(lost)?;
         let record = self.store.lookup(&made.key)?;
         let (summary, unmet) = record.map(|record| Detail::headline(&record.detail)).unwrap_or_default();
-        let ports = stage.outputs.iter().map(|port| port.name.clone());
         Ok(Finished {
-            label: crate::expand::selector::label(&stage.name).unwrap_or_default().to_owned(),
+            label: contract::name::label(&stage.name).unwrap_or_default().to_owned(),
             summary,
             open: unmet.is_empty(),
-            outputs: ports.zip(made.outputs.iter().copied()).collect(),
         })
+    }
+
+    /// What a finished child has at each of its output ports.
+    fn ports(&self, child: StageId) -> Result<BTreeMap<String, Blob>, Ended> {
+        let stage = self.stage(child);
+        let lost = || Ended::final_fault(mistake(format!("`{}` has no outputs", stage.name)));
+        let made = self.made(child).get().ok_or_else(lost)?;
+        let ports = stage.outputs.iter().map(|port| port.name.clone());
+        Ok(ports.zip(made.outputs.iter().copied()).collect())
     }
 
     /// The outputs become a record, if what the stage reads is still what it was.
@@ -120,6 +169,7 @@ impl Run {
         looked: &Looked,
         course: &Course,
         finished: &[Finished],
+        made: &[BTreeMap<String, Blob>],
         done: Outputs,
     ) -> Result<Box<Done>, Ended> {
         let stage = self.stage(id);
@@ -134,13 +184,13 @@ impl Run {
                 Some(Output::Child { label, port: of }) => {
                     let at = finished.iter().position(|child| child.label == *label);
                     if let Some(at) = at
-                        && let Some(made) = self.made(course.children[at]).get()
-                        && let Some(record) = self.store.lookup(&made.key)?
+                        && let Some(child) = self.made(course.children[at]).get()
+                        && let Some(record) = self.store.lookup(&child.key)?
                         && let Some(known) = Detail::of(&record.detail).types.remove(of)
                     {
                         types.insert(port.name.clone(), known);
                     }
-                    at.and_then(|at| finished[at].outputs.get(of).copied())
+                    at.and_then(|at| made[at].get(of).copied())
                 }
                 None => None,
             };
@@ -251,7 +301,7 @@ impl Run {
             document: owner.document,
             kind: proposal.kind,
             version: kind.version(),
-            executor: kind.executor(),
+            program: kind.program(),
             seeded: kind.seeded(),
             folder: owner.folder.clone(),
             inputs,

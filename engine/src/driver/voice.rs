@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cache::LogWriter;
+use contract::worker::protocol::{Level, Progress, Sample};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::Event;
-use crate::protocol::{Level, Progress, Sample};
 
 /// One stage's way to whoever watches the run. Nobody has to watch.
 #[derive(Debug, Clone)]

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
-use engine::error::{Fault, Route};
-use engine::graph::{PipelineSpec, Reference, ReferenceSpec, StageSpec};
-use engine::kind::{
-    About, CommandLine, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Question, Registry,
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
+use contract::fault::{Fault, Route};
+use contract::kind::{
+    About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Question,
     Stage,
 };
-use engine::route;
+use contract::route;
+use engine::graph::{PipelineSpec, Reference, ReferenceSpec, StageSpec};
 use serde_json::{Value, json};
 
 /// What a fake kind does, by its name:
@@ -25,8 +25,8 @@ struct FakeStage {
     params: Value,
 }
 
-pub fn registry() -> Registry {
-    let mut registry = Registry::new();
+pub fn registry() -> Kinds {
+    let mut registry = Kinds::new();
     for name in ["source", "map", "learn", "shell"] {
         registry.add(Fake(name));
     }
@@ -40,11 +40,11 @@ impl Kind for Fake {
     fn version(&self) -> u32 {
         1
     }
-    fn executor(&self) -> Executor {
+    fn program(&self) -> Program {
         match self.0 {
-            "learn" => Executor::Torch,
-            "shell" => Executor::Command,
-            _ => Executor::Data,
+            "learn" => Program::Torch,
+            "shell" => Program::Command,
+            _ => Program::Data,
         }
     }
     fn seeded(&self) -> bool {
@@ -147,7 +147,7 @@ impl Stage for FakeStage {
                     inputs: Types::new(),
                     files: self.files(),
                 };
-                let columns = match context.oracle.ask(Executor::Data, &question) {
+                let columns = match context.oracle.ask(Program::Data, &question) {
                     Ok(answer) => answer.and_then(|answer| serde_json::from_value::<Vec<String>>(answer).ok()),
                     Err(faults) => {
                         inference.faults.extend(faults);

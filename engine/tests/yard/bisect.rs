@@ -1,9 +1,9 @@
 //! Kinds that propose children, for tests.
 
-use engine::artifact::{ArtifactKind, ArtifactType};
-use engine::error::Fault;
-use engine::expand::course::{Expansion, Next, Output, Outputs, Proposal, Round, Source};
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
+use contract::artifact::{ArtifactKind, ArtifactType};
+use contract::expansion::{Expansion, Next, Output, Outputs, Proposal, Round, Source};
+use contract::fault::Fault;
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
 use serde_json::{Value, json};
 
 /// Finds the largest whole number of `0..high` whose square is at most `target`, `ways` tries a round, each a program.
@@ -18,8 +18,8 @@ impl Kind for Bisect {
     fn version(&self) -> u32 {
         1
     }
-    fn executor(&self) -> Executor {
-        Executor::Data
+    fn program(&self) -> Program {
+        Program::Data
     }
     fn seeded(&self) -> bool {
         true
@@ -56,10 +56,10 @@ impl BisectStage {
 }
 
 impl Expansion for BisectStage {
-    fn next(&self, round: &Round<'_>) -> Result<Next, Vec<Fault>> {
+    fn next(&self, round: &dyn Round) -> Result<Next, Vec<Fault>> {
         let (mut low, mut high) = (0, self.number("high"));
-        for child in round.finished {
-            let bytes = round.output(child, "main").map_err(|fault| vec![fault])?;
+        for (at, child) in round.finished().iter().enumerate() {
+            let bytes = round.bytes(at, "main").map_err(|fault| vec![fault])?;
             let square: u64 = String::from_utf8_lossy(&bytes).trim().parse().unwrap();
             let x: u64 = child.label.parse().unwrap();
             if square <= self.number("target") { low = low.max(x) } else { high = high.min(x) }
@@ -73,12 +73,12 @@ impl Expansion for BisectStage {
             tries.dedup_by(|a, b| a.label == b.label);
             return Ok(Next::Run(tries));
         }
-        let best = round.finished.iter().find(|child| child.label == low.to_string());
+        let best = round.finished().iter().find(|child| child.label == low.to_string());
         let best = best.map_or(Output::Bytes(b"0\n".to_vec()), |best| Output::Child {
             label: best.label.clone(),
             port: "main".into(),
         });
-        let told = format!("{low} after {} (seed {})\n", round.finished.len(), round.seed);
+        let told = format!("{low} after {} (seed {})\n", round.finished().len(), round.seed());
         Ok(Next::Done(Outputs {
             outputs: vec![("main".into(), best), ("told".into(), Output::Bytes(told.into_bytes()))],
             ..Outputs::default()

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cache::Store;
-use engine::artifact::{ArtifactKind, ArtifactType};
+use contract::artifact::{ArtifactKind, ArtifactType};
+use contract::fault::{Fault, Route};
+use contract::kind::{
+    About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
+};
 use engine::driver::{CancelToken, End, Force, RunOptions, Summary};
-use engine::error::{Fault, Route};
 use engine::event::Event;
 use engine::explain::Reason;
 use engine::graph::{PipelineSpec, Reference, ReferenceSpec, StageSpec};
-use engine::kind::{
-    About, CommandLine, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Registry, Silent,
-    Stage,
-};
 use engine::plan::Plan;
 use engine::toolchain::{Environment, Programs};
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ use serde_json::{Value, json};
 const ABOUT: About = About { summary: "For tests.", inputs: &[], outputs: &[], example: "" };
 
 /// `fake` runs on the worker of `examples/fake_worker.rs`; `shell` is a program; `late` runs on a worker that is not installed.
-struct Fake(&'static str, Executor);
+struct Fake(&'static str, Program);
 
 struct FakeStage(Value);
 
@@ -41,7 +40,7 @@ impl Kind for Fake {
     fn version(&self) -> u32 {
         1
     }
-    fn executor(&self) -> Executor {
+    fn program(&self) -> Program {
         self.1
     }
     fn seeded(&self) -> bool {
@@ -106,11 +105,11 @@ impl Stage for FakeStage {
     }
 }
 
-pub fn registry() -> Registry {
-    let mut registry = Registry::new();
-    registry.add(Fake("fake", Executor::Data));
-    registry.add(Fake("late", Executor::Torch));
-    registry.add(Fake("shell", Executor::Command));
+pub fn registry() -> Kinds {
+    let mut registry = Kinds::new();
+    registry.add(Fake("fake", Program::Data));
+    registry.add(Fake("late", Program::Torch));
+    registry.add(Fake("shell", Program::Command));
     registry.add(bisect::Bisect);
     registry
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use engine::error::{Fault, Place};
+use contract::fault::{Fault, Place};
 use engine::paths::{inside, normalise};
 
 use super::python::Style;

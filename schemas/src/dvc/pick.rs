@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::error::Fault;
+use contract::fault::Fault;
 
 use super::import::parse;
 use super::scope::Scope;

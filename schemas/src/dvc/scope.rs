@@ -72,7 +72,7 @@ impl<'o> Scope<'o> {
             Some(node) => node.entries().iter().map(|entry| entry.key.text.as_str()).collect(),
             None => self.own.iter().map(|(name, _)| name.as_str()).collect(),
         };
-        engine::error::suggest(last, there)
+        contract::fault::suggest(last, there)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use engine::error::Place;
+use contract::fault::Place;
 use engine::paths::{self, Clash, Writer, Writers};
 
 use crate::node::Kind;

@@ -1,10 +1,12 @@
 //! `collect`: rows from files.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
-use engine::error::{Fault, Route, suggest};
-use engine::kind::{About, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
-use engine::remote::{id, is_remote, shown};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
+use contract::fault::{Fault, Route, suggest};
+use contract::kind::{
+    About, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Program, Question, Stage,
+};
+use contract::remote::{id, is_remote, shown};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -27,8 +29,8 @@ impl Kind for CollectKind {
         3
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Data
+    fn program(&self) -> Program {
+        Program::Data
     }
 
     fn seeded(&self) -> bool {
@@ -393,7 +395,8 @@ impl Stage for CollectStage {
                     .at(route!["from"]),
             );
         }
-        let mut outputs: engine::artifact::Types = [("data".to_owned(), ArtifactType::Dataset(dataset.into()))].into();
+        let mut outputs: contract::artifact::Types =
+            [("data".to_owned(), ArtifactType::Dataset(dataset.into()))].into();
         if self.0.on_error == OnError::Reject {
             let sources = vec![context.stage.to_owned()];
             let rejected = DatasetType { columns: Some(rejected()), sources, ..DatasetType::default() };
@@ -496,7 +499,7 @@ impl CollectStage {
             inputs: Default::default(),
             files: self.files(),
         };
-        let answer = context.oracle.ask(Executor::Data, &question)?;
+        let answer = context.oracle.ask(Program::Data, &question)?;
         Ok(answer.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default())
     }
 

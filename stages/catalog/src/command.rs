@@ -6,13 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use engine::artifact::ArtifactType;
-use engine::error::{Fault, suggest};
-use engine::expand::selector;
-use engine::kind::{
-    About, CommandLine, Executor, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Stage,
+use contract::artifact::ArtifactType;
+use contract::fault::{Fault, suggest};
+use contract::kind::{
+    About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage,
 };
-use engine::route;
+use contract::name;
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -31,8 +31,8 @@ impl Kind for CommandKind {
         1
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Command
+    fn program(&self) -> Program {
+        Program::Command
     }
 
     fn seeded(&self) -> bool {
@@ -258,8 +258,8 @@ impl Stage for CommandStage {
         let mut variables: BTreeSet<String> = BTreeSet::new();
         for slot in context.connected {
             // `models[0]`, `models[1]` … are one port, told of once.
-            let port = selector::family(slot).unwrap_or(slot);
-            let more: &[&str] = match selector::label(slot) {
+            let port = name::family(slot).unwrap_or(slot);
+            let more: &[&str] = match name::label(slot) {
                 None => &[""],
                 Some("0") => &["", "_COUNT", "_LABELS"],
                 Some(_) => continue,

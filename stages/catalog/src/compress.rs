@@ -1,9 +1,9 @@
 //! `compress`: a model made smaller and faster.
 
-use engine::artifact::{ArtifactKind, ArtifactType, DatasetLineage, DatasetType, ModelType};
-use engine::error::Fault;
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, DatasetType, ModelType};
+use contract::fault::Fault;
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -24,8 +24,8 @@ impl Kind for CompressKind {
         2
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Torch
+    fn program(&self) -> Program {
+        Program::Torch
     }
 
     fn seeded(&self) -> bool {

@@ -1,9 +1,11 @@
 //! `evaluate`: a model judged on rows it has not seen.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task};
-use engine::error::{Fault, nearest};
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::artifact::{
+    ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task,
+};
+use contract::fault::{Fault, nearest};
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -26,8 +28,8 @@ impl Kind for EvaluateKind {
         1
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Torch
+    fn program(&self) -> Program {
+        Program::Torch
     }
 
     fn seeded(&self) -> bool {
@@ -223,7 +225,7 @@ impl EvaluateStage {
         for name in self.0.require.keys() {
             let Some((_, Some(class))) = of_number(name) else { continue };
             if !classes.values.iter().any(|value| value == class) {
-                let help = engine::error::suggest(class, classes.values.iter().map(String::as_str));
+                let help = contract::fault::suggest(class, classes.values.iter().map(String::as_str));
                 let fault = Fault::error("evaluate::unknown_class", format!("the target has no class `{class}`"));
                 faults.push(fault.help(help.unwrap_or_default()).at_key(route!["require", name.as_str()]));
             }

@@ -1,9 +1,9 @@
 //! `export`: a model as a file other programs read.
 
-use engine::artifact::{ArtifactKind, ArtifactType};
-use engine::error::Fault;
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType};
+use contract::fault::Fault;
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -22,8 +22,8 @@ impl Kind for ExportKind {
         1
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Torch
+    fn program(&self) -> Program {
+        Program::Torch
     }
 
     fn seeded(&self) -> bool {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{Column, DType, Role};
-use engine::error::{Fault, Route};
-use engine::route;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::{Fault, Route};
+use contract::route;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Table, product, shown};

@@ -27,11 +27,11 @@ pub mod steps;
 pub mod train;
 mod typed;
 
-use engine::kind::Registry;
+use contract::kind::Kinds;
 
 /// All kinds.
-pub fn registry() -> Registry {
-    let mut registry = Registry::new();
+pub fn registry() -> Kinds {
+    let mut registry = Kinds::new();
     registry.add(collect::CollectKind);
     registry.add(preprocess::PreprocessKind);
     registry.add(profile::ProfileKind);

@@ -4,9 +4,9 @@
 //! gives has several. Beside its strands it may have *mixed* columns, whose cells were computed from other rows than their own
 //! ([`Mixed`]); a later split divides the rows, but not what went into these cells.
 
-use engine::artifact::{Column, DatasetLineage, DatasetType, Mixed, ModelType, Part};
-use engine::error::{Fault, Route};
-use engine::pattern::Pattern;
+use contract::artifact::{Column, DatasetLineage, DatasetType, Mixed, ModelType, Part};
+use contract::fault::{Fault, Route};
+use contract::pattern::Pattern;
 
 /// How two strands share rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

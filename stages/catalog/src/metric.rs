@@ -1,6 +1,6 @@
 //! The names of metrics: which fit a task, what a family expands to, between which bounds values lie.
 
-use engine::artifact::Task;
+use contract::artifact::Task;
 
 use crate::params::evaluate::Metric;
 

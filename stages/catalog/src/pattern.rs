@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use engine::error::{Fault, Route, nearest, suggest};
+use contract::fault::{Fault, Route, nearest, suggest};
 
 use crate::params::shape::OneOrMany;
 
@@ -156,7 +156,7 @@ pub fn unknown(entry: &str, names: &[&str]) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use engine::route;
+    use contract::route;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,9 +1,9 @@
 //! `preprocess`: rows and columns, step by step.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
-use engine::error::Fault;
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
+use contract::fault::Fault;
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -24,8 +24,8 @@ impl Kind for PreprocessKind {
         4
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Data
+    fn program(&self) -> Program {
+        Program::Data
     }
 
     fn seeded(&self) -> bool {

@@ -1,9 +1,9 @@
 //! `profile`: what a data set is, how its columns depend on each other, and what must hold of it.
 
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType};
-use engine::error::{Fault, Route};
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Question, Stage};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType};
+use contract::fault::{Fault, Route};
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Question, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,8 +29,8 @@ impl Kind for ProfileKind {
         VERSION
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Data
+    fn program(&self) -> Program {
+        Program::Data
     }
 
     fn seeded(&self) -> bool {
@@ -260,7 +260,7 @@ impl Stage for ProfileStage {
                 inputs: Default::default(),
                 files: Vec::new(),
             };
-            if let Err(refused) = context.oracle.ask(Executor::Data, &question) {
+            if let Err(refused) = context.oracle.ask(Program::Data, &question) {
                 faults.extend(refused);
             }
         }
@@ -469,8 +469,8 @@ pub fn nothing() -> Expectation {
 
 #[cfg(test)]
 mod tests {
-    use engine::artifact::DatasetType;
-    use engine::kind::Silent;
+    use contract::artifact::DatasetType;
+    use contract::kind::Silent;
     use serde_json::json;
 
     use super::*;

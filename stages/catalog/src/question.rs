@@ -1,15 +1,15 @@
 //! Questions that only a worker can answer, and the form of the answers.
 //!
 //! *What does this source hold?* `kind: collect`, the canonical parameters, the files of the stage. The answer is a
-//! [`DatasetType`](engine::artifact::DatasetType) as the stage would write it, `columns:` applied as far as the names in it exist
+//! [`DatasetType`](contract::artifact::DatasetType) as the stage would write it, `columns:` applied as far as the names in it exist
 //! (the caller reports those that do not); `parts` and `sources` are left empty.
 //!
 //! *What does this expression give?* `kind: preprocess`, an [`Expression`] as parameters (`{"filter": "a > 1"}`), the data sets
 //! it is about as inputs, no files. The answer is an [`ExpressionType`], of a query a [`QueryType`].
 
-use engine::artifact::{Column, DType, Types};
-use engine::error::Fault;
-use engine::kind::{Executor, Oracle, Question};
+use contract::artifact::{Column, DType, Types};
+use contract::fault::Fault;
+use contract::kind::{Oracle, Program, Question};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -84,5 +84,5 @@ pub fn expression(
         inputs: inputs.clone(),
         files: Vec::new(),
     };
-    oracle.ask(Executor::Data, &question)
+    oracle.ask(Program::Data, &question)
 }

@@ -1,12 +1,12 @@
 //! The reference of every kind as Markdown, from its documentation and the JSON Schema of its parameters.
 
-use engine::kind::{Kind, Registry};
+use contract::kind::{Kind, Kinds};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 /// All pages as (file name, text): one for each kind, and `README.md` that lists them.
-pub fn pages(registry: &Registry) -> Vec<(String, String)> {
+pub fn pages(registry: &Kinds) -> Vec<(String, String)> {
     let index: String = registry
         .iter()
         .map(|kind| format!("- [`{0}`]({0}.md) – {1}\n", kind.name(), sentence(kind.about().summary)))

@@ -1,7 +1,7 @@
 //! From a document's model to a [`Network`]: shapes carried from layer to layer, every misfit found and placed.
 
-use engine::error::{Fault, Route};
-use engine::route;
+use contract::fault::{Fault, Route};
+use contract::route;
 
 use crate::network::{Network, Node, Op, Table, product, shown};
 use crate::params::network::{Activation, BatchNorm, Cnn, Conv2d, Dropout, Layer, LinearLayer, Mlp, Model, Pool2d};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
-use engine::error::{Fault, suggest};
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
+use contract::fault::{Fault, suggest};
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -27,8 +27,8 @@ impl Kind for SplitKind {
         2
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Data
+    fn program(&self) -> Program {
+        Program::Data
     }
 
     fn seeded(&self) -> bool {
@@ -338,7 +338,7 @@ impl SplitStage {
                 Err(more) => faults.extend(more),
             }
         }
-        let mut one = |name: &str, at: engine::error::Route| {
+        let mut one = |name: &str, at: contract::fault::Route| {
             let found = data.column(name);
             if found.is_none() {
                 faults.push(pattern::unknown(name, &names).at(at));

@@ -9,8 +9,8 @@ pub mod tables;
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Mixed, Role, Types};
-use engine::error::{Fault, Route, suggest};
+use contract::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Mixed, Role, Types};
+use contract::fault::{Fault, Route, suggest};
 use serde_json::Value;
 
 use crate::collect::retype;

@@ -1,11 +1,11 @@
 //! `train`: weights fitted to the training part.
 
-use engine::artifact::{
+use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
 };
-use engine::error::{Fault, Route, suggest};
-use engine::kind::{About, Executor, InferContext, Inference, InputPort, Kind, OutputPort, Stage};
-use engine::route;
+use contract::fault::{Fault, Route, suggest};
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -32,8 +32,8 @@ impl Kind for TrainKind {
         1
     }
 
-    fn executor(&self) -> Executor {
-        Executor::Torch
+    fn program(&self) -> Program {
+        Program::Torch
     }
 
     fn seeded(&self) -> bool {
@@ -470,7 +470,7 @@ fn check_validation(model: &ModelType, validation: &DatasetType, faults: &mut Ve
 /// The fault of a column a model reads, where the data does not have it as it was in training.
 pub fn misfit(wanted: &Column, columns: &[Column], code: &str) -> Option<Fault> {
     let Some(found) = columns.iter().find(|column| column.name == wanted.name) else {
-        let near = engine::error::nearest(&wanted.name, columns.iter().map(|column| column.name.as_str()));
+        let near = contract::fault::nearest(&wanted.name, columns.iter().map(|column| column.name.as_str()));
         let help = match near {
             Some(near) => format!("there is `{near}`; give both data sets the same `preprocess` steps"),
             None => "give both data sets the same `preprocess` steps".to_owned(),

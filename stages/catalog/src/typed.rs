@@ -1,8 +1,8 @@
 //! Between JSON and typed parameters.
 
-use engine::error::{Fault, Route};
-use engine::expand::course::Expansion;
-use engine::kind::{CommandLine, FileInput, InferContext, Inference, InputPort, OutputPort, Stage};
+use contract::expansion::Expansion;
+use contract::fault::{Fault, Route};
+use contract::kind::{CommandLine, FileInput, InferContext, Inference, InputPort, OutputPort, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -93,7 +93,7 @@ pub fn is_identifier(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use engine::kind::{Kind, Silent};
+    use contract::kind::{Kind, Silent};
     use serde_json::json;
 
     use super::*;

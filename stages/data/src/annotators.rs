@@ -10,9 +10,9 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt64
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::DataType;
 use catalog::params::collect::Annotators;
-use engine::artifact::{Column, DType, Role};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::Fault;
+use contract::route;
 
 use crate::convert;
 use crate::dataset::{Table, batch};

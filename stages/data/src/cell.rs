@@ -3,7 +3,7 @@
 //! `007` is not a number (the zeros would be lost), an integer beyond 64 bits is not one either, and `1e400` is not a float
 //! (it would become infinite). Dates and times are ISO 8601.
 
-use engine::artifact::DType;
+use contract::artifact::DType;
 
 /// The forms that were seen among the cells of a column, as a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use engine::artifact::Classes;
+use contract::artifact::Classes;
 
 /// Up to so many distinct values are listed.
 pub const LISTED: usize = 256;

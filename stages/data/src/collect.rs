@@ -10,12 +10,12 @@ use catalog::params::collect::{Collect, ColumnOptions, Delimited, S3, Source};
 use catalog::params::preprocess::OnError;
 use catalog::params::shape::OneOrMany;
 use catalog::pattern::{natural, unknown};
-use engine::artifact::{Column, DType, DatasetType};
-use engine::error::{Fault, Route};
-use engine::protocol::InputFile;
-use engine::remote::{Freshness, Look, Seen, is_remote};
-use engine::route;
-use engine::worker::Channel;
+use contract::artifact::{Column, DType, DatasetType};
+use contract::fault::{Fault, Route};
+use contract::remote::{Freshness, Look, Seen, is_remote};
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::InputFile;
 
 use crate::annotators;
 use crate::classes::classes;

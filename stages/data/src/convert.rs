@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, U
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampNanosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
 
 use crate::dataset::{arrow_type, item};
 use crate::source::sink::{Missing, Sink, Target};

@@ -15,8 +15,8 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, convert::fb_to_schema, root_as_footer};
-use engine::artifact::{Column, DType, DatasetType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType, DatasetType};
+use contract::fault::Fault;
 
 use crate::fault::{Outcome, kernel, place, unreadable, unwritable};
 pub use crate::writer::write;

@@ -1,7 +1,7 @@
 //! Where two data sets that should be equal first differ: the column, then the row.
 
 use arrow::array::{Array, ArrayRef};
-use engine::artifact::Column;
+use contract::artifact::Column;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Float64Array, Int64Array, StringArray};
-    use engine::artifact::DType;
+    use contract::artifact::DType;
 
     use super::*;
     use crate::dataset::batch;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use engine::error::{Fault, Place};
+use contract::fault::{Fault, Place};
 
 /// A value, or everything that is wrong.
 pub type Outcome<T> = Result<T, Vec<Fault>>;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    engine::worker::serve(&mut stages_data::program::Data)
+    contract::worker::serve(&mut stages_data::program::Data)
 }

@@ -17,11 +17,11 @@ use catalog::params::shape::OneOrMany;
 use catalog::pattern::{Matched, find, select, unknown};
 use catalog::question::ExpressionType;
 use catalog::steps::shaping::{bins, instant, sampled};
-use engine::artifact::{ArtifactType, Column, DType, DatasetType, Types};
-use engine::error::{Fault, Route};
-use engine::protocol::Progress;
-use engine::route;
-use engine::worker::Channel;
+use contract::artifact::{ArtifactType, Column, DType, DatasetType, Types};
+use contract::fault::{Fault, Route};
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::Progress;
 use serde::Serialize;
 
 use crate::chance::Chance;

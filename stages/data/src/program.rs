@@ -10,13 +10,13 @@ use catalog::params::split::Split;
 use catalog::preprocess::PreprocessStage;
 use catalog::profile::Expressions;
 use catalog::question::Expression;
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Types};
-use engine::error::Fault;
-use engine::kind::{Executor, InferContext, Oracle, Question, Stage as _};
-use engine::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
-use engine::remote::LOOK;
-use engine::route;
-use engine::worker::{Channel, Program};
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Types};
+use contract::fault::Fault;
+use contract::kind::{InferContext, Oracle, Program, Question, Stage as _};
+use contract::remote::LOOK;
+use contract::route;
+use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
+use contract::worker::{Channel, Worker};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ use crate::writer::Rows;
 #[derive(Debug, Default)]
 pub struct Data;
 
-impl Program for Data {
+impl Worker for Data {
     fn hello(&self) -> Hello {
         Hello {
             protocol: PROTOCOL,
@@ -199,7 +199,7 @@ fn asked(question: &Question) -> Outcome<Value> {
 struct Inside;
 
 impl Oracle for Inside {
-    fn ask(&self, _: Executor, question: &Question) -> Outcome<Option<Value>> {
+    fn ask(&self, _: Program, question: &Question) -> Outcome<Option<Value>> {
         asked(question).map(Some)
     }
 }

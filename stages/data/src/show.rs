@@ -8,8 +8,8 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use engine::artifact::Column;
-use engine::error::Fault;
+use contract::artifact::Column;
+use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -202,7 +202,7 @@ fn write_sheet(table: &Table, path: &Path) -> Outcome<()> {
             break;
         }
     }
-    let (low, high) = if table.columns[index].dtype == engine::artifact::DType::UInt8 {
+    let (low, high) = if table.columns[index].dtype == contract::artifact::DType::UInt8 {
         (0.0, 255.0)
     } else {
         values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
@@ -321,7 +321,7 @@ fn write_delimited(table: &Table, path: &Path, between: char) -> Outcome<()> {
     writeln!(out, "{}", names.join(&between.to_string())).map_err(fault)?;
     for batch in &table.batches {
         let texts: Vec<bool> =
-            table.columns.iter().map(|column| column.dtype == engine::artifact::DType::String).collect();
+            table.columns.iter().map(|column| column.dtype == contract::artifact::DType::String).collect();
         for row in 0..batch.num_rows() {
             for (index, array) in batch.columns().iter().enumerate() {
                 if index > 0 {

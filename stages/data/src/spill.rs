@@ -14,8 +14,8 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{ArrowNativeType, Schema};
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
-use engine::artifact::{Column, DatasetType};
-use engine::error::Fault;
+use contract::artifact::{Column, DatasetType};
+use contract::fault::Fault;
 
 use crate::dataset::{METADATA, Table, batch, open, schema};
 use crate::fault::{Outcome, kernel, unwritable};

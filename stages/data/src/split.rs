@@ -16,9 +16,9 @@ use arrow::compute::filter;
 use catalog::params::split::{Predefined, Split};
 use catalog::pattern::unknown;
 use catalog::split::{ports, sizes};
-use engine::artifact::{Column, DType, Role};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::Fault;
+use contract::route;
 
 use crate::chance::Chance;
 use crate::dataset::Table;
@@ -291,7 +291,7 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
     let mut faults = Faults::default();
     let mut strangers = std::collections::BTreeSet::new();
     for piece in table.pieces(index) {
-        let text: ArrayRef = crate::convert::convert(&piece, engine::artifact::DType::String)
+        let text: ArrayRef = crate::convert::convert(&piece, contract::artifact::DType::String)
             .map_err(|_| kernel("reading parts", &"the column cannot be written as text"))?;
         for value in text.as_string::<i32>() {
             match value.and_then(|value| parts.get(value)) {
@@ -318,7 +318,7 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
 }
 
 /// Where a column stands.
-fn position(table: &Table, name: &str, at: &engine::error::Route) -> Outcome<usize> {
+fn position(table: &Table, name: &str, at: &contract::fault::Route) -> Outcome<usize> {
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
     names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(at.clone())])
 }
@@ -341,7 +341,7 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
     let rows = table.rows();
     let mut start = 0;
     for piece in table.pieces(index) {
-        let text: ArrayRef = crate::convert::convert(&piece, engine::artifact::DType::String).map_err(|_| {
+        let text: ArrayRef = crate::convert::convert(&piece, contract::artifact::DType::String).map_err(|_| {
             vec![
                 Fault::error("split::stratify_type", format!("column `{name}` has no classes"))
                     .help(help)
@@ -446,7 +446,7 @@ mod tests {
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
     use catalog::params::shape::OneOrMany;
-    use engine::artifact::{Column, DType};
+    use contract::artifact::{Column, DType};
     use proptest::prelude::*;
 
     use super::*;

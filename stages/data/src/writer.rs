@@ -19,8 +19,8 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, w
 use arrow::ipc::{
     Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion, RecordBatchBuilder,
 };
-use engine::artifact::{Column, DatasetType};
-use engine::error::Fault;
+use contract::artifact::{Column, DatasetType};
+use contract::fault::Fault;
 use flatbuffers::FlatBufferBuilder;
 
 use crate::classes::Census;
@@ -522,7 +522,7 @@ mod tests {
     };
     use arrow::compute::concat;
     use arrow::ipc::writer::FileWriter;
-    use engine::artifact::DType;
+    use contract::artifact::DType;
     use proptest::prelude::*;
 
     use super::*;

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use catalog::network::Network;
 use catalog::params::train::Train;
-use engine::artifact::{Column, ModelType, Task};
-use engine::error::Fault;
+use contract::artifact::{Column, ModelType, Task};
+use contract::fault::Fault;
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

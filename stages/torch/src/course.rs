@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use catalog::network::Node;
 use catalog::params::train::{EarlyStopping, Optimizer, StoppingMetric};
-use engine::error::{Fault, Route};
-use engine::protocol::Progress;
-use engine::route;
-use engine::worker::Channel;
+use contract::fault::{Fault, Route};
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tch::Tensor;

@@ -13,8 +13,8 @@ use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow::ipc::{MetadataVersion, root_as_footer};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use engine::artifact::{Column, DType, DatasetType};
-use engine::error::{Fault, suggest};
+use contract::artifact::{Column, DType, DatasetType};
+use contract::fault::{Fault, suggest};
 use tch::Tensor;
 
 use crate::fault::{During, Outcome};

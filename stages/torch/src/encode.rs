@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use catalog::features::{Decision, Features, cyclic_width, too_many_to_embed};
 use catalog::network::Table;
 use catalog::params::train::Encoder;
-use engine::artifact::{Classes, Column, DType, Task};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{Classes, Column, DType, Task};
+use contract::fault::Fault;
+use contract::route;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 

@@ -9,11 +9,11 @@ use arrow::datatypes::DataType;
 use catalog::condition::Condition;
 use catalog::metric;
 use catalog::params::evaluate::{Evaluate, Metric};
-use engine::artifact::{ArtifactType, Column, DType, DatasetType, Role};
-use engine::error::Fault;
-use engine::protocol::{Finished, Progress, RunRequest};
-use engine::route;
-use engine::worker::Channel;
+use contract::artifact::{ArtifactType, Column, DType, DatasetType, Role};
+use contract::fault::Fault;
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::{Finished, Progress, RunRequest};
 use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, write_file};

@@ -1,10 +1,10 @@
 //! The kind `export`: a model as a file other programs read, checked in an independent runtime before it is let out.
 
 use catalog::params::export::{Export, Format};
-use engine::artifact::{ArtifactKind, ArtifactType, DType};
-use engine::error::Fault;
-use engine::protocol::{Finished, RunRequest};
-use engine::worker::Channel;
+use contract::artifact::{ArtifactKind, ArtifactType, DType};
+use contract::fault::Fault;
+use contract::worker::Channel;
+use contract::worker::protocol::{Finished, RunRequest};
 use prost::Message;
 use serde_json::json;
 use tch::{Device, Tensor};

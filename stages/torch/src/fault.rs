@@ -1,6 +1,6 @@
 //! From libtorch's errors to faults a person can read.
 
-use engine::error::Fault;
+use contract::fault::Fault;
 use tch::TchError;
 
 /// What everything in this crate may fail with.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
-use engine::artifact::{ArtifactType, Classes, Column, DType};
-use engine::error::Fault;
-use engine::protocol::{Finished, InputArtifact, RunRequest};
-use engine::worker::{Channel, Program};
+use contract::artifact::{ArtifactType, Classes, Column, DType};
+use contract::fault::Fault;
+use contract::worker::protocol::{Finished, InputArtifact, RunRequest};
+use contract::worker::{Channel, Worker};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,9 +1,9 @@
 //! What is minimised.
 
 use catalog::params::train::{Loss, Train};
-use engine::artifact::Task;
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::Task;
+use contract::fault::Fault;
+use contract::route;
 use tch::{Reduction, Tensor};
 
 use crate::fault::{During, Outcome, shape};

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    engine::worker::serve(&mut stages_torch::program::Torch)
+    contract::worker::serve(&mut stages_torch::program::Torch)
 }

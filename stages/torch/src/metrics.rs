@@ -161,7 +161,7 @@ pub fn regression(wanted: &[Metric], truth: &[f64], predicted: &[f64]) -> Number
 
 #[cfg(test)]
 mod tests {
-    use engine::artifact::Task;
+    use contract::artifact::Task;
     use serde_json::Value;
 
     use super::*;

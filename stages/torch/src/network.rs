@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use catalog::network::{Network, Node, Op, Table};
 use catalog::params::network::Activation;
-use engine::error::Fault;
+use contract::fault::Fault;
 use tch::{Device, Kind, Tensor};
 
 use crate::embed::{self, Layout};

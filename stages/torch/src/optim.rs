@@ -9,7 +9,7 @@
 //! On a device other than the CPU the same formulas run as tensor operations.
 
 use catalog::params::train::Optimizer;
-use engine::error::Fault;
+use contract::fault::Fault;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::fault::{During, Outcome};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::error::Fault;
-use engine::kind::Question;
-use engine::protocol::{Finished, Hello, InputArtifact, InputFile, PROTOCOL, RunRequest};
-use engine::worker::{Channel, Program};
+use contract::fault::Fault;
+use contract::kind::Question;
+use contract::worker::protocol::{Finished, Hello, InputArtifact, InputFile, PROTOCOL, RunRequest};
+use contract::worker::{Channel, Worker};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -93,7 +93,7 @@ pub fn check_libtorch(found: Option<(u8, u8, u8)>) -> Result<(), Fault> {
     .help("run `cargo xtask setup` and build again, or unset LD_LIBRARY_PATH and LIBTORCH if they name another one"))
 }
 
-impl Program for Torch {
+impl Worker for Torch {
     fn hello(&self) -> Hello {
         let mut toolchain = BTreeMap::new();
         let version = raw::libtorch_version();
@@ -134,7 +134,7 @@ impl Program for Torch {
             )
             .help("the two programs were built from different sources: build or install both again")));
         }
-        let device = Device::find(&request.device).map_err(|fault| one(fault.at(engine::route!["device"])))?;
+        let device = Device::find(&request.device).map_err(|fault| one(fault.at(contract::route!["device"])))?;
         // One thread, always: how work is divided changes the last bits of sums, and small networks lose by
         // threads anyway (measured: 14 times slower on a busy machine of two cores).
         tch::set_num_threads(1);
@@ -181,7 +181,7 @@ pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifac
     request.inputs.get(port).ok_or_else(|| {
         vec![
             Fault::error("graph::missing_input", format!("`{}` needs the input `{port}`", request.stage))
-                .at(engine::route!["inputs"]),
+                .at(contract::route!["inputs"]),
         ]
     })
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use catalog::network::{Network, Node, Op, product};
 use catalog::params::compress::Criterion;
-use engine::artifact::Task;
-use engine::error::Fault;
+use contract::artifact::Task;
+use contract::fault::Fault;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::fault::{During, Outcome};

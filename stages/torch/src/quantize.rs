@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use catalog::network::{Network, Node, Op};
 use catalog::params::compress::Int8;
-use engine::error::Fault;
+use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 

@@ -7,8 +7,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::error::Fault;
-use engine::protocol::RunRequest;
+use contract::fault::Fault;
+use contract::worker::protocol::RunRequest;
 use tch::Kind;
 
 use crate::fault::{During, Outcome};

@@ -16,7 +16,7 @@ use crate::room::Room;
 use crate::sample;
 use crate::trainer::{Recipe, Stop, Trainer};
 
-fn code(result: Result<crate::harness::Left, Vec<engine::error::Fault>>) -> (String, String) {
+fn code(result: Result<crate::harness::Left, Vec<contract::fault::Fault>>) -> (String, String) {
     let Err(faults) = result else { panic!("it worked") };
     assert!(faults[0].help.is_some(), "no help: {:?}", faults[0]);
     (faults[0].code.clone(), faults[0].message.clone())
@@ -352,7 +352,7 @@ fn noisy(rows: usize) -> Vec<Cells> {
 
 fn recipe(value: serde_json::Value) -> Recipe {
     let params: catalog::params::train::Train = serde_json::from_value(value).unwrap();
-    Recipe::of(&params, engine::artifact::Task::Classification).unwrap()
+    Recipe::of(&params, contract::artifact::Task::Classification).unwrap()
 }
 
 fn data(network: &catalog::network::Network, rows: usize) -> (Tensor, Tensor) {
@@ -482,7 +482,7 @@ fn a_saved_course_stops_where_it_would_have_stopped() {
         .unwrap();
     let (train, validation) =
         (Dataset::open(&train, "train").unwrap(), Dataset::open(&validation, "validation").unwrap());
-    let target = Target::fit("label", engine::artifact::Task::Classification, &train).unwrap();
+    let target = Target::fit("label", contract::artifact::Task::Classification, &train).unwrap();
     let features = catalog::features::decide(None, train.columns(), "label").unwrap();
     let encoders = Encoders::fit(&features, &train, &target, 1).unwrap();
     let network = sample::network(json!({ "mlp": { "hidden": [32], "batch_norm": true } }), &encoders.shape(), 3);
@@ -491,12 +491,12 @@ fn a_saved_course_stops_where_it_would_have_stopped() {
         Part::encode(&validation, &encoders, &target, Room::memory()).unwrap(),
     );
     let material = Material { train: &train, validation: Some(&validation), target: &target, encoders: &encoders };
-    let recipe = Recipe::of(&params, engine::artifact::Task::Classification).unwrap();
+    let recipe = Recipe::of(&params, contract::artifact::Task::Classification).unwrap();
     let start = || {
         let net = Net::fresh(&network, &mut Random::new(1, Purpose::Weights), Device::Cpu).unwrap();
         Course::new(net, recipe.clone(), 9, material, params.early_stopping.as_ref()).unwrap()
     };
-    let channel = engine::worker::Channel::silent();
+    let channel = contract::worker::Channel::silent();
     let straight = start().finish(&channel).unwrap();
     assert!(straight.epochs < 200 && straight.best_epoch + 4 == straight.epochs);
     // Saved between the best epoch and the end: what is kept of the best one decides.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use catalog::features;
 use catalog::network::Network;
 use catalog::params::train::Train;
-use engine::artifact::{ArtifactType, DatasetLineage, ModelType, Task};
-use engine::error::Fault;
-use engine::protocol::{Finished, RunRequest};
-use engine::route;
-use engine::worker::Channel;
+use contract::artifact::{ArtifactType, DatasetLineage, ModelType, Task};
+use contract::fault::Fault;
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::{Finished, RunRequest};
 use serde_json::json;
 
 use crate::bundle::{Bundle, Description, FORMAT, Training};

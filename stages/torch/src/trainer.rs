@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use catalog::params::train::{Optimizer, Schedule, Train};
-use engine::artifact::Task;
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::Task;
+use contract::fault::Fault;
+use contract::route;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

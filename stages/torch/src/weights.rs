@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::error::Fault;
+use contract::fault::Fault;
 use tch::{Device, Kind, Tensor};
 
 use crate::fault::{During, Outcome};

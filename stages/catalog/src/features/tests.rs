@@ -1,4 +1,4 @@
-use engine::artifact::Classes;
+use contract::artifact::Classes;
 use serde_json::{Value, json};
 
 use super::*;

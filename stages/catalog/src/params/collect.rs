@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{DType, Role};
+use contract::artifact::{DType, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

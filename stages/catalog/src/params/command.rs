@@ -1,6 +1,6 @@
 //! Parameters of `command`.
 
-use engine::artifact::ArtifactKind;
+use contract::artifact::ArtifactKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Parameters of `train`.
 
-use engine::artifact::Task;
+use contract::artifact::Task;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

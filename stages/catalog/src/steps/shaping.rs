@@ -1,7 +1,7 @@
 //! Types of the steps that make columns out of columns: dates, texts, bins, categories, images.
 
-use engine::artifact::{Classes, Column, DType, DatasetType};
-use engine::error::{Fault, Route};
+use contract::artifact::{Classes, Column, DType, DatasetType};
+use contract::fault::{Fault, Route};
 
 use super::{names, text as shown_scalar};
 use crate::dates::Format;
@@ -519,7 +519,7 @@ pub(super) fn language(options: &Language, dataset: &mut DatasetType, at: &Route
         for (index, code) in keep.iter().enumerate().filter(|(_, code)| !LANGUAGES.contains(&code.as_str())) {
             faults.push(
                 Fault::error("data::unknown_language", format!("no language that can be told has the code `{code}`"))
-                    .help(engine::error::nearest(code, LANGUAGES.iter().copied()).map_or_else(
+                    .help(contract::fault::nearest(code, LANGUAGES.iter().copied()).map_or_else(
                         || "use ISO 639-3: `eng`, `deu`, `fra`".into(),
                         |near| format!("did you mean `{near}`?"),
                     ))

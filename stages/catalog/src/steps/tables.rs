@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::artifact::{ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, Types};
-use engine::error::{Fault, Route, suggest};
+use contract::artifact::{ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, Types};
+use contract::fault::{Fault, Route, suggest};
 
 use super::shaping::{add, is_number, one};
 use super::{Ask, names};

@@ -2,14 +2,14 @@
 
 use catalog::question::ExpressionType;
 use catalog::split::sizes;
-use engine::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role, Types};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role, Types};
+use contract::fault::Fault;
+use contract::route;
 use serde_json::{Value, json};
 
 use crate::scene::*;
 
-fn collect(params: Value, source: DatasetType) -> engine::kind::Inference {
+fn collect(params: Value, source: DatasetType) -> contract::kind::Inference {
     let told = Told { source: Some(source), ..Told::default() };
     infer_with(&*stage("collect", params), no_inputs(), &told)
 }
@@ -220,7 +220,7 @@ fn collect_takes_annotators_out_of_the_data() {
     assert_eq!(found.outputs["labels"].kind(), ArtifactKind::Labels);
 }
 
-fn preprocess(steps: Value, data: DatasetType) -> engine::kind::Inference {
+fn preprocess(steps: Value, data: DatasetType) -> contract::kind::Inference {
     let told = Told { expression: Some(Ok(ExpressionType { dtype: DType::Bool, missing: false })), ..Told::default() };
     infer_with(&*stage("preprocess", json!({ "steps": steps })), dataset("data", data), &told)
 }
@@ -473,7 +473,7 @@ fn ways_to_split_are_checked() {
 
 #[test]
 fn folds_overlap_only_where_they_do() {
-    use engine::artifact::DatasetLineage;
+    use contract::artifact::DatasetLineage;
     let data = DatasetType { sources: vec!["raw".into()], ..penguins() };
     let found = infer(&*stage("split", json!({ "folds": 3 })), dataset("data", data));
     let lineage = |port: &str| DatasetLineage::from(found.outputs[port].dataset().unwrap());

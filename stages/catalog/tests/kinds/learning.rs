@@ -1,13 +1,13 @@
 //! `train`, `evaluate`, `compress`, `export`.
 
-use engine::artifact::{ArtifactType, Column, DType, DatasetType, ModelType, Role, Task, Types};
+use contract::artifact::{ArtifactType, Column, DType, DatasetType, ModelType, Role, Task, Types};
 use serde_json::{Value, json};
 
 use crate::scene::*;
 
 fn trained(params: Value, inputs: Types) -> ModelType {
     let found = infer(&*stage("train", params), inputs);
-    assert!(!found.faults.iter().any(engine::error::Fault::is_error), "{:#?}", found.faults);
+    assert!(!found.faults.iter().any(contract::fault::Fault::is_error), "{:#?}", found.faults);
     found.outputs["model"].model().unwrap().clone()
 }
 

@@ -1,8 +1,8 @@
 //! No row of a fit is ever judged on: what is found before anything runs.
 
 use catalog::question::QueryType;
-use engine::artifact::{ArtifactType, DatasetLineage, DatasetType, ModelType};
-use engine::error::Fault;
+use contract::artifact::{ArtifactType, DatasetLineage, DatasetType, ModelType};
+use contract::fault::Fault;
 use serde_json::json;
 
 use crate::scene::*;
@@ -77,7 +77,7 @@ const ROWS: &str = "leakage::evaluated_on_training_rows";
 fn query(rows: &[&str], beside: &[&str], mixed: &[&str], more: &[&str]) -> Option<QueryType> {
     let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let mut columns = penguins().columns.unwrap();
-    columns.extend(more.iter().map(|name| engine::artifact::Column::new(*name, engine::artifact::DType::Float64)));
+    columns.extend(more.iter().map(|name| contract::artifact::Column::new(*name, contract::artifact::DType::Float64)));
     Some(QueryType { columns, rows: list(rows), beside: list(beside), mixed: list(mixed) })
 }
 
@@ -208,11 +208,11 @@ fn a_derived_column_is_mixed_when_its_expression_names_one_that_is() {
     ]);
     let steps: Vec<catalog::params::preprocess::Step> = serde_json::from_value(steps).unwrap();
     let mut data = penguins();
-    let ask = |_: &catalog::question::Expression, _: &engine::artifact::Types| {
+    let ask = |_: &catalog::question::Expression, _: &contract::artifact::Types| {
         Ok(Some(json!({ "dtype": "float64", "missing": false })))
     };
     for step in &steps {
-        let faults = catalog::steps::apply(step, &mut data, &Default::default(), &engine::route!["steps"], &ask);
+        let faults = catalog::steps::apply(step, &mut data, &Default::default(), &contract::route!["steps"], &ask);
         assert_eq!(faults, []);
     }
     let mixed: Vec<&[String]> = data.mixed.iter().map(|mixed| mixed.columns.as_slice()).collect();

@@ -1,7 +1,7 @@
 //! Every kind keeps the contract the engine relies on.
 
 use catalog::registry;
-use engine::kind::{Executor, MAIN};
+use contract::kind::{MAIN, Program};
 use serde_json::{Value, json};
 
 use crate::scene::*;
@@ -30,7 +30,7 @@ fn every_output_is_typed_even_when_nothing_is_known() {
             assert_eq!(artifact.kind(), port.kind, "{}.{}", kind.name(), port.name);
         }
         assert_eq!(found.outputs.len(), stage.outputs().len(), "{}", kind.name());
-        assert!(!found.faults.iter().any(engine::error::Fault::is_error), "{}: {:?}", kind.name(), found.faults);
+        assert!(!found.faults.iter().any(contract::fault::Fault::is_error), "{}: {:?}", kind.name(), found.faults);
     }
 }
 
@@ -61,20 +61,20 @@ fn documented_ports_are_the_ports() {
 
 #[test]
 fn who_carries_what_out() {
-    let told: Vec<(&str, Executor, bool)> =
-        registry().iter().map(|kind| (kind.name(), kind.executor(), kind.seeded())).collect();
+    let told: Vec<(&str, Program, bool)> =
+        registry().iter().map(|kind| (kind.name(), kind.program(), kind.seeded())).collect();
     assert_eq!(
         told,
         [
-            ("collect", Executor::Data, false),
-            ("command", Executor::Command, false),
-            ("compress", Executor::Torch, true),
-            ("evaluate", Executor::Torch, false),
-            ("export", Executor::Torch, false),
-            ("preprocess", Executor::Data, false),
-            ("profile", Executor::Data, false),
-            ("split", Executor::Data, true),
-            ("train", Executor::Torch, true),
+            ("collect", Program::Data, false),
+            ("command", Program::Command, false),
+            ("compress", Program::Torch, true),
+            ("evaluate", Program::Torch, false),
+            ("export", Program::Torch, false),
+            ("preprocess", Program::Data, false),
+            ("profile", Program::Data, false),
+            ("split", Program::Data, true),
+            ("train", Program::Torch, true),
         ]
     );
 }

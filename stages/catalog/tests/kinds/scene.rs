@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use catalog::question::{ExpressionType, QueryType};
 use catalog::registry;
-use engine::artifact::{
+use contract::artifact::{
     ArtifactType, Classes, Column, DType, DatasetLineage, DatasetType, ModelType, Part, Task, Types,
 };
-use engine::error::Fault;
-use engine::kind::{Executor, InferContext, Inference, Oracle, Question, Silent, Stage};
+use contract::fault::Fault;
+use contract::kind::{InferContext, Inference, Oracle, Program, Question, Silent, Stage};
 use serde_json::{Value, json};
 
 /// A stage that must be sound.
@@ -140,8 +140,8 @@ pub struct Told {
 }
 
 impl Oracle for Told {
-    fn ask(&self, executor: Executor, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
-        assert_eq!(executor, Executor::Data);
+    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+        assert_eq!(executor, Program::Data);
         self.asked.lock().unwrap().push(question.clone());
         match question.kind.as_str() {
             "collect" => Ok(self.source.as_ref().map(|source| json!(source))),

@@ -1,6 +1,6 @@
 //! What looks wrong, with the YAML that mends it; and what could be demanded, with the share of rows for which it holds.
 
-use engine::artifact::{DType, Role};
+use contract::artifact::{DType, Role};
 
 use super::document::{Alert, Document, Drift, Fix, Level, Measure, Proposal, Sort, Variable};
 use super::drift::{CHANGED, MISSING};

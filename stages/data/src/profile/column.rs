@@ -6,8 +6,8 @@ use std::hash::BuildHasherDefault;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use engine::artifact::{Column, DType};
-use engine::calendar;
+use contract::artifact::{Column, DType};
+use contract::calendar;
 
 use super::document::{Histogram, Numbers, Quantile, Tensor, Texts, Variable};
 use super::sketch::distinct::Distinct;

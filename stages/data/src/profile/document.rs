@@ -1,6 +1,6 @@
 //! The profile as it is stored: `docs/profile.md` describes it for other readers.
 
-use engine::artifact::{Column, Role};
+use contract::artifact::{Column, Role};
 use serde::{Deserialize, Serialize};
 
 use super::sketch::distinct::Distinct;

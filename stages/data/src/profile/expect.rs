@@ -11,9 +11,9 @@ use catalog::params::preprocess::Scalar;
 use catalog::params::profile::{Direction, Expectation};
 use catalog::pattern::select;
 use catalog::profile::{ambiguous, pointed, text};
-use engine::artifact::{Column, DType};
-use engine::error::{Fault, Route};
-use engine::route;
+use contract::artifact::{Column, DType};
+use contract::fault::{Fault, Route};
+use contract::route;
 use regex::Regex;
 
 use super::column::{numbers, shown};

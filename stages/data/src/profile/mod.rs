@@ -26,11 +26,11 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use catalog::params::profile::Profile;
 use catalog::pattern::unknown;
-use engine::artifact::{DType, Role};
-use engine::error::Fault;
-use engine::protocol::Progress;
-use engine::route;
-use engine::worker::Channel;
+use contract::artifact::{DType, Role};
+use contract::fault::Fault;
+use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::Progress;
 
 use self::association::{Side, pairs};
 use self::coded::Coded;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use engine::artifact::DType;
+use contract::artifact::DType;
 
 use super::column::shown;
 use super::document::{Document, Level, Measure, Numbers, Sort, Tensor, Variable};

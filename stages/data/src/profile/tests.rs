@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, Int64Array, StringArray};
 use catalog::params::preprocess::Step;
 use catalog::params::profile::Expectation;
-use engine::artifact::Column;
+use contract::artifact::Column;
 use serde_json::json;
 
 use super::document::{Level, Measure};

@@ -11,8 +11,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use catalog::pattern::{matches, natural};
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use super::bytes::Limits;
 use super::listing::is_byproduct;

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use crate::fault::{Outcome, place, unreadable};
 

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, mpsc};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use engine::artifact::{Column, DType};
-use engine::error::{Fault, nearest};
-use engine::protocol::{InputFile, Progress};
+use contract::artifact::{Column, DType};
+use contract::fault::{Fault, nearest};
+use contract::worker::protocol::{InputFile, Progress};
 use memchr::{memchr, memchr_iter};
 
 use super::bytes::{Stream, overlong};

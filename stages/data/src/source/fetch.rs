@@ -1,7 +1,7 @@
 //! Files over HTTP(S), known by a declared digest or by what the server says of them.
 //!
 //! A declared digest is what the stage's key holds, so a file that was fetched once is never fetched again, wherever it lies. Without
-//! one, the server is asked for an entity tag or a modification time before a run (see `engine::remote`), and what is fetched must
+//! one, the server is asked for an entity tag or a modification time before a run (see `contract::remote`), and what is fetched must
 //! be in that state. Either way it is kept in the store under its content ([`Shelf`]), and checked each time it is taken from there.
 //!
 //! A transfer that breaks off is taken up where it stopped (`Range`), a few times, with pauses that grow. What arrives is believed when
@@ -11,10 +11,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use engine::error::{Fault, Route};
-use engine::protocol::{InputFile, Progress};
-use engine::remote::Freshness;
-use engine::worker::Channel;
+use contract::fault::{Fault, Route};
+use contract::remote::Freshness;
+use contract::worker::Channel;
+use contract::worker::protocol::{InputFile, Progress};
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ fn whole_size(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A URL as messages show it: without a query, which may hold a secret.
-pub use engine::remote::shown;
+pub use contract::remote::shown;
 
 /// The file of a declared digest (64 hex digits, SHA-256), from the shelf or from its server.
 ///

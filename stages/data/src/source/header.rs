@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use engine::error::Fault;
+use contract::fault::Fault;
 
 use super::delimited::{Options, broken_fault, encoding_fault, line_of};
 use super::scan::{Dialect, End, Scanner};

@@ -9,8 +9,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::params::collect::{ColorMode, ParquetFiles};
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
 use serde_json::Value;
 
 use super::images::{Frame, decode_from, gather, image_column};

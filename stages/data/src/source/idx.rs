@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, UInt8Array};
 use arrow::datatypes::DataType;
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
 use crate::classes::classes;

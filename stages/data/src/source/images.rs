@@ -12,9 +12,9 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::DataType;
 use catalog::params::collect::{ColorMode, Images};
-use engine::artifact::{Classes, Column, DType, Role};
-use engine::error::{Fault, Place, suggest};
-use engine::protocol::{InputFile, Progress};
+use contract::artifact::{Classes, Column, DType, Role};
+use contract::fault::{Fault, Place, suggest};
+use contract::worker::protocol::{InputFile, Progress};
 use image::{DynamicImage, ImageReader};
 
 use super::listing::{Entry, list, notice};

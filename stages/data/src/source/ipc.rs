@@ -13,8 +13,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{StreamDecoder, StreamReader, read_footer_length};
 use arrow::ipc::{convert::fb_to_schema, root_as_footer, root_as_message};
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use super::bytes::Stream;
 use super::normal;

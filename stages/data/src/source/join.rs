@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::{concat, concat_batches, take};
 use arrow::row::{RowConverter, SortField};
 use catalog::params::collect::How;
-use engine::error::{Fault, Route, suggest};
+use contract::fault::{Fault, Route, suggest};
 
 use crate::convert::{convert, wider};
 use crate::dataset::{Table, batch, schema};
@@ -154,7 +154,7 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
 }
 
 /// Tensors have no missing cells.
-fn whole_cells(array: ArrayRef, column: &engine::artifact::Column) -> Outcome<ArrayRef> {
+fn whole_cells(array: ArrayRef, column: &contract::artifact::Column) -> Outcome<ArrayRef> {
     if column.shape.is_empty() || array.null_count() == 0 {
         return Ok(array);
     }
@@ -162,6 +162,6 @@ fn whole_cells(array: ArrayRef, column: &engine::artifact::Column) -> Outcome<Ar
     Err(vec![
         Fault::error("data::cell", text)
             .help("join with `how: inner`, or let the source of tensors lead")
-            .at(engine::route!["from", "join", "how"]),
+            .at(contract::route!["from", "join", "how"]),
     ])
 }

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
-use engine::protocol::{InputFile, Progress};
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
+use contract::worker::protocol::{InputFile, Progress};
 use memchr::{memchr, memrchr};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 

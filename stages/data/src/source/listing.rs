@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use catalog::pattern::natural;
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use crate::fault::{Outcome, empty, place, unreadable};
 

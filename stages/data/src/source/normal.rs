@@ -8,8 +8,8 @@ use arrow::array::{
 };
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondType};
-use engine::artifact::{Column, DType, DatasetType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType, DatasetType};
+use contract::fault::Fault;
 
 use super::reading::{Reading, Refused, bounded};
 use crate::convert;

@@ -10,9 +10,9 @@ use arrow::array::{
     Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::DataType;
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
 use crate::dataset::{Table, batch, item};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::take;
-use engine::artifact::{Column, DType, Role};
-use engine::error::Fault;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::Fault;
 
 use crate::cell::{self, Seen};
 use crate::dataset::{Table, batch};
@@ -183,7 +183,7 @@ pub fn add_provenance(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
             return Err(vec![
                 Fault::error("data::duplicate_column", format!("the source has a column `{name}` of its own"))
                     .help("leave out `provenance: true`, or rename the column")
-                    .at(engine::route!["provenance"]),
+                    .at(contract::route!["provenance"]),
             ]);
         }
     }

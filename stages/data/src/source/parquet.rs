@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use catalog::params::collect::ParquetFiles;
-use engine::error::Fault;
-use engine::protocol::{InputFile, Progress};
+use contract::fault::Fault;
+use contract::worker::protocol::{InputFile, Progress};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::hub::Hub;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::params::collect::{Postgres, Tls};
-use engine::artifact::Column;
-use engine::error::{Fault, Route};
-use engine::protocol::Progress;
-use engine::worker::Channel;
+use contract::artifact::Column;
+use contract::fault::{Fault, Route};
+use contract::worker::Channel;
+use contract::worker::protocol::Progress;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, IsolationLevel, Statement};

@@ -9,7 +9,7 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
     Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use engine::artifact::DType;
+use contract::artifact::DType;
 use tokio_postgres::types::{FromSql, Kind, Type};
 
 /// Days from 1970-01-01 to 2000-01-01.

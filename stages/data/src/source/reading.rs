@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use catalog::collect::rejected;
 use catalog::params::preprocess::OnError;
-use engine::artifact::DType;
-use engine::error::{Fault, Place};
-use engine::worker::Channel;
+use contract::artifact::DType;
+use contract::fault::{Fault, Place};
+use contract::worker::Channel;
 
 use super::bytes::Limits;
 use super::spill::Spill;

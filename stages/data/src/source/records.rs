@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
 
 use super::reading::{Reading, Refused, Sieved};
 use crate::dataset::{Table, batch};

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use catalog::params::collect::S3;
 use catalog::pattern::natural;
-use engine::error::{Fault, Route};
-use engine::pattern::Pattern;
-use engine::protocol::{InputFile, Progress};
-use engine::remote::Seen;
-use engine::worker::Channel;
+use contract::fault::{Fault, Route};
+use contract::pattern::Pattern;
+use contract::remote::Seen;
+use contract::worker::Channel;
+use contract::worker::protocol::{InputFile, Progress};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};

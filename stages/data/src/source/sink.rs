@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
-use engine::artifact::{Column, DType};
+use contract::artifact::{Column, DType};
 
 use crate::cell::{self, Form, Seen};
 use crate::dataset::arrow_type;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::ipc::writer::FileWriter;
-use engine::artifact::Column;
+use contract::artifact::Column;
 
 use crate::dataset::{self, Table, batch, schema};
 use crate::fault::{Outcome, kernel, unwritable};

@@ -5,9 +5,9 @@
 //! is taken, nothing is written, not even beside the file).
 
 use catalog::params::collect::Sqlite;
-use engine::error::Fault;
-use engine::protocol::{InputFile, Progress};
-use engine::route;
+use contract::fault::Fault;
+use contract::route;
+use contract::worker::protocol::{InputFile, Progress};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
 use catalog::params::collect::Texts;
-use engine::artifact::{Column, DType, Role};
-use engine::error::Fault;
-use engine::protocol::InputFile;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::Fault;
+use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
 use super::delimited::{encoding_fault, line_of};

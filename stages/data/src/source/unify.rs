@@ -1,9 +1,8 @@
 //! Tables of several files as one.
 
-use engine::artifact::DType;
-use engine::error::{Fault, suggest};
-
 use arrow::array::{Array, new_null_array};
+use contract::artifact::DType;
+use contract::fault::{Fault, suggest};
 
 use crate::convert::{convert, wider};
 use crate::dataset::{Table, arrow_type, batch};
@@ -28,7 +27,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
         for (index, column) in table.columns.iter().enumerate() {
             let all_missing = column.dtype == DType::String
                 && table.batches.iter().all(|batch| batch.column(index).null_count() == batch.num_rows());
-            let Some(known) = columns.iter().position(|known: &engine::artifact::Column| known.name == column.name)
+            let Some(known) = columns.iter().position(|known: &contract::artifact::Column| known.name == column.name)
             else {
                 if lenient || *shown == first {
                     columns.push(column.clone());

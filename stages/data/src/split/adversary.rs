@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use engine::artifact::{DType, Role};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{DType, Role};
+use contract::fault::Fault;
+use contract::route;
 
 use super::Row;
 use crate::chance::Chance;

@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::row::{RowConverter, SortField};
 use catalog::params::split::Split;
 use catalog::pattern::select;
-use engine::error::Fault;
-use engine::route;
+use contract::fault::Fault;
+use contract::route;
 
 use super::Row;
 use crate::chance::Chance;

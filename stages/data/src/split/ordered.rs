@@ -6,9 +6,9 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
 use catalog::params::preprocess::Scalar;
 use catalog::params::split::Split;
 use catalog::split::sizes;
-use engine::artifact::{Column, DType};
-use engine::error::Fault;
-use engine::route;
+use contract::artifact::{Column, DType};
+use contract::fault::Fault;
+use contract::route;
 
 use super::{Row, position};
 use crate::convert::convert;

@@ -143,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Float64Array, Int64Array};
-    use engine::artifact::{Column, DType};
+    use contract::artifact::{Column, DType};
 
     use super::*;
     use crate::dataset::batch;

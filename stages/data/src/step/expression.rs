@@ -9,6 +9,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Field, Schema};
+use contract::artifact::{Column, DType};
+use contract::fault::{Fault, nearest, suggest};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, SchemaError};
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -16,8 +18,6 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use engine::artifact::{Column, DType};
-use engine::error::{Fault, nearest, suggest};
 
 use crate::dataset::schema;
 use crate::source::normal::scalar;

@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::params::preprocess::Scalar;
-use engine::artifact::{Column, DType};
+use contract::artifact::{Column, DType};
 
 use crate::convert::convert;
 use crate::dataset::arrow_type;

@@ -18,8 +18,8 @@ use arrow::compute::{interleave, take};
 use arrow::row::{RowConverter, Rows, SortField};
 use catalog::params::preprocess::{How, Join};
 use catalog::steps::tables::joined;
-use engine::artifact::Column;
-use engine::error::Route;
+use contract::artifact::Column;
+use contract::fault::Route;
 
 use super::duplicates::{Folded, digest};
 use super::rejected::Rejected;
@@ -467,8 +467,8 @@ mod tests {
 
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
-    use engine::artifact::DType;
-    use engine::route;
+    use contract::artifact::DType;
+    use contract::route;
 
     use super::*;
 

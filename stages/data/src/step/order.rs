@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, interleave};
 use arrow::row::{Row, RowConverter, Rows, SortField};
-use engine::artifact::Column;
+use contract::artifact::Column;
 
 use super::fill::missing;
 use crate::dataset::{Table, arrow_type, batch};
@@ -252,7 +252,7 @@ fn sift(heap: &mut [usize], mut at: usize, cursors: &[Cursor<'_>]) {
 /// A disk that is full.
 pub fn numbered(table: &Table, positions: &[usize], name: &str, memory: &Memory) -> Outcome<Table> {
     let mut columns: Vec<Column> = positions.iter().map(|at| table.columns[*at].clone()).collect();
-    columns.push(Column::new(name, engine::artifact::DType::Int64));
+    columns.push(Column::new(name, contract::artifact::DType::Int64));
     let mut keeper = Keeper::new(columns.clone(), memory);
     let mut before = 0i64;
     for whole in &table.batches {
@@ -273,7 +273,7 @@ pub fn numbered(table: &Table, positions: &[usize], name: &str, memory: &Memory)
 mod tests {
     use arrow::array::{AsArray, Float64Array, Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
-    use engine::artifact::DType;
+    use contract::artifact::DType;
 
     use super::*;
 

@@ -7,8 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::params::preprocess::Pack;
 use catalog::pattern::select_sorted;
-use engine::artifact::{Column, DType};
-use engine::error::{Fault, Route};
+use contract::artifact::{Column, DType};
+use contract::fault::{Fault, Route};
 
 use super::fill::missing;
 use crate::dataset::{Table, item};

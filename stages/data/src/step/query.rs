@@ -15,6 +15,8 @@ use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::pattern::select;
 use catalog::question::QueryType;
 use catalog::steps::tables::{read, windowed};
+use contract::artifact::{Column, DType};
+use contract::fault::{Fault, Route, Segment, suggest};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -36,17 +38,14 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use engine::artifact::{Column, DType};
-use engine::error::{Fault, Route, Segment, suggest};
 
+use super::branches::InOrder;
+use super::order::{Key, numbered, ordered};
 use crate::convert::convert;
 use crate::dataset::{Table, batch, schema};
 use crate::fault::{Outcome, kernel};
 use crate::source::normal;
 use crate::spill::{Keeper, Memory, beside, size, too_little};
-
-use super::branches::InOrder;
-use super::order::{Key, numbered, ordered};
 
 /// The name of the column of row numbers that rows are brought back into their order by.
 const ROW: &str = "\u{1}row";
@@ -438,7 +437,7 @@ pub fn type_of(text: &str, tables: &BTreeMap<String, Vec<Column>>) -> Outcome<Qu
         .iter()
         .map(|(name, columns)| (name.clone(), Table { columns: columns.clone(), batches: Vec::new() }))
         .collect();
-    let at = engine::route!["sql"];
+    let at = contract::route!["sql"];
     let house = House::new(&empty.iter().map(|(name, table)| (name.clone(), table)).collect(), None, Way::Spill)?;
     let frame = house.plan(text, &at)?;
     let columns = house.columns(&frame, &at)?;
@@ -931,7 +930,7 @@ pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory) -> O
 
 #[cfg(test)]
 mod tests {
-    use engine::artifact::DType;
+    use contract::artifact::DType;
 
     use super::*;
 

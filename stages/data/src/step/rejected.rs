@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use engine::artifact::Column;
+use contract::artifact::Column;
 use serde_json::{Map, Value};
 
 use crate::dataset::{Table, batch};

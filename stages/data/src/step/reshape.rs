@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalog::dates::Format;
 use catalog::params::preprocess::{Clip, Scalar};
-use engine::artifact::{Column, DType};
+use contract::artifact::{Column, DType};
 use regex::Regex;
 
 use super::fill;

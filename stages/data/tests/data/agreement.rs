@@ -3,8 +3,8 @@
 use catalog::params::preprocess::Preprocess;
 use catalog::question::Expression;
 use catalog::steps;
-use engine::artifact::{DatasetType, Types};
-use engine::route;
+use contract::artifact::{DatasetType, Types};
+use contract::route;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stages_data::dataset::write;

@@ -2,19 +2,19 @@
 //! dropped in silence.
 
 use std::fs;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
 use catalog::params::collect::Collect;
-use engine::error::Fault;
-use engine::kind::Kind;
-use engine::protocol::InputFile;
-use engine::worker::Channel;
+use contract::fault::Fault;
+use contract::kind::Kind;
+use contract::worker::Channel;
+use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::collect::{Collected, Rooms, gather, infer};
 use stages_data::dataset::{Table, write};
 use stages_data::source::bytes::Limits;
-use std::sync::Arc;
 
 /// Collects one file as `from` says, and checks that inferring says the same.
 fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<Collected, Vec<Fault>> {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use catalog::params::collect::Collect;
-use engine::error::Fault;
-use engine::kind::Kind;
-use engine::worker::Channel;
+use contract::fault::Fault;
+use contract::kind::Kind;
+use contract::worker::Channel;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stages_data::collect::{Rooms, gather};
@@ -179,7 +179,7 @@ fn folders_in_archives_databases_and_arrays_come_from_urls_too() {
         let faults =
             catalog::collect::CollectKind.stage(json!({ "from": { "images": path } })).map(|_| ()).unwrap_err();
         assert_eq!(faults[0].code, "collect::url");
-        assert_eq!(faults[0].route, Some(engine::route!["from", "images", "path"]));
+        assert_eq!(faults[0].route, Some(contract::route!["from", "images", "path"]));
     }
 }
 

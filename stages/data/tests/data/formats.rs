@@ -12,10 +12,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use catalog::params::collect::Collect;
-use engine::artifact::{DType, DatasetType};
-use engine::error::Fault;
-use engine::protocol::InputFile;
-use engine::worker::Channel;
+use contract::artifact::{DType, DatasetType};
+use contract::fault::Fault;
+use contract::worker::Channel;
+use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::collect::{collect, infer};
 use stages_data::dataset::{Table, write};

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use catalog::params::collect::Collect;
-use engine::error::Fault;
-use engine::protocol::InputFile;
-use engine::worker::Channel;
+use contract::fault::Fault;
+use contract::worker::Channel;
+use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::collect::{collect, infer};
 use stages_data::dataset::write;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use engine::protocol::InputFile;
+use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 
 use super::program::{Worker, artifact, collect_params};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use catalog::params::collect::Collect;
-use engine::artifact::{ArtifactType, DatasetType};
-use engine::kind::{FileInput, Question};
-use engine::protocol::{Finished, InputArtifact, InputFile, PROTOCOL, Request, Response, RunRequest};
-use engine::route;
+use contract::artifact::{ArtifactType, DatasetType};
+use contract::kind::{FileInput, Question};
+use contract::route;
+use contract::worker::protocol::{Finished, InputArtifact, InputFile, PROTOCOL, Request, Response, RunRequest};
 use serde_json::{Value, json};
 
 pub struct Worker {
@@ -112,7 +112,7 @@ impl Worker {
         }
     }
 
-    pub fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), Vec<engine::error::Fault>> {
+    pub fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), Vec<contract::fault::Fault>> {
         match self.ask(&Request::Run(Box::new(request.clone()))) {
             (Response::Done { id, finished }, before) => {
                 assert_eq!(id, request.id);

@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use catalog::params::collect::Collect;
-use engine::error::Fault;
-use engine::kind::Kind;
-use engine::protocol::InputFile;
-use engine::worker::Channel;
+use contract::fault::Fault;
+use contract::kind::Kind;
+use contract::worker::Channel;
+use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::collect::{Collected, Rooms, gather, infer};
 use stages_data::dataset::{Table, write};
 use stages_data::source::bytes::Limits;
-use std::sync::Arc;
 
 pub struct Folder(pub tempfile::TempDir);
 

@@ -8,9 +8,9 @@ use arrow::array::{
     StringArray,
 };
 use catalog::params::preprocess::Preprocess;
-use engine::artifact::{Column, DType, Role};
-use engine::error::Fault;
-use engine::worker::Channel;
+use contract::artifact::{Column, DType, Role};
+use contract::fault::Fault;
+use contract::worker::Channel;
 use serde_json::{Value, json};
 use stages_data::dataset::{Table, batch};
 use stages_data::preprocess::{Made, Scene, preprocess};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryArray, Decimal128Array, RecordBatch, StringArray, StructArray, TimestampNanosecondArray,
 };
-use engine::error::Fault;
+use contract::fault::Fault;
 use serde_json::{Value, json};
 use stages_data::collect::Collected;
 use stages_data::dataset::write;

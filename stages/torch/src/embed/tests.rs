@@ -93,7 +93,7 @@ fn only_vectors_that_are_met_have_a_gradient() {
 
 fn recipe(optimizer: &Value) -> Recipe {
     let params = json!({ "optimizer": optimizer, "batch_size": 2, "epochs": 3 });
-    Recipe::of(&serde_json::from_value(params).unwrap(), engine::artifact::Task::Classification).unwrap()
+    Recipe::of(&serde_json::from_value(params).unwrap(), contract::artifact::Task::Classification).unwrap()
 }
 
 /// Without decay a vector nobody meets stays; with it, it shrinks as every weight does. The first is always the mean.

@@ -2,8 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use engine::artifact::DType;
-use engine::calendar::{civil, days as day_of};
+use contract::artifact::DType;
+use contract::calendar::{civil, days as day_of};
 
 const DAY: f64 = 86_400.0;
 

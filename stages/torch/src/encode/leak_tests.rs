@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::Date32Array;
-use engine::artifact::{Column, DType};
+use contract::artifact::{Column, DType};
 use serde_json::{Value, json};
 
 use crate::harness::{Cells, House, floats, images, integers, texts};

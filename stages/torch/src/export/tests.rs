@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use catalog::network::Network;
 use catalog::params::compress::Int8;
 use catalog::params::network::Model as Layers;
-use engine::artifact::{Classes, Column, Task};
-use engine::protocol::InputArtifact;
+use contract::artifact::{Classes, Column, Task};
+use contract::worker::protocol::InputArtifact;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -10,8 +10,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType as Arrow, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
-use engine::artifact::{Column, DType, DatasetType};
-use engine::error::Fault;
+use contract::artifact::{Column, DType, DatasetType};
+use contract::fault::Fault;
 use tract_onnx::prelude::*;
 
 use super::messages::DataType;

@@ -4,7 +4,7 @@
 //! NaN for a missing cell, text as strings with the empty string for a missing cell, true/false as bool (as text where
 //! cells may be missing), tensors as float32 `[rows, shape...]`.
 
-use engine::artifact::DType;
+use contract::artifact::DType;
 
 use super::graph::{Attribute, Graph};
 use super::messages::DataType;

@@ -8,7 +8,7 @@
 use catalog::network::{Node, Op};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
-use engine::artifact::DType;
+use contract::artifact::DType;
 
 use super::graph::{Attribute, Graph};
 use super::messages::{DataType, ModelProto};

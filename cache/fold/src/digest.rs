@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// 32 bytes of BLAKE3, written as 64 lowercase hexadecimal digits.
 ///
 /// The digest of content is plain BLAKE3 (what `b3sum` prints); digests of structured values come from
-/// [`Fold`](crate::fold::Fold), under a context of their own, so the two never meet.
+/// [`Fold`](crate::Fold), under a context of their own, so the two never meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -32,7 +32,7 @@ impl Digest {
     }
 
     /// Writes the 64 hexadecimal digits to the start of `text`.
-    pub(crate) fn write_hex(&self, text: &mut [u8]) {
+    pub fn write_hex(&self, text: &mut [u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for (pair, byte) in text.chunks_exact_mut(2).zip(&self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];

@@ -3,60 +3,42 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cache::Blob;
 use serde_json::Value;
 
-use crate::error::Fault;
-use crate::graph::Resources;
+use crate::fault::Fault;
 
 /// What a stage does that works through children: `Stage::expansion`.
 ///
 /// [`Expansion::next`] is a pure function of the stage (its parameters and seed) and of what is in the round: the same
-/// finished children give the same proposal, today and in ten years. That is what makes a run that was killed
-/// between two rounds go on where it was: it proposes the same children again, and they are hits.
+/// finished children give the same proposal, today and in ten years. A run that was killed between two rounds
+/// therefore proposes the same children again, and they are hits.
 pub trait Expansion: Send + Sync {
     /// What comes after these children: more of them, or the outputs.
     ///
     /// # Errors
     /// What makes the whole stage fail; routes relative to the stage's mapping.
-    fn next(&self, round: &Round<'_>) -> Result<Next, Vec<Fault>>;
+    fn next(&self, round: &dyn Round) -> Result<Next, Vec<Fault>>;
 }
-
-/// How [`Round`] reads from the store.
-pub(crate) type Read<'a> = &'a dyn Fn(&Blob) -> Result<Vec<u8>, Fault>;
 
 /// What [`Expansion::next`] may look at.
-pub struct Round<'a> {
+pub trait Round {
     /// The resolved seed of the stage.
-    pub seed: u64,
-    /// All children so far, in the order they were proposed; every one has its outputs.
-    pub finished: &'a [Finished],
-    pub(crate) inputs: &'a BTreeMap<String, Blob>,
-    pub(crate) read: Read<'a>,
-}
+    fn seed(&self) -> u64;
 
-impl Round<'_> {
-    /// The bytes of a finished child's output.
+    /// All children so far, in the order they were proposed; every one has its outputs.
+    fn finished(&self) -> &[Finished];
+
+    /// The bytes of the output `port` of the finished child `child`, by its position in [`Round::finished`].
     ///
     /// # Errors
     /// No such output, or a store that cannot be read.
-    pub fn output(&self, child: &Finished, port: &str) -> Result<Vec<u8>, Fault> {
-        let blob = child.outputs.get(port).ok_or_else(|| no_port(&child.label, port))?;
-        (self.read)(blob)
-    }
+    fn bytes(&self, child: usize, port: &str) -> Result<Vec<u8>, Fault>;
 
     /// The bytes at an input port of the stage itself.
     ///
     /// # Errors
-    /// As [`Round::output`].
-    pub fn input(&self, port: &str) -> Result<Vec<u8>, Fault> {
-        let blob = self.inputs.get(port).ok_or_else(|| no_port("itself", port))?;
-        (self.read)(blob)
-    }
-}
-
-fn no_port(of: &str, port: &str) -> Fault {
-    Fault::error("expand::unknown_port", format!("`{of}` has no `{port}` to look into")).help("please report this")
+    /// As [`Round::bytes`].
+    fn input(&self, port: &str) -> Result<Vec<u8>, Fault>;
 }
 
 /// A child that has its outputs.
@@ -68,7 +50,6 @@ pub struct Finished {
     pub summary: BTreeMap<String, f64>,
     /// Whether its gate was met.
     pub open: bool,
-    pub(crate) outputs: BTreeMap<String, Blob>,
 }
 
 /// What comes next.
@@ -140,4 +121,15 @@ pub enum Output {
     },
     /// These bytes.
     Bytes(Vec<u8>),
+}
+
+/// Slots a stage takes while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors; `None` is the kind's own default (1).
+    pub cpus: Option<u32>,
+    /// Bytes of memory; enforced for workers.
+    pub memory: Option<u64>,
+    /// CUDA devices.
+    pub gpus: Option<u32>,
 }

@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::channel::{Channel, Line};
 use super::panics;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::kind::Question;
-use crate::protocol::{END_OF_LOG, Finished, Hello, InputFile, Request, Response, RunRequest};
+use crate::worker::protocol::{END_OF_LOG, Finished, Hello, InputFile, Request, Response, RunRequest};
 
 /// What a worker program can do.
-pub trait Program {
+pub trait Worker {
     /// Who it is. Called once, before the first request; also what `--hello` prints.
     fn hello(&self) -> Hello;
 
@@ -38,7 +38,7 @@ pub trait Program {
 ///
 /// `--hello` prints the hello and ends; `--request FILE` carries out one [`RunRequest`] from a file, answers on stdout
 /// and ends with 0 (done) or 1 (failed); without arguments requests come over stdin.
-pub fn serve(program: &mut dyn Program) -> ExitCode {
+pub fn serve(program: &mut dyn Worker) -> ExitCode {
     let Ok(line) = Line::stdout() else {
         return ExitCode::from(4);
     };
@@ -65,7 +65,7 @@ pub fn serve(program: &mut dyn Program) -> ExitCode {
 }
 
 /// Answers requests until stdin closes.
-fn answer_all(program: &mut dyn Program, line: &Line) -> ExitCode {
+fn answer_all(program: &mut dyn Worker, line: &Line) -> ExitCode {
     line.send(&Response::Hello(program.hello()));
     let (sender, receiver) = mpsc::channel();
     let pending = Arc::new(AtomicUsize::new(0));
@@ -102,7 +102,7 @@ fn answer_all(program: &mut dyn Program, line: &Line) -> ExitCode {
 }
 
 /// Answers the one request of a file.
-fn answer_file(program: &mut dyn Program, line: &Line, path: &Path) -> ExitCode {
+fn answer_file(program: &mut dyn Worker, line: &Line, path: &Path) -> ExitCode {
     let request = std::fs::read(path)
         .map_err(|error| {
             Fault::error("worker::bad_request", format!("cannot read the request `{}`: {error}", path.display()))
@@ -121,7 +121,7 @@ fn answer_file(program: &mut dyn Program, line: &Line, path: &Path) -> ExitCode 
 }
 
 /// Carries one request out behind the panic boundary.
-fn answer(program: &mut dyn Program, line: &Line, request: Request) -> Response {
+fn answer(program: &mut dyn Worker, line: &Line, request: Request) -> Response {
     match request {
         Request::Run(request) => {
             let id = request.id;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::paths::natural;
+use crate::natural::natural;
 
 /// A path pattern, split at its slashes.
 ///

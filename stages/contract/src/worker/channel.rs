@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::stdout;
-use crate::protocol::{Level, Progress, Response, Sample};
+use crate::worker::protocol::{Level, Progress, Response, Sample};
 
 /// Progress lines are at least this far apart (about 20 a second); the last one always goes out.
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -5,8 +5,9 @@
 
 mod channel;
 mod panics;
+pub mod protocol;
 mod serve;
 mod stdout;
 
 pub use self::channel::Channel;
-pub use self::serve::{Program, serve};
+pub use self::serve::{Worker, serve};

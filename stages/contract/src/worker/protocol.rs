@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::artifact::ArtifactType;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::kind::Question;
 
 /// Raised with every incompatible change of this page.

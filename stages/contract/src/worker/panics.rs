@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 
 /// Panics of the running request on any thread: (message, place).
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());

@@ -1,0 +1,14 @@
+//! Faults: everything a user can get wrong, with a code, a place and a help line.
+//!
+//! A [`Fault`] is plain data. It crosses the worker protocol as JSON, is collected (never first-only) by
+//! every pass, and only the language front end turns its [`Route`] into a line, a column and a caret.
+
+mod fault;
+mod nearest;
+mod place;
+mod route;
+
+pub use fault::{Aspect, Fault, Severity};
+pub use nearest::{nearest, suggest};
+pub use place::Place;
+pub use route::{Route, Segment};
