@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cache::{Store, StoreError};
 use contract::fault::Fault;
-use contract::kind::Kinds;
-use engine::oracle::WorkerOracle;
+use contract::kind::{Kinds, Program};
+use engine::execute::Programs;
+use engine::execute::WorkerOracle;
+use engine::key::Environment;
 use engine::plan::Plan;
-use engine::toolchain::{Environment, Programs};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use schemas::{LoadOptions, Loaded, Sources};
 
@@ -157,18 +158,21 @@ impl Project {
         faults.extend(planned.faults);
         let reads = planned.sources;
         faults.extend(oracle.faults());
-        let wants_torch = |plan: &Plan| plan.stages.iter().any(|stage| stage.program == contract::kind::Program::Torch);
+        // Only what the hello of a worker says of its tool and devices needs the worker to be asked.
+        let asks =
+            |program: Program| program.worker().is_some_and(|worker| worker.keyed_tool.is_some() || worker.uses_device);
+        let asks = |plan: &Plan| plan.stages.iter().any(|stage| asks(stage.program));
         let proved = match planned.plan {
             Some(plan) if !faults.iter().any(Fault::is_error) => {
-                let environment = if wants_torch(&plan) {
-                    let (environment, found) = engine::toolchain::discover(&store, &programs);
+                let environment = if asks(&plan) {
+                    let (environment, found) = engine::execute::discover(&store, &programs);
                     faults.extend(found);
-                    faults.extend(plan.check_devices(&environment));
+                    faults.extend(environment.check_devices(&plan));
                     environment
                 } else {
                     Environment::default()
                 };
-                faults.extend(engine::capacity::beyond(&plan, &environment));
+                faults.extend(engine::run::capacity::beyond(&plan, &environment));
                 (!faults.iter().any(Fault::is_error)).then(|| Proved {
                     plan: Arc::new(plan),
                     sources: Arc::clone(&sources),
@@ -280,7 +284,7 @@ pub fn find_programs() -> Programs {
         }
     }
     let find = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-    Programs { data: find("pipeline-data"), torch: find("pipeline-torch") }
+    Programs::find(|worker| find(worker.name))
 }
 
 fn in_folder(folder: &Path) -> Option<PathBuf> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cache::{Digest, Store};
-use engine::driver::Summary;
-use engine::snapshot::{self, Unmoved};
+use engine::run::driver::Summary;
+use engine::run::snapshot::{self, Unmoved};
 
 use crate::cli::{FileArgs, Run, RunArgs};
 use crate::commands::lock_file;

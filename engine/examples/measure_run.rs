@@ -12,9 +12,9 @@ use contract::fault::{Fault, Route};
 use contract::kind::{
     About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
 };
-use engine::driver::{CancelToken, RunOptions};
 use engine::graph::{PipelineSpec, StageSpec};
 use engine::plan::Plan;
+use engine::run::driver::{CancellationToken, RunOptions};
 use serde_json::{Value, json};
 
 const WIDTH: usize = 100;
@@ -121,7 +121,7 @@ fn main() {
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
         let summary = runtime.block_on(async {
             let listener = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
-            let summary = engine::driver::run(plan, store, options, sender, CancelToken::new()).await;
+            let summary = engine::run::driver::run(plan, store, options, sender, CancellationToken::new()).await;
             let _ = listener.await;
             summary
         });

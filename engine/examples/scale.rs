@@ -10,9 +10,9 @@ mod house;
 use std::time::Instant;
 
 use contract::kind::Silent;
+use engine::key::Environment;
 use engine::plan::plan;
-use engine::preview::preview;
-use engine::toolchain::Environment;
+use engine::run::preview::preview;
 use house::{pipeline, registry, stage};
 use serde_json::json;
 

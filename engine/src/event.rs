@@ -7,7 +7,7 @@ use contract::fault::Fault;
 use contract::worker::protocol::{Level, Progress, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::explain::Reason;
+use crate::key::explain::Reason;
 
 /// Something happened. Serialised as one line of `run --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::driver::CancelToken;
 use engine::graph::StageSpec;
+use engine::run::driver::CancellationToken;
 use serde_json::json;
 
 use yard::{Connect, House, eventually, fake, shell};
@@ -55,7 +55,7 @@ fn engine_process() {
     let mut house = House::new();
     house.root = root.into();
     house.options.root.clone_from(&house.root);
-    let _ = house.run_with(stages(), &house.options, &CancelToken::new());
+    let _ = house.run_with(stages(), &house.options, &CancellationToken::new());
 }
 
 /// Processes that work in a folder.

@@ -3,9 +3,9 @@
 #[expect(dead_code, reason = "this test uses a part of it")]
 mod yard;
 
-use engine::driver::{CancelToken, End, RunOptions};
 use engine::event::{Event, Outcome};
 use engine::graph::StageSpec;
+use engine::run::driver::{CancellationToken, End, RunOptions};
 use serde_json::{Value, json};
 
 use yard::{Connect, House, Ran, fake, shell};
@@ -82,7 +82,7 @@ fn a_round_runs_side_by_side_under_the_same_slots_and_gives_the_same() {
     assert_eq!(rounds(&many)[0].len(), 9);
     let narrow = House::new();
     let options = RunOptions { jobs: Some(1), ..narrow.options.clone() };
-    let one = narrow.run_with(stages(json!({"ways": 9})), &options, &CancelToken::new());
+    let one = narrow.run_with(stages(json!({"ways": 9})), &options, &CancellationToken::new());
     assert_eq!(rounds(&one), rounds(&many));
     assert_eq!(told(&narrow, &one), told(&wide, &many));
     // One slot, and the parent holds none: had it held one, nothing could have run.
@@ -155,7 +155,7 @@ fn a_proposal_that_cannot_be_is_a_failure_of_the_parent() {
 #[test]
 fn a_cancelled_search_ends_and_goes_on_where_it_was() {
     let house = House::new();
-    let cancel = CancelToken::new();
+    let cancel = CancellationToken::new();
     cancel.cancel();
     let ran = house.run_with(stages(json!({})), &house.options, &cancel);
     assert_eq!(ran.summary().outcome, Outcome::Cancelled);

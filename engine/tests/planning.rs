@@ -216,12 +216,13 @@ fn devices_are_checked_for_their_spelling_and_then_on_the_machine() {
             "device::unknown at stages.model.device: `gpu` is not a device | a device is `auto`, `cpu`, `cuda` or `cuda:N`"
         ]
     );
-    let machine = engine::toolchain::Environment { libtorch: "2.13.0".into(), ..Default::default() };
+    let machine =
+        engine::key::Environment { tools: [(Program::Torch, "2.13.0".to_owned())].into(), ..Default::default() };
     let plan = good(prove(project.path(), vec![raw(), learn(Some("cuda"))]));
-    let faults = plan.check_devices(&machine);
+    let faults = machine.check_devices(&plan);
     assert_eq!((faults.len(), faults[0].code.as_str()), (1, "device::missing"));
     assert_eq!(faults[0].route, Some(contract::route!["stages", "model", "device"]));
-    assert!(good(prove(project.path(), vec![raw(), learn(None)])).check_devices(&machine).is_empty());
+    assert!(machine.check_devices(&good(prove(project.path(), vec![raw(), learn(None)]))).is_empty());
 }
 
 #[test]

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use cache::{Record, Store};
-use engine::files::{Digested, digest_all};
+use contract::kind::Program;
 use engine::graph::{PipelineSpec, StageSpec};
+use engine::key::Environment;
+use engine::key::digests::{Digested, digest_all};
 use engine::key::{KeyedInput, Resolved, describe};
 use engine::plan::{Plan, plan};
-use engine::preview::{StagePreview, State, preview};
-use engine::toolchain::Environment;
+use engine::run::preview::{StagePreview, State, preview};
 use house::{pipeline, registry, stage};
 use serde_json::json;
 
@@ -37,7 +38,8 @@ impl House {
             stage("paper", "shell", &[], json!({"run": "read", "deps": ["out/notes"], "env": ["PAPER_SIZE_FOR_TEST"]})),
         ];
         let spec = pipeline(folder.path(), stages);
-        let environment = Environment { libtorch: "2.13.0".into(), ..Environment::default() };
+        let environment =
+            Environment { tools: [(Program::Torch, "2.13.0".to_owned())].into(), ..Environment::default() };
         Self { folder, store, spec, environment, clock: 0 }
     }
 
@@ -118,7 +120,7 @@ impl House {
     fn told(&self) -> Vec<String> {
         let plan = self.plan();
         let previews = self.preview();
-        let list = |reasons: &[engine::explain::Reason]| {
+        let list = |reasons: &[engine::key::explain::Reason]| {
             reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
         let tell = |preview: &StagePreview| {
@@ -215,13 +217,13 @@ fn the_seed_and_libtorch_matter_to_those_that_use_them() {
     let mut house = House::new();
     house.run();
     house.spec.seed = 8;
-    house.environment.libtorch = "2.14.0".into();
+    house.environment.tools = [(Program::Torch, "2.14.0".to_owned())].into();
     assert_eq!(
         house.told(),
         [HITS[0], HITS[1], "model: miss (`seed` 7 → 8; `libtorch` 2.13.0 → 2.14.0)", HITS[3], HITS[4]]
     );
     house.stage("model").seed = Some(7);
-    house.environment.libtorch = "2.13.0".into();
+    house.environment.tools = [(Program::Torch, "2.13.0".to_owned())].into();
     assert_eq!(house.told(), HITS);
 }
 

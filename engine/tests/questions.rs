@@ -12,8 +12,8 @@ use contract::fault::{Fault, Severity};
 use contract::kind::{FileInput, Oracle, Program, Question};
 use contract::route;
 use contract::worker::protocol::PROTOCOL;
-use engine::oracle::WorkerOracle;
-use engine::toolchain::{Programs, discover};
+use engine::execute::WorkerOracle;
+use engine::execute::{Programs, discover};
 use serde_json::{Value, json};
 
 struct House {
@@ -56,7 +56,7 @@ impl House {
     }
 
     fn oracle(&self, program: Option<PathBuf>) -> WorkerOracle {
-        let programs = Programs { data: program, torch: None };
+        let programs = Programs::find(|worker| program.clone().filter(|_| worker.name == "pipeline-data"));
         WorkerOracle::new(Arc::clone(&self.store), &programs, self.root())
     }
 }
@@ -137,9 +137,13 @@ fn a_crash_is_a_fault_with_its_last_words_and_patience_ends() {
     let oracle = house.oracle(Some(house.worker("echo 'double free or corruption' >&2; kill -SEGV $$")));
     for _ in 0..3 {
         let faults = ask(&oracle, 1).unwrap_err();
-        assert_eq!(faults[0].code, "worker::crashed");
-        assert_eq!(faults[0].message, "`worker` was ended by signal 11 before it answered");
-        assert_eq!(faults[0].help.as_deref(), Some("its last words were: double free or corruption"));
+        assert_eq!(faults[0].code, "worker::died");
+        let message = faults[0].message.as_str();
+        assert!(
+            message.starts_with("`worker` died with SIGSEGV while it answered a question; its last lines:"),
+            "{message}"
+        );
+        assert!(message.ends_with("double free or corruption"), "{message}");
     }
     assert_eq!(ask(&oracle, 1), Ok(None));
     assert_eq!(house.starts(), 3);
@@ -151,20 +155,23 @@ fn a_worker_that_is_silent_or_no_worker_is_a_fault() {
     let oracle = house.oracle(Some(house.worker("sleep 600"))).with_limit(Duration::from_millis(300));
     assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::silent");
     let oracle = house.oracle(Some(house.worker("echo hello world")));
-    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::protocol");
+    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::unreadable");
     let oracle = house.oracle(Some(house.root().join("nowhere")));
-    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::start");
+    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::missing");
     let oracle = house.oracle(Some("/bin/cat".into()));
     let oracle = oracle.with_limit(Duration::from_millis(300));
-    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::silent");
+    assert_eq!(ask(&oracle, 1).unwrap_err()[0].code, "worker::no_hello");
 }
 
 #[test]
 fn a_hello_is_remembered_until_the_program_changes() {
     let house = House::new();
-    let programs = Programs { data: None, torch: Some(house.worker("")) };
+    let programs = Programs::from([(Program::Torch, house.worker(""))]);
     let (environment, faults) = discover(&house.store, &programs);
-    assert_eq!((environment.libtorch.as_str(), environment.cuda_devices.len()), ("2.13.0", 1));
+    assert_eq!(
+        (environment.tools.get(&Program::Torch).map(String::as_str), environment.cuda_devices.len()),
+        (Some("2.13.0"), 1)
+    );
     assert_eq!(faults.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(), ["worker::missing"]);
     assert_eq!(discover(&house.store, &programs).0, environment);
     assert_eq!(house.starts(), 1);
@@ -177,7 +184,7 @@ fn a_hello_is_remembered_until_the_program_changes() {
     )
     .unwrap();
     let (environment, faults) = discover(&house.store, &programs);
-    assert_eq!(environment.libtorch, "");
-    assert_eq!(faults[1].code, "worker::protocol");
+    assert!(environment.tools.is_empty());
+    assert_eq!(faults[1].code, "worker::wrong_protocol");
     assert!(!faults[1].is_error());
 }

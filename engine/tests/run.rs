@@ -5,12 +5,14 @@ mod yard;
 use std::time::{Duration, Instant};
 
 use contract::expansion::Resources;
+use contract::kind::Program;
 use contract::worker::protocol::Level;
-use engine::driver::{CancelToken, End, Force, RunOptions};
 use engine::event::{Event, Outcome};
-use engine::explain::Reason;
+use engine::execute::Programs;
 use engine::graph::StageSpec;
-use engine::toolchain::{Environment, Programs};
+use engine::key::Environment;
+use engine::key::explain::Reason;
+use engine::run::driver::{CancellationToken, End, Force, RunOptions};
 use serde_json::json;
 use yard::{Connect, House, Ran, eventually, fake, processes_with, shell};
 
@@ -81,12 +83,12 @@ fn only_what_is_asked_for_runs() {
     let house = House::new();
     house.write("data.csv", "1");
     let options = RunOptions { targets: vec!["clean".into()], ..house.options.clone() };
-    let ran = house.run_with(chain("c"), &options, &CancelToken::new());
+    let ran = house.run_with(chain("c"), &options, &CancellationToken::new());
     ran.did(&["raw", "clean"], &[]);
     assert_eq!(ran.summary().stages.len(), 2);
 
     let options = RunOptions { targets: vec!["claen".into()], ..house.options.clone() };
-    let fault = house.run_with(chain("c"), &options, &CancelToken::new()).result.unwrap_err();
+    let fault = house.run_with(chain("c"), &options, &CancellationToken::new()).result.unwrap_err();
     assert_eq!((fault.code.as_str(), fault.help.as_deref()), ("graph::unknown_stage", Some("did you mean `clean`?")));
 }
 
@@ -96,14 +98,14 @@ fn force_runs_what_it_says() {
     house.write("data.csv", "1");
     house.run(chain("c"));
     let options = |force| RunOptions { force, ..house.options.clone() };
-    let all = house.run_with(chain("c"), &options(Force::All), &CancelToken::new());
+    let all = house.run_with(chain("c"), &options(Force::All), &CancellationToken::new());
     all.did(&["raw", "clean", "model"], &[]);
     assert_eq!(all.reasons("clean"), [Reason::Forced]);
     house
-        .run_with(chain("c"), &options(Force::Stages(vec!["clean".into()])), &CancelToken::new())
+        .run_with(chain("c"), &options(Force::Stages(vec!["clean".into()])), &CancellationToken::new())
         .did(&["clean"], &["raw", "model"]);
     let targets = RunOptions { targets: vec!["clean".into()], ..options(Force::Targets) };
-    house.run_with(chain("c"), &targets, &CancelToken::new()).did(&["clean"], &["raw"]);
+    house.run_with(chain("c"), &targets, &CancellationToken::new()).did(&["clean"], &["raw"]);
 }
 
 #[test]
@@ -128,19 +130,19 @@ fn a_killed_worker_costs_one_stage() {
         ]
     };
     let options = RunOptions { keep_going: true, ..house.options.clone() };
-    let ran = house.run_with(stages(), &options, &CancelToken::new());
+    let ran = house.run_with(stages(), &options, &CancellationToken::new());
     ran.did(&["good"], &[]).is_well_formed();
     assert_eq!(ran.summary().outcome, Outcome::Failed);
     let fault = ran.fault("bad");
     assert_eq!(fault.code, "worker::died");
-    assert!(fault.message.contains("`pipeline-data` died with SIGKILL while it ran `bad`"), "{}", fault.message);
+    assert!(fault.message.contains("`fake_worker` died with SIGKILL while it ran `bad`"), "{}", fault.message);
     assert!(fault.message.ends_with("about to die"), "{}", fault.message);
     assert!(fault.help.unwrap().contains("memory"));
     assert_eq!(fault.route.unwrap().to_string(), "stages.bad");
     assert_eq!(ran.summary().ended(End::Skipped), ["below"]);
 
     // Nothing of the failure is kept: it is tried again.
-    house.run_with(stages(), &options, &CancelToken::new()).did(&[], &["good"]);
+    house.run_with(stages(), &options, &CancellationToken::new()).did(&[], &["good"]);
     assert_eq!(house.read("log").lines().count(), 2);
     assert!(house.left_in_staging().is_empty());
 }
@@ -150,7 +152,7 @@ fn a_panic_is_one_fault_and_the_next_stage_runs() {
     let house = House::new();
     let options = RunOptions { keep_going: true, jobs: Some(1), ..house.options.clone() };
     let stages = vec![fake("bad", json!({"do": "panic"})), fake("good", json!({"do": "copy"}))];
-    let ran = house.run_with(stages, &options, &CancelToken::new());
+    let ran = house.run_with(stages, &options, &CancellationToken::new());
     ran.did(&["good"], &[]);
     let fault = ran.fault("bad");
     assert_eq!(
@@ -200,7 +202,7 @@ fn without_keep_going_nothing_new_starts() {
         fake("other", json!({"do": "copy"})),
         fake("third", json!({"do": "random"})),
     ];
-    let ran = house.run_with(stages, &options, &CancelToken::new());
+    let ran = house.run_with(stages, &options, &CancellationToken::new());
     ran.did(&[], &[]).is_well_formed();
     assert_eq!(ran.summary().ended(End::Skipped), ["other", "third"]);
 }
@@ -236,7 +238,8 @@ fn a_stage_that_takes_too_long_is_ended() {
     };
     let options = RunOptions { keep_going: true, ..house.options.clone() };
     let command = StageSpec { timeout: limit, ..shell("program", "sleep 61.125; touch o", &[], &["o"]) };
-    let ran = house.run_with(vec![slow("slow", 60.0), slow("quick", 0.0), command], &options, &CancelToken::new());
+    let ran =
+        house.run_with(vec![slow("slow", 60.0), slow("quick", 0.0), command], &options, &CancellationToken::new());
     ran.did(&["quick"], &[]);
     let fault = ran.fault("slow");
     assert_eq!(
@@ -268,9 +271,9 @@ fn a_program_that_is_not_there_is_a_fault_with_a_way_out() {
     assert_eq!(fault.code, "worker::missing");
     assert!(fault.help.unwrap().contains("PIPELINE_WORKERS"));
 
-    let programs = |path: &str| Programs { data: None, torch: Some(house.root.join(path)) };
+    let programs = |path: &str| Programs::from([(Program::Torch, house.root.join(path))]);
     let with = |path: &str| RunOptions { programs: programs(path), ..house.options.clone() };
-    let code = |path: &str| house.run_with(vec![late()], &with(path), &CancelToken::new()).fault("model");
+    let code = |path: &str| house.run_with(vec![late()], &with(path), &CancellationToken::new()).fault("model");
     assert_eq!(code("nowhere").code, "worker::missing");
     house.write("text", "no program");
     assert_eq!(code("text").code, "worker::not_executable");
@@ -296,7 +299,7 @@ fn a_program_that_is_not_there_is_a_fault_with_a_way_out() {
     assert!(fault.message.contains("speaks protocol 0, this `pipeline` speaks 1"), "{}", fault.message);
     script("other", &old("FAKE_LIBTORCH=2.12.0"));
     let fault = code("other");
-    assert_eq!(fault.code, "worker::wrong_libtorch");
+    assert_eq!(fault.code, "worker::wrong_tool");
     assert!(fault.message.contains("`2.12.0`") && fault.message.contains("`2.13.0`"), "{}", fault.message);
 }
 
@@ -304,13 +307,13 @@ fn a_program_that_is_not_there_is_a_fault_with_a_way_out() {
 fn a_device_that_is_not_there_is_a_fault() {
     let house = House::new();
     let options = RunOptions {
-        programs: Programs { data: None, torch: Some(yard::worker()) },
-        environment: Environment { libtorch: "2.13.0".into(), ..Environment::default() },
+        programs: Programs::from([(Program::Torch, yard::worker())]),
+        environment: Environment { tools: [(Program::Torch, "2.13.0".to_owned())].into(), ..Environment::default() },
         ..house.options.clone()
     };
     let stage =
         StageSpec { kind: "late".into(), device: Some("cuda:1".into()), ..fake("model", json!({"do": "copy"})) };
-    let fault = house.run_with(vec![stage], &options, &CancelToken::new()).fault("model");
+    let fault = house.run_with(vec![stage], &options, &CancellationToken::new()).fault("model");
     assert_eq!(
         (fault.code.as_str(), fault.route.unwrap().to_string().as_str()),
         ("device::missing", "stages.model.device")
@@ -319,7 +322,7 @@ fn a_device_that_is_not_there_is_a_fault() {
 
 /// Cancels as soon as a file is there, and says how long the run took to end after that.
 fn cancel_when(house: &House, file: &str, stages: Vec<StageSpec>) -> (Ran, Duration) {
-    let cancel = CancelToken::new();
+    let cancel = CancellationToken::new();
     let (token, path) = (cancel.clone(), house.root.join(file));
     let canceller = std::thread::spawn(move || {
         eventually("the stage runs", || path.exists());
@@ -366,7 +369,7 @@ fn a_cancel_ends_everything_and_leaves_nothing() {
 #[test]
 fn a_cancelled_run_starts_nothing() {
     let house = House::new();
-    let cancel = CancelToken::new();
+    let cancel = CancellationToken::new();
     cancel.cancel();
     let ran = house.run_with(vec![fake("a", json!({"do": "copy", "log": "log"}))], &house.options, &cancel);
     assert_eq!(ran.summary().outcome, Outcome::Cancelled);
@@ -411,7 +414,7 @@ fn the_same_key_with_other_bytes_is_said() {
         || vec![fake("dice", json!({"do": "random"})), fake("below", json!({"do": "copy"})).input("data", "dice")];
     let first = house.run(stages());
     assert!(first.warnings().is_empty());
-    let forced = house.run_with(stages(), &house.force(), &CancelToken::new());
+    let forced = house.run_with(stages(), &house.force(), &CancellationToken::new());
     let warnings = forced.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].code, "run::unstable");
@@ -623,7 +626,7 @@ fn a_missing_file_is_said_with_its_place() {
     house.write("data.csv", "1");
     let plan = house.plan(chain("c"));
     std::fs::remove_file(house.root.join("data.csv")).unwrap();
-    let ran = yard::run(plan, house.store(), house.options.clone(), CancelToken::new());
+    let ran = yard::run(plan, house.store(), house.options.clone(), CancellationToken::new());
     let fault = ran.fault("raw");
     assert_eq!(
         (fault.code.as_str(), fault.route.unwrap().to_string().as_str()),

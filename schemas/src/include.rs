@@ -119,8 +119,8 @@ impl Walk<'_> {
             self.faults.add(fault, span);
             return;
         }
-        let inside = engine::paths::inside(folder, path);
-        let inside = engine::paths::normalise(&inside, Path::new(""));
+        let inside = engine::plan::paths::inside(folder, path);
+        let inside = engine::plan::paths::normalise(&inside, Path::new(""));
         let shown = self.base.join(&inside);
         let identity = identity(&shown);
         if let Some(from) = self.open.iter().position(|(open, _)| *open == identity) {

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use contract::fault::{Fault, Route, nearest, suggest};
-use engine::expand::matrix::{self, Axis, MOST, is_label, position};
 use engine::graph::Child;
+use engine::graph::matrix::{self, Axis, MOST, is_label, position};
 
 use crate::faults::Faults;
 use crate::node::{Entry, Kind, Node};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cache::{Digest, Record, Store};
-use engine::driver::{Detail, End, StageSummary, Summary};
-use engine::explain::{self, Reason};
 use engine::key::Manifest;
+use engine::key::explain::{self, Reason};
+use engine::run::driver::{Detail, End, StageSummary, Summary};
 use serde_json::{Value, json};
 
 use super::history::History;

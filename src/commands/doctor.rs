@@ -35,8 +35,8 @@ pub fn execute(args: &Doctor) -> Result<u8, Failure> {
         help: None,
     }];
     let programs = find_programs();
-    for executor in [Program::Data, Program::Torch] {
-        findings.extend(worker(executor, programs.of(executor)));
+    for &program in Program::WORKERS {
+        findings.extend(worker(program, programs.of(program)));
     }
     findings.push(processor());
     let root = Project::find(&args.file).map(|project| project.root);
@@ -73,8 +73,9 @@ pub fn execute(args: &Doctor) -> Result<u8, Failure> {
     Ok(if bad { super::ENGINE_FAILED } else { 0 })
 }
 
-fn worker(executor: Program, program: Option<&Path>) -> Vec<Finding> {
-    let what = executor.program().unwrap_or("command");
+fn worker(which: Program, program: Option<&Path>) -> Vec<Finding> {
+    let Some(known) = which.worker() else { return Vec::new() };
+    let what = known.name;
     let Some(program) = program else {
         return vec![Finding {
             what,
@@ -83,7 +84,7 @@ fn worker(executor: Program, program: Option<&Path>) -> Vec<Finding> {
             help: Some("build it with `cargo build`, or install all three with `cargo xtask install`".into()),
         }];
     };
-    let hello = match engine::toolchain::hello(program) {
+    let hello = match engine::execute::hello(program) {
         Ok(hello) => hello,
         Err(fault) => {
             return vec![Finding {
@@ -102,9 +103,11 @@ fn worker(executor: Program, program: Option<&Path>) -> Vec<Finding> {
         found: format!("{} at {}", hello.version, program.display()),
         help: (!same).then(|| format!("this is `pipeline` {ours}; install the three programs together")),
     }];
-    if executor == Program::Torch {
-        let libtorch = hello.toolchain.get("libtorch").cloned().unwrap_or_else(|| "unknown".into());
-        findings.push(Finding { what: "libtorch", health: Health::Good, found: libtorch, help: None });
+    if let Some(tool) = &known.keyed_tool {
+        let found = hello.toolchain.get(tool.name).cloned().unwrap_or_else(|| "unknown".into());
+        findings.push(Finding { what: tool.name, health: Health::Good, found, help: None });
+    }
+    if known.uses_device {
         let devices = &hello.cuda_devices;
         findings.push(Finding {
             what: "cuda",

@@ -2,7 +2,7 @@
 
 use contract::name;
 use engine::plan::Plan;
-use engine::preview::{StagePreview, State};
+use engine::run::preview::{StagePreview, State};
 
 use super::status::mark;
 use crate::report::quantity::{bytes, duration};

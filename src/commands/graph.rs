@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use engine::plan::{Plan, PlannedStage, StageId};
-use engine::preview::{StagePreview, State};
+use engine::run::preview::{StagePreview, State};
 
 use super::family::{Family, families};
 use crate::cli::{Graph, GraphFormat};
@@ -20,7 +20,7 @@ use crate::report::terminal;
 pub fn execute(args: &Graph) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let proved = project.proved(&args.file.set)?;
-    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let shown = shown(&proved.plan, &previews, args.all);
     let drawn = match args.format {
         GraphFormat::Svg => svg(&proved.plan, shown),

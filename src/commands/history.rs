@@ -1,7 +1,7 @@
 //! Finished runs by the names people give them: `latest`, `latest~1`, `@1`, a run's name or the beginning of it.
 
 use cache::Store;
-use engine::driver::Summary;
+use engine::run::driver::Summary;
 
 use crate::project::{Failure, Project};
 

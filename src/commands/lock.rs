@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use engine::driver::{RunOptions, Summary};
 use engine::event::Outcome;
-use engine::lockfile::Lock;
+use engine::run::driver::{RunOptions, Summary};
+use engine::run::lockfile::Lock;
 
 use super::INVALID;
 use crate::cli::Run;

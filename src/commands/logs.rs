@@ -2,7 +2,7 @@
 
 use cache::{LogFile, LogLine};
 use contract::fault::Fault;
-use engine::driver;
+use engine::run::driver;
 use serde_json::{Value, json};
 
 use super::{INVALID, history};

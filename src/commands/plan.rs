@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use contract::fault::Fault;
-use engine::driver::Detail;
-use engine::explain::Reason;
+use engine::key::explain::Reason;
 use engine::plan::{Plan, StageId};
-use engine::preview::{StagePreview, State};
+use engine::run::driver::Detail;
+use engine::run::preview::{StagePreview, State};
 use serde_json::{Value, json};
 
 use super::family::families;
@@ -28,7 +28,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let proved = project.proved(&args.file.set)?;
     super::run::check_names(&proved.plan, names.iter())?;
     let wanted = proved.plan.select(&names).unwrap_or_default();
-    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let chosen: Vec<&StagePreview> = previews.iter().filter(|preview| wanted[preview.id.0 as usize]).collect();
     if args.json {
         let stages: Vec<Value> = chosen.iter().map(|preview| preview_json(&proved.plan, preview)).collect();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use contract::fault::Fault;
-use engine::driver::{self, CancelToken, Force, RunOptions, Summary};
 use engine::plan::Plan;
+use engine::run::driver::{self, CancellationToken, Force, RunOptions, Summary};
 
 use super::{ENGINE_FAILED, INVALID};
 use crate::cli::{Run, RunArgs};
@@ -36,7 +36,7 @@ pub fn execute(args: &Run) -> Result<u8, Failure> {
     for warning in &proved.warnings {
         reporter.event(&engine::event::Event::Warning { fault: warning.clone() });
     }
-    let cancel = CancelToken::new();
+    let cancel = CancellationToken::new();
     let summary = runtime()?.block_on(async {
         tokio::spawn(cancel_on_signal(cancel.clone()));
         drive(&proved, options, &mut *reporter, cancel).await
@@ -57,7 +57,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     })
 }
 
-/// Every word names stages ([`engine::selection`]).
+/// Every word names stages ([`engine::plan::selection`]).
 ///
 /// # Errors
 /// The first one that does not, with the nearest that does.
@@ -153,7 +153,7 @@ pub async fn drive(
     proved: &Proved,
     options: RunOptions,
     reporter: &mut dyn Reporter,
-    cancel: CancelToken,
+    cancel: CancellationToken,
 ) -> Result<Summary, Failure> {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let run = driver::run(Arc::clone(&proved.plan), Arc::clone(&proved.store), options, sender, cancel);
@@ -172,7 +172,7 @@ pub async fn drive(
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second at once.
-pub async fn cancel_on_signal(cancel: CancelToken) {
+pub async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

@@ -1,8 +1,8 @@
 //! `pipeline runs`: what ran here, newest first; `pipeline runs show`: one of them, stage by stage.
 
 use cache::Store;
-use engine::driver::{Detail, End, Summary};
 use engine::event::Outcome;
+use engine::run::driver::{Detail, End, Summary};
 use serde_json::{Value, json};
 
 use super::history::{self, History};

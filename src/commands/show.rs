@@ -5,10 +5,10 @@ use std::path::Path;
 use contract::artifact::{ArtifactKind, ArtifactType, ModelType};
 use contract::fault::Fault;
 use contract::kind::{Oracle, Program, Question};
-use engine::driver::Detail;
-use engine::explain::Reason;
-use engine::oracle::WorkerOracle;
-use engine::preview::State;
+use engine::execute::WorkerOracle;
+use engine::key::explain::Reason;
+use engine::run::driver::Detail;
+use engine::run::preview::State;
 use serde_json::{Value, json};
 
 use super::{ENGINE_FAILED, INVALID};
@@ -153,7 +153,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
             return Err(Failure::fault(&fault, INVALID));
         }
     };
-    let previews = engine::preview::preview(plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(plan, &proved.store, &proved.environment, &proved.root);
     let preview = &previews[stage.id.0 as usize];
     let stale = match &preview.state {
         State::Hit => false,

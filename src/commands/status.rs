@@ -1,8 +1,8 @@
 //! `pipeline status`: each stage's state, last duration and size.
 
 use console::Style;
-use engine::driver::Detail;
-use engine::preview::State;
+use engine::run::driver::Detail;
+use engine::run::preview::State;
 use serde_json::{Value, json};
 
 use super::family::families;
@@ -19,7 +19,7 @@ use crate::report::{plain, result, terminal};
 pub fn execute(args: &Status) -> Result<u8, Failure> {
     let project = Project::find(&args.file)?;
     let proved = project.proved(&args.file.set)?;
-    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     if args.json {
         let stages: Vec<Value> = previews.iter().map(|preview| preview_json(&proved.plan, preview)).collect();
         terminal::out(&format!("{:#}", json!({ "pipeline": proved.plan.spec.name, "stages": stages })));

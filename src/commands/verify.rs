@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use cache::Store;
-use engine::difference;
-use engine::driver::{CancelToken, Compared, Force, RunOptions, Scratch};
 use engine::event::Outcome;
-use engine::oracle::WorkerOracle;
-use engine::preview::State;
+use engine::execute::WorkerOracle;
+use engine::run::difference;
+use engine::run::driver::{CancellationToken, Compared, Force, RunOptions, Scratch};
+use engine::run::preview::State;
 use serde_json::{Value, json};
 
 use super::run::{cancel_on_signal, check_names, drive, quiet_reporter, runtime};
@@ -26,7 +26,7 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
     check_names(&proved.plan, names.iter())?;
     let meant = proved.plan.targets(&names).unwrap_or_default();
     let names: Vec<String> = meant.into_iter().map(|id| proved.plan.stage(id).name.clone()).collect();
-    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let named = |name: &String| names.is_empty() || names.contains(name);
     let (mut chosen, mut due, mut uncached) = (Vec::new(), Vec::new(), Vec::new());
     for (stage, preview) in proved.plan.stages.iter().zip(&previews).filter(|(stage, _)| named(&stage.name)) {
@@ -60,7 +60,7 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
         ..RunOptions::default()
     };
     let mut reporter = quiet_reporter(&proved);
-    let cancel = CancelToken::new();
+    let cancel = CancellationToken::new();
     let summary = runtime()?.block_on(async {
         tokio::spawn(cancel_on_signal(cancel.clone()));
         drive(&proved, options, &mut *reporter, cancel).await
@@ -74,7 +74,7 @@ pub fn execute(args: &Verify) -> Result<u8, Failure> {
             let stage = proved.plan.find(&of.stage);
             let output = stage.and_then(|stage| stage.outputs.iter().find(|output| output.name == of.port));
             let (old, new) = ((&*proved.store, &of.recorded), (&*scratch.store, &of.again));
-            let place = output.and_then(|output| difference::told(&oracle, output.kind, old, new));
+            let place = output.and_then(|output| difference::found(&oracle, output.kind, old, new));
             (of, place.unwrap_or_else(|| "one of them cannot be read".to_owned()))
         })
         .collect();

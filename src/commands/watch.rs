@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use cache::{Digest, DigestSet, Store};
 use contract::fault::Fault;
 use contract::kind::Program;
-use engine::driver::{self, CancelToken, RunOptions, Spare, Summary, Workers};
 use engine::event::{Event, Outcome};
 use engine::plan::Plan;
+use engine::run::driver::{self, CancellationToken, RunOptions, Spare, Summary, Workers};
 use notify::event::ModifyKind;
 use notify::{Config, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 use schemas::Sources;
@@ -53,7 +53,7 @@ pub fn execute(args: &Watch) -> Result<u8, Failure> {
 }
 
 async fn watch(args: &Watch, project: &Project, names: &[String]) -> Result<u8, Failure> {
-    let stop = CancelToken::new();
+    let stop = CancellationToken::new();
     tokio::spawn(super::run::cancel_on_signal(stop.clone()));
     let store = project.store()?;
     let (sender, mut hints) = mpsc::unbounded_channel();
@@ -188,7 +188,7 @@ struct Flight {
     handle: JoinHandle<Result<Summary, Fault>>,
     events: mpsc::UnboundedReceiver<Event>,
     reporter: Box<dyn Reporter>,
-    cancel: CancelToken,
+    cancel: CancellationToken,
     spare: Spare,
     /// Stages at work, and under which key.
     at_work: BTreeMap<String, String>,
@@ -204,7 +204,7 @@ struct Flight {
 impl Flight {
     fn start(proved: &Proved, options: RunOptions, reporter: Box<dyn Reporter>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let (cancel, spare) = (CancelToken::new(), options.spare.clone());
+        let (cancel, spare) = (CancellationToken::new(), options.spare.clone());
         let run = driver::run(Arc::clone(&proved.plan), Arc::clone(&proved.store), options, sender, cancel.clone());
         Self {
             handle: tokio::spawn(run),
@@ -285,8 +285,13 @@ impl Flight {
         }
         let mut wanted = DigestSet::default();
         if !self.at_work.is_empty() {
-            let expected =
-                engine::preview::expect(&proved.plan, &proved.store, &proved.environment, &proved.root, &|_, _| None);
+            let expected = engine::run::preview::expect(
+                &proved.plan,
+                &proved.store,
+                &proved.environment,
+                &proved.root,
+                &|_, _| None,
+            );
             // What is never reused would run again in any case.
             let cached = proved.plan.stages.iter().zip(expected).filter(|(stage, _)| stage.cache);
             wanted.extend(cached.filter_map(|(_, expected)| expected.map(|expected| expected.key)));
@@ -334,7 +339,7 @@ fn only_programs_read(plan: &Plan, path: &Path) -> bool {
     let mut read = false;
     for stage in &plan.stages {
         for file in &stage.files {
-            let named = plan.root().join(engine::paths::normalise(&file.path, plan.root()));
+            let named = plan.root().join(engine::plan::paths::normalise(&file.path, plan.root()));
             let fixed =
                 if file.glob { plan.root().join(contract::pattern::Pattern::new(&file.path).fixed()) } else { named };
             if path.starts_with(&fixed) || fixed.starts_with(path) {

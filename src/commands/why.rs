@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use contract::artifact::ArtifactType;
-use engine::driver::Detail;
-use engine::explain::Reason;
+use engine::key::explain::Reason;
 use engine::plan::{Plan, StageId};
-use engine::preview::{StagePreview, State};
+use engine::run::driver::Detail;
+use engine::run::preview::{StagePreview, State};
 use serde_json::{Value, json};
 
 use super::plan::preview_json;
@@ -27,7 +27,7 @@ pub fn execute(args: &Why) -> Result<u8, Failure> {
         super::run::check_names(&proved.plan, std::iter::once(&args.stage))?;
         return Err(super::run::unknown_stage(&proved.plan, &args.stage));
     }
-    let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
+    let previews = engine::run::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let (mut chain, mut seen) = (Vec::new(), BTreeSet::new());
     let stages = proved.plan.named(&args.stage).unwrap_or_default();
     for id in &stages {
@@ -74,7 +74,7 @@ fn collect(
             State::Miss { reasons } => reasons
                 .iter()
                 .filter_map(|reason| match reason {
-                    engine::explain::Reason::InputChanged { from, .. } => {
+                    engine::key::explain::Reason::InputChanged { from, .. } => {
                         plan.stages.iter().find(|stage| stage.name == *from).map(|stage| stage.id)
                     }
                     _ => None,

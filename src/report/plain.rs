@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use contract::fault::Fault;
 use contract::worker::protocol::Level;
 use engine::event::{Event, Outcome};
-use engine::explain::Reason;
+use engine::key::explain::Reason;
 
 use super::quantity::{duration, number};
 use super::terminal::{self, Styles};

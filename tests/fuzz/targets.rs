@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use cache::{Blob, Digest, Record, Store};
 use contract::kind::Silent;
-use engine::lockfile::Lock;
+use engine::run::lockfile::Lock;
 use schemas::LoadOptions;
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ pub fn formats(data: &[u8]) {
         let _ = fs::remove_dir_all(folder.join("blobs-v1"));
     }
     if let Ok(value) = serde_json::from_slice::<Value>(data) {
-        drop(engine::driver::Detail::of(&value));
+        drop(engine::run::driver::Detail::of(&value));
     }
 }
 

@@ -13,12 +13,13 @@ use contract::fault::{Fault, Route};
 use contract::kind::{
     About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
 };
-use engine::driver::{CancelToken, End, Force, RunOptions, Summary};
 use engine::event::Event;
-use engine::explain::Reason;
+use engine::execute::Programs;
 use engine::graph::{PipelineSpec, Reference, ReferenceSpec, StageSpec};
+use engine::key::Environment;
+use engine::key::explain::Reason;
 use engine::plan::Plan;
-use engine::toolchain::{Environment, Programs};
+use engine::run::driver::{CancellationToken, End, Force, RunOptions, Summary};
 use serde_json::{Value, json};
 
 const ABOUT: About = About { summary: "For tests.", inputs: &[], outputs: &[], example: "" };
@@ -165,8 +166,11 @@ impl House {
         let root = folder.path().to_owned();
         let options = RunOptions {
             root: root.clone(),
-            programs: Programs { data: Some(worker()), torch: None },
-            environment: Environment { libtorch: "2.13.0".into(), ..Environment::default() },
+            programs: Programs::from([(Program::Data, worker())]),
+            environment: Environment {
+                tools: [(Program::Torch, "2.13.0".to_owned())].into(),
+                ..Environment::default()
+            },
             jobs: Some(2),
             registry: Arc::new(registry()),
             ..RunOptions::default()
@@ -201,10 +205,10 @@ impl House {
     }
 
     pub fn run(&self, stages: Vec<StageSpec>) -> Ran {
-        self.run_with(stages, &self.options, &CancelToken::new())
+        self.run_with(stages, &self.options, &CancellationToken::new())
     }
 
-    pub fn run_with(&self, stages: Vec<StageSpec>, options: &RunOptions, cancel: &CancelToken) -> Ran {
+    pub fn run_with(&self, stages: Vec<StageSpec>, options: &RunOptions, cancel: &CancellationToken) -> Ran {
         let plan = self.plan(stages);
         run(plan, self.store(), options.clone(), cancel.clone())
     }
@@ -227,10 +231,10 @@ impl House {
     }
 }
 
-pub fn run(plan: Arc<Plan>, store: Arc<Store>, options: RunOptions, cancel: CancelToken) -> Ran {
+pub fn run(plan: Arc<Plan>, store: Arc<Store>, options: RunOptions, cancel: CancellationToken) -> Ran {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let result = runtime.block_on(engine::driver::run(plan, store, options, sender, cancel));
+    let result = runtime.block_on(engine::run::driver::run(plan, store, options, sender, cancel));
     let mut events = Vec::new();
     while let Ok(event) = receiver.try_recv() {
         events.push(event);

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use contract::fault::{Fault, Place};
-use engine::paths::{inside, normalise};
+use engine::plan::paths::{inside, normalise};
 
 use super::python::Style;
 use super::scope::Scope;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use contract::fault::Place;
-use engine::paths::{self, Clash, Writer, Writers};
+use engine::plan::paths::{self, Clash, Writer, Writers};
 
 use crate::node::Kind;
 use crate::syntax;

@@ -10,6 +10,6 @@ mod stage;
 pub use definition::{About, Kind};
 pub use list::Kinds;
 pub use ports::{FileInput, InputPort, MAIN, OutputPort, many};
-pub use program::Program;
+pub use program::{KeyedTool, Program, WorkerProgram};
 pub use question::{Oracle, Question, Silent};
 pub use stage::{CommandLine, InferContext, Inference, Stage};

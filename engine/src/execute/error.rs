@@ -1,0 +1,59 @@
+//! The ways an attempt of a stage ends without outputs.
+
+use cache::StoreError;
+use contract::fault::Fault;
+
+use crate::store_fault;
+
+/// Why there are no outputs.
+#[derive(Debug)]
+pub(crate) enum AttemptError {
+    /// The stage failed.
+    Failed {
+        /// Why; routes relative to the stage's mapping.
+        faults: Vec<Fault>,
+        /// Whether another attempt could help.
+        again: bool,
+    },
+    /// It was asked to stop.
+    Stopped,
+    /// What it read changed while it ran.
+    Changed(Vec<String>),
+    /// The store cannot go on: nothing more can be done in this run.
+    Engine(Fault),
+}
+
+impl AttemptError {
+    /// A failure that another attempt may not have.
+    pub(crate) fn failed(faults: Vec<Fault>) -> Self {
+        Self::Failed { faults, again: true }
+    }
+
+    /// A failure that every attempt would have.
+    pub(crate) fn final_fault(fault: Fault) -> Self {
+        Self::Failed { faults: vec![fault], again: false }
+    }
+
+    /// The first fault, for a caller that knows no attempts.
+    pub(crate) fn into_fault(self) -> Fault {
+        let stopped = || Fault::error("run::stopped", "the work was stopped");
+        match self {
+            Self::Failed { faults, .. } => faults.into_iter().next().unwrap_or_else(stopped),
+            Self::Engine(fault) => fault,
+            Self::Stopped | Self::Changed(_) => stopped(),
+        }
+    }
+}
+
+impl From<StoreError> for AttemptError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Things about one file of one stage.
+            StoreError::Unstorable { .. }
+            | StoreError::Changing { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Damaged { .. } => Self::failed(vec![store_fault(&error)]),
+            _ => Self::Engine(store_fault(&error)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Expanding stages: one stage of a document that becomes many.
+//!
+//! There are two sorts, and one vocabulary for both. A *static* expansion ([`matrix`]) is known before anything runs: the
+//! front end asks for its [`matrix::Combination`]s and writes a stage for each, so that the plan has ordinary stages only.
+//! Children are called `model[seed=1]`; [`selector`] says what `model[*]` and `model[seed=1,*]` mean. An *adaptive* one
+//! ([`course`]) proposes its children round after round from what has finished, while the run goes on.
+//!
+//! Children have keys of their own: they are cached, shared, run side by side and replayed like every other stage.
+
+use std::collections::HashSet;
+
+use contract::fault::{Fault, Segment};
+use contract::name;
+
+/// Faults of children that say the same of the same line are told once: of a family of a thousand, the first child
+/// that has it speaks for all. Faults that differ in more than the child's name stay.
+pub fn once_per_family(faults: Vec<Fault>) -> Vec<Fault> {
+    let mut told = HashSet::new();
+    let mut once = Vec::with_capacity(faults.len());
+    for fault in faults {
+        if let Some((of, said)) = family(&fault) {
+            let rest = fault.route.as_ref().map(|route| route.0[2..].to_vec()).unwrap_or_default();
+            if !told.insert((fault.code.clone(), of, rest, said)) {
+                continue;
+            }
+        }
+        once.push(fault);
+    }
+    once
+}
+
+/// Of a fault of a child: the stage it is a child of, and the message without the child's name.
+fn family(fault: &Fault) -> Option<(String, String)> {
+    let [Segment::Key(stages), Segment::Key(name), ..] = fault.route.as_ref()?.0.as_slice() else { return None };
+    let of = name::family(name).filter(|_| stages == "stages")?;
+    Some((of.to_owned(), fault.message.replace(name.as_str(), of)))
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::fault::Route;
+
+    use super::*;
+
+    #[test]
+    fn one_child_speaks_for_its_family() {
+        let fault = |stage: &str, message: &str| Fault::error("a::b", message).at(Route::stage(stage).join("lr"));
+        let told = once_per_family(vec![
+            fault("model[seed=1]", "`model[seed=1]` is wrong"),
+            fault("model[seed=2]", "`model[seed=2]` is wrong"),
+            fault("model[seed=3]", "`lr` is 3"),
+            fault("other[seed=1]", "`other[seed=1]` is wrong"),
+            fault("plain", "`plain` is wrong"),
+            fault("plain", "`plain` is wrong"),
+        ]);
+        let names: Vec<&str> = told.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "`model[seed=1]` is wrong",
+                "`lr` is 3",
+                "`other[seed=1]` is wrong",
+                "`plain` is wrong",
+                "`plain` is wrong"
+            ]
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use cache::{Blob, Digest, Fold, Record, Store, StoreError};
+use contract::fault::{Fault, Route, Severity};
+use contract::kind::{FileInput, OutputPort, Question};
+use contract::remote::{LOOK, Look};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::growing::Growing;
+use super::rounds::Late;
+use super::{AttemptError, Force, Offload, RunOptions};
+use crate::event::Event;
+use crate::execute::Executors;
+use crate::execute::WorkerOracle;
+use crate::key::digests::{self, Digested};
+use crate::key::explain::{self, Reason};
+use crate::key::remote;
+use crate::key::{KeyedInput, Manifest, Resolved, describe};
+use crate::plan::files;
+use crate::plan::{Plan, PlannedStage, StageId};
+
+/// A larger file is hashed beside the loop that drives the run, not in it.
+const SMALL: u64 = 4 << 20;
+
+/// Of so many stages that are to run what was found is kept until they begin.
+const FOUND: usize = 1000;
+
+/// Everything the stages of one run share.
+pub(crate) struct Run {
+    /// The run's name.
+    pub(crate) name: String,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) options: RunOptions,
+    /// The project's folder without links on the way to it.
+    pub(crate) place: PathBuf,
+    pub(crate) events: UnboundedSender<Event>,
+    /// What each stage of the plan has given, once it has.
+    pub(crate) made: Vec<OnceLock<Made>>,
+    /// The keys under which stages are at work now.
+    pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
+    /// Stages whose sources that lie elsewhere were looked at in this run.
+    pub(crate) away: Mutex<HashSet<StageId>>,
+    /// What was found of stages that are to run and whose inputs nothing but other stages of the run can change: it still holds
+    /// when they begin.
+    pub(crate) found: Mutex<HashMap<StageId, Looked>>,
+    /// Stages that ran once more because a file was written to that is what it was.
+    pub(crate) touched: Mutex<HashSet<StageId>>,
+    /// Asks for the state of such sources.
+    pub(crate) looker: WorkerOracle,
+    /// Stages that run although they are recorded.
+    pub(crate) forced: Vec<bool>,
+    /// Stages that joined the run; their ids follow those of the plan.
+    pub(crate) late: Growing<Late>,
+    pub(crate) executors: Executors,
+    pub(crate) offload: Offload,
+}
+
+/// The outputs of a stage in this run.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) key: Digest,
+    /// In the order of the stage's output ports.
+    pub(crate) outputs: Vec<Blob>,
+}
+
+/// What is known of a stage whose inputs are there.
+pub(crate) struct Looked {
+    pub(crate) key: Digest,
+    pub(crate) manifest: Manifest,
+    pub(crate) files: Vec<Digested>,
+    /// The record, when it is a hit: its outputs are in the store and, where they have a path, in the project.
+    pub(crate) hit: Option<Hit>,
+    /// Outputs the record claims and the store has lost.
+    pub(crate) lost: Vec<Reason>,
+}
+
+/// A record that may be used.
+pub(crate) struct Hit {
+    pub(crate) made: Made,
+    pub(crate) record: Record,
+}
+
+impl Run {
+    /// Whether a stage is at work on something that is wanted even after a cancel.
+    pub(crate) fn spared(&self, id: StageId) -> bool {
+        let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        key.is_some_and(|key| self.options.spare.holds(&key))
+    }
+
+    /// A stage of the plan, or one that joined later.
+    ///
+    /// # Panics
+    /// For an id that nobody gave out.
+    pub(crate) fn stage(&self, id: StageId) -> &PlannedStage {
+        self.later(id).map_or_else(|| self.plan.stage(id), |late| &late.stage)
+    }
+
+    /// What a stage has given, once it has.
+    pub(crate) fn made(&self, id: StageId) -> &OnceLock<Made> {
+        self.later(id).map_or_else(|| &self.made[id.0 as usize], |late| &late.made)
+    }
+
+    /// Whether a stage runs although it is recorded. Children do when everything does.
+    pub(crate) fn forced(&self, id: StageId) -> bool {
+        self.forced.get(id.0 as usize).copied().unwrap_or(self.options.force == Force::All)
+    }
+
+    fn later(&self, id: StageId) -> Option<&Late> {
+        self.late.get((id.0 as usize).checked_sub(self.plan.stages.len())?)
+    }
+
+    /// Finds a stage's key and its record.
+    pub(crate) fn look(&self, id: StageId) -> Result<Looked, AttemptError> {
+        let stage = self.stage(id);
+        self.look_away(stage)?;
+        let (manifest, files) = self.describe(stage)?;
+        let key = manifest.key();
+        let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
+        if stage.cache && !self.forced(id) {
+            self.look_up(stage, &mut looked, false)?;
+        }
+        Ok(looked)
+    }
+
+    /// Whether everything a stage reads is exactly what other stages of the run give: its key cannot change any more.
+    pub(crate) fn settled_key(&self, stage: &PlannedStage) -> bool {
+        let exact = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
+        (0..stage.files.len()).all(exact)
+    }
+
+    /// Keeps what was found of a stage that is to run, where that is worth something.
+    pub(crate) fn keep_found(&self, id: StageId, looked: Looked) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() < FOUND && self.settled_key(self.stage(id)) {
+            found.insert(id, looked);
+        }
+    }
+
+    /// Asks, once in a run, in which state the sources of a stage are that lie elsewhere. A server that cannot be asked is no
+    /// fault as long as something is known of it: what was fetched before is good enough to go on with, and a warning says so.
+    fn look_away(&self, stage: &PlannedStage) -> Result<(), AttemptError> {
+        let sources: Vec<&FileInput> =
+            stage.files.iter().filter(|file| files::elsewhere(stage.program, file)).collect();
+        // A run that only compares compares with what was fetched then.
+        if sources.is_empty() || self.options.scratch.is_some() {
+            return Ok(());
+        }
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        if away.contains(&stage.id) {
+            return Ok(());
+        }
+        let question = Question {
+            kind: LOOK.into(),
+            version: stage.version,
+            params: stage.params(),
+            inputs: Default::default(),
+            files: Vec::new(),
+        };
+        let final_fault = |fault: Fault| AttemptError::Failed { faults: vec![fault], again: false };
+        let looks: Vec<Look> = match self.looker.ask_now(stage.program, &question) {
+            Ok(Some(answer)) => serde_json::from_value(answer).map_err(|error| {
+                let text = format!("the worker's look at the sources cannot be read: {error}");
+                final_fault(Fault::error("worker::bad_answer", text).help("install the three programs together"))
+            })?,
+            // The stage itself will say that the program is missing.
+            Ok(None) => return Ok(()),
+            Err(faults) => {
+                let known = sources.iter().all(|file| remote::stand_in(&self.store, &file.path).exists());
+                if !known || self.options.refresh {
+                    return Err(AttemptError::Failed { faults, again: false });
+                }
+                for mut fault in faults {
+                    fault.severity = Severity::Warning;
+                    fault.message = format!("{}; it is taken to be as it was last time", fault.message);
+                    let _ = self.events.send(Event::Warning { fault: fault.under(&Route::stage(&stage.name)) });
+                }
+                away.insert(stage.id);
+                return Ok(());
+            }
+        };
+        for file in sources {
+            let Some(look) = looks.iter().find(|look| look.role == file.role) else { continue };
+            remote::remember(&self.store, &file.path, look, &self.name, self.options.refresh)
+                .map_err(|fault| AttemptError::failed(vec![fault]))?;
+        }
+        away.insert(stage.id);
+        Ok(())
+    }
+
+    /// The manifest of a stage as its inputs and files are now.
+    pub(crate) fn describe(&self, stage: &PlannedStage) -> Result<(Manifest, Vec<Digested>), AttemptError> {
+        let output = |id: StageId, output: u32| self.output(id, output as usize).map(|blob| blob.digest);
+        let files = digests::digest_all(&self.store, &self.options.root, stage, output).map_err(|faults| {
+            // A file that is not there will not come back by trying again.
+            AttemptError::Failed { faults, again: false }
+        })?;
+        let inputs = stage.inputs.iter().filter_map(|input| {
+            let digest = self.output(input.from, input.output)?.digest;
+            let artifact = self.stage(input.from).outputs.get(input.output)?.kind;
+            Some(KeyedInput { port: input.port.clone(), artifact, digest })
+        });
+        let resolved = Resolved {
+            inputs: inputs.collect(),
+            files: files.iter().map(Digested::keyed).collect(),
+            environment: self.options.environment.of(stage),
+        };
+        Ok((describe(stage, &resolved), files))
+    }
+
+    /// Looks for a usable record of the key; also again later, when another process may have made one. Unless the paths of the stage
+    /// are `held`, a record whose copies another run is using is none: the stage waits for its locks then, and looks again.
+    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Looked, held: bool) -> Result<(), AttemptError> {
+        looked.lost.clear();
+        let Some(record) = self.store.lookup(&looked.key)? else { return Ok(()) };
+        let mut outputs = Vec::with_capacity(stage.outputs.len());
+        for port in &stage.outputs {
+            // A record of other ports is of another kind's time; it is of no use.
+            let Some((_, blob)) = record.outputs.iter().find(|(name, _)| *name == port.name) else { return Ok(()) };
+            if !self.store.check(blob)? {
+                looked.lost.push(Reason::OutputLost { port: port.name.clone(), digest: blob.digest.to_string() });
+            }
+            outputs.push(*blob);
+        }
+        if !looked.lost.is_empty() {
+            return Ok(());
+        }
+        for (port, blob) in stage.outputs.iter().zip(&outputs) {
+            let Some((path, _)) = &port.path else { continue };
+            if self.in_place(port, blob) {
+                continue;
+            }
+            let _own = match held {
+                true => None,
+                false => match self.store.try_lock_name(&self.path_lock(path))? {
+                    Some(own) => Some(own),
+                    None => return Ok(()),
+                },
+            };
+            if let Err(error) = self.put_back(port, blob) {
+                match error {
+                    // It was damaged between the look and the copy.
+                    StoreError::Damaged { digest } => {
+                        let lost = Reason::OutputLost { port: port.name.clone(), digest: digest.to_string() };
+                        looked.lost.push(lost);
+                        return Ok(());
+                    }
+                    error => return Err(workspace(&error, &port.name)),
+                }
+            }
+        }
+        looked.hit = Some(Hit { made: Made { key: looked.key, outputs }, record });
+        Ok(())
+    }
+
+    /// The name of the lock of an output's path: of the place, whatever the way to it. Who changes what is there holds it alone, who
+    /// reads what is there shares it.
+    pub(crate) fn path_lock(&self, path: &str) -> Digest {
+        Fold::new("pipeline workspace path v1").text("path", &self.place.join(path).to_string_lossy()).finish()
+    }
+
+    /// Whether the project holds the copy of an output already.
+    pub(crate) fn in_place(&self, port: &OutputPort, blob: &Blob) -> bool {
+        port.path.as_ref().is_none_or(|(path, _)| self.store.holds(blob, &self.options.root.join(path)))
+    }
+
+    /// Puts the copy of an output into the project, unless it is there already. Only for who holds [`Run::path_lock`].
+    pub(crate) fn put_back(&self, port: &OutputPort, blob: &Blob) -> Result<(), StoreError> {
+        match &port.path {
+            Some((path, _)) => {
+                if let Err(fault) = crate::run::inside::way_to(&self.options.root, path) {
+                    return Err(StoreError::Unstorable { path: path.into(), why: fault.message });
+                }
+                let full = self.options.root.join(path);
+                if self.store.holds(blob, &full) {
+                    return Ok(());
+                }
+                let aside = self.store.set_aside(&full).map_err(|source| StoreError::io(&full, "move", source))?;
+                if let Some(aside) = aside {
+                    let fault = Fault::warning("run::set_aside", self.set_aside(path, &aside))
+                        .help("outputs are what their stages give; keep files of your own elsewhere");
+                    let _ = self.events.send(Event::Warning { fault });
+                }
+                self.store.materialise(blob, &full)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is said of something that was in the way of an output.
+    pub(crate) fn set_aside(&self, path: &str, aside: &Path) -> String {
+        let aside = aside.strip_prefix(&self.options.root).unwrap_or(aside).display();
+        format!("what was at `{path}` is in no result; it was moved to `{aside}`")
+    }
+
+    /// Why a stage that was looked at is a miss. Never empty.
+    pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Looked) -> Vec<Reason> {
+        let mut reasons = if !looked.lost.is_empty() {
+            looked.lost.clone()
+        } else if self.forced(stage.id) {
+            vec![Reason::Forced]
+        } else if !stage.cache {
+            vec![Reason::Uncached]
+        } else {
+            let last = self.store.last(&stage.name).ok().flatten();
+            return explain::miss(&self.plan, stage, last.as_ref(), &looked.manifest);
+        };
+        if self.store.differed(&looked.key).unwrap_or(false) {
+            reasons.push(Reason::Unstable);
+        }
+        reasons
+    }
+
+    /// An output of a stage that is there.
+    pub(crate) fn output(&self, id: StageId, output: usize) -> Option<Blob> {
+        self.made(id).get()?.outputs.get(output).copied()
+    }
+
+    /// Whether looking at a stage may take long enough to be noticed: large or many files.
+    pub(crate) fn heavy(&self, stage: &PlannedStage) -> bool {
+        let large = |path: &str| match std::fs::metadata(self.options.root.join(path)) {
+            Ok(meta) => meta.is_dir() || meta.len() > SMALL,
+            Err(_) => false,
+        };
+        // What another stage has written is known by that stage's output.
+        let known = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
+        let elsewhere = |file: &FileInput| files::elsewhere(stage.program, file);
+        stage
+            .files
+            .iter()
+            .enumerate()
+            .any(|(index, file)| file.glob || elsewhere(file) || !known(index) && large(&file.path))
+            || stage.outputs.iter().any(|port| port.path.as_ref().is_some_and(|(path, _)| large(path)))
+    }
+}
+
+/// A fault of putting an output's copy into the project.
+pub(crate) fn workspace(error: &StoreError, port: &str) -> AttemptError {
+    let mut fault: Fault = crate::store_fault(error);
+    fault.severity = Severity::Error;
+    fault.message = format!("the copy of output `{port}` cannot be put into the project: {}", fault.message);
+    AttemptError::failed(vec![fault])
+}

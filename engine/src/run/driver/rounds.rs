@@ -1,0 +1,327 @@
+//! One step of an expanding stage: its next round of children, or its outputs and record.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use cache::{Blob, Store};
+use contract::artifact::Types;
+use contract::expansion::{Finished, Next, Output, Outputs, Proposal, Round, Source};
+use contract::fault::{Fault, Route};
+use contract::kind::{InferContext, MAIN, Silent};
+use contract::worker::protocol;
+
+use super::attempt::Done;
+use super::look::{Hit, Looked, Made, Run};
+use super::{AttemptError, Detail};
+use crate::event::Event;
+use crate::graph::matrix::{MOST, is_label};
+use crate::plan::{PlannedInput, PlannedStage, StageId};
+
+/// A stage that joined the run while it went on.
+pub(crate) struct Late {
+    pub(crate) stage: PlannedStage,
+    pub(crate) made: OnceLock<Made>,
+}
+
+/// How far an expanding stage is.
+#[derive(Clone)]
+pub(crate) struct Course {
+    /// Its key, once it is known to be a miss.
+    pub(crate) looked: Option<Arc<Looked>>,
+    pub(crate) begun: Instant,
+    pub(crate) children: Vec<StageId>,
+}
+
+impl Course {
+    pub(crate) fn new() -> Self {
+        Self { looked: None, begun: Instant::now(), children: Vec::new() }
+    }
+}
+
+/// What comes next.
+pub(crate) enum Step {
+    /// It was there all the time.
+    Hit(Box<Hit>),
+    /// These run first.
+    Run(Arc<Looked>, Vec<Proposal>),
+    /// It is done and recorded.
+    Done(Box<Done>),
+}
+
+/// A round whose bytes lie in the store.
+struct StoredRound<'a> {
+    store: &'a Store,
+    seed: u64,
+    finished: &'a [Finished],
+    /// Of every finished child: what lies at each of its output ports.
+    outputs: Vec<BTreeMap<String, Blob>>,
+    inputs: BTreeMap<String, Blob>,
+}
+
+impl StoredRound<'_> {
+    fn read(&self, blob: Option<&Blob>, of: &str, port: &str) -> Result<Vec<u8>, Fault> {
+        let Some(blob) = blob else {
+            let message = format!("`{of}` has no `{port}` to look into");
+            return Err(Fault::error("expand::unknown_port", message).help("please report this"));
+        };
+        self.store.read(&blob.digest).map_err(|error| crate::store_fault(&error))
+    }
+}
+
+impl Round for StoredRound<'_> {
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn finished(&self) -> &[Finished] {
+        self.finished
+    }
+
+    fn bytes(&self, child: usize, port: &str) -> Result<Vec<u8>, Fault> {
+        let of = self.finished.get(child).map_or("itself", |child| child.label.as_str());
+        self.read(self.outputs.get(child).and_then(|outputs| outputs.get(port)), of, port)
+    }
+
+    fn input(&self, port: &str) -> Result<Vec<u8>, Fault> {
+        self.read(self.inputs.get(port), "itself", port)
+    }
+}
+
+fn mistake(message: String) -> Fault {
+    Fault::error("expand::proposal", message).help("please report this")
+}
+
+impl Run {
+    /// Finds out what comes next for an expanding stage whose children so far are all there.
+    pub(crate) fn step(&self, id: StageId, course: &Course) -> Result<Step, AttemptError> {
+        let stage = self.stage(id);
+        let looked = match &course.looked {
+            Some(looked) => Arc::clone(looked),
+            None => {
+                let mut looked = self.look(id)?;
+                if let Some(hit) = looked.hit.take() {
+                    return Ok(Step::Hit(Box::new(hit)));
+                }
+                let reasons = self.reasons(stage, &looked);
+                let key = looked.key.to_string();
+                let started = Event::StageStarted { stage: stage.name.clone(), key, reasons, attempt: 1 };
+                let _ = self.events.send(started);
+                Arc::new(looked)
+            }
+        };
+        let Some(expansion) = stage.stage.expansion() else {
+            return Err(AttemptError::final_fault(mistake(format!("`{}` does not expand", stage.name))));
+        };
+        let finished = course.children.iter().map(|child| self.finished(*child)).collect::<Result<Vec<_>, _>>()?;
+        let inputs: BTreeMap<String, Blob> = stage
+            .inputs
+            .iter()
+            .filter_map(|input| Some((input.port.clone(), self.output(input.from, input.output)?)))
+            .collect();
+        let ports = |child: &StageId| self.ports(*child);
+        let outputs = course.children.iter().map(ports).collect::<Result<Vec<_>, _>>()?;
+        let round = StoredRound { store: &self.store, seed: stage.seed, finished: &finished, outputs, inputs };
+        let next = expansion.next(&round).map_err(|faults| AttemptError::Failed { faults, again: false })?;
+        match next {
+            Next::Run(children) if children.is_empty() => {
+                Err(AttemptError::final_fault(mistake(format!("`{}` asks for a round without children", stage.name))))
+            }
+            Next::Run(children) if finished.len() + children.len() > MOST => {
+                let message = format!("`{}` asks for more than {MOST} children", stage.name);
+                Err(AttemptError::final_fault(
+                    Fault::error("expand::too_many", message).help("give it a smaller number of trials or rounds"),
+                ))
+            }
+            Next::Run(children) => Ok(Step::Run(looked, children)),
+            Next::Done(outputs) => {
+                self.conclude(id, &looked, course, &finished, &round.outputs, outputs).map(Step::Done)
+            }
+        }
+    }
+
+    fn finished(&self, child: StageId) -> Result<Finished, AttemptError> {
+        let stage = self.stage(child);
+        let lost = || AttemptError::final_fault(mistake(format!("`{}` has no outputs", stage.name)));
+        let made = self.made(child).get().ok_or_else(lost)?;
+        let record = self.store.lookup(&made.key)?;
+        let (summary, unmet) = record.map(|record| Detail::headline(&record.detail)).unwrap_or_default();
+        Ok(Finished {
+            label: contract::name::label(&stage.name).unwrap_or_default().to_owned(),
+            summary,
+            open: unmet.is_empty(),
+        })
+    }
+
+    /// What a finished child has at each of its output ports.
+    fn ports(&self, child: StageId) -> Result<BTreeMap<String, Blob>, AttemptError> {
+        let stage = self.stage(child);
+        let lost = || AttemptError::final_fault(mistake(format!("`{}` has no outputs", stage.name)));
+        let made = self.made(child).get().ok_or_else(lost)?;
+        let ports = stage.outputs.iter().map(|port| port.name.clone());
+        Ok(ports.zip(made.outputs.iter().copied()).collect())
+    }
+
+    /// The outputs become a record, if what the stage reads is still what it was.
+    fn conclude(
+        &self,
+        id: StageId,
+        looked: &Looked,
+        course: &Course,
+        finished: &[Finished],
+        made: &[BTreeMap<String, Blob>],
+        done: Outputs,
+    ) -> Result<Box<Done>, AttemptError> {
+        let stage = self.stage(id);
+        self.unchanged_inputs(stage, looked)?;
+        let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
+        let mut blobs = Vec::with_capacity(stage.outputs.len());
+        let mut types = Types::new();
+        for port in &stage.outputs {
+            let given = done.outputs.iter().find(|(name, _)| *name == port.name);
+            let blob = match given.map(|(_, output)| output) {
+                Some(Output::Bytes(bytes)) => Some(into.put_bytes(bytes)?),
+                Some(Output::Child { label, port: of }) => {
+                    let at = finished.iter().position(|child| child.label == *label);
+                    if let Some(at) = at
+                        && let Some(child) = self.made(course.children[at]).get()
+                        && let Some(record) = self.store.lookup(&child.key)?
+                        && let Some(known) = Detail::of(&record.detail).types.remove(of)
+                    {
+                        types.insert(port.name.clone(), known);
+                    }
+                    at.and_then(|at| made[at].get(of).copied())
+                }
+                None => None,
+            };
+            let blob = blob.ok_or_else(|| {
+                AttemptError::final_fault(mistake(format!(
+                    "`{}` is done without its output `{}`",
+                    stage.name, port.name
+                )))
+            })?;
+            blobs.push(blob);
+        }
+        let Outputs { summary, unmet, warnings, .. } = done;
+        let found = protocol::Finished { types, summary, unmet, warnings, ..protocol::Finished::default() };
+        self.record(id, looked, blobs, found, course.begun.elapsed()).map(Box::new)
+    }
+
+    /// Makes stages of a round's children, from `first` on.
+    pub(crate) fn children(
+        &self,
+        parent: StageId,
+        course: &Course,
+        proposals: Vec<Proposal>,
+        first: u32,
+    ) -> Result<Vec<PlannedStage>, Vec<Fault>> {
+        let mut made: Vec<PlannedStage> = Vec::with_capacity(proposals.len());
+        let mut faults = Vec::new();
+        for (at, proposal) in proposals.into_iter().enumerate() {
+            match self.child(parent, course, &made, proposal, StageId(first + at as u32)) {
+                Ok(child) => made.push(child),
+                Err(found) => {
+                    faults.extend(found);
+                    // What is made of it cannot be judged.
+                    break;
+                }
+            }
+        }
+        if faults.is_empty() { Ok(made) } else { Err(faults) }
+    }
+
+    fn child(
+        &self,
+        parent: StageId,
+        course: &Course,
+        round: &[PlannedStage],
+        proposal: Proposal,
+        id: StageId,
+    ) -> Result<PlannedStage, Vec<Fault>> {
+        let owner = self.stage(parent);
+        let name = format!("{}[{}]", owner.name, proposal.label);
+        let wrong = |message: String| vec![mistake(message)];
+        let known = |label: &str| {
+            let wanted = format!("{}[{label}]", owner.name);
+            let before = course.children.iter().map(|child| self.stage(*child));
+            before.chain(round).find(|stage| stage.name == wanted)
+        };
+        if !is_label(&proposal.label.replace(['=', ','], "-")) || known(&proposal.label).is_some() {
+            return Err(wrong(format!("`{name}` cannot be the name of another child")));
+        }
+        let Some(kind) = self.options.registry.get(&proposal.kind) else {
+            return Err(wrong(format!("`{name}` is of the kind `{}`, which does not exist", proposal.kind)));
+        };
+        // What is wrong with a child is wrong with what its parent proposed.
+        let told = |fault: Fault| {
+            let Fault { message, route, .. } = &fault;
+            let at = route.as_ref().map(|route| format!(" (at `{route}`)")).unwrap_or_default();
+            Fault { message: format!("`{name}`: {message}{at}"), route: Some(Route::root()), ..fault }
+        };
+        let stage = kind.stage(proposal.params).map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
+        let ports: Vec<&str> = proposal.inputs.iter().map(|(port, _)| port.as_str()).collect();
+        let accepted = stage.inputs(&ports);
+        let mut inputs = Vec::new();
+        let mut types = Types::new();
+        for (port, source) in &proposal.inputs {
+            let (from, output) = match source {
+                Source::Parent(of) => {
+                    let input = owner.inputs.iter().find(|input| input.port == *of);
+                    let input = input.ok_or_else(|| wrong(format!("`{}` has no input `{of}`", owner.name)))?;
+                    (self.stage(input.from), input.output)
+                }
+                Source::Child { label, port: of } => {
+                    let sibling = known(label).ok_or_else(|| wrong(format!("`{name}` needs an unknown `{label}`")))?;
+                    let output = match of {
+                        None => Some(MAIN),
+                        Some(of) => sibling.outputs.iter().position(|output| output.name == *of),
+                    };
+                    (sibling, output.ok_or_else(|| wrong(format!("`{}` has no such output", sibling.name)))?)
+                }
+            };
+            let given = &from.outputs[output];
+            let fits = accepted.iter().find(|input| input.name == *port);
+            if fits.is_none_or(|input| !input.accepts.is_empty() && !input.accepts.contains(&given.kind)) {
+                return Err(wrong(format!("`{name}` does not take `{}` of `{}` at `{port}`", given.name, from.name)));
+            }
+            if let Some(known) = from.types.get(&given.name) {
+                types.insert(port.clone(), known.clone());
+            }
+            inputs.push(PlannedInput { port: port.clone(), label: None, from: from.id, output });
+        }
+        inputs.sort_by(|a, b| a.port.cmp(&b.port));
+        let inference = stage.infer(&InferContext { stage: &name, connected: &ports, inputs: &types, oracle: &Silent });
+        if inference.faults.iter().any(Fault::is_error) {
+            return Err(inference.faults.into_iter().filter(Fault::is_error).map(told).collect());
+        }
+        let mut after: Vec<StageId> = inputs.iter().map(|input| input.from).collect();
+        after.sort_unstable();
+        after.dedup();
+        let (mut outputs, mut files) = (stage.outputs(), stage.files());
+        crate::plan::seal::place(&owner.folder, &mut outputs, &mut files);
+        Ok(PlannedStage {
+            id,
+            document: owner.document,
+            kind: proposal.kind,
+            version: kind.version(),
+            program: kind.program(),
+            seeded: kind.seeded(),
+            folder: owner.folder.clone(),
+            inputs,
+            after,
+            outputs,
+            types: inference.outputs,
+            files,
+            written: Vec::new(),
+            command: stage.command(),
+            stage,
+            seed: proposal.seed.unwrap_or(owner.seed),
+            device: owner.device.clone(),
+            resources: proposal.resources,
+            timeout: proposal.timeout,
+            retries: proposal.retries,
+            cache: true,
+            name,
+        })
+    }
+}
