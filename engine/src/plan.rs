@@ -11,5 +11,5 @@ pub mod selection;
 mod sources;
 
 pub use files::expand;
-pub use plan::{Off, Plan, Planned, PlannedInput, PlannedStage, StageId, Written};
+pub use plan::{Off, Parent, Plan, Planned, PlannedInput, PlannedStage, StageId, Written};
 pub use planning::plan;

@@ -162,3 +162,35 @@ fn a_cancelled_search_ends_and_goes_on_where_it_was() {
     ran.is_well_formed();
     assert_eq!(house.run(stages(json!({}))).summary().outcome, Outcome::Success);
 }
+
+#[test]
+fn a_stage_finishes_in_its_own_worker_with_what_its_children_gave() {
+    let house = House::new();
+    let gather = |name: &str, texts: Value| {
+        let params = json!({"texts": texts, "do": "copy", "text": "!", "log": "finish.log"});
+        StageSpec { name: name.into(), kind: "gather".into(), params, ..StageSpec::default() }
+    };
+    let text = |ran: &Ran, stage: &str| {
+        let bytes = house.store().read(&ran.output(stage).parse().unwrap()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let lines = |name: &str| {
+        let text = std::fs::read_to_string(house.root.join(name)).unwrap_or_default();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    // A child of a `matrix` that works through children of its own keeps its whole name.
+    let ran = house.run(vec![gather("sum[seed=1]", json!(["a", "b", "c"]))]);
+    assert_eq!(ran.summary().outcome, Outcome::Success, "{:#?}", ran.events);
+    assert_eq!(text(&ran, "sum[seed=1]"), "cba!");
+    assert_eq!(lines("children.log"), ["sum[seed=1][0]", "sum[seed=1][1]", "sum[seed=1][2]"]);
+    assert_eq!(lines("finish.log"), ["sum[seed=1][finish]"]);
+
+    // The same again is one hit; a further child runs alone, and the stage finishes anew.
+    house.run(vec![gather("sum[seed=1]", json!(["a", "b", "c"]))]).did(&[], &["sum[seed=1]"]);
+    let more = house.run(vec![gather("other", json!(["a", "b", "c", "d"]))]);
+    assert_eq!(text(&more, "other"), "dcba!");
+    assert_eq!(lines("children.log").len(), 4, "three children were shared");
+    assert_eq!(lines("finish.log").len(), 2);
+}

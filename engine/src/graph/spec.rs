@@ -67,6 +67,14 @@ pub struct Child {
     pub values: Vec<(String, String)>,
 }
 
+impl Child {
+    /// What tells it from its siblings: `seed=1,lr=0.1`.
+    pub fn label(&self) -> String {
+        let values: Vec<String> = self.values.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
+        values.join(",")
+    }
+}
+
 /// A reference with where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceSpec {

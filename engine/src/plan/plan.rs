@@ -45,6 +45,8 @@ pub struct PlannedStage {
     pub document: u32,
     /// Its name.
     pub name: String,
+    /// What it is a child of, when it is one of many.
+    pub parent: Option<Parent>,
     /// The kind's name.
     pub kind: String,
     /// The kind's version.
@@ -83,6 +85,15 @@ pub struct PlannedStage {
     pub retries: u32,
     /// Whether its result may be reused.
     pub cache: bool,
+}
+
+/// The stage that a child was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Its name.
+    pub name: String,
+    /// What tells the child from its siblings: `seed=1,lr=0.1`, `0`.
+    pub label: String,
 }
 
 /// A path edge: a file or folder the stage reads and another stage writes.

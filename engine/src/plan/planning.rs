@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::device::{Device, unknown_device};
 use super::sources::{Reading, reads};
-use super::{Off, Plan, Planned, PlannedInput, PlannedStage, StageId, Written};
-use crate::graph::PipelineSpec;
+use super::{Off, Parent, Plan, Planned, PlannedInput, PlannedStage, StageId, Written};
 use crate::graph::once_per_family;
+use crate::graph::{Child, PipelineSpec};
 use crate::plan::files;
 use crate::plan::paths::{inside, normalise};
 use crate::plan::seal::{Draft, Faults, Sealed, seal};
@@ -93,8 +93,8 @@ fn settle(
     let mut after: Vec<StageId> = draft.after.iter().filter_map(|before| ids[*before as usize]).collect();
     after.sort_unstable();
     let input = |(port, from, output): (String, u32, usize)| {
-        let label = name::family(&port).and_then(|_| name::label(&spec.stages[from as usize].name));
-        ids[from as usize].map(|id| PlannedInput { label: label.map(str::to_owned), port, from: id, output })
+        let label = name::family(&port).and(spec.stages[from as usize].child.as_ref()).map(Child::label);
+        ids[from as usize].map(|id| PlannedInput { label, port, from: id, output })
     };
     let mut written: Vec<Written> = draft
         .written
@@ -109,6 +109,7 @@ fn settle(
         id,
         document: position,
         name: wanted.name.clone(),
+        parent: wanted.child.as_ref().map(|child| Parent { name: child.of.clone(), label: child.label() }),
         kind: wanted.kind.clone(),
         version: kind.version(),
         program: kind.program(),

@@ -1,6 +1,7 @@
 //! A pipeline's folder with a store, two kinds of stages, and runs that say what they did.
 
 mod bisect;
+mod gather;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -112,6 +113,7 @@ pub fn registry() -> Kinds {
     registry.add(Fake("late", Program::Torch));
     registry.add(Fake("shell", Program::Command));
     registry.add(bisect::Bisect);
+    registry.add(gather::Gather);
     registry
 }
 

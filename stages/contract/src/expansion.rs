@@ -59,6 +59,18 @@ pub enum Next {
     Run(Vec<Proposal>),
     /// The stage is done.
     Done(Outputs),
+    /// The stage finishes in its own worker program, with its own inputs and with what these children gave. The worker
+    /// finds the latter at the ports `child[0].model`, `child[1].model` … ([`child_port`]), in the order they are listed.
+    /// [`Expansion::next`] is not asked again.
+    Finish {
+        /// Children by their position in [`Round::finished`], each with one of its output ports.
+        inputs: Vec<(usize, String)>,
+    },
+}
+
+/// The port at which a finishing stage finds the output `port` of the child that is at `position` of the list.
+pub fn child_port(position: usize, port: &str) -> String {
+    format!("child[{position}].{port}")
 }
 
 /// A child to run: a stage of any kind, with a key of its own.

@@ -1,13 +1,15 @@
 //! The spelling of names: `model[seed=1]`, `model[seed=1].metrics`.
 
-/// The stage a name with brackets is a child (or a selection) of.
+/// The stage a name with brackets is a child (or a selection) of: `model` of `model[seed=1]`, `model[seed=1]` of
+/// `model[seed=1][0]`.
 pub fn family(name: &str) -> Option<&str> {
-    name.strip_suffix(']')?.split_once('[').map(|(of, _)| of)
+    name.strip_suffix(']')?.rsplit_once('[').map(|(of, _)| of)
 }
 
-/// What stands between a child's brackets: `seed=1,lr=0.1`.
+/// What stands between a child's last brackets: `seed=1,lr=0.1`. A planned stage has its label; this is for names that a
+/// user wrote.
 pub fn label(name: &str) -> Option<&str> {
-    name.strip_suffix(']')?.split_once('[').map(|(_, label)| label)
+    name.strip_suffix(']')?.rsplit_once('[').map(|(_, label)| label)
 }
 
 /// Cuts `stage.port` in two. A point between brackets belongs to the stage: `model[lr=0.1].metrics`.
@@ -32,5 +34,12 @@ mod tests {
         assert_eq!(family("a[lr=0.1]"), Some("a"));
         assert_eq!(label("a[lr=0.1]"), Some("lr=0.1"));
         assert_eq!(family("a"), None);
+    }
+
+    #[test]
+    fn a_child_of_a_child_keeps_its_parent() {
+        assert_eq!((family("model[seed=1][0]"), label("model[seed=1][0]")), (Some("model[seed=1]"), Some("0")));
+        assert_eq!((family("model[seed=1]"), label("model[seed=1]")), (Some("model"), Some("seed=1")));
+        assert_eq!((family("model"), label("model")), (None, None));
     }
 }

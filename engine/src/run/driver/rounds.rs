@@ -6,17 +6,18 @@ use std::time::Instant;
 
 use cache::{Blob, Store};
 use contract::artifact::Types;
-use contract::expansion::{Finished, Next, Output, Outputs, Proposal, Round, Source};
+use contract::expansion::{Finished, Next, Output, Outputs, Proposal, Round, Source, child_port};
 use contract::fault::{Fault, Route};
-use contract::kind::{InferContext, MAIN, Silent};
+use contract::kind::{FileInput, InferContext, Inference, InputPort, MAIN, OutputPort, Silent, Stage};
 use contract::worker::protocol;
+use serde_json::Value;
 
 use super::attempt::Done;
 use super::look::{Hit, Looked, Made, Run};
 use super::{AttemptError, Detail};
 use crate::event::Event;
 use crate::graph::matrix::{MOST, is_label};
-use crate::plan::{PlannedInput, PlannedStage, StageId};
+use crate::plan::{Parent, PlannedInput, PlannedStage, StageId};
 
 /// A stage that joined the run while it went on.
 pub(crate) struct Late {
@@ -88,6 +89,54 @@ impl Round for StoredRound<'_> {
     }
 }
 
+/// The label of the child that finishes the work of its parent in the parent's own worker program.
+const FINISH: &str = "finish";
+
+/// A stage that works through children, when it finishes: it takes their outputs, too, and expands no more.
+struct Finishing(Box<dyn Stage>);
+
+/// Whether a port is one at which a finishing stage finds what its children gave.
+fn is_child_port(port: &str) -> bool {
+    port.starts_with("child[")
+}
+
+impl Stage for Finishing {
+    fn params(&self) -> Value {
+        self.0.params()
+    }
+
+    fn keyed(&self) -> Value {
+        let mut keyed = self.0.keyed();
+        // A parent whose children give it nothing would have the same key as this.
+        if let Value::Object(keyed) = &mut keyed {
+            keyed.insert(FINISH.to_owned(), true.into());
+        }
+        keyed
+    }
+
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        let (children, own): (Vec<&str>, Vec<&str>) = connected.iter().copied().partition(|port| is_child_port(port));
+        let any = |port: &str| InputPort { name: port.to_owned(), accepts: Vec::new(), required: true };
+        self.0.inputs(&own).into_iter().chain(children.into_iter().map(any)).collect()
+    }
+
+    fn outputs(&self) -> Vec<OutputPort> {
+        // The copies in the project are the parent's.
+        self.0.outputs().into_iter().map(|port| OutputPort { path: None, ..port }).collect()
+    }
+
+    fn files(&self) -> Vec<FileInput> {
+        self.0.files()
+    }
+
+    fn infer(&self, context: &InferContext<'_>) -> Inference {
+        let connected: Vec<&str> = context.connected.iter().copied().filter(|port| !is_child_port(port)).collect();
+        let own = context.inputs.iter().filter(|(port, _)| !is_child_port(port));
+        let inputs: Types = own.map(|(port, known)| (port.clone(), known.clone())).collect();
+        self.0.infer(&InferContext { connected: &connected, inputs: &inputs, ..*context })
+    }
+}
+
 fn mistake(message: String) -> Fault {
     Fault::error("expand::proposal", message).help("please report this")
 }
@@ -122,6 +171,10 @@ impl Run {
         let ports = |child: &StageId| self.ports(*child);
         let outputs = course.children.iter().map(ports).collect::<Result<Vec<_>, _>>()?;
         let round = StoredRound { store: &self.store, seed: stage.seed, finished: &finished, outputs, inputs };
+        if finished.last().is_some_and(|child| child.label == FINISH) {
+            let outputs = self.finished_outputs(stage, course)?;
+            return self.conclude(id, &looked, course, &finished, &round.outputs, outputs).map(Step::Done);
+        }
         let next = expansion.next(&round).map_err(|faults| AttemptError::Failed { faults, again: false })?;
         match next {
             Next::Run(children) if children.is_empty() => {
@@ -134,6 +187,26 @@ impl Run {
                 ))
             }
             Next::Run(children) => Ok(Step::Run(looked, children)),
+            Next::Finish { inputs } => {
+                let child = |(position, (child, port)): (usize, (usize, String))| {
+                    let label = finished.get(child).map(|child| child.label.clone());
+                    let label = label.ok_or_else(|| mistake(format!("`{}` has no child {child}", stage.name)))?;
+                    Ok((child_port(position, &port), Source::Child { label, port: Some(port) }))
+                };
+                let own = stage.inputs.iter().map(|input| Ok((input.port.clone(), Source::Parent(input.port.clone()))));
+                let inputs: Result<Vec<_>, Fault> = own.chain(inputs.into_iter().enumerate().map(child)).collect();
+                let finish = Proposal {
+                    label: FINISH.to_owned(),
+                    kind: stage.kind.clone(),
+                    params: stage.params(),
+                    inputs: inputs.map_err(AttemptError::final_fault)?,
+                    seed: Some(stage.seed),
+                    resources: stage.resources.clone(),
+                    timeout: stage.timeout,
+                    retries: stage.retries,
+                };
+                Ok(Step::Run(looked, vec![finish]))
+            }
             Next::Done(outputs) => {
                 self.conclude(id, &looked, course, &finished, &round.outputs, outputs).map(Step::Done)
             }
@@ -147,9 +220,26 @@ impl Run {
         let record = self.store.lookup(&made.key)?;
         let (summary, unmet) = record.map(|record| Detail::headline(&record.detail)).unwrap_or_default();
         Ok(Finished {
-            label: contract::name::label(&stage.name).unwrap_or_default().to_owned(),
+            label: stage.parent.as_ref().map(|parent| parent.label.clone()).unwrap_or_default(),
             summary,
             open: unmet.is_empty(),
+        })
+    }
+
+    /// The outputs of a stage that has finished in its own worker program: those of its last child.
+    fn finished_outputs(&self, stage: &PlannedStage, course: &Course) -> Result<Outputs, AttemptError> {
+        let lost = || AttemptError::final_fault(mistake(format!("`{}` has lost what it finished with", stage.name)));
+        let child = course.children.last().ok_or_else(lost)?;
+        let made = self.made(*child).get().ok_or_else(lost)?;
+        let detail = Detail::of(&self.store.lookup(&made.key)?.ok_or_else(lost)?.detail);
+        let output = |port: &OutputPort| {
+            (port.name.clone(), Output::Child { label: FINISH.to_owned(), port: port.name.clone() })
+        };
+        Ok(Outputs {
+            outputs: stage.outputs.iter().map(output).collect(),
+            summary: detail.summary,
+            unmet: detail.unmet,
+            warnings: detail.warnings,
         })
     }
 
@@ -242,9 +332,9 @@ impl Run {
         let name = format!("{}[{}]", owner.name, proposal.label);
         let wrong = |message: String| vec![mistake(message)];
         let known = |label: &str| {
-            let wanted = format!("{}[{label}]", owner.name);
+            let is_it = |stage: &&PlannedStage| stage.parent.as_ref().is_some_and(|parent| parent.label == label);
             let before = course.children.iter().map(|child| self.stage(*child));
-            before.chain(round).find(|stage| stage.name == wanted)
+            before.chain(round).find(is_it)
         };
         if !is_label(&proposal.label.replace(['=', ','], "-")) || known(&proposal.label).is_some() {
             return Err(wrong(format!("`{name}` cannot be the name of another child")));
@@ -258,7 +348,11 @@ impl Run {
             let at = route.as_ref().map(|route| format!(" (at `{route}`)")).unwrap_or_default();
             Fault { message: format!("`{name}`: {message}{at}"), route: Some(Route::root()), ..fault }
         };
-        let stage = kind.stage(proposal.params).map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
+        let mut stage =
+            kind.stage(proposal.params).map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
+        if proposal.label == FINISH {
+            stage = Box::new(Finishing(stage));
+        }
         let ports: Vec<&str> = proposal.inputs.iter().map(|(port, _)| port.as_str()).collect();
         let accepted = stage.inputs(&ports);
         let mut inputs = Vec::new();
@@ -321,6 +415,7 @@ impl Run {
             timeout: proposal.timeout,
             retries: proposal.retries,
             cache: true,
+            parent: Some(Parent { name: owner.name.clone(), label: proposal.label }),
             name,
         })
     }
