@@ -29,38 +29,22 @@
 //! What is promised: blobs are written before the record that names them, a record is trusted only when its
 //! checksum holds, a blob only when it is what its name says, and no lock outlives its process.
 
-mod begun;
-mod blob;
 mod error;
 pub mod fault;
-mod filehash;
-mod gc;
-mod hash;
-mod layout;
-mod lock;
-mod log;
-mod logs;
-mod map;
-mod materialise;
-mod memo;
-mod record;
-mod runs;
-mod snapshot;
-mod staging;
+mod objects;
+mod records;
 mod store;
-mod tree;
-mod using;
 
-pub use begun::Begun;
-pub use blob::Blob;
 pub use error::StoreError;
-pub use filehash::FileDigest;
 pub use fold::{Digest, DigestMap, DigestSet, Fold, ParseDigestError};
-pub use gc::{Swept, Usage};
-pub use lock::KeyLock;
-pub use logs::{LogAttempt, LogFile, LogLine, LogWriter};
-pub use record::{Committed, Record};
-pub use snapshot::Snapshot;
-pub use staging::{Staging, remove_all};
-pub use store::Store;
-pub use tree::{Entry, Node, Tree};
+pub use objects::blob::Blob;
+pub use objects::staging::{Staging, remove_all};
+pub use objects::tree::{Entry, Node, Tree};
+pub use records::filehash::FileDigest;
+pub use records::record::{Committed, Record};
+pub use records::snapshot::Snapshot;
+pub use store::begun::Begun;
+pub use store::gc::{Swept, Usage};
+pub use store::lock::KeyLock;
+pub use store::logs::{LogAttempt, LogFile, LogLine, LogWriter};
+pub use store::store::Store;

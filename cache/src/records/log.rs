@@ -30,7 +30,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::Mmap;
 
-use crate::{Digest, DigestMap, StoreError, fault, layout, map};
+use crate::records::map;
+use crate::store::layout;
+use crate::{Digest, DigestMap, StoreError, fault};
 use fold::Uniform;
 
 const MAGIC: [u8; 4] = [0xf7, b'P', b'L', b'1'];

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::staging::remove_all;
+use crate::objects::staging::remove_all;
 use crate::{Blob, Digest, Store, StoreError, fault};
 
 /// A folder's content.
@@ -91,7 +91,7 @@ impl Tree {
                     folders.push((path, name));
                 } else if meta.is_file() {
                     let (digest, size) = file(&path, &meta)?;
-                    let executable = crate::blob::executable(&meta);
+                    let executable = crate::objects::blob::executable(&meta);
                     tree.entries.insert(name, Entry::File(Node { digest, size, executable }));
                 } else if meta.is_symlink() {
                     let target = fs::read_link(&path).map_err(|source| StoreError::io(&path, "read", source))?;

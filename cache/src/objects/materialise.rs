@@ -13,10 +13,11 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::blob::{SYNCED, executable};
-use crate::staging::remove_all;
-use crate::tree::Entry;
-use crate::{Blob, Digest, Store, StoreError, fault, layout};
+use crate::objects::blob::{SYNCED, executable};
+use crate::objects::staging::remove_all;
+use crate::objects::tree::Entry;
+use crate::store::layout;
+use crate::{Blob, Digest, Store, StoreError, fault};
 
 /// Smaller files are copied: that costs less than surprises with read-only files.
 const LINKED: u64 = SYNCED;

@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::filehash::Stat;
-use crate::{Digest, Fold, Store, StoreError, Tree, fault, layout};
+use crate::records::filehash::Stat;
+use crate::store::layout;
+use crate::{Digest, Fold, Store, StoreError, Tree, fault};
 
 /// A fresh folder in the store's file system, removed with everything in it on drop.
 #[derive(Debug)]

@@ -22,8 +22,9 @@ use std::sync::LazyLock;
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
-use crate::hash::hash_file;
-use crate::{Digest, Store, StoreError, fault, tree};
+use crate::objects::hash::hash_file;
+use crate::objects::tree;
+use crate::{Digest, Store, StoreError, fault};
 
 /// From this size on blobs are synced to disk.
 pub(crate) const SYNCED: u64 = 1 << 20;

@@ -19,10 +19,12 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::log::Listed;
-use crate::staging::{forget_aside, sweep};
-use crate::using::{self, Since};
-use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, blob, fault, lock};
+use crate::objects::blob;
+use crate::objects::staging::{forget_aside, sweep};
+use crate::records::log::Listed;
+use crate::store::lock;
+use crate::store::using::{self, Since};
+use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, fault};
 
 /// What a collection did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -26,11 +26,13 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 
-use crate::filehash::Stat;
-use crate::hash::hash_file;
-use crate::log::mix;
-use crate::record::FRESH;
-use crate::{Blob, Digest, Store, StoreError, blob, layout};
+use crate::objects::blob;
+use crate::objects::hash::hash_file;
+use crate::records::filehash::Stat;
+use crate::records::log::mix;
+use crate::records::record::FRESH;
+use crate::store::layout;
+use crate::{Blob, Digest, Store, StoreError};
 
 const MAGIC: [u8; 8] = *b"PLsnap1\n";
 const HEADER: usize = 32;

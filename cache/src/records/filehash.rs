@@ -9,8 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::hash::hash_file;
-use crate::{Digest, Fold, Store, StoreError, Tree, layout};
+use crate::objects::hash::hash_file;
+use crate::store::layout;
+use crate::{Digest, Fold, Store, StoreError, Tree};
 
 /// How much older than its hashing a change must be, in nanoseconds: several ticks of the slowest kernel clock.
 const TICK: i128 = 50_000_000;

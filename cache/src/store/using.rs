@@ -17,7 +17,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Digest, DigestSet, layout};
+use crate::store::layout;
+use crate::{Digest, DigestSet};
 
 /// How far the two clocks may drift apart, in nanoseconds, before one of them was set.
 const DRIFT: i128 = 1_000_000_000;

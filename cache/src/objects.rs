@@ -1,0 +1,7 @@
+//! Bytes by their digest: blobs, trees of blobs, and the ways in and out of the store.
+
+pub(crate) mod blob;
+pub(crate) mod hash;
+pub(crate) mod materialise;
+pub(crate) mod staging;
+pub(crate) mod tree;
