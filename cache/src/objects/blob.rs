@@ -23,7 +23,6 @@ use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_OMIT};
 use serde::{Deserialize, Serialize};
 
 use crate::objects::hash::hash_file;
-use crate::objects::tree;
 use crate::{Digest, Store, StoreError, fault};
 
 /// From this size on blobs are synced to disk.
@@ -70,21 +69,6 @@ impl Store {
             })?;
         }
         Ok(Blob { digest, size, tree: false, executable: false })
-    }
-
-    /// Moves a finished file or folder into the store. The path is gone afterwards.
-    ///
-    /// Within one file system nothing is copied: files are hashed and renamed. Whoever still writes to the
-    /// file while it is adopted gets [`StoreError::Changing`]; later writes are found by [`Store::check`].
-    pub fn adopt(&self, path: &Path) -> Result<Blob, StoreError> {
-        let meta = fs::symlink_metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
-        if meta.is_dir() {
-            tree::adopt(self, path)
-        } else if meta.is_file() {
-            self.adopt_file(path)
-        } else {
-            Err(StoreError::Unstorable { path: path.to_owned(), why: "it is neither a file nor a folder".to_owned() })
-        }
     }
 
     /// Where a file's content lies; read-only. For a folder this is its manifest.

@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::objects::blob::{SYNCED, executable};
-use crate::objects::staging::remove_all;
+use crate::objects::remove::remove_all;
 use crate::objects::tree::Entry;
 use crate::store::layout;
 use crate::{Blob, Digest, Store, StoreError, fault};

@@ -9,8 +9,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::objects::staging::remove_all;
-use crate::{Blob, Digest, Store, StoreError, fault};
+use crate::{Blob, Digest, Store, StoreError};
 
 /// A folder's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,16 +144,4 @@ impl Store {
             serde_json::from_slice(&self.read(digest)?).map_err(|_| StoreError::Damaged { digest: *digest })?;
         if tree.is_sane() { Ok(tree) } else { Err(StoreError::Damaged { digest: *digest }) }
     }
-}
-
-/// Moves a folder into the store, file by file, and its manifest last.
-pub(crate) fn adopt(store: &Store, path: &Path) -> Result<Blob, StoreError> {
-    let tree = Tree::walk(path, |file, _| {
-        let blob = store.adopt_file(file)?;
-        Ok((blob.digest, blob.size))
-    })?;
-    let blob = store.put_bytes(&tree.manifest())?;
-    let removed = fault::point("tree.remove_source").and_then(|()| remove_all(path));
-    removed.map_err(|source| StoreError::io(path, "remove", source))?;
-    Ok(Blob { digest: blob.digest, size: tree.size(), tree: true, executable: false })
 }

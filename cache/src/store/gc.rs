@@ -19,8 +19,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::objects::aside::forget_aside;
 use crate::objects::blob;
-use crate::objects::staging::{forget_aside, sweep};
+use crate::objects::workshop::sweep;
 use crate::records::log::Listed;
 use crate::store::lock;
 use crate::store::using::{self, Since};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::StoreError;
-use crate::objects::staging::{Workshop, sweep};
+use crate::objects::workshop::{Workshop, sweep};
 use crate::records::log::Log;
 use crate::store::layout::Layout;
 use crate::store::using::User;

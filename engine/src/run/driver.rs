@@ -8,6 +8,7 @@ mod look;
 mod offload;
 mod options;
 mod rounds;
+mod state;
 
 pub(crate) use self::attempt::now;
 pub use self::detail::Detail;

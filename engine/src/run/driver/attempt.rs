@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::detail::{absolute, with_lineage};
-use super::look::{Hit, Looked, Made, Run, workspace};
+use super::look::workspace;
+use super::state::{Hit, Lookup, Run, StageOutputs};
 use super::{AttemptError, Compared, Detail, Scratch, StageLog};
 use crate::event::Event;
 use crate::execute::{Job, Order, Setup};
@@ -26,7 +27,7 @@ use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::run::{difference, inside};
 
 /// What an attempt gave.
-pub(crate) enum Gave {
+pub(crate) enum AttemptResult {
     /// It ran, and is recorded.
     Done(Box<Done>),
     /// Somebody else had made it meanwhile.
@@ -35,7 +36,7 @@ pub(crate) enum Gave {
 
 /// A stage that ran.
 pub(crate) struct Done {
-    pub(crate) made: Made,
+    pub(crate) made: StageOutputs,
     pub(crate) took: Duration,
     pub(crate) summary: BTreeMap<String, f64>,
     pub(crate) unmet: Vec<Fault>,
@@ -86,13 +87,13 @@ impl Attempt {
     }
 
     /// Carries the attempt out; what it says is kept in the store.
-    pub(crate) async fn carry_out(mut self) -> Result<Gave, AttemptError> {
+    pub(crate) async fn carry_out(mut self) -> Result<AttemptResult, AttemptError> {
         let name = &self.stage().name;
         let log = self.run.store.log_writer(&self.run.name, name, self.attempt);
         let voice = StageLog::new(name, &self.run.events).kept(log);
         let result = self.attempt(&voice).await;
         match &result {
-            Ok(Gave::Done(done)) => {
+            Ok(AttemptResult::Done(done)) => {
                 let told = |fault: &Fault, level| voice.keep(level, &fault.message);
                 done.warnings.iter().for_each(|fault| told(fault, Level::Warn));
                 done.unmet.iter().for_each(|fault| told(fault, Level::Error));
@@ -109,7 +110,7 @@ impl Attempt {
             Err(AttemptError::Changed(what)) => {
                 voice.keep(Level::Warn, &format!("{} changed meanwhile; the result is not kept", what.join(", ")));
             }
-            Ok(Gave::Hit(_)) | Err(AttemptError::Engine(_)) => {}
+            Ok(AttemptResult::Hit(_)) | Err(AttemptError::Engine(_)) => {}
         }
         result
     }
@@ -125,13 +126,13 @@ impl Attempt {
         let mut said = false;
         let mut gate = self.gate.take();
         loop {
-            let begin = Begin { id, attempt: self.attempt, primed: gate.is_some() };
+            let begin = AttemptId { id, attempt: self.attempt, primed: gate.is_some() };
             let (told, runtime) = (voice.clone(), Handle::current());
             // In one go where nobody else works on the same: a change of threads costs as much as all of it.
             let (ready, working) = match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
-                Began::Hit(hit) => return Ok(ControlFlow::Break(hit)),
-                Began::Ready(ready, working) => (ready, working),
-                Began::Busy(lock) => {
+                Start::Hit(hit) => return Ok(ControlFlow::Break(hit)),
+                Start::Ready(ready, working) => (ready, working),
+                Start::Busy(lock) => {
                     if !begin.primed && !std::mem::replace(&mut said, true) {
                         let (level, text) = self.waits_for(&lock);
                         voice.log(level, text);
@@ -175,11 +176,11 @@ impl Attempt {
         }
     }
 
-    async fn attempt(&mut self, voice: &StageLog) -> Result<Gave, AttemptError> {
+    async fn attempt(&mut self, voice: &StageLog) -> Result<AttemptResult, AttemptError> {
         let id = self.id;
         let (ready, _working) = match self.ready(voice).await? {
             ControlFlow::Continue(ready) => ready,
-            ControlFlow::Break(hit) => return Ok(Gave::Hit(hit)),
+            ControlFlow::Break(hit) => return Ok(AttemptResult::Hit(hit)),
         };
         let Ready { looked, begun, job, staging, .. } = *ready;
         let key = looked.key;
@@ -214,7 +215,7 @@ impl Attempt {
             // What a comparison cleared away comes back although it came to nothing.
             self.aside(move |run| run.put_back_recorded(id, &key)).await?;
         }
-        settled.map(|done| Gave::Done(Box::new(done)))
+        settled.map(|done| AttemptResult::Done(Box::new(done)))
     }
 
     /// For whom a stage waits. Of another process everybody is told: it may take long, and nothing is seen of it here.
@@ -238,7 +239,7 @@ impl Attempt {
     }
 
     /// The request to a worker program, and the staging folder that its outputs go to.
-    async fn request(&self, looked: &Looked) -> Result<(Staging, RunRequest), AttemptError> {
+    async fn request(&self, looked: &Lookup) -> Result<(Staging, RunRequest), AttemptError> {
         let stage = self.stage();
         let device = if stage.program.uses_device() {
             self.run.options.environment.device(&stage.device).map_err(|fault| {
@@ -277,12 +278,12 @@ impl Attempt {
 }
 
 /// What a stage needs to itself while it works, or shares with others who leave it as it is.
-struct Want {
+struct LockRequest {
     lock: Digest,
-    of: Wanted,
+    of: LockPurpose,
 }
 
-enum Wanted {
+enum LockPurpose {
     /// The work: nobody else does the same meanwhile.
     Work,
     /// A path of the project that is written.
@@ -292,7 +293,7 @@ enum Wanted {
 }
 
 /// How an attempt begins.
-enum Began {
+enum Start {
     /// Somebody has made it meanwhile.
     Hit(Box<Hit>),
     /// Somebody else works on what it needs; by the name of the lock.
@@ -303,7 +304,7 @@ enum Began {
 
 /// Which attempt of which stage begins.
 #[derive(Debug, Clone, Copy)]
-struct Begin {
+struct AttemptId {
     id: StageId,
     attempt: u32,
     /// Whether it has to wait for its slots.
@@ -312,7 +313,7 @@ struct Begin {
 
 /// A stage that has its locks and is set up at its executor.
 struct Ready {
-    looked: Looked,
+    looked: Lookup,
     reasons: Vec<Reason>,
     /// When its work began.
     begun: Instant,
@@ -332,7 +333,7 @@ impl Run {
     /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks and begins it.
     ///
     /// All locks or none are held: who waits for one holds no other, so that nobody waits in a circle.
-    fn begin(&self, begin: Begin, voice: &StageLog, runtime: &Handle) -> Result<Began, AttemptError> {
+    fn begin(&self, begin: AttemptId, voice: &StageLog, runtime: &Handle) -> Result<Start, AttemptError> {
         let id = begin.id;
         let stage = self.stage(id);
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -341,13 +342,13 @@ impl Run {
             None => self.look(id)?,
         };
         if let Some(hit) = looked.hit.take() {
-            return Ok(Began::Hit(Box::new(hit)));
+            return Ok(Start::Hit(Box::new(hit)));
         }
         let mut working = Vec::new();
         for want in self.wants(stage, looked.key) {
             match self.take(&want)? {
                 Some(lock) => working.push(lock),
-                None => return Ok(Began::Busy(want.lock)),
+                None => return Ok(Start::Busy(want.lock)),
             }
         }
         // What was looked at before the locks were held may have been another run's.
@@ -358,9 +359,9 @@ impl Run {
                 let lock = key;
                 (looked.key, looked.manifest, looked.files) = (key, manifest, files);
                 if stage.program.is_worker() {
-                    match self.take(&Want { lock, of: Wanted::Work })? {
+                    match self.take(&LockRequest { lock, of: LockPurpose::Work })? {
                         Some(lock) => working.push(lock),
-                        None => return Ok(Began::Busy(lock)),
+                        None => return Ok(Start::Busy(lock)),
                     }
                 }
             }
@@ -369,7 +370,7 @@ impl Run {
         if !self.forced(id) && stage.cache {
             self.look_up(stage, &mut looked, true)?;
             if let Some(hit) = looked.hit.take() {
-                return Ok(Began::Hit(Box::new(hit)));
+                return Ok(Start::Hit(Box::new(hit)));
             }
         }
         let reasons = self.reasons(stage, &looked);
@@ -384,18 +385,18 @@ impl Run {
         if !begin.primed {
             ready = self.go(begin, true, ready, voice)?;
         }
-        Ok(Began::Ready(ready, working))
+        Ok(Start::Ready(ready, working))
     }
 
     /// Lets a stage begin to work; what is at the places of its outputs is cleared away first, if anything is.
     fn go(
         &self,
-        begin: Begin,
+        begin: AttemptId,
         clear: bool,
         mut ready: Box<Ready>,
         voice: &StageLog,
     ) -> Result<Box<Ready>, AttemptError> {
-        let Begin { id, attempt, .. } = begin;
+        let AttemptId { id, attempt, .. } = begin;
         let stage = self.stage(id);
         let key = ready.looked.key;
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key);
@@ -413,19 +414,19 @@ impl Run {
 
     /// What a stage needs to itself: the paths of the project it writes, those it reads and other stages write (shared with who
     /// reads them, too), and the work itself. So a run with other parameters in the same project never mixes with this one.
-    fn wants(&self, stage: &PlannedStage, key: Digest) -> Vec<Want> {
-        let mut wants: Vec<Want> = Vec::with_capacity(stage.outputs.len() + stage.written.len() + 1);
+    fn wants(&self, stage: &PlannedStage, key: Digest) -> Vec<LockRequest> {
+        let mut wants: Vec<LockRequest> = Vec::with_capacity(stage.outputs.len() + stage.written.len() + 1);
         for (path, _) in stage.outputs.iter().filter_map(|port| port.path.as_ref()) {
-            wants.push(Want { lock: self.path_lock(path), of: Wanted::Write });
+            wants.push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Write });
         }
         // What a program writes is guarded by the paths; a worker writes into a folder of its own.
         if wants.is_empty() || stage.program.is_worker() {
-            wants.push(Want { lock: key, of: Wanted::Work });
+            wants.push(LockRequest { lock: key, of: LockPurpose::Work });
         }
         for edge in &stage.written {
             let port = self.stage(edge.from).outputs.get(edge.output as usize);
             if let Some((path, _)) = port.and_then(|port| port.path.as_ref()) {
-                wants.push(Want { lock: self.path_lock(path), of: Wanted::Read(edge.from, edge.output) });
+                wants.push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Read(edge.from, edge.output) });
             }
         }
         wants.sort_by_key(|want| want.lock);
@@ -434,12 +435,12 @@ impl Run {
     }
 
     /// Takes a lock if nobody else holds it. What is read is what its stage gave then, whatever happened to it since.
-    fn take(&self, want: &Want) -> Result<Option<KeyLock>, AttemptError> {
+    fn take(&self, want: &LockRequest) -> Result<Option<KeyLock>, AttemptError> {
         let store = &self.store;
         let (from, output) = match want.of {
-            Wanted::Work => return Ok(store.try_lock_key(&want.lock)?),
-            Wanted::Write => return Ok(store.try_lock_name(&want.lock)?),
-            Wanted::Read(from, output) => (from, output as usize),
+            LockPurpose::Work => return Ok(store.try_lock_key(&want.lock)?),
+            LockPurpose::Write => return Ok(store.try_lock_name(&want.lock)?),
+            LockPurpose::Read(from, output) => (from, output as usize),
         };
         let Some(shared) = store.try_share_name(&want.lock)? else { return Ok(None) };
         let (Some(port), Some(blob)) = (self.stage(from).outputs.get(output), self.output(from, output)) else {
@@ -564,7 +565,7 @@ impl Run {
     fn settle(
         &self,
         id: StageId,
-        looked: &Looked,
+        looked: &Lookup,
         staging: Option<Staging>,
         finished: Finished,
         took: Duration,
@@ -586,7 +587,7 @@ impl Run {
     pub(crate) fn record(
         &self,
         id: StageId,
-        looked: &Looked,
+        looked: &Lookup,
         blobs: Vec<Blob>,
         mut finished: Finished,
         took: Duration,
@@ -632,7 +633,7 @@ impl Run {
         };
         let _ = fault::point("run.recorded");
         Ok(Done {
-            made: Made { key: looked.key, outputs: blobs },
+            made: StageOutputs { key: looked.key, outputs: blobs },
             took,
             summary: finished.summary,
             unmet: absolute(&stage.name, finished.unmet),
@@ -657,7 +658,7 @@ impl Run {
     fn compare(
         &self,
         stage: &PlannedStage,
-        looked: &Looked,
+        looked: &Lookup,
         scratch: &Scratch,
         again: &[Blob],
         finished: Finished,
@@ -682,7 +683,7 @@ impl Run {
         }
         let unchanged = outputs == again;
         Ok(Done {
-            made: Made { key: looked.key, outputs },
+            made: StageOutputs { key: looked.key, outputs },
             took,
             summary: finished.summary,
             unmet: absolute(&stage.name, finished.unmet),
@@ -696,7 +697,7 @@ impl Run {
     ///
     /// A file that is what it was and yet was written to may have been something else in between. Once that makes the stage run
     /// again; when it happens every time, it is the program itself that writes what is there already.
-    pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Looked) -> Result<(), AttemptError> {
+    pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Lookup) -> Result<(), AttemptError> {
         let mut changed = Vec::new();
         // Where other stages of the run give everything, only the copies in the project can have changed.
         let described = (!self.settled_key(stage)).then(|| self.describe(stage)).transpose();

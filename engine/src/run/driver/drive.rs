@@ -13,11 +13,11 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::attempt::{Attempt, Done, Gave, now};
+use super::attempt::{Attempt, AttemptResult, Done, now};
 use super::detail::absolute;
 use super::growing::Growing;
-use super::look::{Hit, Looked, Run};
-use super::rounds::{Course, Late, Step};
+use super::rounds::{Course, Step};
+use super::state::{Hit, Late, Lookup, Run};
 use super::{AttemptError, Detail, End, Force, Offload, RunOptions, StageLog, StageSummary, Summary};
 use crate::event::{Event, Outcome};
 use crate::execute::WorkerOracle;
@@ -114,7 +114,7 @@ pub async fn run(
 enum Note {
     Looked(StageId, Result<Option<Hit>, AttemptError>),
     Worked(StageId, bool),
-    Ended { stage: StageId, took: Duration, result: Result<Gave, AttemptError> },
+    Ended { stage: StageId, took: Duration, result: Result<AttemptResult, AttemptError> },
     Step(StageId, Result<Step, AttemptError>),
 }
 
@@ -386,7 +386,7 @@ impl Drive {
     fn on_round(
         &mut self,
         id: StageId,
-        looked: Arc<Looked>,
+        looked: Arc<Lookup>,
         proposals: Vec<Proposal>,
         commands: &mut Vec<Command>,
     ) -> Option<scheduler::Event> {
@@ -432,8 +432,8 @@ impl Drive {
                     self.lost.push(stage);
                 }
                 match result {
-                    Ok(Gave::Done(done)) => self.on_done(stage, *done),
-                    Ok(Gave::Hit(hit)) => {
+                    Ok(AttemptResult::Done(done)) => self.on_done(stage, *done),
+                    Ok(AttemptResult::Hit(hit)) => {
                         let open = self.on_hit(stage, *hit);
                         scheduler::Event::Done { stage, open }
                     }

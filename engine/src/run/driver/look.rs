@@ -1,127 +1,37 @@
 //! Whether a stage is a hit: its key, its record, and whether the record holds what it claims.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::PoisonError;
 
-use cache::{Blob, Digest, Fold, Record, Store, StoreError};
+use cache::{Blob, Digest, Fold, StoreError};
 use contract::fault::{Fault, Route, Severity};
 use contract::kind::{FileInput, OutputPort, Question};
 use contract::remote::{LOOK, Look};
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::growing::Growing;
-use super::rounds::Late;
-use super::{AttemptError, Force, Offload, RunOptions};
+use super::AttemptError;
+use super::state::{Hit, Lookup, Run, StageOutputs};
 use crate::event::Event;
-use crate::execute::Executors;
-use crate::execute::WorkerOracle;
 use crate::key::digests::{self, Digested};
 use crate::key::explain::{self, Reason};
 use crate::key::remote;
 use crate::key::{KeyedInput, Manifest, Resolved, describe};
 use crate::plan::files;
-use crate::plan::{Plan, PlannedStage, StageId};
+use crate::plan::{PlannedStage, StageId};
 
 /// A larger file is hashed beside the loop that drives the run, not in it.
 const SMALL: u64 = 4 << 20;
 
 /// Of so many stages that are to run what was found is kept until they begin.
-const FOUND: usize = 1000;
-
-/// Everything the stages of one run share.
-pub(crate) struct Run {
-    /// The run's name.
-    pub(crate) name: String,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) options: RunOptions,
-    /// The project's folder without links on the way to it.
-    pub(crate) place: PathBuf,
-    pub(crate) events: UnboundedSender<Event>,
-    /// What each stage of the plan has given, once it has.
-    pub(crate) made: Vec<OnceLock<Made>>,
-    /// The keys under which stages are at work now.
-    pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
-    /// Stages whose sources that lie elsewhere were looked at in this run.
-    pub(crate) away: Mutex<HashSet<StageId>>,
-    /// What was found of stages that are to run and whose inputs nothing but other stages of the run can change: it still holds
-    /// when they begin.
-    pub(crate) found: Mutex<HashMap<StageId, Looked>>,
-    /// Stages that ran once more because a file was written to that is what it was.
-    pub(crate) touched: Mutex<HashSet<StageId>>,
-    /// Asks for the state of such sources.
-    pub(crate) looker: WorkerOracle,
-    /// Stages that run although they are recorded.
-    pub(crate) forced: Vec<bool>,
-    /// Stages that joined the run; their ids follow those of the plan.
-    pub(crate) late: Growing<Late>,
-    pub(crate) executors: Executors,
-    pub(crate) offload: Offload,
-}
-
-/// The outputs of a stage in this run.
-#[derive(Debug, Clone)]
-pub(crate) struct Made {
-    pub(crate) key: Digest,
-    /// In the order of the stage's output ports.
-    pub(crate) outputs: Vec<Blob>,
-}
-
-/// What is known of a stage whose inputs are there.
-pub(crate) struct Looked {
-    pub(crate) key: Digest,
-    pub(crate) manifest: Manifest,
-    pub(crate) files: Vec<Digested>,
-    /// The record, when it is a hit: its outputs are in the store and, where they have a path, in the project.
-    pub(crate) hit: Option<Hit>,
-    /// Outputs the record claims and the store has lost.
-    pub(crate) lost: Vec<Reason>,
-}
-
-/// A record that may be used.
-pub(crate) struct Hit {
-    pub(crate) made: Made,
-    pub(crate) record: Record,
-}
+const MAX_FOUND: usize = 1000;
 
 impl Run {
-    /// Whether a stage is at work on something that is wanted even after a cancel.
-    pub(crate) fn spared(&self, id: StageId) -> bool {
-        let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        key.is_some_and(|key| self.options.spare.holds(&key))
-    }
-
-    /// A stage of the plan, or one that joined later.
-    ///
-    /// # Panics
-    /// For an id that nobody gave out.
-    pub(crate) fn stage(&self, id: StageId) -> &PlannedStage {
-        self.later(id).map_or_else(|| self.plan.stage(id), |late| &late.stage)
-    }
-
-    /// What a stage has given, once it has.
-    pub(crate) fn made(&self, id: StageId) -> &OnceLock<Made> {
-        self.later(id).map_or_else(|| &self.made[id.0 as usize], |late| &late.made)
-    }
-
-    /// Whether a stage runs although it is recorded. Children do when everything does.
-    pub(crate) fn forced(&self, id: StageId) -> bool {
-        self.forced.get(id.0 as usize).copied().unwrap_or(self.options.force == Force::All)
-    }
-
-    fn later(&self, id: StageId) -> Option<&Late> {
-        self.late.get((id.0 as usize).checked_sub(self.plan.stages.len())?)
-    }
-
     /// Finds a stage's key and its record.
-    pub(crate) fn look(&self, id: StageId) -> Result<Looked, AttemptError> {
+    pub(crate) fn look(&self, id: StageId) -> Result<Lookup, AttemptError> {
         let stage = self.stage(id);
         self.look_away(stage)?;
         let (manifest, files) = self.describe(stage)?;
         let key = manifest.key();
-        let mut looked = Looked { key, manifest, files, hit: None, lost: Vec::new() };
+        let mut looked = Lookup { key, manifest, files, hit: None, lost: Vec::new() };
         if stage.cache && !self.forced(id) {
             self.look_up(stage, &mut looked, false)?;
         }
@@ -135,9 +45,9 @@ impl Run {
     }
 
     /// Keeps what was found of a stage that is to run, where that is worth something.
-    pub(crate) fn keep_found(&self, id: StageId, looked: Looked) {
+    pub(crate) fn keep_found(&self, id: StageId, looked: Lookup) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() < FOUND && self.settled_key(self.stage(id)) {
+        if found.len() < MAX_FOUND && self.settled_key(self.stage(id)) {
             found.insert(id, looked);
         }
     }
@@ -215,7 +125,7 @@ impl Run {
 
     /// Looks for a usable record of the key; also again later, when another process may have made one. Unless the paths of the stage
     /// are `held`, a record whose copies another run is using is none: the stage waits for its locks then, and looks again.
-    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Looked, held: bool) -> Result<(), AttemptError> {
+    pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Lookup, held: bool) -> Result<(), AttemptError> {
         looked.lost.clear();
         let Some(record) = self.store.lookup(&looked.key)? else { return Ok(()) };
         let mut outputs = Vec::with_capacity(stage.outputs.len());
@@ -254,7 +164,7 @@ impl Run {
                 }
             }
         }
-        looked.hit = Some(Hit { made: Made { key: looked.key, outputs }, record });
+        looked.hit = Some(Hit { made: StageOutputs { key: looked.key, outputs }, record });
         Ok(())
     }
 
@@ -299,7 +209,7 @@ impl Run {
     }
 
     /// Why a stage that was looked at is a miss. Never empty.
-    pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Looked) -> Vec<Reason> {
+    pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Lookup) -> Vec<Reason> {
         let mut reasons = if !looked.lost.is_empty() {
             looked.lost.clone()
         } else if self.forced(stage.id) {

@@ -1,7 +1,7 @@
 //! One step of an expanding stage: its next round of children, or its outputs and record.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cache::{Blob, Store};
@@ -13,23 +13,17 @@ use contract::worker::protocol;
 use serde_json::Value;
 
 use super::attempt::Done;
-use super::look::{Hit, Looked, Made, Run};
+use super::state::{Hit, Lookup, Run};
 use super::{AttemptError, Detail};
 use crate::event::Event;
 use crate::graph::matrix::{MOST, is_label};
 use crate::plan::{Parent, PlannedInput, PlannedStage, StageId};
 
-/// A stage that joined the run while it went on.
-pub(crate) struct Late {
-    pub(crate) stage: PlannedStage,
-    pub(crate) made: OnceLock<Made>,
-}
-
 /// How far an expanding stage is.
 #[derive(Clone)]
 pub(crate) struct Course {
     /// Its key, once it is known to be a miss.
-    pub(crate) looked: Option<Arc<Looked>>,
+    pub(crate) looked: Option<Arc<Lookup>>,
     pub(crate) begun: Instant,
     pub(crate) children: Vec<StageId>,
 }
@@ -45,7 +39,7 @@ pub(crate) enum Step {
     /// It was there all the time.
     Hit(Box<Hit>),
     /// These run first.
-    Run(Arc<Looked>, Vec<Proposal>),
+    Run(Arc<Lookup>, Vec<Proposal>),
     /// It is done and recorded.
     Done(Box<Done>),
 }
@@ -256,7 +250,7 @@ impl Run {
     fn conclude(
         &self,
         id: StageId,
-        looked: &Looked,
+        looked: &Lookup,
         course: &Course,
         finished: &[Finished],
         made: &[BTreeMap<String, Blob>],
