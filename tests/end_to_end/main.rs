@@ -11,6 +11,7 @@ mod explaining;
 mod house;
 mod importing;
 mod interruption;
+mod kept;
 mod language;
 mod profiling;
 mod remotes;
