@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::DataType;
-use catalog::params::collect::Annotators;
+use catalog::kinds::collect::params::Annotators;
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::route;

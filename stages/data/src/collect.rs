@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use catalog::collect::{Place, is_url, nested_role};
-use catalog::params::collect::{Collect, ColumnOptions, Delimited, S3, Source};
-use catalog::params::preprocess::OnError;
+use catalog::columns::pattern::{natural, unknown};
+use catalog::kinds::collect::params::{Collect, ColumnOptions, Delimited, S3, Source};
+use catalog::kinds::collect::{Place, is_url, nested_role};
+use catalog::kinds::preprocess::params::OnError;
 use catalog::params::shape::OneOrMany;
-use catalog::pattern::{natural, unknown};
 use contract::artifact::{Column, DType, DatasetType};
 use contract::fault::{Fault, Route};
 use contract::remote::{Freshness, Look, Seen, is_remote};

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
-use catalog::dates::Format;
-use catalog::params::preprocess::{
+use catalog::columns::dates::Format;
+use catalog::columns::pattern::{Matched, find, select, unknown};
+use catalog::kinds::preprocess::params::{
     CastTo, FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
 };
 use catalog::params::shape::OneOrMany;
-use catalog::pattern::{Matched, find, select, unknown};
 use catalog::question::ExpressionType;
 use catalog::steps::shaping::{bins, instant, sampled};
 use contract::artifact::{ArtifactType, Column, DType, DatasetType, Types};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use catalog::params::collect::Collect;
-use catalog::params::preprocess::Preprocess;
-use catalog::params::profile::Profile;
-use catalog::params::split::Split;
-use catalog::preprocess::PreprocessStage;
-use catalog::profile::Expressions;
+use catalog::kinds::collect::params::Collect;
+use catalog::kinds::preprocess::PreprocessStage;
+use catalog::kinds::preprocess::params::Preprocess;
+use catalog::kinds::profile::Expressions;
+use catalog::kinds::profile::params::Profile;
+use catalog::kinds::split::params::Split;
 use catalog::question::Expression;
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DatasetType, Types};
 use contract::fault::Fault;
@@ -110,7 +110,7 @@ impl Worker for Data {
                 let memory = Memory::new(request.memory, request.scratch.clone());
                 let table = pieces(table, &memory);
                 let (parts, warnings) = split(&params, request.seed, &table, &memory, request.threads.max(1))?;
-                let lineage = |name: &str| catalog::split::divided(&from, &request.stage, &params, name);
+                let lineage = |name: &str| catalog::kinds::split::divided(&from, &request.stage, &params, name);
                 let parts: Vec<_> = parts.into_iter().map(|(name, part)| (lineage(&name), name, part)).collect();
                 for (_, name, part) in &parts {
                     channel.info(format!("{name}: {} rows", part.rows()));
@@ -153,7 +153,7 @@ fn run_profile(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let (table, _) = input(request, "data")?;
     let mut tables = Vec::new();
     for (port, input) in &request.inputs {
-        if let Some(name) = catalog::profile::related(port) {
+        if let Some(name) = catalog::kinds::profile::related(port) {
             tables.push((name, open(&input.path)?));
         }
     }
@@ -220,8 +220,8 @@ fn columns(question: &Question) -> Vec<Column> {
 
 /// A kind of another version would give other bytes under the same key.
 fn same_version(request: &RunRequest) -> Outcome<()> {
-    let registry = catalog::registry();
-    let Some(kind) = registry.get(&request.kind) else { return Err(vec![stranger(&request.kind)]) };
+    let kinds = catalog::kinds();
+    let Some(kind) = kinds.get(&request.kind) else { return Err(vec![stranger(&request.kind)]) };
     if kind.version() == request.version {
         return Ok(());
     }

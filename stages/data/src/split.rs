@@ -13,9 +13,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter;
-use catalog::params::split::{Predefined, Split};
-use catalog::pattern::unknown;
-use catalog::split::{ports, sizes};
+use catalog::columns::pattern::unknown;
+use catalog::kinds::split::params::{Predefined, Split};
+use catalog::kinds::split::{ports, sizes};
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::route;
@@ -577,8 +577,10 @@ mod tests {
             assert_eq!(found, 1, "class {class}");
         }
         assert_eq!(parts.iter().map(|(_, part)| part.rows()).collect::<Vec<_>>(), [280, 60, 60]);
-        let together =
-            Some(catalog::params::split::Together { columns: Some(OneOrMany(vec!["class".into()])), similarity: None });
+        let together = Some(catalog::kinds::split::params::Together {
+            columns: Some(OneOrMany(vec!["class".into()])),
+            similarity: None,
+        });
         let equal = Split { group: None, together, ..params };
         let (parts, _) = split(&equal, 5, &table(&[10; 40])).unwrap();
         assert_eq!(parts.iter().map(|(_, part)| part.rows()).sum::<usize>(), 400);
@@ -640,7 +642,7 @@ mod tests {
         let table = Table { columns, batches: vec![batch] };
         let together = |similarity| {
             let columns = Some(OneOrMany(vec!["text".into()]));
-            Some(catalog::params::split::Together { columns, similarity })
+            Some(catalog::kinds::split::params::Together { columns, similarity })
         };
         let divided = |similarity| {
             let near = Split { together: together(similarity), ..params(USUAL, None) };
@@ -685,7 +687,7 @@ mod tests {
         let (parts, _) = split(&by_time, 5, &table(&[100])).unwrap();
         assert_eq!(rows(&parts[0].1), (0..70).collect::<Vec<_>>());
         assert_eq!(rows(&parts[2].1), (85..100).collect::<Vec<_>>());
-        let cuts = [("test".to_owned(), catalog::params::preprocess::Scalar::Int(90))].into();
+        let cuts = [("test".to_owned(), catalog::kinds::preprocess::params::Scalar::Int(90))].into();
         let cut = Split { ratios: BTreeMap::new(), cuts, ..by_time };
         let (parts, _) = split(&cut, 5, &table(&[100])).unwrap();
         assert_eq!(rows(&parts[1].1), (90..100).collect::<Vec<_>>());

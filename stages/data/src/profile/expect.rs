@@ -7,10 +7,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use catalog::params::preprocess::Scalar;
-use catalog::params::profile::{Direction, Expectation};
-use catalog::pattern::select;
-use catalog::profile::{ambiguous, pointed, text};
+use catalog::columns::pattern::select;
+use catalog::kinds::preprocess::params::Scalar;
+use catalog::kinds::profile::params::{Direction, Expectation};
+use catalog::kinds::profile::{ambiguous, pointed, text};
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 use contract::route;
@@ -140,7 +140,7 @@ fn tallies(
     }
     if let Some(name) = &one.determines {
         let Some(to) = names.iter().position(|known| known == name) else {
-            return Err(vec![catalog::pattern::unknown(name, &names).at(at.join("determines"))]);
+            return Err(vec![catalog::columns::pattern::unknown(name, &names).at(at.join("determines"))]);
         };
         // The digest of every value, and of each key with the value it has.
         let needed = table.rows() as u64 * 80;

@@ -24,8 +24,8 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
-use catalog::params::profile::Profile;
-use catalog::pattern::unknown;
+use catalog::columns::pattern::unknown;
+use catalog::kinds::profile::params::Profile;
 use contract::artifact::{DType, Role};
 use contract::fault::Fault;
 use contract::route;

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use catalog::pattern::{matches, natural};
+use catalog::columns::pattern::{matches, natural};
 use contract::fault::Fault;
 use contract::worker::protocol::InputFile;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use catalog::params::collect::{ColorMode, ParquetFiles};
+use catalog::kinds::collect::params::{ColorMode, ParquetFiles};
 use contract::artifact::{Column, DType};
 use contract::fault::Fault;
 use serde_json::Value;

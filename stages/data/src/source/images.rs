@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::DataType;
-use catalog::params::collect::{ColorMode, Images};
+use catalog::kinds::collect::params::{ColorMode, Images};
 use contract::artifact::{Classes, Column, DType, Role};
 use contract::fault::{Fault, Place, suggest};
 use contract::worker::protocol::{InputFile, Progress};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::{concat, concat_batches, take};
 use arrow::row::{RowConverter, SortField};
-use catalog::params::collect::How;
+use catalog::kinds::collect::params::How;
 use contract::fault::{Fault, Route, suggest};
 
 use crate::convert::{convert, wider};

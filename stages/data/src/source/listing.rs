@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use catalog::pattern::natural;
+use catalog::columns::pattern::natural;
 use contract::fault::Fault;
 use contract::worker::protocol::InputFile;
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use catalog::params::collect::ParquetFiles;
+use catalog::kinds::collect::params::ParquetFiles;
 use contract::fault::Fault;
 use contract::worker::protocol::{InputFile, Progress};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::params::collect::{Postgres, Tls};
+use catalog::kinds::collect::params::{Postgres, Tls};
 use contract::artifact::Column;
 use contract::fault::{Fault, Route};
 use contract::worker::Channel;

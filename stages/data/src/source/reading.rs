@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use catalog::collect::rejected;
-use catalog::params::preprocess::OnError;
+use catalog::kinds::collect::rejected;
+use catalog::kinds::preprocess::params::OnError;
 use contract::artifact::DType;
 use contract::fault::{Fault, Place};
 use contract::worker::Channel;

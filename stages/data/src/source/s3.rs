@@ -9,8 +9,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use catalog::params::collect::S3;
-use catalog::pattern::natural;
+use catalog::columns::pattern::natural;
+use catalog::kinds::collect::params::S3;
 use contract::fault::{Fault, Route};
 use contract::pattern::Pattern;
 use contract::remote::Seen;

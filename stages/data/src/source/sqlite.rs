@@ -4,7 +4,7 @@
 //! with a write-ahead log or a hot journal beside it is refused, and what is left can be opened as immutable (no lock
 //! is taken, nothing is written, not even beside the file).
 
-use catalog::params::collect::Sqlite;
+use catalog::kinds::collect::params::Sqlite;
 use contract::fault::Fault;
 use contract::route;
 use contract::worker::protocol::{InputFile, Progress};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
-use catalog::params::collect::Texts;
+use catalog::kinds::collect::params::Texts;
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::worker::protocol::InputFile;

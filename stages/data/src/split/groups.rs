@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::row::{RowConverter, SortField};
-use catalog::params::split::Split;
-use catalog::pattern::select;
+use catalog::columns::pattern::select;
+use catalog::kinds::split::params::Split;
 use contract::fault::Fault;
 use contract::route;
 

@@ -36,7 +36,7 @@ impl<'a> Rejected<'a> {
     /// Nothing yet; of every step `keep` rows are kept at most, or all. So many `parts` there are at once.
     pub fn new(keep: Option<u64>, memory: &'a Memory, parts: usize) -> Self {
         let share = memory.limit / 16 / parts.max(1) as u64;
-        let keeper = Keeper::within(catalog::preprocess::rejected(), memory, share);
+        let keeper = Keeper::within(catalog::kinds::preprocess::rejected(), memory, share);
         let (keep, rows, done) = (keep.unwrap_or(u64::MAX), Vec::new(), Vec::new());
         Self { done, keeper, memory, share, keep, step: 0, name: "", here: 0, counted: 0, bytes: 0, rows }
     }
@@ -94,7 +94,7 @@ impl<'a> Rejected<'a> {
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.3))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.4))),
         ];
-        self.keeper.push(batch(&catalog::preprocess::rejected(), arrays)?)
+        self.keeper.push(batch(&catalog::kinds::preprocess::rejected(), arrays)?)
     }
 
     /// Adds the rows another one has kept, behind those that are here.
@@ -103,7 +103,7 @@ impl<'a> Rejected<'a> {
     /// A disk that is full.
     pub fn take(&mut self, other: Self) -> Outcome<()> {
         self.flush()?;
-        let next = Keeper::within(catalog::preprocess::rejected(), self.memory, self.share);
+        let next = Keeper::within(catalog::kinds::preprocess::rejected(), self.memory, self.share);
         self.done.extend(std::mem::replace(&mut self.keeper, next).finish()?.batches);
         self.counted += other.counted;
         self.done.extend(other.finish()?.batches);

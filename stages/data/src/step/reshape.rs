@@ -11,8 +11,8 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{SortOptions, cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use catalog::dates::Format;
-use catalog::params::preprocess::{Clip, Scalar};
+use catalog::columns::dates::Format;
+use catalog::kinds::preprocess::params::{Clip, Scalar};
 use contract::artifact::{Column, DType};
 use regex::Regex;
 

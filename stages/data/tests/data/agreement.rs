@@ -1,6 +1,6 @@
 //! What `catalog` says of a step before it runs is what the step does.
 
-use catalog::params::preprocess::Preprocess;
+use catalog::kinds::preprocess::params::Preprocess;
 use catalog::question::Expression;
 use catalog::steps;
 use contract::artifact::{DatasetType, Types};

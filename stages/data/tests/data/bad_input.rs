@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::kind::Kind;
 use contract::worker::Channel;
@@ -21,7 +21,7 @@ fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
-    let stage = catalog::collect::CollectKind.stage(params.clone())?;
+    let stage = catalog::kinds::collect::CollectKind.stage(params.clone())?;
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let files = [InputFile { role: "data".into(), path, shown: name.into() }];
     let scratch = tempfile::tempdir().unwrap();

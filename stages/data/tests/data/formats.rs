@@ -11,7 +11,7 @@ use arrow::array::{
     StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::artifact::{DType, DatasetType};
 use contract::fault::Fault;
 use contract::worker::Channel;

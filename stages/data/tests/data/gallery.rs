@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;

@@ -7,7 +7,7 @@ use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array,
     StringArray,
 };
-use catalog::params::preprocess::Preprocess;
+use catalog::kinds::preprocess::params::Preprocess;
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::worker::Channel;

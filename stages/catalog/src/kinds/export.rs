@@ -1,5 +1,7 @@
 //! `export`: a model as a file other programs read.
 
+pub mod params;
+
 use contract::artifact::{ArtifactKind, ArtifactType};
 use contract::fault::Fault;
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
@@ -7,8 +9,8 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::export::{Export, Format};
-use crate::typed::{decode, encode, sound};
+use crate::kinds::export::params::{Export, Format};
+use crate::params::typed::{decode, encode, sound};
 
 /// The kind.
 pub struct ExportKind;

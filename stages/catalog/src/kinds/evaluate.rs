@@ -1,5 +1,7 @@
 //! `evaluate`: a model judged on rows it has not seen.
 
+pub mod params;
+
 use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task,
 };
@@ -9,12 +11,12 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::columns::lineage;
 use crate::condition::{Condition, Malformed};
-use crate::lineage;
+use crate::kinds::evaluate::params::{Evaluate, Metric};
+use crate::kinds::train::misfit;
 use crate::metric::{MEANS, fitting, of_number, task_name};
-use crate::params::evaluate::{Evaluate, Metric};
-use crate::train::misfit;
-use crate::typed::{decode, encode, sound};
+use crate::params::typed::{decode, encode, sound};
 
 /// The kind.
 pub struct EvaluateKind;

@@ -4,8 +4,8 @@ use contract::artifact::Task;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::network::Model;
-use super::shape::OneOrMany;
+use crate::params::network::Model;
+use crate::params::shape::OneOrMany;
 
 /// Trains a model on the training part. Encoders are fitted on it, too, and travel inside the model, so that a
 /// served model takes raw rows.

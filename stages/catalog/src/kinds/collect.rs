@@ -1,5 +1,7 @@
 //! `collect`: rows from files.
 
+pub mod params;
+
 use contract::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
 use contract::fault::{Fault, Route, suggest};
 use contract::kind::{
@@ -10,12 +12,12 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::collect::{Annotators, Collect, Delimited, Postgres, S3, Source};
-use crate::params::preprocess::OnError;
+use crate::columns::pattern::{entry_route, select, unknown};
+use crate::kinds::collect::params::{Annotators, Collect, Delimited, Postgres, S3, Source};
+use crate::kinds::preprocess::params::OnError;
 use crate::params::shape::OneOrMany;
-use crate::pattern::{entry_route, select, unknown};
+use crate::params::typed::{decode, encode, sound};
 use crate::steps::castable;
-use crate::typed::{decode, encode, sound};
 
 /// The kind.
 pub struct CollectKind;

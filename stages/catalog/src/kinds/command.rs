@@ -4,6 +4,8 @@
 //! digits and `_` turned into `_`, with `_` before a leading digit (`out/features.parquet` is `features`). A name already
 //! taken gets `_2`, `_3` ...
 
+pub mod params;
+
 use std::collections::BTreeSet;
 
 use contract::artifact::ArtifactType;
@@ -16,8 +18,8 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::command::{Command, DescribedOut, Out, OutKind};
-use crate::typed::{decode, encode, is_identifier, sound};
+use crate::kinds::command::params::{Command, DescribedOut, Out, OutKind};
+use crate::params::typed::{decode, encode, is_identifier, sound};
 
 /// The kind.
 pub struct CommandKind;

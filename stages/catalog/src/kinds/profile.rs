@@ -1,5 +1,7 @@
 //! `profile`: what a data set is, how its columns depend on each other, and what must hold of it.
 
+pub mod params;
+
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType};
 use contract::fault::{Fault, Route};
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Question, Stage};
@@ -8,11 +10,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::params::preprocess::Scalar;
-use crate::params::profile::{Expectation, Profile, Range};
+use crate::columns::pattern;
+use crate::kinds::preprocess::params::Scalar;
+use crate::kinds::profile::params::{Expectation, Profile, Range};
 use crate::params::shape::OneOrMany;
-use crate::pattern;
-use crate::typed::{decode, encode, sound};
+use crate::params::typed::{decode, encode, sound};
 
 /// Bumped whenever the same data would give another profile.
 pub const VERSION: u32 = 4;

@@ -1,5 +1,7 @@
 //! `compress`: a model made smaller and faster.
 
+pub mod params;
+
 use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, DatasetType, ModelType};
 use contract::fault::Fault;
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
@@ -7,10 +9,10 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::evaluate::unfit;
-use crate::lineage;
-use crate::params::compress::Compress;
-use crate::typed::{decode, encode, sound};
+use crate::columns::lineage;
+use crate::kinds::compress::params::Compress;
+use crate::kinds::evaluate::unfit;
+use crate::params::typed::{decode, encode, sound};
 
 /// The kind.
 pub struct CompressKind;

@@ -7,7 +7,7 @@ use contract::artifact::DType;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::shape::OneOrMany;
+use crate::params::shape::OneOrMany;
 
 /// Cleans and reshapes rows and columns, step by step. No step learns anything; what must be fitted on training data
 /// belongs to `train`.

@@ -6,8 +6,8 @@ use contract::artifact::{DType, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::preprocess::OnError;
-use super::shape::{OneOrMany, PathOr};
+use crate::kinds::preprocess::params::OnError;
+use crate::params::shape::{OneOrMany, PathOr};
 
 /// Reads rows from files into a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

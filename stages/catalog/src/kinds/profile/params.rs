@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::preprocess::Scalar;
-use super::shape::OneOrMany;
+use crate::kinds::preprocess::params::Scalar;
+use crate::params::shape::OneOrMany;
 
 /// Describes a data set: its variables, how they depend on each other, and what must hold of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@ use contract::artifact::Classes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::params::train::Embedding;
+use crate::kinds::train::params::Embedding;
 
 fn column(name: &str, dtype: DType) -> Column {
     Column::new(name, dtype)

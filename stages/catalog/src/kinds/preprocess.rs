@@ -1,5 +1,7 @@
 //! `preprocess`: rows and columns, step by step.
 
+pub mod params;
+
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
 use contract::fault::Fault;
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
@@ -7,9 +9,9 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::params::preprocess::{Preprocess, Step};
+use crate::kinds::preprocess::params::{Preprocess, Step};
+use crate::params::typed::{decode, encode, sound};
 use crate::question::Expression;
-use crate::typed::{decode, encode, sound};
 use crate::{question, steps};
 
 /// The kind.

@@ -10,9 +10,9 @@ use contract::fault::{Fault, Route};
 use contract::route;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::pattern::{self, Matched};
+use crate::kinds::train::params::{Encoder, Feature};
 use crate::network::{Table, product, shown};
-use crate::params::train::{Encoder, Feature};
-use crate::pattern::{self, Matched};
 
 /// More distinct values than this in a `one_hot` column are worth a warning: most likely it is a name or an id.
 const MANY_VALUES: u64 = 1000;

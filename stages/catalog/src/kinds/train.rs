@@ -1,5 +1,7 @@
 //! `train`: weights fitted to the training part.
 
+pub mod params;
+
 use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
 };
@@ -9,13 +11,13 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::features::{self, Features};
-use crate::lineage;
+use crate::columns::features::{self, Features};
+use crate::columns::lineage;
+use crate::kinds::train::params::{EncodedFeature, Encoder, Feature, Loss, Optimizer, Schedule, StoppingMetric, Train};
 use crate::metric::task_name;
 use crate::network::{Network, Op};
 use crate::params::network::{Layer, Model};
-use crate::params::train::{EncodedFeature, Encoder, Feature, Loss, Optimizer, Schedule, StoppingMetric, Train};
-use crate::typed::{decode, encode, sound};
+use crate::params::typed::{decode, encode, sound};
 
 /// A whole-number target of more distinct values than this is a quantity unless the document says otherwise.
 pub const MOST_CLASSES: u64 = 100;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::preprocess::Scalar;
-use super::shape::OneOrMany;
+use crate::kinds::preprocess::params::Scalar;
+use crate::params::shape::OneOrMany;
 
 /// Divides rows into parts that become the stage's output ports: by `ratios` (at random under the seed, or in the order of `time`),
 /// into `folds`, at points in `time`, or as a column `by` says.

@@ -100,7 +100,7 @@ mod tests {
 
     fn command() -> Box<dyn Stage> {
         let params = json!({ "run": "true", "deps": ["a.txt"], "outs": ["b.txt"], "env": ["HOME"] });
-        crate::command::CommandKind.stage(params).expect("a sound stage")
+        crate::kinds::command::CommandKind.stage(params).expect("a sound stage")
     }
 
     #[test]

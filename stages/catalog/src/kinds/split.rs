@@ -1,5 +1,7 @@
 //! `split`: rows into parts.
 
+pub mod params;
+
 use std::collections::BTreeMap;
 
 use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
@@ -9,11 +11,11 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::columns::pattern;
+use crate::kinds::split::params::Split;
 use crate::params::shape::OneOrMany;
-use crate::params::split::Split;
-use crate::pattern;
+use crate::params::typed::{decode, encode, is_identifier, sound};
 use crate::steps::fits;
-use crate::typed::{decode, encode, is_identifier, sound};
 
 /// The kind.
 pub struct SplitKind;
@@ -227,7 +229,7 @@ pub fn lineage(stage: &str, params: &Split, port: &str) -> Vec<Part> {
 pub fn divided(data: &DatasetType, stage: &str, params: &Split, part: &str) -> DatasetType {
     let mut divided = data.clone();
     let together: Vec<String> = params.group.iter().flat_map(OneOrMany::iter).cloned().collect();
-    crate::lineage::divide(&mut divided, &lineage(stage, params, part), &together, params.time.is_some());
+    crate::columns::lineage::divide(&mut divided, &lineage(stage, params, part), &together, params.time.is_some());
     divided
 }
 
