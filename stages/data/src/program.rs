@@ -20,18 +20,18 @@ use contract::worker::{Channel, Worker};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::collect::{Rooms, gather, infer, look};
-use crate::dataset::{Table, open, write};
-use crate::difference::difference;
+use crate::answers::difference::difference;
+use crate::answers::show::{Show, show};
 use crate::fault::{Outcome, unwritable};
-use crate::preprocess::{Scene, expression, preprocess};
+use crate::kinds::collect::{Rooms, gather, infer, look};
+use crate::kinds::preprocess::{Scene, expression, preprocess};
+use crate::kinds::split::split;
 use crate::profile;
-use crate::show::{Show, show};
-use crate::source::bytes::Limits;
-use crate::spill::{Memory, pieces};
-use crate::split::split;
+use crate::read::bytes::Limits;
 use crate::step::query::type_of;
-use crate::writer::Rows;
+use crate::table::dataset::{Table, open, write};
+use crate::table::spill::{Memory, pieces};
+use crate::table::writer::Rows;
 
 /// `pipeline-data`.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 
 use super::fill::missing;
-use crate::dataset::{Table, item};
 use crate::fault::{Faults, Outcome, kernel};
+use crate::table::dataset::{Table, item};
 
 /// A packing that fits its columns.
 pub struct Packing {

@@ -8,9 +8,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use contract::artifact::Column;
 use serde_json::{Map, Value};
 
-use crate::dataset::{Table, batch};
 use crate::fault::Outcome;
-use crate::spill::{Keeper, Memory};
+use crate::table::dataset::{Table, batch};
+use crate::table::spill::{Keeper, Memory};
 
 /// Rows held before they are handed on.
 const HELD: usize = 8192;

@@ -17,8 +17,8 @@ use contract::artifact::{Column, DType};
 use regex::Regex;
 
 use super::fill;
-use crate::convert::convert;
 use crate::fault::{Outcome, kernel};
+use crate::table::convert::convert;
 
 /// Texts as dates or datetimes by the first format that fits, and the rows whose text no format fits (their cells are missing).
 pub fn dates(array: &ArrayRef, formats: &[Format], into: DType) -> Outcome<(ArrayRef, Vec<usize>)> {

@@ -7,7 +7,7 @@ use contract::artifact::{DatasetType, Types};
 use contract::route;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stages_data::dataset::write;
+use stages_data::table::dataset::write;
 
 use crate::steps::{penguins, run_params as run};
 
@@ -59,7 +59,7 @@ proptest! {
         // As the worker answers: from the columns that the question gives, as the steps before have left them.
         let condition = |asked: &Expression, inputs: &Types| {
             let columns = inputs["data"].dataset().unwrap().columns.clone().unwrap();
-            let answer = stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
+            let answer = stages_data::kinds::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
             Ok(Some(json!(answer)))
         };
         let mut refused = Vec::new();

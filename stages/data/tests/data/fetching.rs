@@ -11,8 +11,8 @@ use contract::kind::Kind;
 use contract::worker::Channel;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use stages_data::collect::{Rooms, gather};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{Rooms, gather};
+use stages_data::read::bytes::Limits;
 
 /// What the server does with one request, given the first byte that is wanted.
 type Answer = Box<dyn Fn(usize, u64) -> Vec<u8> + Send>;

@@ -17,9 +17,9 @@ use contract::fault::Fault;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
-use stages_data::collect::{collect, infer};
-use stages_data::dataset::{Table, write};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{collect, infer};
+use stages_data::read::bytes::Limits;
+use stages_data::table::dataset::{Table, write};
 
 struct Folder(tempfile::TempDir);
 

@@ -378,7 +378,7 @@ fn every_rejected_row_is_counted_and_all_are_kept_unless_that_is_bounded() {
         assert_eq!((&told("rows_in")[2], &told("rows_out")[2]), (&json!(1500), &json!(1000)));
         assert_eq!(told("changed")[3], 1000, "a new column of a window");
         assert_eq!(told("changed")[5], Value::Null, "groups are not the rows they are made of");
-        let table = stages_data::dataset::open(&request.outputs["rejected"]).unwrap();
+        let table = stages_data::table::dataset::open(&request.outputs["rejected"]).unwrap();
         let last = table.batches.last().unwrap();
         let cells = arrow::array::AsArray::as_string::<i32>(last.column(4)).value(last.num_rows() - 1);
         let cells: Value = serde_json::from_str(cells).unwrap();

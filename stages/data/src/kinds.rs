@@ -1,0 +1,5 @@
+//! What each data kind does with its inputs.
+
+pub mod collect;
+pub mod preprocess;
+pub mod split;
