@@ -13,6 +13,7 @@ pub mod kinds;
 pub mod profile;
 pub mod program;
 pub mod read;
+pub mod request;
 pub mod step;
 pub mod table;
 pub mod threads;

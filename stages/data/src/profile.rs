@@ -533,7 +533,7 @@ fn sample(table: &Table) -> Vec<Vec<Option<String>>> {
     for batch in &table.batches {
         for row in 0..batch.num_rows().min(SAMPLE - rows.len()) {
             let cells = batch.columns().iter().take(40).map(|array| {
-                let cell = crate::answers::show::cell(array, row, 4)?;
+                let cell = crate::table::display::cell(array, row, 4)?;
                 Some(if cell.chars().count() > 60 { cell.chars().take(59).chain(['…']).collect() } else { cell })
             });
             rows.push(cells.collect());

@@ -18,7 +18,6 @@ pub mod postgres;
 pub mod reading;
 pub mod records;
 pub mod scratch;
-pub mod sink;
 pub mod sqlite;
 pub mod texts;
 pub mod unify;

@@ -4,5 +4,7 @@ pub mod cell;
 pub mod classes;
 pub mod convert;
 pub mod dataset;
+pub mod display;
+pub mod sink;
 pub mod spill;
 pub mod writer;

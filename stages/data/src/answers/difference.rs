@@ -5,9 +5,9 @@ use contract::artifact::Column;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answers::show::cell;
 use crate::fault::Outcome;
 use crate::table::dataset::{Table, open};
+use crate::table::display::cell;
 
 /// Rows compared at a time; only where they differ are they looked at one by one.
 const PIECE: usize = 4096;

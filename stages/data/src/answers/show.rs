@@ -7,7 +7,6 @@ use std::path::Path;
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use contract::artifact::Column;
 use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
@@ -17,9 +16,9 @@ use crate::chance::Chance;
 use crate::fault::{Outcome, kernel, unwritable};
 use crate::step::expression::Condition;
 use crate::step::fill::missing;
-use crate::step::rejected::value;
 use crate::table::classes::classes;
 use crate::table::dataset::{Table, open};
+use crate::table::display::{cell, value};
 use crate::threads;
 
 /// What is asked of a data set in the store.
@@ -247,24 +246,6 @@ fn head(table: &Table, count: usize) -> Vec<Vec<Value>> {
         }
     }
     rows
-}
-
-/// One cell as text; of a tensor, the first `elements`.
-pub fn cell(array: &ArrayRef, row: usize, elements: usize) -> Option<String> {
-    if array.is_null(row) {
-        return None;
-    }
-    if array.data_type().is_nested() {
-        let values = array.as_fixed_size_list().value(row);
-        let mut texts: Vec<String> =
-            (0..values.len().min(elements)).filter_map(|index| cell(&values, index, 0)).collect();
-        if values.len() > elements {
-            texts.push("…".into());
-        }
-        return Some(format!("[{}]", texts.join(", ")));
-    }
-    let options = FormatOptions::default();
-    Some(ArrayFormatter::try_new(array, &options).map(|formatter| formatter.value(row).to_string()).unwrap_or_default())
 }
 
 fn describe(column: &Column, pieces: &[ArrayRef]) -> Described {

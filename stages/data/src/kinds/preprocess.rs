@@ -11,6 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, take_record_batch};
 use catalog::columns::dates::Format;
 use catalog::columns::pattern::{Matched, find, select, unknown};
+use catalog::kinds::preprocess::PreprocessStage;
 use catalog::kinds::preprocess::params::{
     CastTo, FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
 };
@@ -19,22 +20,88 @@ use catalog::question::ExpressionType;
 use catalog::steps::shaping::{bins, instant, sampled};
 use contract::artifact::{ArtifactType, Column, DType, DatasetType, Types};
 use contract::fault::{Fault, Route};
+use contract::kind::{InferContext, Oracle, Program, Question, Stage as _};
 use contract::route;
 use contract::worker::Channel;
-use contract::worker::protocol::Progress;
+use contract::worker::protocol::{Finished, InputFile, Progress, RunRequest};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::Handler;
 use crate::chance::Chance;
 use crate::fault::{Faults, Outcome, kernel};
-use crate::kinds::collect::{misfit, no_such_cast};
+use crate::request::{self, Output, finish, input};
 use crate::step::duplicates::repeats;
 use crate::step::expression::{Condition, Expression};
+use crate::step::query::type_of;
 use crate::step::rejected::Rejected;
 use crate::step::{fill, join, near, pack, picture, prose, query, reshape};
-use crate::table::convert::{convert, convert_some, shown};
+use crate::table::convert::{convert, convert_some, misfit, no_such_cast};
 use crate::table::dataset::{Table, batch};
+use crate::table::display::shown;
 use crate::table::spill::{Keeper, Memory, pieces};
 use crate::threads;
+
+/// What the program does for `preprocess`.
+pub const HANDLER: Handler = Handler { kind: "preprocess", run, answer: Some(answer) };
+
+fn run(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
+    let params: Preprocess = request::typed(&request.params)?;
+    let (table, from) = input(request, "data")?;
+    let mut others = BTreeMap::new();
+    for port in request.inputs.keys().filter(|port| *port != "data") {
+        others.insert(port.clone(), input(request, port)?.0);
+    }
+    let memory = Memory::new(request.memory, request.scratch.clone());
+    let scene = Scene { others, memory: &memory, threads: request.threads.max(1), channel };
+    let made = preprocess(&params, table, &scene)?;
+    let lineage = lineage(params, request);
+    let outputs: Vec<Output<'_>> = vec![("data", &made.table, &lineage), ("rejected", &made.rejected, &from)];
+    let mut finished = finish(request, outputs, made.warnings)?;
+    finished.observations = json!({ "steps": made.steps });
+    finished.summary.insert("rejected.rows".into(), made.counted as f64);
+    let kept = made.rejected.rows() as u64;
+    if kept < made.counted {
+        let text = format!("{} rows were rejected, of which {kept} are kept", made.counted);
+        let fault = Fault::warning("data::rejected_rows", text);
+        let help = "`keep_rejected` says how many are kept of every step; without it all are";
+        finished.warnings.push(fault.help(help).at(route!["keep_rejected"]));
+    }
+    Ok(finished)
+}
+
+/// What an expression of a step gives.
+fn answer(question: &Question, _: &[InputFile]) -> Outcome<Value> {
+    let asked: catalog::question::Expression = request::typed(&question.params)?;
+    if let catalog::question::Expression::Query(text) = &asked {
+        let tables = question
+            .inputs
+            .iter()
+            .filter_map(|(port, artifact)| Some((port.clone(), artifact.dataset()?.columns.clone()?)));
+        return request::answer(&type_of(text, &tables.collect())?);
+    }
+    let dataset = question.inputs.values().find_map(ArtifactType::dataset);
+    let columns = dataset.and_then(|dataset| dataset.columns.clone()).unwrap_or_default();
+    request::answer(&expression(&asked, &columns).map_err(|fault| vec![fault])?)
+}
+
+/// Asks this program itself.
+struct Inside;
+
+impl Oracle for Inside {
+    fn ask(&self, _: Program, question: &Question) -> Outcome<Option<Value>> {
+        answer(question, &[]).map(Some)
+    }
+}
+
+/// The lineage of what comes out: the plan's, from the types of what came in.
+fn lineage(params: Preprocess, request: &RunRequest) -> DatasetType {
+    let inputs: Types = request.inputs.iter().map(|(port, input)| (port.clone(), input.artifact.clone())).collect();
+    let connected: Vec<&str> = inputs.keys().map(String::as_str).collect();
+    let context = InferContext { stage: &request.stage, connected: &connected, inputs: &inputs, oracle: &Inside };
+    let mut made = PreprocessStage(params).infer(&context);
+    made.outputs.remove("data").and_then(|made| made.dataset().cloned()).unwrap_or_default()
+}
 
 /// What stands around the rows that are worked on.
 pub struct Scene<'a> {

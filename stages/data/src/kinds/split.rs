@@ -15,16 +15,38 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter;
 use catalog::columns::pattern::unknown;
 use catalog::kinds::split::params::{Predefined, Split};
-use catalog::kinds::split::{ports, sizes};
+use catalog::kinds::split::{divided, ports, sizes};
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::route;
+use contract::worker::Channel;
+use contract::worker::protocol::{Finished, RunRequest};
 
+use super::Handler;
 use crate::chance::Chance;
 use crate::fault::{Faults, Outcome, kernel};
+use crate::request::{finish, input, typed};
 use crate::table::dataset::Table;
-use crate::table::spill::Memory;
+use crate::table::spill::{Memory, pieces};
 use crate::table::writer::Rows;
+
+/// What the program does for `split`.
+pub const HANDLER: Handler = Handler { kind: "split", run, answer: None };
+
+fn run(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
+    let params: Split = typed(&request.params)?;
+    let (table, from) = input(request, "data")?;
+    let memory = Memory::new(request.memory, request.scratch.clone());
+    let table = pieces(table, &memory);
+    let (parts, warnings) = split(&params, request.seed, &table, &memory, request.threads.max(1))?;
+    let lineage = |name: &str| divided(&from, &request.stage, &params, name);
+    let parts: Vec<_> = parts.into_iter().map(|(name, part)| (lineage(&name), name, part)).collect();
+    for (_, name, part) in &parts {
+        channel.info(format!("{name}: {} rows", part.rows()));
+    }
+    let outputs = parts.iter().map(|(from, name, part)| (name.as_str(), part as &dyn Rows, from));
+    finish(request, outputs.collect(), warnings)
+}
 
 /// The number of a row. A table of more rows (4 billion) is refused: what is known of every row is held in memory.
 pub type Row = u32;

@@ -359,7 +359,7 @@ pub fn labelled(
     let mut kept = Vec::with_capacity(table.rows());
     for piece in table.pieces(at) {
         for row in 0..piece.len() {
-            let name = crate::table::convert::shown(&piece, row);
+            let name = crate::table::display::shown(&piece, row);
             let path = folder.path.join(&name);
             let safe = !piece.is_null(row)
                 && Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

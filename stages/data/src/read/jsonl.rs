@@ -15,10 +15,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::bytes::{Stream, overlong};
 use super::reading::{Reading, Refused, Sieved, bounded};
-use super::sink::{Missing, Sink, Target, fits};
 use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
 use crate::table::cell::{Seen, date, datetime, expected, form};
 use crate::table::dataset::{Table, arrow_type, batch};
+use crate::table::sink::{Missing, Sink, Target, fits};
 use crate::table::spill::Keeper;
 
 /// Bytes read at a time.

@@ -13,9 +13,8 @@ use contract::fault::Fault;
 
 use super::reading::{Reading, Refused, bounded};
 use crate::fault::{COLUMNS, Faults, Outcome, kernel, place, too_wide};
-use crate::step::rejected::value;
-use crate::table::convert;
 use crate::table::dataset::{METADATA, arrow_type, batch, item};
+use crate::table::display::{self, value};
 
 /// The columns that the answer of a query becomes, as its expressions are typed.
 ///
@@ -294,7 +293,7 @@ impl Unfit {
     fn fault(&self, array: &ArrayRef, column: &Column, row: usize, shown: &str, numbers: &[u64]) -> Fault {
         let (number, name) = (numbers[row] + 1, &column.name);
         let what =
-            if column.shape.is_empty() { format!("`{}`", convert::shown(array, row)) } else { "the cell".to_owned() };
+            if column.shape.is_empty() { format!("`{}`", display::shown(array, row)) } else { "the cell".to_owned() };
         let why = if self.why == OTHER.0 {
             format!("does not fit into {}", column.dtype.name())
         } else {

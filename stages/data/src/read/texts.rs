@@ -9,7 +9,7 @@ use contract::fault::Fault;
 use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
-use super::delimited::{encoding_fault, line_of};
+use super::delimited::fault::{encoding_fault, line_of};
 use super::listing::{Entry, list, notice};
 use super::origin::Span;
 use super::reading::{Reading, Refused};

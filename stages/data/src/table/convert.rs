@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, UInt64Array};
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampNanosecondType};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Route};
 
-use crate::read::sink::{Missing, Sink, Target};
+use crate::table::cell;
 use crate::table::dataset::{arrow_type, item};
+use crate::table::display::shown;
+use crate::table::sink::{Missing, Sink, Target};
 
 /// Why a column is not converted.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,23 +96,34 @@ pub fn convert(array: &ArrayRef, to: DType) -> Result<ArrayRef, Refusal> {
     }
 }
 
+/// The fault of a column of which no cell can become the type.
+pub fn no_such_cast(column: &Column, dtype: DType, route: &Route) -> Fault {
+    let text = format!("column `{}` is {}, which cannot become {}", column.name, column.type_name(), dtype.name());
+    Fault::error("data::cannot_cast", text)
+        .help("numbers, bools and text become each other, dates and datetimes too; go over `string` if you must")
+        .at(route.clone())
+}
+
+/// The fault of a cell that cannot become the type; `number` is the number of its row, from 0.
+pub fn misfit(array: &ArrayRef, row: usize, number: u64, column: &Column, dtype: DType) -> Fault {
+    let text = format!(
+        "`{}` in row {} of column `{}` is not {}: expected {}",
+        shown(array, row),
+        number + 1,
+        column.name,
+        dtype.name(),
+        cell::expected(dtype)
+    );
+    Fault::error("data::cell", text).help(
+        "correct or drop the row, choose another type, or say what happens: `on_error: reject` or `on_error: fill`",
+    )
+}
+
 /// Cells of a column that two sources have, which the type that is to hold those of both does not hold.
 pub fn too_long(name: &str, dtype: DType) -> Fault {
     let text =
         format!("`{name}` is {} together, and some of its whole numbers have more digits than that", dtype.name());
     Fault::error("data::cell", text).help("give the column the same `dtype` in both, such as `string`")
-}
-
-/// How a message shows a cell.
-pub fn shown(array: &ArrayRef, row: usize) -> String {
-    let options = FormatOptions::default().with_null("missing");
-    let text =
-        ArrayFormatter::try_new(array, &options).map(|formatter| formatter.value(row).to_string()).unwrap_or_default();
-    let mut short: String = text.chars().take(40).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 fn read(array: &ArrayRef, to: DType) -> Result<ArrayRef, Refusal> {

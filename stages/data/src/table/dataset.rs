@@ -19,7 +19,6 @@ use contract::artifact::{Column, DType, DatasetType};
 use contract::fault::Fault;
 
 use crate::fault::{Outcome, kernel, place, unreadable, unwritable};
-pub use crate::table::writer::write;
 
 /// Rows of a full record batch.
 pub const BATCH_ROWS: usize = 1 << 20;
@@ -249,6 +248,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::table::writer::write;
 
     fn sample() -> Table {
         let mut image = Column::new("image", DType::UInt8);

@@ -7,7 +7,7 @@ use contract::artifact::{DatasetType, Types};
 use contract::route;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stages_data::table::dataset::write;
+use stages_data::table::writer::write;
 
 use crate::steps::{penguins, run_params as run};
 

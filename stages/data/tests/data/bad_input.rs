@@ -14,7 +14,8 @@ use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::kinds::collect::{Collected, Rooms, gather, infer};
 use stages_data::read::bytes::Limits;
-use stages_data::table::dataset::{Table, write};
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 /// Collects one file as `from` says, and checks that inferring says the same.
 fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<Collected, Vec<Fault>> {

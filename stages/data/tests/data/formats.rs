@@ -19,7 +19,8 @@ use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::kinds::collect::{collect, infer};
 use stages_data::read::bytes::Limits;
-use stages_data::table::dataset::{Table, write};
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 struct Folder(tempfile::TempDir);
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use stages_data::answers::show::{Show, show};
 use stages_data::kinds::collect::{collect, infer};
 use stages_data::read::bytes::Limits;
-use stages_data::table::dataset::write;
+use stages_data::table::writer::write;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures")

@@ -15,7 +15,8 @@ use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
 use stages_data::kinds::collect::{Collected, Rooms, gather, infer};
 use stages_data::read::bytes::Limits;
-use stages_data::table::dataset::{Table, write};
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 pub struct Folder(pub tempfile::TempDir);
 

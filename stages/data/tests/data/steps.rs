@@ -87,7 +87,7 @@ fn cells(table: &Table, name: &str) -> Vec<String> {
         .pieces(index)
         .iter()
         .flat_map(|piece| {
-            (0..piece.len()).map(|row| stages_data::table::convert::shown(piece, row)).collect::<Vec<_>>()
+            (0..piece.len()).map(|row| stages_data::table::display::shown(piece, row)).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -10,7 +10,7 @@ use contract::fault::Fault;
 use serde_json::{Value, json};
 use stages_data::kinds::collect::Collected;
 use stages_data::read::bytes::Limits;
-use stages_data::table::dataset::write;
+use stages_data::table::writer::write;
 
 use super::sources::{Folder, one, png, rows, zip};
 

@@ -15,8 +15,8 @@ use contract::fault::Fault;
 use contract::route;
 
 use crate::fault::{Faults, Outcome, kernel};
-use crate::table::convert;
 use crate::table::dataset::{Table, batch};
+use crate::table::display;
 
 /// The data without the annotators' columns, and the labels.
 ///
@@ -62,7 +62,7 @@ fn items(table: &Table, annotators: &Annotators) -> Outcome<(DType, ArrayRef)> {
         let (code, text) = if whole.is_null(row) {
             ("data::cell", format!("row {} has no `{}`, by which its labels would be known", row + 1, column.name))
         } else {
-            let value = convert::shown(&whole, row);
+            let value = display::shown(&whole, row);
             match seen.insert(value.clone(), row) {
                 None => continue,
                 Some(first) => (

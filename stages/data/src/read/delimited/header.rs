@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use contract::fault::Fault;
 
 use crate::fault::{COLUMNS, Faults, Outcome, place, too_wide};
+use crate::read::delimited::fault::{broken_fault, encoding_fault, line_of};
+use crate::read::delimited::options::Options;
 use crate::read::delimited::scan::{Dialect, End, Scanner};
-use crate::read::delimited::{Options, broken_fault, encoding_fault, line_of};
 
 /// What the head of a file says.
 #[derive(Debug, PartialEq, Eq)]
