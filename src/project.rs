@@ -101,7 +101,7 @@ impl Project {
         {
             root = real;
         }
-        Ok(Self { file, root, profile: args.profile.clone(), registry: Arc::new(catalog::registry()) })
+        Ok(Self { file, root, profile: args.profile.clone(), registry: Arc::new(catalog::kinds()) })
     }
 
     /// As [`Project::find`], where the first positional argument may be the pipeline's file

@@ -28,7 +28,7 @@ stages:
 
 fn load(text: &str, set: &[&str]) -> Loaded {
     let options = LoadOptions { set: set.iter().map(|set| (*set).to_owned()).collect(), ..LoadOptions::default() };
-    schemas::load_text("dir/pipeline.yaml", text, &options, &catalog::registry())
+    schemas::load_text("dir/pipeline.yaml", text, &options, &catalog::kinds())
 }
 
 /// Line, column and the text under the caret, for a route of a later pass.
@@ -137,7 +137,7 @@ stages:
     resources: { memory: 1GiB }
 ";
     let options = LoadOptions { set: vec!["vars.epochs=5".into(), "seed=9".into()], ..LoadOptions::default() };
-    let loaded = schemas::load_text("dir/p.yaml", text, &options, &catalog::registry());
+    let loaded = schemas::load_text("dir/p.yaml", text, &options, &catalog::kinds());
     let spec = loaded.spec.expect("a specification");
     assert_eq!(spec.seed, 9);
     assert_eq!(spec.root, std::path::Path::new("dir"));
@@ -153,7 +153,7 @@ stages:
         "dir/p.yaml",
         &resolved.replace("${HOME}", "$${HOME}"),
         &LoadOptions::default(),
-        &catalog::registry(),
+        &catalog::kinds(),
     );
     assert_eq!(again.spec.map(|spec| spec.stages), Some(spec.stages));
 }
@@ -182,7 +182,7 @@ fn long_lines_are_cut_around_the_caret() {
     let value = format!("pipeline: x\nseed: {}\nstages: {{}}\n", "ü".repeat(100_000));
     let twice = format!("pipeline: x\nvars: {{ {} a: 1, {} a: 2 }}\nstages: {{}}\n", filler(1), filler(2));
     for (text, at_least, carets) in [(&text, 1_000, "wrong999"), (&value, 1, "seed"), (&twice, 1, "again here")] {
-        let loaded = schemas::load_text("x.yaml", text, &schemas::LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load_text("x.yaml", text, &schemas::LoadOptions::default(), &catalog::kinds());
         assert!(loaded.faults.len() >= at_least, "{}", loaded.faults.len());
         let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
             .with_width(100)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use catalog::registry;
+use catalog::kinds;
 use contract::fault::Fault;
 use schemas::{LoadOptions, load_text};
 

@@ -56,7 +56,7 @@ fn options(text: &str) -> LoadOptions {
 
 /// Loads and plans.
 fn prove(path: &Path) -> Loaded {
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     let bytes = std::fs::read(path).expect("a sample");
     let mut loaded = schemas::load(path, &options(&String::from_utf8_lossy(&bytes)), &registry);
     if let Some(spec) = &loaded.spec {
@@ -172,7 +172,7 @@ fn every_code_of_the_language_has_a_sample() {
 
 #[test]
 fn files_that_cannot_be_read() {
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     let folder = tempfile::tempdir().expect("a folder");
     let code = |path: &Path| {
         let loaded = schemas::load(path, &LoadOptions::default(), &registry);
@@ -207,7 +207,7 @@ fn a_long_chain_of_files_is_refused_and_two_ways_to_one_file_are_one() {
     }
     write("80.yaml".into(), stage("end"));
     write("pipeline.yaml".into(), format!("pipeline: x\ninclude: 0.yaml\n{}", stage("main")));
-    let load = || schemas::load(&folder.path().join("pipeline.yaml"), &LoadOptions::default(), &catalog::registry());
+    let load = || schemas::load(&folder.path().join("pipeline.yaml"), &LoadOptions::default(), &catalog::kinds());
     let loaded = load();
     assert_eq!(loaded.faults.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(), ["include::too_many"]);
     write("pipeline.yaml".into(), format!("pipeline: x\ninclude: [78.yaml, 79.yaml, ./80.yaml]\n{}", stage("main")));

@@ -7,7 +7,7 @@ use schemas::LoadOptions;
 use serde_json::{Map, Value, json};
 
 fn validator() -> jsonschema::Validator {
-    let schema = schemas::json_schema(&catalog::registry());
+    let schema = schemas::json_schema(&catalog::kinds());
     jsonschema::draft7::options().build(&schema).expect("a schema")
 }
 
@@ -32,7 +32,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_schema_file_is_fresh() {
-    let now = schemas::json_schema::json_schema_text(&catalog::registry());
+    let now = schemas::json_schema::json_schema_text(&catalog::kinds());
     if std::env::var_os("UPDATE_SAMPLES").is_some() {
         std::fs::write("pipeline.schema.json", &now).expect("the schema's file");
     }
@@ -60,7 +60,7 @@ fn every_pipeline_loads() {
     let mut paths = Vec::new();
     files(Path::new("../pipelines"), &mut paths);
     for path in paths {
-        let loaded = schemas::load(&path, &LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load(&path, &LoadOptions::default(), &catalog::kinds());
         let lines: Vec<String> = loaded.faults.iter().map(|fault| loaded.sources.diagnostic(fault).line()).collect();
         assert!(loaded.spec.is_some(), "{}: {lines:#?}", path.display());
     }
@@ -69,7 +69,7 @@ fn every_pipeline_loads() {
 #[test]
 fn the_examples_of_kinds_load_and_fit() {
     let validator = validator();
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     for kind in registry.iter() {
         let example = kind.about().example;
         let indented: String = example.lines().map(|line| format!("  {line}\n")).collect();
@@ -84,7 +84,7 @@ fn the_examples_of_kinds_load_and_fit() {
 /// Editors complete from `properties`, `const`, `enum` and `oneOf`, and show `description`.
 #[test]
 fn editors_find_kinds_keys_choices_and_their_documentation() {
-    let schema = schemas::json_schema(&catalog::registry());
+    let schema = schemas::json_schema(&catalog::kinds());
     let kinds = schema["definitions"]["stage"]["properties"]["kind"]["oneOf"].as_array().expect("kinds");
     assert!(kinds.iter().any(|kind| kind["const"] == "train"));
     assert!(kinds.iter().all(|kind| kind["description"].as_str().is_some_and(|text| text.len() > 10)));
@@ -256,7 +256,7 @@ fn documents() -> Vec<Value> {
 /// The document with its stages as YAML writes them.
 fn accepted(document: &Value) -> (bool, String) {
     let text = schemas::write::yaml(document).expect("YAML");
-    let loaded = schemas::load_text("samples/valid/x.yaml", &text, &LoadOptions::default(), &catalog::registry());
+    let loaded = schemas::load_text("samples/valid/x.yaml", &text, &LoadOptions::default(), &catalog::kinds());
     let lines: Vec<String> = loaded.faults.iter().map(|fault| loaded.sources.diagnostic(fault).line()).collect();
     (loaded.spec.is_some(), lines.join("\n"))
 }
@@ -283,7 +283,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_a_panic(text in "[a-z:{}\\[\\],&*!|>'\"#%@`\\-? \n\t$<~.0-9\u{e9}\u{1f980}]{0,120}") {
-        let loaded = schemas::load_text("x.yaml", &text, &LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load_text("x.yaml", &text, &LoadOptions::default(), &catalog::kinds());
         for fault in &loaded.faults {
             let diagnostic = loaded.sources.diagnostic(fault);
             prop_assert!(!diagnostic.line().is_empty());
@@ -300,7 +300,7 @@ proptest! {
         let from = *at.get(&boundaries);
         let until = boundaries[(boundaries.partition_point(|at| *at < from) + cut).min(boundaries.len() - 1)].max(from);
         let damaged = format!("{}{put}{}", &text[..from], &text[until..]);
-        let loaded = schemas::load_text("samples/valid/x.yaml", &damaged, &LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load_text("samples/valid/x.yaml", &damaged, &LoadOptions::default(), &catalog::kinds());
         for fault in &loaded.faults {
             prop_assert!(loaded.sources.diagnostic(fault).location.is_some() || fault.place.is_some(), "{:?}", fault);
         }
@@ -310,7 +310,7 @@ proptest! {
 #[test]
 fn bombs_and_towers_are_refused() {
     let code = |text: &str| {
-        let loaded = schemas::load_text("x.yaml", text, &LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load_text("x.yaml", text, &LoadOptions::default(), &catalog::kinds());
         assert!(loaded.spec.is_none());
         let bad = loaded.faults.iter().find(|fault| !fault.code.starts_with("document"));
         bad.map(|fault| fault.code.clone()).unwrap_or_default()
@@ -338,7 +338,7 @@ fn bombs_and_towers_are_refused() {
 #[test]
 fn texts_of_texts_are_refused_before_they_are_made() {
     let codes = |text: &str| {
-        let loaded = schemas::load_text("x.yaml", text, &LoadOptions::default(), &catalog::registry());
+        let loaded = schemas::load_text("x.yaml", text, &LoadOptions::default(), &catalog::kinds());
         let place = loaded.faults.iter().all(|fault| loaded.sources.diagnostic(fault).position.is_some());
         assert!(loaded.spec.is_none() && place, "{:?}", loaded.faults);
         assert!(loaded.faults.iter().all(|fault| fault.help.is_some()), "{:?}", loaded.faults);
@@ -397,7 +397,7 @@ fn large_files_load() {
         );
     }
     let text = schemas::write::yaml(&json!({ "pipeline": "large", "stages": stages })).expect("YAML");
-    let loaded = schemas::load_text("x.yaml", &text, &LoadOptions::default(), &catalog::registry());
+    let loaded = schemas::load_text("x.yaml", &text, &LoadOptions::default(), &catalog::kinds());
     let lines: Vec<String> = loaded.faults.iter().map(|fault| loaded.sources.diagnostic(fault).line()).collect();
     assert_eq!(loaded.spec.map(|spec| spec.stages.len()), Some(5_000), "{lines:?}");
 }

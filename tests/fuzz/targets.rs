@@ -33,7 +33,7 @@ pub fn language(data: &[u8]) {
         return;
     }
     let options = LoadOptions { environment: Some([("HOME".into(), "/h".into())].into()), ..LoadOptions::default() };
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     let mut loaded = schemas::load_text("pipeline.yaml", text, &options, &registry);
     let mut faults = std::mem::take(&mut loaded.faults);
     if let Some(mut spec) = loaded.spec.take() {
@@ -191,7 +191,7 @@ pub fn dvc(data: &[u8]) {
         }
     };
     let options = LoadOptions { environment: Some([].into()), ..LoadOptions::default() };
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     let mut loaded = schemas::load_text("pipeline.yaml", &imported.text, &options, &registry);
     let mut faults = std::mem::take(&mut loaded.faults);
     if let Some(mut spec) = loaded.spec.take() {
@@ -215,7 +215,7 @@ pub fn include(data: &[u8]) {
         fs::write(folder.join(name), text).expect("a file");
     }
     let options = LoadOptions { environment: Some([].into()), ..LoadOptions::default() };
-    let registry = catalog::registry();
+    let registry = catalog::kinds();
     let mut loaded = schemas::load(&folder.join("pipeline.yaml"), &options, &registry);
     let mut faults = std::mem::take(&mut loaded.faults);
     if let Some(spec) = loaded.spec.take() {

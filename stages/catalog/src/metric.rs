@@ -2,7 +2,7 @@
 
 use contract::artifact::Task;
 
-use crate::params::evaluate::Metric;
+use crate::kinds::evaluate::params::Metric;
 
 impl Metric {
     /// In the order in which `evaluate` computes them.

@@ -6,8 +6,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 /// All pages as (file name, text): one for each kind, and `README.md` that lists them.
-pub fn pages(registry: &Kinds) -> Vec<(String, String)> {
-    let index: String = registry
+pub fn pages(kinds: &Kinds) -> Vec<(String, String)> {
+    let index: String = kinds
         .iter()
         .map(|kind| format!("- [`{0}`]({0}.md) – {1}\n", kind.name(), sentence(kind.about().summary)))
         .collect();
@@ -17,7 +17,7 @@ pub fn pages(registry: &Kinds) -> Vec<(String, String)> {
          `when`, `seed`, `device`, `resources`, `timeout`, `retries`, `cache`, `tags`.\n"
     );
     std::iter::once(("README.md".to_owned(), readme))
-        .chain(registry.iter().map(|kind| (format!("{}.md", kind.name()), page(kind))))
+        .chain(kinds.iter().map(|kind| (format!("{}.md", kind.name()), page(kind))))
         .collect()
 }
 

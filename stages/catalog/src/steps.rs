@@ -13,11 +13,11 @@ use contract::artifact::{ArtifactType, Classes, Column, DType, DatasetType, Mixe
 use contract::fault::{Fault, Route, suggest};
 use serde_json::Value;
 
-use crate::collect::retype;
+use crate::columns::pattern::{self, Matched};
+use crate::kinds::collect::retype;
+use crate::kinds::preprocess::params::{CastTo, FillMissing, OnError, Pack, Replace, Scalar, SomeColumns, Step};
 use crate::network::{product, shown};
-use crate::params::preprocess::{CastTo, FillMissing, OnError, Pack, Replace, Scalar, SomeColumns, Step};
 use crate::params::shape::OneOrMany;
-use crate::pattern::{self, Matched};
 use crate::question::{Expression, ExpressionType, Pattern};
 
 /// Asks what an expression gives over data sets by port; `None` when nobody answers.
@@ -102,7 +102,7 @@ pub fn apply(step: &Step, dataset: &mut DatasetType, others: &Types, at: &Route,
     let faults = carry(step, dataset, others, at, ask);
     let mixed = mixed.into_iter().filter_map(|mixed| follow(step, mixed, before.as_deref(), dataset));
     let mixed: Vec<Mixed> = mixed.collect();
-    crate::lineage::mix(dataset, mixed);
+    crate::columns::lineage::mix(dataset, mixed);
     faults
 }
 

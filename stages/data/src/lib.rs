@@ -1,25 +1,19 @@
 //! What the data kinds do, on Arrow and DataFusion: the library behind `pipeline-data`.
 //!
-//! A kind has the same file name here and in `catalog`: [`collect`], [`preprocess`], [`split`]. What a data set is on disk
-//! is in [`dataset`] (and in `docs/dataset.md`); readers of foreign formats are under [`source`], single cleaning steps under
-//! [`step`].
+//! A kind has the same file name here and in `catalog`: [`kinds`]. What a data set is on disk is in [`table`] (and in
+//! `docs/dataset.md`). Readers of foreign formats are under [`read`], what brings files here first under [`fetch`], the steps of
+//! `preprocess` under [`step`], the parts of a profile under [`profile`]. Answers to questions that need no run are under
+//! [`answers`].
 
-pub mod annotators;
-pub mod cell;
+pub mod answers;
 pub mod chance;
-pub mod classes;
-pub mod collect;
-pub mod convert;
-pub mod dataset;
-pub mod difference;
 pub mod fault;
-pub mod preprocess;
+pub mod fetch;
+pub mod kinds;
 pub mod profile;
 pub mod program;
-pub mod show;
-pub mod source;
-pub mod spill;
-pub mod split;
+pub mod read;
+pub mod request;
 pub mod step;
+pub mod table;
 pub mod threads;
-pub mod writer;

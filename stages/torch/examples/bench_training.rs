@@ -6,9 +6,9 @@
 
 use std::time::Instant;
 
+use catalog::kinds::train::params::{Adam, Constant, Optimizer, Schedule};
 use catalog::network::Network;
 use catalog::params::network::{Mlp, Model};
-use catalog::params::train::{Adam, Constant, Optimizer, Schedule};
 use stages_torch::loss::Objective;
 use stages_torch::network::Net;
 use stages_torch::random::{Purpose, Random};

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use catalog::kinds::train::params::Train;
 use catalog::network::Network;
-use catalog::params::train::Train;
 use contract::artifact::{Column, ModelType, Task};
 use contract::fault::Fault;
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize};

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use catalog::lineage;
+use catalog::columns::lineage;
+use catalog::kinds::compress::params::{Compress, Prune, Quantize};
+use catalog::kinds::evaluate::params::Metric;
+use catalog::kinds::train::params::{Cosine, Optimizer, Schedule};
 use catalog::network::Network;
-use catalog::params::compress::{Compress, Prune, Quantize};
-use catalog::params::evaluate::Metric;
-use catalog::params::train::{Cosine, Optimizer, Schedule};
 use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, Task};
 use contract::fault::Fault;
 use contract::route;

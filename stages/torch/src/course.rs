@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use catalog::kinds::train::params::{EarlyStopping, Optimizer, StoppingMetric};
 use catalog::network::Node;
-use catalog::params::train::{EarlyStopping, Optimizer, StoppingMetric};
 use contract::fault::{Fault, Route};
 use contract::route;
 use contract::worker::Channel;

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use catalog::features::{Decision, Features, cyclic_width, too_many_to_embed};
+use catalog::columns::features::{Decision, Features, cyclic_width, too_many_to_embed};
+use catalog::kinds::train::params::Encoder;
 use catalog::network::Table;
-use catalog::params::train::Encoder;
 use contract::artifact::{Classes, Column, DType, Task};
 use contract::fault::Fault;
 use contract::route;

@@ -1,6 +1,6 @@
 //! The kind `export`: a model as a file other programs read, checked in an independent runtime before it is let out.
 
-use catalog::params::export::{Export, Format};
+use catalog::kinds::export::params::{Export, Format};
 use contract::artifact::{ArtifactKind, ArtifactType, DType};
 use contract::fault::Fault;
 use contract::worker::Channel;

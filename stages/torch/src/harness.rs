@@ -133,8 +133,8 @@ impl House {
         inputs: &[(&str, &Path)],
         outputs: &[&str],
     ) -> Result<Left, Vec<Fault>> {
-        let registry = catalog::registry();
-        let kind = registry.get(kind).unwrap();
+        let kinds = catalog::kinds();
+        let kind = kinds.get(kind).unwrap();
         let params = kind.stage(params)?.params();
         let count = std::fs::read_dir(self.path()).unwrap().count();
         let outputs: BTreeMap<String, PathBuf> =

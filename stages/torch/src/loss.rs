@@ -1,6 +1,6 @@
 //! What is minimised.
 
-use catalog::params::train::{Loss, Train};
+use catalog::kinds::train::params::{Loss, Train};
 use contract::artifact::Task;
 use contract::fault::Fault;
 use contract::route;

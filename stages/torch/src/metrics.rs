@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::params::evaluate::Metric;
+use catalog::kinds::evaluate::params::Metric;
 
 /// Numbers by name; a number that is not defined is absent.
 pub type Numbers = BTreeMap<String, f64>;

@@ -8,7 +8,7 @@
 //!
 //! On a device other than the CPU the same formulas run as tensor operations.
 
-use catalog::params::train::Optimizer;
+use catalog::kinds::train::params::Optimizer;
 use contract::fault::Fault;
 use tch::{Device, Kind, TchError, Tensor};
 

@@ -1,6 +1,6 @@
 //! Our optimisers against libtorch's own, and the tensor form against the slices.
 
-use catalog::params::train::{Adam, Adamw, Sgd};
+use catalog::kinds::train::params::{Adam, Adamw, Sgd};
 use tch::COptimizer;
 
 use super::*;

@@ -118,8 +118,8 @@ impl Worker for Torch {
     fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
         let one = |fault: Fault| vec![fault];
         check_libtorch(raw::libtorch_version()).map_err(one)?;
-        let registry = catalog::registry();
-        let kind = registry.get(&request.kind);
+        let kinds = catalog::kinds();
+        let kind = kinds.get(&request.kind);
         if let Some(kind) = kind
             && kind.version() != request.version
         {

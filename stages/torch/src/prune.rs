@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use catalog::kinds::compress::params::Criterion;
 use catalog::network::{Network, Node, Op, product};
-use catalog::params::compress::Criterion;
 use contract::artifact::Task;
 use contract::fault::Fault;
 use tch::{Device, Kind, Reduction, Tensor};

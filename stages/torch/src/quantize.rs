@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use catalog::kinds::compress::params::Int8;
 use catalog::network::{Network, Node, Op};
-use catalog::params::compress::Int8;
 use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};

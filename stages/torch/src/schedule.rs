@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use catalog::params::train::Schedule;
+use catalog::kinds::train::params::Schedule;
 
 /// A schedule laid over a training run.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,7 @@ fn anneal(start: f64, end: f64, share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use catalog::params::train::{Constant, Cosine, OneCycle, StepSchedule};
+    use catalog::kinds::train::params::{Constant, Cosine, OneCycle, StepSchedule};
 
     use super::*;
 

@@ -351,7 +351,7 @@ fn noisy(rows: usize) -> Vec<Cells> {
 }
 
 fn recipe(value: serde_json::Value) -> Recipe {
-    let params: catalog::params::train::Train = serde_json::from_value(value).unwrap();
+    let params: catalog::kinds::train::params::Train = serde_json::from_value(value).unwrap();
     Recipe::of(&params, contract::artifact::Task::Classification).unwrap()
 }
 
@@ -476,14 +476,14 @@ fn a_column_that_is_not_finite_is_found_even_late() {
 fn a_saved_course_stops_where_it_would_have_stopped() {
     let house = House::new();
     let (train, validation) = (house.data("train", &blobs(60, 1)), house.data("validation", &noisy(60)));
-    let params: catalog::params::train::Train =
+    let params: catalog::kinds::train::params::Train =
         serde_json::from_value(json!({ "epochs": 200, "optimizer": { "adam": { "lr": 0.05 } },
         "early_stopping": { "patience": 4 } }))
         .unwrap();
     let (train, validation) =
         (Dataset::open(&train, "train").unwrap(), Dataset::open(&validation, "validation").unwrap());
     let target = Target::fit("label", contract::artifact::Task::Classification, &train).unwrap();
-    let features = catalog::features::decide(None, train.columns(), "label").unwrap();
+    let features = catalog::columns::features::decide(None, train.columns(), "label").unwrap();
     let encoders = Encoders::fit(&features, &train, &target, 1).unwrap();
     let network = sample::network(json!({ "mlp": { "hidden": [32], "batch_norm": true } }), &encoders.shape(), 3);
     let (train, validation) = (

@@ -2,7 +2,7 @@
 //! the same bits, because nothing is fused or reordered.
 #![expect(unsafe_code, reason = "a function compiled for AVX2 may only be called where the processor has it")]
 
-use catalog::params::train::Optimizer;
+use catalog::kinds::train::params::Optimizer;
 
 /// Coefficients of one step of SGD.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use catalog::features;
+use catalog::columns::features;
+use catalog::kinds::train::params::Train;
 use catalog::network::Network;
-use catalog::params::train::Train;
 use contract::artifact::{ArtifactType, DatasetLineage, ModelType, Task};
 use contract::fault::Fault;
 use contract::route;
@@ -49,8 +49,9 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         .at(route!["early_stopping"])));
     }
 
-    let column = catalog::train::target(params.target.as_deref(), data.columns()).map_err(|fault| one(*fault))?;
-    let task = catalog::train::task(column, params.task).map_err(|fault| one(fault.at(route!["target"])))?;
+    let column =
+        catalog::kinds::train::target(params.target.as_deref(), data.columns()).map_err(|fault| one(*fault))?;
+    let task = catalog::kinds::train::task(column, params.task).map_err(|fault| one(fault.at(route!["target"])))?;
     let target = Target::fit(&column.name, task, &data).map_err(one)?;
     let unasked = params.task.is_none() && task == Task::Regression;
     let note = unasked.then(|| like_classes(&target, &data)).flatten();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use catalog::params::train::{Optimizer, Schedule, Train};
+use catalog::kinds::train::params::{Optimizer, Schedule, Train};
 use contract::artifact::Task;
 use contract::fault::Fault;
 use contract::route;

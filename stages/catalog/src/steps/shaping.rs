@@ -4,13 +4,13 @@ use contract::artifact::{Classes, Column, DType, DatasetType};
 use contract::fault::{Fault, Route};
 
 use super::{names, text as shown_scalar};
-use crate::dates::Format;
-use crate::params::preprocess::{
+use crate::columns::dates::Format;
+use crate::columns::pattern::{self, unknown};
+use crate::kinds::preprocess::params::{
     Bin, CleanText, Clip, Crop, DecodeImages, DuplicateImages, Instant, JoinColumns, Language, NearDuplicates, OnError,
     OneHot, ParseDates, Replace, Resize, Sample, Scalar, Sort, SplitColumn,
 };
 use crate::params::shape::OneOrMany;
-use crate::pattern::{self, unknown};
 
 /// The languages that can be told apart, by ISO 639-3.
 pub const LANGUAGES: &[&str] = &[

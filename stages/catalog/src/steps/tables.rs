@@ -7,10 +7,10 @@ use contract::fault::{Fault, Route, suggest};
 
 use super::shaping::{add, is_number, one};
 use super::{Ask, names};
-use crate::params::preprocess::{Aggregate, GroupBy, How, Join, Window, WindowFunction};
+use crate::columns::{lineage, pattern};
+use crate::kinds::preprocess::params::{Aggregate, GroupBy, How, Join, Window, WindowFunction};
 use crate::params::shape::OneOrMany;
 use crate::question::{Expression, QueryType};
-use crate::{lineage, pattern};
 
 /// What a join does to names: the keys of both tables, and the columns that come in with their new names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Canonical parameters: whatever way a document says the same, the stage is the same.
 
-use catalog::registry;
+use catalog::kinds;
 use proptest::prelude::*;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -12,7 +12,7 @@ use crate::scene::*;
 /// The schema of a kind with its definitions.
 pub fn schema(kind: &str) -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let root = registry().get(kind).unwrap().schema(&mut generator);
+    let root = kinds().get(kind).unwrap().schema(&mut generator);
     let mut root = root.to_value();
     root["$defs"] = json!(generator.take_definitions(true));
     root
@@ -56,11 +56,11 @@ proptest! {
     /// again; and inference answers for every port.
     #[test]
     fn parameters_survive_a_round_trip(seed in any::<u64>(), which in 0..8usize) {
-        let registry = registry();
-        let name = registry.names().nth(which).unwrap();
+        let kinds = kinds();
+        let name = kinds.names().nth(which).unwrap();
         let schema = schema(name);
         let params = sample(&schema, &schema, &mut Dice(seed), 4);
-        match registry.get(name).unwrap().stage(params.clone()) {
+        match kinds.get(name).unwrap().stage(params.clone()) {
             Err(faults) => {
                 prop_assert!(!faults.is_empty());
                 for fault in faults {
@@ -70,7 +70,7 @@ proptest! {
             }
             Ok(made) => {
                 let canonical = made.params();
-                let again = registry.get(name).unwrap().stage(canonical.clone()).map_err(|faults| TestCaseError::fail(format!("{canonical}: {faults:?}")))?;
+                let again = kinds.get(name).unwrap().stage(canonical.clone()).map_err(|faults| TestCaseError::fail(format!("{canonical}: {faults:?}")))?;
                 prop_assert_eq!(again.params(), canonical);
                 let inputs = with_model(digits_model(), datasets([
                     ("train", part(penguins(), "train")), ("validation", part(penguins(), "test")), ("data", penguins()),
@@ -90,8 +90,8 @@ proptest! {
     /// A key left out means its default: what still parses to the same parameters parses so in every combination.
     #[test]
     fn defaults_written_out_are_defaults_left_out(seed in any::<u64>(), which in 0..8usize) {
-        let registry = registry();
-        let kind = registry.iter().nth(which).unwrap();
+        let kinds = kinds();
+        let kind = kinds.iter().nth(which).unwrap();
         let schema = schema(kind.name());
         let mut dice = Dice(seed);
         let Ok(made) = kind.stage(sample(&schema, &schema, &mut dice, 3)) else { return Ok(()) };

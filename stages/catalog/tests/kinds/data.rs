@@ -1,7 +1,7 @@
 //! `collect`, `preprocess`, `split`, `command`.
 
+use catalog::kinds::split::sizes;
 use catalog::question::ExpressionType;
-use catalog::split::sizes;
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role, Types};
 use contract::fault::Fault;
 use contract::route;
@@ -415,7 +415,7 @@ fn shaping_faults() {
     ];
     for (step, code, route) in cases {
         let params = json!({ "steps": [step] });
-        let found = match catalog::registry().get("preprocess").unwrap().stage(params.clone()) {
+        let found = match catalog::kinds().get("preprocess").unwrap().stage(params.clone()) {
             Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
             Err(faults) => faults,
         };
@@ -451,7 +451,7 @@ fn ways_to_split_are_checked() {
         ),
     ];
     for (params, code, route) in cases {
-        let found = match catalog::registry().get("split").unwrap().stage(params.clone()) {
+        let found = match catalog::kinds().get("split").unwrap().stage(params.clone()) {
             Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
             Err(faults) => faults,
         };
@@ -477,11 +477,11 @@ fn folds_overlap_only_where_they_do() {
     let data = DatasetType { sources: vec!["raw".into()], ..penguins() };
     let found = infer(&*stage("split", json!({ "folds": 3 })), dataset("data", data));
     let lineage = |port: &str| DatasetLineage::from(found.outputs[port].dataset().unwrap());
-    let overlap = |left: &str, right: &str| catalog::lineage::overlap(&lineage(left), &lineage(right));
+    let overlap = |left: &str, right: &str| catalog::columns::lineage::overlap(&lineage(left), &lineage(right));
     assert!(!overlap("train_1", "test_1") && !overlap("train_3", "test_3"));
     assert!(!overlap("test_1", "test_2"));
     assert!(overlap("train_1", "test_2") && overlap("train_1", "train_2"));
-    assert_eq!(catalog::lineage::shown(&lineage("test_2")), "`here.fold_2.test`");
+    assert_eq!(catalog::columns::lineage::shown(&lineage("test_2")), "`here.fold_2.test`");
 }
 
 #[test]
@@ -726,7 +726,7 @@ fn casts_follow_the_types_of_values() {
         assert_eq!(castable(from, to), expected, "{from:?} to {to:?}");
     }
     let date = Column::new("x", Date);
-    let text = |text: &str| catalog::params::preprocess::Scalar::Text(text.into());
+    let text = |text: &str| catalog::kinds::preprocess::params::Scalar::Text(text.into());
     assert!(catalog::steps::fits(&date, &text("2024-02-29")) && !catalog::steps::fits(&date, &text("unknown")));
     let tensor = shaped(Column::new("x", Float32), &[2]);
     assert!(catalog::steps::castable(&tensor, UInt8).is_ok());

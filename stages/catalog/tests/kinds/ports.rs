@@ -1,6 +1,6 @@
 //! Every kind keeps the contract the engine relies on.
 
-use catalog::registry;
+use catalog::kinds;
 use contract::kind::{MAIN, Program};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub fn smallest(kind: &str) -> Value {
 
 #[test]
 fn every_output_is_typed_even_when_nothing_is_known() {
-    for kind in registry().iter() {
+    for kind in kinds().iter() {
         let stage = stage(kind.name(), smallest(kind.name()));
         let found = infer(&*stage, no_inputs());
         for port in stage.outputs() {
@@ -36,7 +36,7 @@ fn every_output_is_typed_even_when_nothing_is_known() {
 
 #[test]
 fn documented_ports_are_the_ports() {
-    for kind in registry().iter().filter(|kind| !matches!(kind.name(), "split" | "command")) {
+    for kind in kinds().iter().filter(|kind| !matches!(kind.name(), "split" | "command")) {
         let about = kind.about();
         let mut params = smallest(kind.name());
         if kind.name() == "collect" {
@@ -62,7 +62,7 @@ fn documented_ports_are_the_ports() {
 #[test]
 fn who_carries_what_out() {
     let told: Vec<(&str, Program, bool)> =
-        registry().iter().map(|kind| (kind.name(), kind.program(), kind.seeded())).collect();
+        kinds().iter().map(|kind| (kind.name(), kind.program(), kind.seeded())).collect();
     assert_eq!(
         told,
         [

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use catalog::kinds;
 use catalog::question::{ExpressionType, QueryType};
-use catalog::registry;
 use contract::artifact::{
     ArtifactType, Classes, Column, DType, DatasetLineage, DatasetType, ModelType, Part, Task, Types,
 };
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// A stage that must be sound.
 pub fn stage(kind: &str, params: Value) -> Box<dyn Stage> {
-    match registry().get(kind).unwrap().stage(params.clone()) {
+    match kinds().get(kind).unwrap().stage(params.clone()) {
         Ok(stage) => stage,
         Err(faults) => panic!("{kind} {params}: {faults:?}"),
     }
@@ -21,7 +21,7 @@ pub fn stage(kind: &str, params: Value) -> Box<dyn Stage> {
 
 /// The faults of a stage, those of its parameters alone or else those of inference.
 pub fn faults(kind: &str, params: Value, inputs: Types) -> Vec<Fault> {
-    match registry().get(kind).unwrap().stage(params) {
+    match kinds().get(kind).unwrap().stage(params) {
         Ok(stage) => infer(&*stage, inputs).faults,
         Err(faults) => faults,
     }

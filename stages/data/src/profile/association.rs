@@ -6,7 +6,7 @@ use arrow::buffer::ScalarBuffer;
 use super::coded::{Coded, MISSING, Values, ranks};
 use super::document::{Measure, Pair};
 use crate::fault::Outcome;
-use crate::spill::Memory;
+use crate::table::spill::Memory;
 use crate::threads;
 
 /// Bins of numbers in mutual information.

@@ -11,9 +11,9 @@ use arrow::datatypes::{
 };
 
 use super::sketch::frequent::Bits;
-use crate::classes::Fx;
 use crate::fault::Outcome;
-use crate::spill::Memory;
+use crate::table::classes::Fx;
+use crate::table::spill::Memory;
 
 /// The code of a missing cell.
 pub const MISSING: u32 = u32::MAX;

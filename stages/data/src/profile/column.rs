@@ -15,7 +15,7 @@ use super::sketch::frequent::{Bits, Counted, Frequent};
 use super::sketch::hash;
 use super::sketch::moments::Moments;
 use super::sketch::quantile::{Quantiles, quantile, share};
-use crate::classes::Fx;
+use crate::table::classes::Fx;
 
 /// Rows that are sketched together before they are merged: the cuts are the same however many threads there are.
 const CHUNK: usize = 1 << 16;

@@ -8,7 +8,7 @@ use arrow::buffer::ScalarBuffer;
 
 use super::coded::{Coded, MISSING, Values};
 use crate::fault::Outcome;
-use crate::spill::Memory;
+use crate::table::spill::Memory;
 use crate::threads;
 
 /// The largest error of a dependency.

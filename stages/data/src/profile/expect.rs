@@ -7,10 +7,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use catalog::params::preprocess::Scalar;
-use catalog::params::profile::{Direction, Expectation};
-use catalog::pattern::select;
-use catalog::profile::{ambiguous, pointed, text};
+use catalog::columns::pattern::select;
+use catalog::kinds::preprocess::params::Scalar;
+use catalog::kinds::profile::params::{Direction, Expectation};
+use catalog::kinds::profile::{ambiguous, pointed, text};
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 use contract::route;
@@ -18,12 +18,12 @@ use regex::Regex;
 
 use super::column::{numbers, shown};
 use super::document::Checked;
-use crate::convert::convert;
-use crate::dataset::Table;
 use crate::fault::{Outcome, kernel};
-use crate::spill::{Memory, pieces, too_little};
 use crate::step::duplicates::{Folded, digest, digests, repeats};
 use crate::step::fill::missing;
+use crate::table::convert::convert;
+use crate::table::dataset::Table;
+use crate::table::spill::{Memory, pieces, too_little};
 
 /// So many rows are shown of what does not hold.
 const EXAMPLES: usize = 5;
@@ -140,7 +140,7 @@ fn tallies(
     }
     if let Some(name) = &one.determines {
         let Some(to) = names.iter().position(|known| known == name) else {
-            return Err(vec![catalog::pattern::unknown(name, &names).at(at.join("determines"))]);
+            return Err(vec![catalog::columns::pattern::unknown(name, &names).at(at.join("determines"))]);
         };
         // The digest of every value, and of each key with the value it has.
         let needed = table.rows() as u64 * 80;
@@ -238,7 +238,7 @@ fn tallies(
                 [digest as u64, (digest >> 64) as u64]
             };
             let column = Table { columns: vec![other.columns[at_key].clone()], batches: one_column(other, at_key)? };
-            for_texts(&crate::spill::pieces(column, memory).pieces(0), |_, value| {
+            for_texts(&crate::table::spill::pieces(column, memory).pieces(0), |_, value| {
                 known.insert(hashed(value));
             })?;
             let mut tally = Tally::default();
@@ -429,7 +429,7 @@ fn within(
         found.map(Some).ok_or_else(|| {
             vec![
                 Fault::error("profile::bounds", format!("`{}` is no {}", text(value), column.dtype.name()))
-                    .help(format!("give {}", crate::cell::expected(column.dtype)))
+                    .help(format!("give {}", crate::table::cell::expected(column.dtype)))
                     .at(at.clone()),
             ]
         })
@@ -567,7 +567,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::dataset::batch;
+    use crate::table::dataset::batch;
 
     fn table() -> Table {
         let mut columns =

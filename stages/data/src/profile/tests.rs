@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, StringArray};
-use catalog::params::preprocess::Step;
-use catalog::params::profile::Expectation;
+use catalog::kinds::preprocess::params::Step;
+use catalog::kinds::profile::params::Expectation;
 use contract::artifact::Column;
 use serde_json::json;
 
 use super::document::{Level, Measure};
 use super::*;
-use crate::dataset::batch;
+use crate::table::dataset::batch;
 
 fn table(columns: Vec<(Column, ArrayRef)>, cut: usize) -> Table {
     let (columns, arrays): (Vec<Column>, Vec<ArrayRef>) = columns.into_iter().unzip();
@@ -118,14 +118,14 @@ fn a_fix_mends_what_it_is_for() {
     let step: Step = serde_json::from_value(json!({ "drop": drops })).unwrap();
     let params = serde_json::from_value(json!({ "steps": [step] })).unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let memory = crate::spill::Memory::new(None, scratch.path().to_owned());
-    let scene = crate::preprocess::Scene {
+    let memory = crate::table::spill::Memory::new(None, scratch.path().to_owned());
+    let scene = crate::kinds::preprocess::Scene {
         others: Default::default(),
         memory: &memory,
         threads: 2,
         channel: &Channel::silent(),
     };
-    let mended = crate::preprocess::preprocess(&params, planted(2000), &scene).unwrap();
+    let mended = crate::kinds::preprocess::preprocess(&params, planted(2000), &scene).unwrap();
     let after = profiled(json!({ "target": "label" }), &mended.table, &Beside::default(), 2);
     for code in ["constant", "redundant", "leakage", "identifier"] {
         assert!(after.alerts.iter().all(|alert| alert.code != code), "{code}: {:?}", after.alerts);

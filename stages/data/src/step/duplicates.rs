@@ -11,9 +11,9 @@ use std::io::{BufWriter, Write};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{RowConverter, SortField};
 
-use crate::dataset::{Table, arrow_type};
 use crate::fault::{Outcome, kernel, unwritable};
-use crate::spill::Memory;
+use crate::table::dataset::{Table, arrow_type};
+use crate::table::spill::Memory;
 use crate::threads;
 
 /// Bytes a row takes while rows are compared: its record, and its place in a table of hashes that may have just grown.
@@ -146,7 +146,7 @@ mod tests {
     use contract::artifact::{Column, DType};
 
     use super::*;
-    use crate::dataset::batch;
+    use crate::table::dataset::batch;
 
     #[test]
     fn the_same_rows_repeat_however_little_memory_there_is() {

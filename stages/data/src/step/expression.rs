@@ -19,8 +19,8 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::dataset::schema;
-use crate::source::normal::scalar;
+use crate::read::normal::scalar;
+use crate::table::dataset::schema;
 
 /// An expression that fits its columns.
 pub struct Expression {
@@ -232,7 +232,7 @@ fn is_pattern(op: Operator) -> bool {
 fn pattern_in(pattern: &Expr) -> Result<(), Fault> {
     let Expr::Literal(value, _) = pattern else { return Ok(()) };
     match value.try_as_str().flatten() {
-        Some(text) => crate::preprocess::pattern(text, None).map(drop),
+        Some(text) => crate::kinds::preprocess::pattern(text, None).map(drop),
         None => Ok(()),
     }
 }
@@ -343,7 +343,7 @@ mod tests {
     use arrow::array::{Float64Array, Int64Array, StringArray};
 
     use super::*;
-    use crate::dataset::batch;
+    use crate::table::dataset::batch;
 
     fn columns() -> Vec<Column> {
         vec![

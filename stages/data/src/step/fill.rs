@@ -6,12 +6,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Ar
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use catalog::params::preprocess::Scalar;
+use catalog::kinds::preprocess::params::Scalar;
 use contract::artifact::{Column, DType};
 
-use crate::convert::convert;
-use crate::dataset::arrow_type;
 use crate::fault::{Outcome, kernel};
+use crate::table::convert::convert;
+use crate::table::dataset::arrow_type;
 
 /// The value as a cell of the column, when it fits: whole numbers fit numbers, decimals fit floats, text fits text, dates and
 /// datetimes.

@@ -16,16 +16,16 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
 use arrow::row::{RowConverter, Rows, SortField};
-use catalog::params::preprocess::{How, Join};
+use catalog::kinds::preprocess::params::{How, Join};
 use catalog::steps::tables::joined;
 use contract::artifact::Column;
 use contract::fault::Route;
 
 use super::duplicates::{Folded, digest};
 use super::rejected::Rejected;
-use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{Outcome, kernel, unreadable, unwritable};
-use crate::spill::{Keeper, Memory, size, too_little};
+use crate::table::dataset::{Table, arrow_type, batch};
+use crate::table::spill::{Keeper, Memory, size, too_little};
 use crate::threads;
 
 /// Bytes a row of the right takes while partners are looked for: its entry, in a table of hashes that may have just grown.

@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::fault::{Outcome, kernel, unreadable, unwritable};
-use crate::spill::Memory;
+use crate::table::spill::Memory;
 
 /// Permutations of a signature.
 pub const PERMUTATIONS: usize = 64;

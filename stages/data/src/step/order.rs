@@ -13,9 +13,9 @@ use arrow::row::{Row, RowConverter, Rows, SortField};
 use contract::artifact::Column;
 
 use super::fill::missing;
-use crate::dataset::{Table, arrow_type, batch};
 use crate::fault::{Outcome, kernel};
-use crate::spill::{Keeper, Memory, size};
+use crate::table::dataset::{Table, arrow_type, batch};
+use crate::table::spill::{Keeper, Memory, size};
 
 /// Runs that are merged at once.
 const FAN: usize = 128;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use catalog::params::preprocess::Pack;
-use catalog::pattern::select_sorted;
+use catalog::columns::pattern::select_sorted;
+use catalog::kinds::preprocess::params::Pack;
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 
 use super::fill::missing;
-use crate::dataset::{Table, item};
 use crate::fault::{Faults, Outcome, kernel};
+use crate::table::dataset::{Table, item};
 
 /// A packing that fits its columns.
 pub struct Packing {

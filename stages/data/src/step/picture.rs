@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, UInt8Type};
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageReader};
 
-use crate::dataset::item;
+use crate::table::dataset::item;
 
 /// Channels, height and width.
 pub type Shape = [usize; 3];

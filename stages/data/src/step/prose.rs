@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use catalog::params::preprocess::{Case, CleanText, UnicodeForm};
+use catalog::kinds::preprocess::params::{Case, CleanText, UnicodeForm};
 use unicode_normalization::UnicodeNormalization;
 
 /// A text cleaned as the options say: HTML, Unicode form, case, white space.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{SortOptions, max, min, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
-use catalog::params::preprocess::{Aggregate, GroupBy, Window, WindowFunction};
-use catalog::pattern::select;
+use catalog::columns::pattern::select;
+use catalog::kinds::preprocess::params::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::question::QueryType;
 use catalog::steps::tables::{read, windowed};
 use contract::artifact::{Column, DType};
@@ -41,11 +41,11 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::branches::InOrder;
 use super::order::{Key, numbered, ordered};
-use crate::convert::convert;
-use crate::dataset::{Table, batch, schema};
 use crate::fault::{Outcome, kernel};
-use crate::source::normal;
-use crate::spill::{Keeper, Memory, beside, size, too_little};
+use crate::read::normal;
+use crate::table::convert::convert;
+use crate::table::dataset::{Table, batch, schema};
+use crate::table::spill::{Keeper, Memory, beside, size, too_little};
 
 /// The name of the column of row numbers that rows are brought back into their order by.
 const ROW: &str = "\u{1}row";
@@ -340,7 +340,7 @@ fn own(rows: &RecordBatch, columns: &[Column], before: usize) -> Outcome<RecordB
         .iter()
         .zip(columns)
         .map(|(array, column)| {
-            if array.data_type() == &crate::dataset::arrow_type(column) {
+            if array.data_type() == &crate::table::dataset::arrow_type(column) {
                 Some(array.clone())
             } else {
                 convert(array, column.dtype).ok()

@@ -11,14 +11,14 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{SortOptions, cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use catalog::dates::Format;
-use catalog::params::preprocess::{Clip, Scalar};
+use catalog::columns::dates::Format;
+use catalog::kinds::preprocess::params::{Clip, Scalar};
 use contract::artifact::{Column, DType};
 use regex::Regex;
 
 use super::fill;
-use crate::convert::convert;
 use crate::fault::{Outcome, kernel};
+use crate::table::convert::convert;
 
 /// Texts as dates or datetimes by the first format that fits, and the rows whose text no format fits (their cells are missing).
 pub fn dates(array: &ArrayRef, formats: &[Format], into: DType) -> Outcome<(ArrayRef, Vec<usize>)> {

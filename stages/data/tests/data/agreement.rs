@@ -1,13 +1,13 @@
 //! What `catalog` says of a step before it runs is what the step does.
 
-use catalog::params::preprocess::Preprocess;
+use catalog::kinds::preprocess::params::Preprocess;
 use catalog::question::Expression;
 use catalog::steps;
 use contract::artifact::{DatasetType, Types};
 use contract::route;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stages_data::dataset::write;
+use stages_data::table::writer::write;
 
 use crate::steps::{penguins, run_params as run};
 
@@ -59,7 +59,7 @@ proptest! {
         // As the worker answers: from the columns that the question gives, as the steps before have left them.
         let condition = |asked: &Expression, inputs: &Types| {
             let columns = inputs["data"].dataset().unwrap().columns.clone().unwrap();
-            let answer = stages_data::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
+            let answer = stages_data::kinds::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
             Ok(Some(json!(answer)))
         };
         let mut refused = Vec::new();

@@ -6,22 +6,23 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::kind::Kind;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
-use stages_data::collect::{Collected, Rooms, gather, infer};
-use stages_data::dataset::{Table, write};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{Collected, Rooms, gather, infer};
+use stages_data::read::bytes::Limits;
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 /// Collects one file as `from` says, and checks that inferring says the same.
 fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<Collected, Vec<Fault>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
-    let stage = catalog::collect::CollectKind.stage(params.clone())?;
+    let stage = catalog::kinds::collect::CollectKind.stage(params.clone())?;
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let files = [InputFile { role: "data".into(), path, shown: name.into() }];
     let scratch = tempfile::tempdir().unwrap();

@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::kind::Kind;
 use contract::worker::Channel;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use stages_data::collect::{Rooms, gather};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{Rooms, gather};
+use stages_data::read::bytes::Limits;
 
 /// What the server does with one request, given the first byte that is wanted.
 type Answer = Box<dyn Fn(usize, u64) -> Vec<u8> + Send>;
@@ -96,7 +96,7 @@ fn rows(store: &Path, url: &str, digest: &str, limits: &Limits) -> Result<usize,
     std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
     let scratch = tempfile::tempdir_in(store).unwrap();
     let params = json!({ "from": { "csv": { "path": url, "digest": digest } } });
-    let stage = catalog::collect::CollectKind.stage(params).map_err(|mut faults| faults.remove(0))?;
+    let stage = catalog::kinds::collect::CollectKind.stage(params).map_err(|mut faults| faults.remove(0))?;
     assert!(stage.files().is_empty());
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let rooms = Rooms { scratch: scratch.path() };
@@ -108,7 +108,8 @@ fn rows(store: &Path, url: &str, digest: &str, limits: &Limits) -> Result<usize,
 fn rows_of(store: &Path, from: serde_json::Value) -> Result<usize, Fault> {
     std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
     let scratch = tempfile::tempdir_in(store).unwrap();
-    let stage = catalog::collect::CollectKind.stage(json!({ "from": from })).map_err(|mut faults| faults.remove(0))?;
+    let stage =
+        catalog::kinds::collect::CollectKind.stage(json!({ "from": from })).map_err(|mut faults| faults.remove(0))?;
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let rooms = Rooms { scratch: scratch.path() };
     let found = gather(&typed, &[], &Limits::default(), &rooms, &Channel::silent());
@@ -177,7 +178,7 @@ fn folders_in_archives_databases_and_arrays_come_from_urls_too() {
     assert_eq!(fault.code, "data::wrong_format");
     for path in ["s3://bucket/images/", "s3://bucket/*.png"] {
         let faults =
-            catalog::collect::CollectKind.stage(json!({ "from": { "images": path } })).map(|_| ()).unwrap_err();
+            catalog::kinds::collect::CollectKind.stage(json!({ "from": { "images": path } })).map(|_| ()).unwrap_err();
         assert_eq!(faults[0].code, "collect::url");
         assert_eq!(faults[0].route, Some(contract::route!["from", "images", "path"]));
     }

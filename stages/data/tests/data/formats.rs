@@ -11,15 +11,16 @@ use arrow::array::{
     StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::artifact::{DType, DatasetType};
 use contract::fault::Fault;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
-use stages_data::collect::{collect, infer};
-use stages_data::dataset::{Table, write};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{collect, infer};
+use stages_data::read::bytes::Limits;
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 struct Folder(tempfile::TempDir);
 

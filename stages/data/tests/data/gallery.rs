@@ -7,15 +7,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
-use stages_data::collect::{collect, infer};
-use stages_data::dataset::write;
-use stages_data::show::{Show, show};
-use stages_data::source::bytes::Limits;
+use stages_data::answers::show::{Show, show};
+use stages_data::kinds::collect::{collect, infer};
+use stages_data::read::bytes::Limits;
+use stages_data::table::writer::write;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures")

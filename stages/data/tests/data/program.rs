@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::artifact::{ArtifactType, DatasetType};
 use contract::kind::{FileInput, Question};
 use contract::route;
@@ -98,7 +98,7 @@ impl Worker {
             id,
             stage: format!("the_{kind}"),
             kind: kind.into(),
-            version: catalog::registry().get(kind).map_or(1, |kind| kind.version()),
+            version: catalog::kinds().get(kind).map_or(1, |kind| kind.version()),
             params,
             seed: 7,
             device: "cpu".into(),
@@ -245,7 +245,7 @@ fn faults_come_back_and_the_worker_lives_on() {
     request.version += 1;
     assert_eq!(worker.run(&request).unwrap_err()[0].code, "worker::version");
     request.kind = "train".into();
-    request.version = catalog::registry().get("train").unwrap().version();
+    request.version = catalog::kinds().get("train").unwrap().version();
     assert_eq!(worker.run(&request).unwrap_err()[0].code, "worker::unknown_kind");
     let mut request = worker.request("preprocess", json!({ "steps": [], "keep_rejected": 1 }), &["data", "rejected"]);
     let damaged = worker.path("damaged");
@@ -378,7 +378,7 @@ fn every_rejected_row_is_counted_and_all_are_kept_unless_that_is_bounded() {
         assert_eq!((&told("rows_in")[2], &told("rows_out")[2]), (&json!(1500), &json!(1000)));
         assert_eq!(told("changed")[3], 1000, "a new column of a window");
         assert_eq!(told("changed")[5], Value::Null, "groups are not the rows they are made of");
-        let table = stages_data::dataset::open(&request.outputs["rejected"]).unwrap();
+        let table = stages_data::table::dataset::open(&request.outputs["rejected"]).unwrap();
         let last = table.batches.last().unwrap();
         let cells = arrow::array::AsArray::as_string::<i32>(last.column(4)).value(last.num_rows() - 1);
         let cells: Value = serde_json::from_str(cells).unwrap();

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
-use catalog::params::collect::Collect;
+use catalog::kinds::collect::params::Collect;
 use contract::fault::Fault;
 use contract::kind::Kind;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
-use stages_data::collect::{Collected, Rooms, gather, infer};
-use stages_data::dataset::{Table, write};
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::{Collected, Rooms, gather, infer};
+use stages_data::read::bytes::Limits;
+use stages_data::table::dataset::Table;
+use stages_data::table::writer::write;
 
 pub struct Folder(pub tempfile::TempDir);
 
@@ -37,7 +38,7 @@ impl Folder {
     }
 
     pub fn collect_within(&self, params: Value, limits: &Limits) -> Result<Collected, Vec<Fault>> {
-        let stage = catalog::collect::CollectKind.stage(params)?;
+        let stage = catalog::kinds::collect::CollectKind.stage(params)?;
         let typed: Collect = serde_json::from_value(stage.params()).unwrap();
         let mut files = Vec::new();
         for file in stage.files() {
@@ -377,7 +378,8 @@ fn folders_of_partitions() {
     assert_eq!(folder.fault(json!({ "from": { "csv": "d/year=2024/city=x/a.csv" } })).code, "data::duplicate_column");
     folder.put("e/a.csv", b"n\n1\n").put("e/k=1/a.csv", b"n\n1\n");
     assert_eq!(folder.fault(json!({ "from": { "csv": ["e/a.csv", "e/k=1/a.csv"] } })).code, "data::columns_differ");
-    let keyed = |path: &str| catalog::collect::CollectKind.stage(json!({ "from": { "csv": path } })).unwrap().keyed();
+    let keyed =
+        |path: &str| catalog::kinds::collect::CollectKind.stage(json!({ "from": { "csv": path } })).unwrap().keyed();
     assert_ne!(keyed("d/year=2023/a.csv"), keyed("d/year=2024/a.csv"), "what becomes a column is keyed");
     assert_eq!(keyed("d/a.csv"), keyed("e/a.csv"));
 }

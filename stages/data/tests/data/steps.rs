@@ -7,14 +7,14 @@ use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array,
     StringArray,
 };
-use catalog::params::preprocess::Preprocess;
+use catalog::kinds::preprocess::params::Preprocess;
 use contract::artifact::{Column, DType, Role};
 use contract::fault::Fault;
 use contract::worker::Channel;
 use serde_json::{Value, json};
-use stages_data::dataset::{Table, batch};
-use stages_data::preprocess::{Made, Scene, preprocess};
-use stages_data::spill::Memory;
+use stages_data::kinds::preprocess::{Made, Scene, preprocess};
+use stages_data::table::dataset::{Table, batch};
+use stages_data::table::spill::Memory;
 
 /// Four rows in two batches, as a long table would be.
 pub fn penguins() -> Table {
@@ -86,7 +86,9 @@ fn cells(table: &Table, name: &str) -> Vec<String> {
     table
         .pieces(index)
         .iter()
-        .flat_map(|piece| (0..piece.len()).map(|row| stages_data::convert::shown(piece, row)).collect::<Vec<_>>())
+        .flat_map(|piece| {
+            (0..piece.len()).map(|row| stages_data::table::display::shown(piece, row)).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -442,7 +444,7 @@ fn what_a_query_cannot_do_is_refused_with_a_way_out() {
 fn dates_are_truncated() {
     let columns = vec![Column::new("d", DType::Date), Column::new("t", DType::Datetime)];
     let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(16_000), None, Some(-1)]));
-    let times = stages_data::convert::convert(&days, DType::Datetime).unwrap();
+    let times = stages_data::table::convert::convert(&days, DType::Datetime).unwrap();
     let table = Table { batches: vec![batch(&columns, vec![days, times]).unwrap()], columns };
     for step in [
         json!({ "derive": { "m": "date_trunc('month', d)", "n": "date_trunc('year', t)" } }),

@@ -8,9 +8,9 @@ use arrow::array::{
 };
 use contract::fault::Fault;
 use serde_json::{Value, json};
-use stages_data::collect::Collected;
-use stages_data::dataset::write;
-use stages_data::source::bytes::Limits;
+use stages_data::kinds::collect::Collected;
+use stages_data::read::bytes::Limits;
+use stages_data::table::writer::write;
 
 use super::sources::{Folder, one, png, rows, zip};
 
@@ -359,7 +359,7 @@ fn units_stay_with_their_column() {
     let made = read(&folder, json!({ "from": { "csv": "a.csv" }, "columns": { "d": { "unit": "mile" } } }));
     let out = tempfile::tempdir().unwrap();
     write(&made.table, &out.path().join("data"), 1).unwrap();
-    let table = stages_data::dataset::open(&out.path().join("data")).unwrap();
+    let table = stages_data::table::dataset::open(&out.path().join("data")).unwrap();
     assert_eq!(table.columns[0].unit.as_deref(), Some("mile"));
     let steps = json!({ "steps": [
         { "rename": { "d": "distance" } },

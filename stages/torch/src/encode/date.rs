@@ -9,7 +9,7 @@ const DAY: f64 = 86_400.0;
 
 /// Writes the encoding of a date (days since 1970, or seconds for a date with time): its standardised place in time, then sine and
 /// cosine of month, day of the month, day of the week and day of the year; of a date with time of the hour, too.
-/// `catalog::features::cyclic_width` places.
+/// `catalog::columns::features::cyclic_width` places.
 pub fn write(dtype: DType, value: f64, mean: f64, deviation: f64, out: &mut [f32]) {
     let seconds = if dtype == DType::Datetime { value } else { value * DAY };
     let days = (seconds / DAY).floor();

@@ -1,6 +1,6 @@
 //! What a single number becomes: robust scaling, normal quantiles, piecewise-linear and periodic encodings.
 
-use catalog::params::train::{Encoder, Periodic};
+use catalog::kinds::train::params::{Encoder, Periodic};
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn piecewise_counts_the_bins_come_through() {
         let values: Vec<f64> = (0..=8).map(f64::from).collect();
-        let encoder = Encoder::Piecewise(catalog::params::train::Piecewise { bins: 4 });
+        let encoder = Encoder::Piecewise(catalog::kinds::train::params::Piecewise { bins: 4 });
         let form = NumberForm::fit(&encoder, values, &mut random()).unwrap();
         assert_eq!(form, NumberForm::Piecewise { edges: vec![0.0, 2.0, 4.0, 6.0, 8.0] });
         assert_eq!(encoded(&form, 5.0), [1.0, 1.0, 0.5, 0.0]);

@@ -1,6 +1,6 @@
 //! What a text becomes: how often its words or runs of characters occur, weighted by how rare they are (tf-idf).
 
-use catalog::params::train::{TfIdf, Token};
+use catalog::kinds::train::params::{TfIdf, Token};
 use serde::{Deserialize, Serialize};
 
 use super::category::hash;

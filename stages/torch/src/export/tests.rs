@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use catalog::kinds::compress::params::Int8;
 use catalog::network::Network;
-use catalog::params::compress::Int8;
 use catalog::params::network::Model as Layers;
 use contract::artifact::{Classes, Column, Task};
 use contract::worker::protocol::InputArtifact;

@@ -8,8 +8,8 @@
 //! (`dynamic`) values between layers are `f32`, and each row is rounded with its own range before each product; a
 //! range for a whole batch would make a row's answer depend on its neighbours.
 
+use catalog::kinds::compress::params::Int8;
 use catalog::network::{Node, Op, Table};
-use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
 
 use super::kernel::{Finish, Instructions, Packed, ROWS, quantized, real, round};

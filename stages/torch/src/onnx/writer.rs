@@ -5,8 +5,8 @@
 //! kernels. With ranges of each row only the weights are rounded: there is no standard operator for the rest, and leaving it out
 //! only makes the answer more exact.
 
+use catalog::kinds::compress::params::Int8;
 use catalog::network::{Node, Op};
-use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
 use contract::artifact::DType;
 

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hash};
 
 use serde::{Deserialize, Serialize};
 
-use crate::classes::Fx;
+use crate::table::classes::Fx;
 
 /// So many different values are counted exactly.
 pub const LIMIT: usize = 1024;

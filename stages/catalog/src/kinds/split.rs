@@ -1,0 +1,436 @@
+//! `split`: rows into parts.
+
+pub mod params;
+
+use std::collections::BTreeMap;
+
+use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
+use contract::fault::{Fault, suggest};
+use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::route;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
+
+use crate::columns::pattern;
+use crate::kinds::split::params::Split;
+use crate::params::shape::OneOrMany;
+use crate::params::typed::{decode, encode, is_identifier, sound};
+use crate::steps::fits;
+
+/// The kind.
+pub struct SplitKind;
+
+impl Kind for SplitKind {
+    fn name(&self) -> &'static str {
+        "split"
+    }
+
+    fn version(&self) -> u32 {
+        2
+    }
+
+    fn program(&self) -> Program {
+        Program::Data
+    }
+
+    fn seeded(&self) -> bool {
+        true
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        Split::json_schema(generator)
+    }
+
+    fn about(&self) -> About {
+        About {
+            summary: "Divides rows into parts that never share a row: at random under the seed, by groups, in time, into folds, or as a \
+                      column says. Every part is an output \
+                      that other stages name: `parts.train`. The lineage of each part is remembered, so that a model is \
+                      never judged on rows it was fitted on.",
+            inputs: &[("data", "dataset", true, "The rows to divide.")],
+            outputs: &[
+                ("train", "dataset", "The part of that name under `ratios`; the main output when it is there."),
+                ("validation", "dataset", "The part of that name, when it is there."),
+                ("test", "dataset", "The part of that name, when it is there."),
+                (
+                    "…",
+                    "dataset",
+                    "One output for every other part, in the order of their names; of `folds`, `train_1`, `test_1` and so on.",
+                ),
+            ],
+            example: "parts:\n  kind: split\n  inputs: { data: clean }\n  ratios: { train: 0.7, validation: 0.15, test: 0.15 }\n  stratify: label\n",
+        }
+    }
+
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+        let params: Split = decode(params)?;
+        let faults = check(&params);
+        sound(Box::new(SplitStage(params)), faults)
+    }
+}
+
+fn check(params: &Split) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let named = params.ratios.keys().map(|part| (part, route!["ratios", part.as_str()]));
+    let cut = params.cuts.keys().map(|part| (part, route!["cuts", part.as_str()]));
+    let stated =
+        params.by.iter().flat_map(|by| by.parts.keys()).map(|part| (part, route!["by", "parts", part.as_str()]));
+    for (part, at) in named.chain(cut).chain(stated).filter(|(part, _)| !is_identifier(part)) {
+        faults.push(
+            Fault::error("split::part_name", format!("`{part}` cannot be the name of a part"))
+                .help("use letters, digits and `_`, beginning with a letter: it is written as `parts.name`")
+                .at_key(at),
+        );
+    }
+    let ways = [
+        ("ratios", !params.ratios.is_empty()),
+        ("folds", params.folds.is_some()),
+        ("cuts", !params.cuts.is_empty()),
+        ("by", params.by.is_some()),
+    ];
+    let ways: Vec<&str> = ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    match ways.as_slice() {
+        [_] => {}
+        [] => faults.push(
+            Fault::error("split::one_part", "nothing says how to divide the rows")
+                .help("for example `ratios: { train: 0.8, test: 0.2 }`, `folds: 5`, or `time` with `cuts`")
+                .at(route![]),
+        ),
+        [first, second, ..] => faults.push(
+            Fault::error("split::two_ways", format!("`{first}` and `{second}` are two ways to divide the rows"))
+                .help("keep one of them")
+                .at(route![*second]),
+        ),
+    }
+    let clash = |left: (&str, bool), right: (&str, bool), help: &str| {
+        (left.1 && right.1).then(|| {
+            Fault::error("split::two_ways", format!("`{}` does not go with `{}`", right.0, left.0))
+                .help(help)
+                .at(route![right.0])
+        })
+    };
+    let one_rule = "rows follow one rule: shares of a class and groups, time, or a column that says the part";
+    let at_many_times = "rows that stay together may lie at many times, where a cut between two times would divide them: drop \
+                         duplicates in a `preprocess` before, or divide by `group` without `time`";
+    let no_cut =
+        "a cut in time decides where every row goes, so that shares of a class cannot be kept: leave one of them out";
+    let time = ("time", params.time.is_some());
+    let by = ("by", params.by.is_some());
+    let grouped = [("group", params.group.is_some()), ("together", params.together.is_some())];
+    let stratify = ("stratify", params.stratify.is_some());
+    faults.extend(clash(time, stratify, no_cut));
+    faults.extend(clash(by, stratify, one_rule));
+    faults.extend(clash(by, time, one_rule));
+    faults.extend(clash(
+        time,
+        ("folds", params.folds.is_some()),
+        "use `ratios` or `cuts`, whose parts follow each other in time",
+    ));
+    for group in grouped {
+        faults.extend(clash(time, group, at_many_times));
+        faults.extend(clash(by, group, one_rule));
+    }
+    if !params.cuts.is_empty() && params.time.is_none() {
+        faults.push(
+            Fault::error("split::cuts_of_what", "`cuts` needs `time`: the column they are points of")
+                .help("for example `time: date` with `cuts: { test: 2013-11-01 }`")
+                .at(route!["cuts"]),
+        );
+    }
+    if params.cuts.contains_key("train") {
+        faults.push(
+            Fault::error("split::part_name", "`train` is what is earlier than all cuts")
+                .help("give `validation` and `test` the times they begin at")
+                .at_key(route!["cuts", "train"]),
+        );
+    }
+    if ways.first() != Some(&"ratios") {
+        return faults;
+    }
+    for (part, ratio) in &params.ratios {
+        let at = route!["ratios", part.as_str()];
+        if ratio.is_nan() || *ratio <= 0.0 {
+            faults.push(
+                Fault::error("split::ratio", format!("the share of `{part}` is {ratio}"))
+                    .help("every share is larger than 0; leave the part out instead")
+                    .at(at),
+            );
+        }
+    }
+    if params.ratios.len() < 2 {
+        faults.push(
+            Fault::error("split::one_part", "a split has at least two parts")
+                .help("for example `ratios: { train: 0.8, test: 0.2 }`")
+                .at(route!["ratios"]),
+        );
+    } else {
+        let sum: f64 = params.ratios.values().sum();
+        if sum.is_nan() || (sum - 1.0).abs() > 1e-9 {
+            let shown = (sum * 1e9).round() / 1e9;
+            faults.push(
+                Fault::error("split::ratios", format!("the shares sum to {shown}, not to 1"))
+                    .help(match params.ratios.iter().next_back() {
+                        Some((part, ratio)) if ratio + 1.0 - sum > 0.0 => {
+                            format!("with `{part}: {}` they would", ((ratio + 1.0 - sum) * 1e9).round() / 1e9)
+                        }
+                        _ => "give each part a share of the rows, for example 0.7, 0.15 and 0.15".to_owned(),
+                    })
+                    .at(route!["ratios"]),
+            );
+        }
+    }
+    faults
+}
+
+/// The parts in the order of the output ports: train, validation, test, then others by name.
+pub fn parts(ratios: &BTreeMap<String, f64>) -> Vec<(&str, f64)> {
+    let known = ["train", "validation", "test"];
+    let first = known.iter().filter_map(|part| ratios.get_key_value(*part));
+    let rest = ratios.iter().filter(|(part, _)| !known.contains(&part.as_str()));
+    first.chain(rest).map(|(part, ratio)| (part.as_str(), *ratio)).collect()
+}
+
+/// The parts of a split in the order of the output ports, with the share of the rows where one is stated.
+pub fn ports(params: &Split) -> Vec<(String, Option<f64>)> {
+    let ordered = |names: Vec<&String>| -> Vec<(String, Option<f64>)> {
+        let all: BTreeMap<String, f64> = names.into_iter().map(|name| (name.clone(), 0.0)).collect();
+        parts(&all).into_iter().map(|(name, _)| (name.to_owned(), None)).collect()
+    };
+    if let Some(folds) = params.folds {
+        return (1..=folds)
+            .flat_map(|fold| [(format!("train_{fold}"), None), (format!("test_{fold}"), None)])
+            .collect();
+    }
+    if let Some(by) = &params.by {
+        return ordered(by.parts.keys().collect());
+    }
+    if !params.cuts.is_empty() {
+        let train = "train".to_owned();
+        return ordered(params.cuts.keys().chain([&train]).collect());
+    }
+    parts(&params.ratios).into_iter().map(|(name, share)| (name.to_owned(), Some(share))).collect()
+}
+
+/// What a part adds to the lineage of its rows.
+///
+/// Every fold is a split of its own: `test_2` is the test part of fold 2 and lies in the training part of all others, `train_2` is only
+/// known to be the training part of fold 2. The fold itself comes last: messages name it.
+pub fn lineage(stage: &str, params: &Split, port: &str) -> Vec<Part> {
+    let fold = port.rsplit_once('_').and_then(|(part, fold)| Some((part, fold.parse::<u32>().ok()?)));
+    let (Some(folds), Some((part, fold))) = (params.folds, fold) else {
+        return vec![Part { split: stage.to_owned(), part: port.to_owned() }];
+    };
+    let of = |fold: u32, part: &str| Part { split: format!("{stage}.fold_{fold}"), part: part.to_owned() };
+    let others = (1..=folds).filter(|other| *other != fold && part == "test").map(|other| of(other, "train"));
+    others.chain([of(fold, part)]).collect()
+}
+
+/// The type of a data set as a part of it, but for the number of rows.
+pub fn divided(data: &DatasetType, stage: &str, params: &Split, part: &str) -> DatasetType {
+    let mut divided = data.clone();
+    let together: Vec<String> = params.group.iter().flat_map(OneOrMany::iter).cloned().collect();
+    crate::columns::lineage::divide(&mut divided, &lineage(stage, params, part), &together, params.time.is_some());
+    divided
+}
+
+/// How many of `rows` each part gets, by largest remainder (ties to the earlier part). The sum is `rows`.
+pub fn sizes(rows: u64, shares: &[f64]) -> Vec<u64> {
+    let exact: Vec<f64> = shares.iter().map(|share| rows as f64 * share).collect();
+    // 0.7 × 10 is 7.000000000000001 or 6.999999999999999: the remainder must not decide on such a difference.
+    let floor = |value: f64| if value.round() - value < 1e-6 * value.max(1.0) { value.round() } else { value.floor() };
+    let mut sizes: Vec<u64> = exact.iter().map(|value| floor(*value).min(rows as f64) as u64).collect();
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by(|a, b| {
+        let remainder = |at: usize| ((exact[at] - sizes[at] as f64) * 1e9).round();
+        remainder(*b).total_cmp(&remainder(*a)).then(a.cmp(b))
+    });
+    let mut left = rows as i64 - sizes.iter().sum::<u64>() as i64;
+    for at in order.iter().cycle() {
+        match left {
+            0 => break,
+            1.. => {
+                sizes[*at] += 1;
+                left -= 1;
+            }
+            _ if sizes[*at] > 0 => {
+                sizes[*at] -= 1;
+                left += 1;
+            }
+            _ => {}
+        }
+    }
+    sizes
+}
+
+/// A `split` with its parameters.
+pub struct SplitStage(pub Split);
+
+impl Stage for SplitStage {
+    fn params(&self) -> Value {
+        encode(&self.0)
+    }
+
+    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
+        vec![InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true }]
+    }
+
+    fn outputs(&self) -> Vec<OutputPort> {
+        ports(&self.0).into_iter().map(|(part, _)| OutputPort::new(part, ArtifactKind::Dataset)).collect()
+    }
+
+    fn infer(&self, context: &InferContext<'_>) -> Inference {
+        let unknown = DatasetType::default();
+        let data = context.inputs.get("data").and_then(ArtifactType::dataset).unwrap_or(&unknown);
+        let mut faults = Vec::new();
+        self.check_stratify(data, &mut faults);
+        self.check_columns(data, &mut faults);
+        let parts = ports(&self.0);
+        let shares: Option<Vec<f64>> = parts.iter().map(|(_, share)| *share).collect();
+        let sizes = data.rows.zip(shares).map(|(rows, shares)| sizes(rows, &shares));
+        if let (Some(rows), Some(sizes)) = (data.rows, &sizes)
+            && rows > 0
+        {
+            for ((part, share), _) in parts.iter().zip(sizes).filter(|(_, size)| **size == 0) {
+                let share = share.unwrap_or_default();
+                faults.push(
+                    Fault::error("split::empty_part", format!("`{part}` would be empty: {share} of {rows} rows"))
+                        .help("give it a larger share, or collect more rows")
+                        .at(route!["ratios", part.as_str()]),
+                );
+            }
+        }
+        // Stratified parts are rounded for each value, and groups are of any size: how many rows there are is not known before.
+        let free =
+            self.0.stratify.is_some() || self.0.group.is_some() || self.0.together.is_some() || self.0.time.is_some();
+        let outputs = parts
+            .iter()
+            .enumerate()
+            .map(|(index, (part, _))| {
+                let mut dataset = divided(data, context.stage, &self.0, part);
+                dataset.rows = if free { None } else { sizes.as_ref().map(|sizes| sizes[index]) };
+                (part.clone(), ArtifactType::Dataset(dataset.into()))
+            })
+            .collect();
+        Inference { outputs, faults }
+    }
+}
+
+impl SplitStage {
+    fn check_columns(&self, data: &DatasetType, faults: &mut Vec<Fault>) {
+        let Some(columns) = &data.columns else { return };
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let together = self.0.together.as_ref().and_then(|together| together.columns.as_ref());
+        let lists = [(self.0.group.as_ref(), route!["group"]), (together, route!["together", "columns"])];
+        for (entries, at) in lists {
+            let Some(entries) = entries else { continue };
+            match pattern::select(entries, &names, &at) {
+                Ok(positions) => {
+                    for column in positions.into_iter().map(|at| &columns[at]).filter(|column| !column.shape.is_empty())
+                    {
+                        faults.push(
+                            Fault::error(
+                                "split::group_type",
+                                format!("`{}` is {}, which makes no groups", column.name, column.type_name()),
+                            )
+                            .help("groups are made by numbers, texts, dates or true/false")
+                            .at(at.clone()),
+                        );
+                    }
+                }
+                Err(more) => faults.extend(more),
+            }
+        }
+        let mut one = |name: &str, at: contract::fault::Route| {
+            let found = data.column(name);
+            if found.is_none() {
+                faults.push(pattern::unknown(name, &names).at(at));
+            }
+            found.cloned()
+        };
+        let time = self.0.time.as_ref().and_then(|name| one(name, route!["time"]));
+        let by = self.0.by.as_ref().and_then(|by| one(&by.column, route!["by", "column"]));
+        if let Some(column) = time {
+            let ordered = column.shape.is_empty()
+                && (column.dtype.is_numeric() || matches!(column.dtype, DType::Date | DType::Datetime));
+            if !ordered {
+                faults.push(
+                    Fault::error(
+                        "split::time_type",
+                        format!("`{}` is {}, which is no time", column.name, column.type_name()),
+                    )
+                    .help("`parse_dates` in a `preprocess` before makes dates of texts")
+                    .at(route!["time"]),
+                );
+            }
+            for (part, cut) in self.0.cuts.iter().filter(|(_, cut)| ordered && !fits(&column, cut)) {
+                faults.push(
+                    Fault::error(
+                        "split::cut_type",
+                        format!(
+                            "the cut {} does not fit `{}`, which is {}",
+                            crate::steps::scalar(cut),
+                            column.name,
+                            column.type_name()
+                        ),
+                    )
+                    .help("write a date as `2013-11-01`, a datetime as `2013-11-01 12:00:00`, or a number")
+                    .at(route!["cuts", part.as_str()]),
+                );
+            }
+        }
+        if let (Some(column), Some(predefined)) = (by, &self.0.by)
+            && let Some(classes) = column.classes.as_ref().filter(|classes| !classes.values.is_empty())
+        {
+            for (part, values) in &predefined.parts {
+                for (index, value) in values.iter().enumerate().filter(|(_, value)| !classes.values.contains(value)) {
+                    let at = pattern::entry_route(values, index, &route!["by", "parts", part.as_str()]);
+                    let fault =
+                        Fault::error("split::unknown_value", format!("`{value}` is no value of `{}`", column.name));
+                    let help = suggest(value, classes.values.iter().map(String::as_str));
+                    faults.push(fault.help(help.unwrap_or_else(|| "name values that the column has".into())).at(at));
+                }
+            }
+        }
+    }
+
+    fn check_stratify(&self, data: &DatasetType, faults: &mut Vec<Fault>) {
+        let (Some(name), Some(columns)) = (&self.0.stratify, &data.columns) else { return };
+        let at = route!["stratify"];
+        let Some(column) = data.column(name) else {
+            let fault = Fault::error("data::unknown_column", format!("there is no column `{name}` to stratify by"));
+            faults.push(match suggest(name, columns.iter().map(|column| column.name.as_str())) {
+                Some(help) => fault.help(help).at(at),
+                None => fault.help("the data has no columns").at(at),
+            });
+            return;
+        };
+        let categorical = column.shape.is_empty() && !column.dtype.is_float() && column.dtype != DType::Binary;
+        if !categorical {
+            faults.push(
+                Fault::error(
+                    "split::stratify_type",
+                    format!("`{name}` is {}, which has no classes", column.type_name()),
+                )
+                .help("stratify by a column of classes: text, whole numbers or true/false; without `stratify` rows are divided at random")
+                .at(at),
+            );
+            return;
+        }
+        if let (Some(classes), Some(rows)) = (&column.classes, data.rows) {
+            let parts = u64::from(self.0.folds.unwrap_or(self.0.ratios.len() as u32));
+            if classes.count.saturating_mul(parts) > rows {
+                faults.push(
+                    Fault::warning(
+                        "split::rare_classes",
+                        format!(
+                            "`{name}` has {} distinct values in {rows} rows: most cannot be in all {parts} parts",
+                            classes.count
+                        ),
+                    )
+                    .help("stratify by a column with fewer distinct values")
+                    .at(at),
+                );
+            }
+        }
+    }
+}
