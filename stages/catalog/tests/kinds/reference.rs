@@ -9,10 +9,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
 }
 
-/// With `PIPELINE_WRITE_REFERENCE=1` the pages are written instead of compared.
+/// `cargo xtask fresh` has the pages written instead of compared.
 #[test]
 fn pages_are_fresh() {
-    let write = std::env::var_os("PIPELINE_WRITE_REFERENCE").is_some();
+    let write = std::env::var_os("PIPELINE_WRITE_GENERATED").is_some();
     let pages = reference::pages(&registry());
     if write {
         fs::create_dir_all(folder()).unwrap();
@@ -22,10 +22,7 @@ fn pages_are_fresh() {
     }
     for (name, text) in &pages {
         let found = fs::read_to_string(folder().join(name)).unwrap_or_default();
-        assert!(
-            found == *text,
-            "docs/reference/{name} is stale: run `PIPELINE_WRITE_REFERENCE=1 cargo test -p catalog pages_are_fresh`"
-        );
+        assert!(found == *text, "docs/reference/{name} is stale: run `cargo xtask fresh`");
     }
     let mut known: Vec<String> = pages.into_iter().map(|(name, _)| name).collect();
     let mut there: Vec<String> =
