@@ -1,11 +1,9 @@
 //! What the program prints: engine events and faults on a terminal, in a log, or as JSON lines.
 
 pub mod chart;
-pub mod drawing;
 pub mod fault;
 pub mod forecast;
 pub mod json;
-pub mod layout;
 mod output;
 pub mod plain;
 pub mod profile;

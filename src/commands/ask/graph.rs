@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use engine::plan::{Plan, PlannedStage, StageId};
-use engine::preview::{StagePreview, State};
+use engine::preview::{self, StagePreview};
+use pages::graph::{Edge, Graph, Node, State, dot, mermaid, svg};
 
 use super::family::{Family, families};
 use crate::session::{Failure, FileArgs, Project};
 use crate::terminal;
-use crate::terminal::drawing::{self, Edge, Node};
 use crate::terminal::quantity::{bytes, duration};
 
 /// Draw the graph of stages.
@@ -51,11 +51,12 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let proved = project.proved(&args.file.set)?;
     let previews = engine::preview::preview(&proved.plan, &proved.store, &proved.environment, &proved.root);
     let shown = shown(&proved.plan, &previews, args.all);
+    let title = proved.plan.spec.name.as_str();
     let drawn = match args.format {
-        Format::Svg => svg(&proved.plan, shown),
         Format::Text => text(&shown),
-        Format::Mermaid => mermaid(&shown),
-        Format::Dot => dot(&proved.plan, &shown),
+        Format::Mermaid => mermaid(&graph(title, shown)),
+        Format::Dot => dot(&graph(title, shown)),
+        Format::Svg => svg(&graph(title, shown)),
     };
     match &args.output {
         None => terminal::out(&drawn),
@@ -97,8 +98,8 @@ struct Shown {
     name: String,
     kind: String,
     mark: String,
-    /// `hit`, `miss` or `unknown`; of many, what is furthest from done.
-    state: &'static str,
+    /// Of many, what is furthest from done.
+    state: State,
     note: String,
     /// From which of the shown, under which label, and whether data flows; sorted, each once.
     edges: Vec<(usize, String, bool)>,
@@ -140,9 +141,9 @@ fn shown(plan: &Plan, previews: &[StagePreview], all: bool) -> Vec<Shown> {
             kind: plan.stage(family.members[0].id).kind.clone(),
             mark: super::preview::mark(worst),
             state: match worst {
-                State::Hit => "hit",
-                State::Miss { .. } => "miss",
-                State::Unknown { .. } => "unknown",
+                preview::State::Hit => State::Hit,
+                preview::State::Miss { .. } => State::Miss,
+                preview::State::Unknown { .. } => State::Unknown,
             },
             note: notes.into_iter().flatten().collect::<Vec<_>>().join(" · "),
             edges: edges.into_iter().map(|((from, label), data)| (from, label, data)).collect(),
@@ -191,20 +192,15 @@ fn ordered(mut shown: Vec<Shown>) -> Option<Vec<Shown>> {
     Some(shown.into_iter().map(|(_, stage)| stage).collect())
 }
 
-fn svg(plan: &Plan, shown: Vec<Shown>) -> String {
-    let mut drawn = Vec::new();
-    for (to, stage) in shown.iter().enumerate() {
-        // Several outputs of one stage into another are one line.
-        let mut lines: BTreeMap<usize, (Vec<&str>, bool)> = BTreeMap::new();
-        for (from, label, data) in &stage.edges {
-            let line = lines.entry(*from).or_default();
-            line.0.extend(Some(label.as_str()).filter(|label| !label.is_empty()));
-            line.1 |= data;
-        }
-        drawn.extend(lines.into_iter().map(|(from, (labels, data))| Edge { from, to, label: labels.join(", "), data }));
+/// The same for a picture.
+fn graph(title: &str, shown: Vec<Shown>) -> Graph {
+    let mut graph = Graph { title: title.to_owned(), ..Graph::default() };
+    for (to, stage) in shown.into_iter().enumerate() {
+        let edge = |(from, label, data)| Edge { from, to, label, data };
+        graph.edges.extend(stage.edges.into_iter().map(edge));
+        graph.nodes.push(Node { name: stage.name, kind: stage.kind, state: stage.state, note: stage.note });
     }
-    let node = |stage: Shown| Node { name: stage.name, kind: stage.kind, state: stage.state, note: stage.note };
-    drawing::svg(&plan.spec.name, &shown.into_iter().map(node).collect::<Vec<_>>(), &drawn)
+    graph
 }
 
 fn text(shown: &[Shown]) -> String {
@@ -222,43 +218,5 @@ fn text(shown: &[Shown]) -> String {
         let line = format!("{} {name}  {:kinds$}  {arrow}", stage.mark, stage.kind);
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    text
-}
-
-fn mermaid(shown: &[Shown]) -> String {
-    let mut text = String::from("flowchart LR\n");
-    for (at, stage) in shown.iter().enumerate() {
-        let class = if stage.state == "hit" { "done" } else { "due" };
-        let name = stage.name.replace('"', "#quot;");
-        let _ = writeln!(text, "  s{at}[\"{name}<br/><small>{}</small>\"]:::{class}", stage.kind);
-    }
-    for (at, stage) in shown.iter().enumerate() {
-        for (from, label, _) in &stage.edges {
-            let label =
-                if label.is_empty() { String::new() } else { format!("|\"{}\"|", label.replace('"', "#quot;")) };
-            let _ = writeln!(text, "  s{from} -->{label} s{at}");
-        }
-    }
-    text.push_str("  classDef done fill:#d7f5dd,stroke:#2b8a3e,color:#111\n");
-    text.push_str("  classDef due fill:#fff3d6,stroke:#c77700,color:#111\n");
-    text
-}
-
-fn dot(plan: &Plan, shown: &[Shown]) -> String {
-    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut text = format!("digraph {} {{\n  rankdir=LR;\n", quote(&plan.spec.name));
-    text.push_str("  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\"];\n");
-    for (at, stage) in shown.iter().enumerate() {
-        let fill = if stage.state == "hit" { "#d7f5dd" } else { "#fff3d6" };
-        let label = quote(&format!("{}\n{}", stage.name, stage.kind)).replace('\n', "\\n");
-        let _ = writeln!(text, "  s{at} [label={label}, fillcolor={}];", quote(fill));
-    }
-    for (at, stage) in shown.iter().enumerate() {
-        for (from, label, _) in &stage.edges {
-            let label = if label.is_empty() { String::new() } else { format!(" [label={}]", quote(label)) };
-            let _ = writeln!(text, "  s{from} -> s{at}{label};");
-        }
-    }
-    text.push_str("}\n");
     text
 }
