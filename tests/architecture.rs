@@ -8,21 +8,22 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// What each crate of ours may use of ours; in tests it may use the second list as well.
-const EDGES: [(&str, &[&str], &[&str]); 10] = [
+const EDGES: [(&str, &[&str], &[&str]); 11] = [
     ("fold", &[], &[]),
     ("cache", &["fold"], &[]),
     ("contract", &["fold"], &[]),
     ("engine", &["cache", "contract"], &[]),
     ("schemas", &["contract", "engine"], &["catalog"]),
     ("catalog", &["contract"], &[]),
-    ("stages-data", &["contract", "catalog"], &[]),
+    ("pages", &[], &[]),
+    ("stages-data", &["contract", "catalog", "pages"], &[]),
     ("stages-torch", &["contract", "catalog"], &[]),
-    ("pipeline", &["cache", "contract", "engine", "schemas", "catalog"], &[]),
+    ("pipeline", &["cache", "contract", "engine", "schemas", "catalog", "pages"], &[]),
     ("xtask", &[], &[]),
 ];
 
 /// What has one home.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("tch", &["stages-torch"]),
     ("torch-sys", &["stages-torch"]),
     ("safetensors", &["stages-torch"]),
@@ -35,6 +36,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("miette", &["schemas", "pipeline"]),
     ("clap", &["pipeline", "xtask"]),
     ("indicatif", &["pipeline"]),
+    ("maud", &["pages"]),
     ("blake3", &["cache", "fold"]),
     ("petgraph", &["engine"]),
 ];
@@ -142,6 +144,7 @@ fn every_source() -> Vec<PathBuf> {
         "stages/catalog/src",
         "stages/data/src",
         "stages/torch/src",
+        "web/pages/src",
     ] {
         let before = found.len();
         sources(&root().join(folder), &mut found);

@@ -32,6 +32,7 @@ fn codes() -> BTreeMap<String, String> {
         "../engine/src",
         "../cache/src",
         "../src",
+        "../stages/contract/src",
         "../stages/catalog/src",
         "../stages/data/src",
         "../stages/torch/src",
@@ -125,7 +126,7 @@ fn the_table_of_codes_is_fresh() {
     let codes = codes();
     assert!(codes.len() > 120, "{}", codes.len());
     let mut page = String::from(
-        "# Codes\n\nEvery fault has a code, a message and a help line. Generated from the sources; a test keeps it fresh\n(`UPDATE_SAMPLES=1 cargo nextest run -p schemas`). `…` is what the fault is about.\n",
+        "# Codes\n\nEvery fault has a code, a message and a help line. Generated from the sources\nby `cargo xtask fresh`. `…` is what the fault is about.\n",
     );
     let mut area = "";
     for (code, message) in &codes {
@@ -137,21 +138,24 @@ fn the_table_of_codes_is_fresh() {
         page.push_str(&format!("| `{code}` | {message} |\n"));
     }
     let file = "../docs/codes.md";
-    if std::env::var_os("UPDATE_SAMPLES").is_some() {
+    if std::env::var_os("PIPELINE_WRITE_GENERATED").is_some() {
         std::fs::write(file, &page).expect("the page");
     }
     let kept = std::fs::read_to_string(file).unwrap_or_default();
-    let listed = |code: &str| kept.contains(&format!("| `{code}` |"));
-    let missing: Vec<_> = codes.keys().filter(|code| !listed(code)).collect();
-    assert!(missing.is_empty(), "docs/codes.md lacks {missing:?}: run with UPDATE_SAMPLES=1");
-    for line in kept.lines() {
-        if let Some(code) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) {
-            assert!(
-                codes.contains_key(code),
-                "docs/codes.md has `{code}`, which no fault has: run with UPDATE_SAMPLES=1"
-            );
-        }
-    }
+    assert!(
+        kept == page,
+        "docs/codes.md is stale: run `cargo xtask fresh`; it differs in\n{}",
+        differing(&kept, &page)
+    );
+}
+
+/// The lines that only one of two pages has.
+fn differing(kept: &str, fresh: &str) -> String {
+    let only = |one: &str, other: &str, mark: &str| -> String {
+        let known: std::collections::BTreeSet<&str> = other.lines().collect();
+        one.lines().filter(|line| !known.contains(line)).map(|line| format!("{mark} {line}\n")).collect()
+    };
+    only(kept, fresh, "-") + &only(fresh, kept, "+")
 }
 
 /// The top-level keys and the keys of every stage are all described.

@@ -1,6 +1,6 @@
 //! The samples: every valid one loads, plans and fits the JSON Schema; every invalid one says what its snapshot says.
 //!
-//! `UPDATE_SAMPLES=1` writes the snapshots. A sample may begin with lines `# set: path=value`, `# profile: name` and
+//! `cargo xtask fresh` writes the snapshots. A sample may begin with lines `# set: path=value`, `# profile: name` and
 //! `# env: X=value`.
 
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn valid_samples_have_no_fault() {
 
 #[test]
 fn invalid_samples_say_what_is_wrong() {
-    let update = std::env::var_os("UPDATE_SAMPLES").is_some();
+    let update = std::env::var_os("PIPELINE_WRITE_GENERATED").is_some();
     let samples = samples("samples/invalid");
     assert!(samples.len() >= 60, "{}", samples.len());
     let mut differing = Vec::new();
@@ -113,7 +113,7 @@ fn invalid_samples_say_what_is_wrong() {
             differing.push(format!("{}\n{now}", snapshot.display()));
         }
     }
-    assert!(differing.is_empty(), "look at these, then UPDATE_SAMPLES=1:\n{}", differing.join("\n"));
+    assert!(differing.is_empty(), "look at these, then run `cargo xtask fresh`:\n{}", differing.join("\n"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Set-up, demo, tests, installation, benchmarks: `cargo xtask <task>`.
+//! Set-up, generated files, demo, tests, installation, benchmarks: `cargo xtask <task>`.
 //!
 //! Depends on neither libtorch nor the rest of the workspace, so it builds in seconds on a fresh machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
@@ -7,11 +7,11 @@ mod bench;
 mod data;
 mod demo;
 mod existing;
+mod fresh;
 mod fuzz;
 mod install;
 mod layered;
 mod libtorch;
-mod schema;
 mod servers;
 mod shell;
 mod tables;
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Set-up, demo, tests, installation, benchmarks")]
+#[command(name = "cargo xtask", about = "Set-up, generated files, demo, tests, installation, benchmarks")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -57,12 +57,8 @@ enum Task {
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Write the JSON Schema of the language to `schemas/pipeline.schema.json`.
-    Schema {
-        /// Only compare; fail when it is not fresh.
-        #[arg(long)]
-        check: bool,
-    },
+    /// Write every generated file: JSON Schemas, reference, page of codes, snapshots of invalid samples.
+    Fresh(fresh::Fresh),
     /// Fuzz the language and the formats on disk, starting from the kept corpus (a nightly toolchain and cargo-fuzz).
     Fuzz {
         /// One of `language`, `store`, `formats`, `lock`. Default: each in turn.
@@ -89,7 +85,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::demo(),
         Task::Test { arguments } => test::test(&arguments),
         Task::Install { root, profile } => install::install(root, &profile),
-        Task::Schema { check } => schema::schema(check),
+        Task::Fresh(options) => fresh::fresh(&options),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Bench { what } => bench::bench(&what),
     };

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use catalog::{kinds, reference};
+use catalog::{reference, registry};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
 }
 
-/// With `PIPELINE_WRITE_REFERENCE=1` the pages are written instead of compared.
+/// `cargo xtask fresh` has the pages written instead of compared.
 #[test]
 fn pages_are_fresh() {
-    let write = std::env::var_os("PIPELINE_WRITE_REFERENCE").is_some();
-    let pages = reference::pages(&kinds());
+    let write = std::env::var_os("PIPELINE_WRITE_GENERATED").is_some();
+    let pages = reference::pages(&registry());
     if write {
         fs::create_dir_all(folder()).unwrap();
         for (name, text) in &pages {
@@ -22,10 +22,7 @@ fn pages_are_fresh() {
     }
     for (name, text) in &pages {
         let found = fs::read_to_string(folder().join(name)).unwrap_or_default();
-        assert!(
-            found == *text,
-            "docs/reference/{name} is stale: run `PIPELINE_WRITE_REFERENCE=1 cargo test -p catalog pages_are_fresh`"
-        );
+        assert!(found == *text, "docs/reference/{name} is stale: run `cargo xtask fresh`");
     }
     let mut known: Vec<String> = pages.into_iter().map(|(name, _)| name).collect();
     let mut there: Vec<String> =
@@ -37,8 +34,8 @@ fn pages_are_fresh() {
 
 #[test]
 fn a_page_has_every_parameter_with_its_default() {
-    let kinds = kinds();
-    let page = reference::page(kinds.get("train").unwrap());
+    let registry = registry();
+    let page = reference::page(registry.get("train").unwrap());
     for expected in
         ["# `train`", "`optimizer`", "`adamw`", "`weight_decay`", "0.001", "`patience`", "```yaml", "validation"]
     {
