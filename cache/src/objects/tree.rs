@@ -58,8 +58,7 @@ impl Tree {
 
     /// The canonical bytes.
     pub fn manifest(&self) -> Vec<u8> {
-        // Maps with text keys and plain values always serialise.
-        serde_json::to_vec(self).unwrap_or_default()
+        serde_json::to_vec(self).expect("a map with text keys and plain values always serialises")
     }
 
     /// What the folder is as a blob (whether stored or not).

@@ -134,7 +134,7 @@ impl Record {
         put_text(&mut bytes, self.label.as_bytes());
         for value in [&self.manifest, &self.observations, &self.detail] {
             // A `Value` always serialises.
-            put_text(&mut bytes, &serde_json::to_vec(value).unwrap_or_default());
+            put_text(&mut bytes, &serde_json::to_vec(value).expect("a JSON value always serialises"));
         }
         bytes
     }

@@ -151,8 +151,8 @@ fn key(store: &Store, program: &Path, question: &Question, files: &[files::Found
     let mut fold = Fold::new("pipeline answer v1");
     fold.digest("program", &programs::program_identity(program));
     fold.text("kind", &question.kind).uint("version", u64::from(question.version)).json("params", &question.params);
-    // Types always serialise.
-    fold.json("inputs", &serde_json::to_value(&question.inputs).unwrap_or_default());
+    let inputs = serde_json::to_value(&question.inputs).expect("types have text keys and plain values");
+    fold.json("inputs", &inputs);
     fold.list("files", files.len());
     for found in files {
         let seen = store.file_digest(&found.path).map_err(|error| {

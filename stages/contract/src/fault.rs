@@ -5,11 +5,13 @@
 
 #[expect(clippy::module_inception, reason = "the file is named after what it defines")]
 mod fault;
+mod faults;
 mod nearest;
 mod place;
 mod route;
 
 pub use fault::{Aspect, Fault, Severity};
+pub use faults::Faults;
 pub use nearest::{nearest, suggest};
 pub use place::Place;
 pub use route::{Route, Segment};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use catalog::{reference, registry};
+use catalog::{kinds, reference};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
@@ -13,7 +13,7 @@ fn folder() -> PathBuf {
 #[test]
 fn pages_are_fresh() {
     let write = std::env::var_os("PIPELINE_WRITE_GENERATED").is_some();
-    let pages = reference::pages(&registry());
+    let pages = reference::pages(&kinds());
     if write {
         fs::create_dir_all(folder()).unwrap();
         for (name, text) in &pages {
@@ -34,7 +34,7 @@ fn pages_are_fresh() {
 
 #[test]
 fn a_page_has_every_parameter_with_its_default() {
-    let registry = registry();
+    let registry = kinds();
     let page = reference::page(registry.get("train").unwrap());
     for expected in
         ["# `train`", "`optimizer`", "`adamw`", "`weight_decay`", "0.001", "`patience`", "```yaml", "validation"]
