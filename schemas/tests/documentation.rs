@@ -9,7 +9,7 @@ use schemas::{LoadOptions, load_text};
 
 /// The faults of a document, those of parameters that only the kinds find included.
 fn faults(text: &str) -> Vec<Fault> {
-    let registry = registry();
+    let registry = kinds();
     let loaded = load_text("example", text, &LoadOptions::default(), &registry);
     let mut faults = loaded.faults;
     for stage in loaded.spec.iter().flat_map(|spec| &spec.stages) {
@@ -66,7 +66,7 @@ fn blocks(page: &str) -> Vec<String> {
 
 #[test]
 fn the_example_of_every_kind_can_be_pasted() {
-    for kind in registry().iter() {
+    for kind in kinds().iter() {
         let text = format!("pipeline: example\nstages:\n{}", indented(kind.about().example, 2));
         assert_eq!(faults(&text), [], "{}:\n{text}", kind.name());
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use contract::kind::Look;
 use engine::plan::{Plan, PlannedStage, StageId};
 use engine::preview::{StagePreview, State};
 
@@ -174,7 +175,11 @@ fn svg(plan: &Plan, shown: Vec<Shown>) -> String {
         }
         drawn.extend(lines.into_iter().map(|(from, (labels, data))| Edge { from, to, label: labels.join(", "), data }));
     }
-    let node = |stage: Shown| Node { name: stage.name, kind: stage.kind, state: stage.state, note: stage.note };
+    let kinds = catalog::kinds();
+    let node = |stage: Shown| {
+        let look = kinds.get(&stage.kind).map_or_else(|| Look::of_name(&stage.kind), |kind| kind.look());
+        Node { name: stage.name, kind: stage.kind, look, state: stage.state, note: stage.note }
+    };
     drawing::svg(&plan.spec.name, &shown.into_iter().map(node).collect::<Vec<_>>(), &drawn)
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use contract::kind::Look;
+
 use super::layout::{Layout, Place, Spacing, layout};
 
 /// A stage to draw.
@@ -11,6 +13,8 @@ pub struct Node {
     pub name: String,
     /// Its kind.
     pub kind: String,
+    /// The kind's colour.
+    pub look: Look,
     /// What would become of it: `hit`, `miss` or `unknown`.
     pub state: &'static str,
     /// A line below: how long it took, a metric.
@@ -35,32 +39,6 @@ const FOOT: f64 = 44.0;
 /// The average width of a character of the two text sizes: sans-serif, as browsers have it.
 const WIDE: f64 = 7.4;
 const NARROW: f64 = 6.0;
-
-/// Hues of kinds; a kind keeps its colour in every picture.
-fn hue(kind: &str) -> u32 {
-    match kind {
-        "collect" => 205,
-        "preprocess" => 178,
-        "profile" => 150,
-        "annotate" => 95,
-        "split" => 48,
-        "select" => 30,
-        "tune" => 14,
-        "train" => 340,
-        "evaluate" => 292,
-        "compress" => 262,
-        "export" => 232,
-        "command" => 215,
-        // FNV-1a of the name: some colour, always the same.
-        other => {
-            other.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619)) % 360
-        }
-    }
-}
-
-fn saturation(kind: &str) -> u32 {
-    if kind == "command" { 12 } else { 62 }
-}
 
 const STYLE: &str = "
   :root { color-scheme: light dark }
@@ -111,9 +89,8 @@ pub fn svg(title: &str, nodes: &[Node], edges: &[Edge]) -> String {
          viewBox=\"0 0 {full_width:.0} {full_height:.0}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}",
         escape(title)
     );
-    let kinds: BTreeMap<&str, String> = kinds(nodes);
-    for (kind, class) in &kinds {
-        let (hue, full) = (hue(kind), saturation(kind));
+    let kinds = kinds(nodes);
+    for (class, Look { hue, saturation: full }) in kinds.values() {
         let _ = writeln!(
             text,
             "  .{class} .box {{ stroke: hsl({hue} {full}% 45%) }} .{class} .band {{ fill: hsl({hue} {full}% 52%) }}"
@@ -129,7 +106,7 @@ pub fn svg(title: &str, nodes: &[Node], edges: &[Edge]) -> String {
     let _ = writeln!(text, "<g transform=\"translate({MARGIN} {HEAD})\">");
     draw_edges(&mut text, edges, &laid);
     for (node, place) in nodes.iter().zip(&laid.nodes) {
-        draw_node(&mut text, node, *place, &spacing, kinds.get(node.kind.as_str()).map_or("", String::as_str));
+        draw_node(&mut text, node, *place, &spacing, kinds.get(node.kind.as_str()).map_or("", |(class, _)| class));
     }
     text.push_str("</g>\n");
     legend(&mut text, nodes, full_height);
@@ -137,10 +114,11 @@ pub fn svg(title: &str, nodes: &[Node], edges: &[Edge]) -> String {
     text
 }
 
-/// A class for every kind.
-fn kinds(nodes: &[Node]) -> BTreeMap<&str, String> {
-    let mut kinds: BTreeMap<&str, String> = nodes.iter().map(|node| (node.kind.as_str(), String::new())).collect();
-    for (number, class) in kinds.values_mut().enumerate() {
+/// A class and the colour of every kind.
+fn kinds(nodes: &[Node]) -> BTreeMap<&str, (String, Look)> {
+    let mut kinds: BTreeMap<&str, (String, Look)> =
+        nodes.iter().map(|node| (node.kind.as_str(), (String::new(), node.look))).collect();
+    for (number, (class, _)) in kinds.values_mut().enumerate() {
         *class = format!("k{number}");
     }
     kinds
@@ -254,7 +232,8 @@ mod tests {
 
     #[test]
     fn names_cannot_break_the_picture() {
-        let node = |name: &str, state| Node { name: name.into(), kind: "a<b".into(), state, note: String::new() };
+        let look = Look::of_name("a<b");
+        let node = |name: &str, state| Node { name: name.into(), kind: "a<b".into(), look, state, note: String::new() };
         let nodes = [node("x & <y> \"z\"\u{1}", "hit"), node("ü", "miss")];
         let edges = [Edge { from: 0, to: 1, label: "<out>".into(), data: true }];
         let text = svg("t & t", &nodes, &edges);
