@@ -3,5 +3,7 @@
 //! `{ adam: { lr: 0.01 } }`, or the bare name where the payload has no required key.
 
 pub mod network;
+pub mod on_error;
+pub mod scalar;
 pub mod shape;
 pub(crate) mod typed;

@@ -2,7 +2,7 @@
 
 pub mod params;
 
-use contract::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role};
 use contract::fault::{Fault, Route, suggest};
 use contract::kind::{
     About, DeclaredOutput, FileInput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Question,
@@ -13,12 +13,12 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::columns::cast::{castable, retype};
 use crate::columns::pattern::{entry_route, select, unknown};
 use crate::kinds::collect::params::{Annotators, Collect, Delimited, Postgres, S3, Source};
-use crate::kinds::preprocess::params::OnError;
+use crate::params::on_error::OnError;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, sound};
-use crate::steps::castable;
 
 /// The output ports.
 const OUTPUTS: &[DeclaredOutput] = &[
@@ -856,22 +856,6 @@ impl Source {
             Self::Npy(files) => files.0.inside.as_ref(),
             _ => None,
         }
-    }
-}
-
-/// Gives a column another type; what is known of its values follows as far as it can.
-pub(crate) fn retype(column: &mut Column, dtype: DType) {
-    let from = std::mem::replace(&mut column.dtype, dtype);
-    let Some(Classes { count, values }) = &mut column.classes else { return };
-    match (from, dtype) {
-        (from, to) if from.is_integer() && to.is_integer() => {}
-        (from, DType::String) if from.is_integer() || matches!(from, DType::Bool | DType::String) => values.sort(),
-        (_, DType::Bool) => {
-            *count = (*count).min(2);
-            values.clear();
-        }
-        (_, to) if to.is_float() => column.classes = None,
-        _ => values.clear(),
     }
 }
 

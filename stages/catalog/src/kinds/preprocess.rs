@@ -12,9 +12,10 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::kinds::preprocess::params::{Preprocess, Step};
+use self::params::Preprocess;
 use crate::params::typed::{decode, encode, sound};
 use crate::question::Expression;
+use crate::steps::Step;
 use crate::{question, steps};
 
 /// The input ports.
@@ -108,7 +109,7 @@ impl Stage for PreprocessStage {
 
     fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
         // Only where a step can read another table may one be connected.
-        let reads = self.0.steps.iter().any(|step| matches!(step, Step::Join(_) | Step::Sql(_)));
+        let reads = self.0.steps.iter().any(Step::reads_tables);
         input_ports(INPUTS, if reads { connected } else { &[] })
     }
 
@@ -129,10 +130,7 @@ impl Stage for PreprocessStage {
         rejected.follow(&dataset);
         for (index, step) in self.0.steps.iter().enumerate() {
             let at = route!["steps", index];
-            if let Step::Join(join) = step
-                && let Some(fault) =
-                    steps::tables::not_connected(&join.with, context.connected, &at.join("join").join("with"))
-            {
+            if let Some(fault) = step.unconnected(context.connected, &at) {
                 faults.push(fault);
                 dataset.columns = None;
                 continue;

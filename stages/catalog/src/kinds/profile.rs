@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::columns::pattern;
-use crate::kinds::preprocess::params::Scalar;
 use crate::kinds::profile::params::{Expectation, Profile, Range};
+use crate::params::scalar::Scalar;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, sound};
 

@@ -14,11 +14,11 @@ use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::columns::cast::fits;
 use crate::columns::pattern;
 use crate::kinds::split::params::Split;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, is_identifier, sound};
-use crate::steps::fits;
 
 /// The input ports.
 const INPUTS: &[DeclaredInput] = &[DeclaredInput::required("data", &[ArtifactKind::Dataset], "The rows to divide.")];
@@ -397,7 +397,7 @@ impl SplitStage {
                         "split::cut_type",
                         format!(
                             "the cut {} does not fit `{}`, which is {}",
-                            crate::steps::scalar(cut),
+                            cut.shown(),
                             column.name,
                             column.type_name()
                         ),

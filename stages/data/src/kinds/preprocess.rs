@@ -12,12 +12,18 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use catalog::columns::dates::Format;
 use catalog::columns::pattern::{Matched, find, select, unknown};
 use catalog::kinds::preprocess::PreprocessStage;
-use catalog::kinds::preprocess::params::{
-    CastTo, FillMissing, Join, NearDuplicates, OnError, Preprocess, Sample, Scalar, SomeColumns, Step,
-};
+use catalog::kinds::preprocess::params::Preprocess;
+use catalog::params::on_error::OnError;
+use catalog::params::scalar::Scalar;
 use catalog::params::shape::OneOrMany;
 use catalog::question::ExpressionType;
-use catalog::steps::shaping::{bins, instant, sampled};
+use catalog::steps::Step;
+use catalog::steps::cast::CastTo;
+use catalog::steps::chosen::SomeColumns;
+use catalog::steps::drop_near_duplicates::NearDuplicates;
+use catalog::steps::fill_missing::FillMissing;
+use catalog::steps::join::Join;
+use catalog::steps::sample::Sample;
 use contract::artifact::{ArtifactType, Column, DType, DatasetType, Types};
 use contract::fault::{Fault, Route};
 use contract::kind::{InferContext, Oracle, Program, Question, Stage as _};
@@ -163,7 +169,7 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
     while let Some(step) = params.steps.get(steps.len()) {
         let (chain, first) = (chain(params, steps.len(), &table, scene)?, steps.len());
         let done = if chain.is_empty() {
-            let (name, rows, before) = (name(step), table.rows() as u64, table.columns.clone());
+            let (name, rows, before) = (step.name(), table.rows() as u64, table.columns.clone());
             rejected.step(first, name);
             let made = apply(step, table, scene, &mut rejected, &mut warnings, &route!["steps", first, name])?;
             table = pieces(made, scene.memory);
@@ -240,43 +246,6 @@ fn tell(done: &Done, columns: u64, index: u64, total: u64, channel: &Channel) {
         message: (*step).to_owned(),
         rate: None,
     });
-}
-
-/// The step's name in a document.
-fn name(step: &Step) -> &'static str {
-    match step {
-        Step::DropDuplicates(_) => "drop_duplicates",
-        Step::DropMissing(_) => "drop_missing",
-        Step::FillMissing(_) => "fill_missing",
-        Step::Rename(_) => "rename",
-        Step::Select(_) => "select",
-        Step::Drop(_) => "drop",
-        Step::Cast(_) => "cast",
-        Step::Filter(_) => "filter",
-        Step::Pack(_) => "pack",
-        Step::DropNearDuplicates(_) => "drop_near_duplicates",
-        Step::Sample(_) => "sample",
-        Step::Sort(_) => "sort",
-        Step::ParseDates(_) => "parse_dates",
-        Step::Derive(_) => "derive",
-        Step::SplitColumn(_) => "split_column",
-        Step::JoinColumns(_) => "join_columns",
-        Step::OneHot(_) => "one_hot",
-        Step::Bin(_) => "bin",
-        Step::Clip(_) => "clip",
-        Step::Replace(_) => "replace",
-        Step::CleanText(_) => "clean_text",
-        Step::Language(_) => "language",
-        Step::Resize(_) => "resize",
-        Step::Crop(_) => "crop",
-        Step::Greyscale(_) => "greyscale",
-        Step::DecodeImages(_) => "decode_images",
-        Step::DropDuplicateImages(_) => "drop_duplicate_images",
-        Step::Join(_) => "join",
-        Step::GroupBy(_) => "group_by",
-        Step::Window(_) => "window",
-        Step::Sql(_) => "sql",
-    }
 }
 
 /// The columns a step gives, as the catalog types them.
@@ -374,7 +343,7 @@ fn chain<'a>(params: &'a Preprocess, first: usize, table: &Table, scene: &Scene<
     let mut chain: Vec<Link<'a>> = Vec::new();
     let mut columns = Table { columns: table.columns.clone(), batches: Vec::new() };
     for (index, step) in params.steps.iter().enumerate().skip(first) {
-        let name = name(step);
+        let name = step.name();
         let rows = chain.is_empty().then_some(table);
         match link(step, rows, &columns, scene, &route!["steps", index, name]) {
             Ok(Some(link)) => {
@@ -562,7 +531,7 @@ fn link<'a>(
     let made = match step {
         Step::DropDuplicates(options) => {
             let Some(rows) = rows else { return Ok(None) };
-            let chosen = some(table, options, route)?;
+            let chosen = some(table, &options.0, route)?;
             let repeats = repeats(rows, &chosen, scene.memory, scene.threads)?;
             Link::new(columns, move |rows, before| {
                 let from = repeats.partition_point(|(row, _)| *row < before);
@@ -573,7 +542,7 @@ fn link<'a>(
             })
         }
         Step::DropMissing(options) => {
-            let chosen = some(table, options, route)?;
+            let chosen = some(table, &options.0, route)?;
             let (named, looked_at) = (columns.clone(), chosen.clone());
             filter(
                 columns,
@@ -591,10 +560,10 @@ fn link<'a>(
             )
         }
         Step::FillMissing(options) => fill_missing(table, options, route)?,
-        Step::Rename(names) => rename(table, names, route)?,
-        Step::Select(patterns) => project(table, resolve(table, patterns, route)?),
+        Step::Rename(names) => rename(table, &names.0, route)?,
+        Step::Select(patterns) => project(table, resolve(table, &patterns.0, route)?),
         Step::Drop(patterns) => {
-            let gone = resolve(table, patterns, route)?;
+            let gone = resolve(table, &patterns.0, route)?;
             let kept: Vec<usize> = (0..table.columns.len()).filter(|index| !gone.contains(index)).collect();
             if kept.is_empty() {
                 return Err(vec![
@@ -605,8 +574,9 @@ fn link<'a>(
             }
             project(table, kept)
         }
-        Step::Cast(types) => cast(table, types, route)?,
+        Step::Cast(types) => cast(table, &types.0, route)?,
         Step::Filter(text) => {
+            let text = text.0.as_str();
             let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault.at(route.clone())])?;
             let (route, named) = (route.clone(), columns.clone());
             filter(
@@ -682,7 +652,7 @@ fn apply(
                 .map(|(port, table)| (port.clone(), table))
                 .chain([("data".to_owned(), &table)])
                 .collect();
-            query::sql(text, &tables, scene.memory, route)
+            query::sql(&text.0, &tables, scene.memory, route)
         }
         Step::DropDuplicateImages(options) => {
             let index = at(&table.columns, &options.column, &route.join("column"))?;
@@ -771,7 +741,7 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
         Step::Derive(texts) => {
             let mut after = before.clone();
             let mut expressions = Vec::new();
-            for (name, text) in texts {
+            for (name, text) in &texts.0 {
                 let at = route.join(name.as_str());
                 let expression = Expression::new(text, &before).map_err(|fault| vec![fault.at(at.clone())])?;
                 let dtype = expression.dtype(text).map_err(|fault| vec![fault.at(at.clone())])?;
@@ -806,7 +776,7 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
         Step::ParseDates(options) => {
             let chosen = columns(&options.columns)?;
             let formats: Vec<Format> = options.formats.iter().filter_map(|text| Format::new(text).ok()).collect();
-            let into = instant(options);
+            let into = options.instant();
             let lost = Arc::new(Lost::default());
             let told = Arc::clone(&lost);
             let link = Link::new(after, move |rows, start| {
@@ -888,7 +858,7 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
         }
         Step::Bin(options) => {
             let index = one(&options.column)?;
-            let names = bins(options);
+            let names = options.names();
             Ok(Link::new(after, move |rows, _| {
                 let mut arrays = rows.columns().to_vec();
                 let binned = reshape::bin(&arrays[index], &options.edges, &names)?;
@@ -974,7 +944,7 @@ fn reshaped<'a>(step: &'a Step, table: &Table, scene: &Scene<'_>, route: &Route)
             }))
         }
         Step::Greyscale(options) => {
-            let chosen = match &options.columns {
+            let chosen = match &options.0.columns {
                 Some(patterns) => columns(patterns)?,
                 None => (0..before.len()).filter(|index| before[*index].shape != after[*index].shape).collect(),
             };
@@ -1139,7 +1109,7 @@ fn near_duplicates(
 
 /// Rows chosen without replacement, in their order (selection sampling: D. Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S).
 fn sample(table: &Table, options: &Sample, scene: &Scene<'_>) -> Outcome<Table> {
-    let (mut left, mut wanted) = (table.rows() as u64, sampled(options, table.rows() as u64));
+    let (mut left, mut wanted) = (table.rows() as u64, options.of(table.rows() as u64));
     let mut chance = Chance::new(*b"pipeline sample ", options.seed);
     let mut keeper = Keeper::new(table.columns.clone(), scene.memory);
     for rows in &table.batches {

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Ar
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use catalog::kinds::preprocess::params::Scalar;
+use catalog::params::scalar::Scalar;
 use contract::artifact::{Column, DType};
 
 use crate::fault::{Outcome, kernel};

@@ -16,8 +16,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
 use arrow::row::{RowConverter, Rows, SortField};
-use catalog::kinds::preprocess::params::{How, Join};
-use catalog::steps::tables::joined;
+use catalog::steps::join::{How, Join, joined};
 use contract::artifact::Column;
 use contract::fault::Route;
 

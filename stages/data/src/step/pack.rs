@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, R
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::columns::pattern::select_sorted;
-use catalog::kinds::preprocess::params::Pack;
+use catalog::steps::pack::Pack;
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use catalog::kinds::preprocess::params::{Case, CleanText, UnicodeForm};
+use catalog::steps::clean_text::{Case, CleanText, UnicodeForm};
 use unicode_normalization::UnicodeNormalization;
 
 /// A text cleaned as the options say: HTML, Unicode form, case, white space.
@@ -206,7 +206,7 @@ mod tests {
     fn the_codes_of_the_catalog_are_those_that_can_be_told() {
         let mut codes: Vec<&str> = whatlang::Lang::all().iter().map(|lang| lang.code()).collect();
         codes.sort_unstable();
-        assert_eq!(codes, catalog::steps::shaping::LANGUAGES);
+        assert_eq!(codes, catalog::steps::language::LANGUAGES);
         assert_eq!(language("Alle Menschen sind frei und gleich an Würde und Rechten geboren.", 0.0), Some("deu"));
         assert_eq!(language("", 0.0), None);
     }

@@ -12,9 +12,9 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{SortOptions, max, min, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use catalog::columns::pattern::select;
-use catalog::kinds::preprocess::params::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::question::QueryType;
-use catalog::steps::tables::{read, windowed};
+use catalog::steps::group_by::{Aggregate, GroupBy};
+use catalog::steps::window::{Window, WindowFunction};
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route, Segment, suggest};
 use datafusion::catalog::streaming::StreamingTable;
@@ -802,7 +802,7 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     let keys: Vec<String> = positions.iter().map(|index| quoted(&table.columns[*index].name)).collect();
     let mut selected = keys.clone();
     for (name, aggregate) in &options.aggregates {
-        let column = read(aggregate).and_then(|(_, name)| named(&table.columns, name));
+        let column = aggregate.reads().and_then(|(_, name)| named(&table.columns, name));
         if let Some(column) = column {
             narrow.take(table.columns.iter().position(|known| known.name == column.name).unwrap_or_default());
         }
@@ -825,7 +825,7 @@ pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Me
     let narrow = narrow.of(table)?;
     let summed = options.aggregates.iter().filter(|(_, aggregate)| matches!(aggregate, Aggregate::Sum(_)));
     let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
-    let added: Vec<&Column> = summed.filter_map(|(_, aggregate)| named(&table.columns, read(aggregate)?.1)).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, aggregate)| named(&table.columns, aggregate.reads()?.1)).collect();
     let long_sums = long(table, &added);
     let order = ascending(0..keys.len());
     let mut house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
@@ -871,7 +871,7 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
     let framed = format!("OVER ({groups}ORDER BY {keys} ROWS BETWEEN {from} PRECEDING AND CURRENT ROW)");
     let mut selected: Vec<String> = Vec::with_capacity(options.columns.len() + 1);
     for (name, function) in &options.columns {
-        let column = windowed(function).and_then(|(_, name)| named(&table.columns, name));
+        let column = function.reads().and_then(|(_, name)| named(&table.columns, name));
         if let Some(column) = column {
             narrow.take(known.iter().position(|name| *name == column.name).unwrap_or_default());
         }
@@ -904,7 +904,7 @@ pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memor
     way.push(ROW.to_owned());
     let summed = options.columns.iter().filter(|(_, function)| matches!(function, WindowFunction::Sum(_)));
     let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
-    let added: Vec<&Column> = summed.filter_map(|(_, function)| named(&table.columns, windowed(function)?.1)).collect();
+    let added: Vec<&Column> = summed.filter_map(|(_, function)| named(&table.columns, function.reads()?.1)).collect();
     let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
     house.long_sums = long(table, &added);
     let frame = house.plan(&text, at)?;

@@ -12,7 +12,8 @@ use arrow::compute::{SortOptions, cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalog::columns::dates::Format;
-use catalog::kinds::preprocess::params::{Clip, Scalar};
+use catalog::params::scalar::Scalar;
+use catalog::steps::clip::Clip;
 use contract::artifact::{Column, DType};
 use regex::Regex;
 
