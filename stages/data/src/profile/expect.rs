@@ -20,9 +20,9 @@ use super::column::{numbers, shown};
 use super::document::Checked;
 use crate::fault::{Outcome, kernel};
 use crate::step::duplicates::{Folded, digest, digests, repeats};
-use crate::step::fill::missing;
 use crate::table::convert::convert;
 use crate::table::dataset::Table;
+use crate::table::missing::missing;
 use crate::table::spill::{Memory, pieces, too_little};
 
 /// So many rows are shown of what does not hold.
