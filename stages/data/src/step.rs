@@ -40,6 +40,7 @@ mod rename;
 mod replace;
 mod resize;
 mod sample;
+mod scene;
 mod select;
 mod sort;
 mod split_column;
@@ -47,33 +48,18 @@ mod sql;
 mod whole;
 mod window;
 
-use std::collections::BTreeMap;
-
 use catalog::columns::pattern::{select, unknown};
 use catalog::params::shape::OneOrMany;
 use catalog::steps::Step;
 use catalog::steps::chosen::SomeColumns;
 use contract::artifact::{ArtifactType, Column, DatasetType, Types};
 use contract::fault::{Fault, Route};
-use contract::worker::Channel;
 
 use self::chain::Link;
 use self::rejected::Rejected;
+pub use self::scene::Scene;
 use crate::fault::{Outcome, kernel};
 use crate::table::dataset::Table;
-use crate::table::spill::Memory;
-
-/// What stands around the rows that are worked on.
-pub struct Scene<'a> {
-    /// The tables at the other input ports.
-    pub others: BTreeMap<String, Table>,
-    /// How much memory there is.
-    pub memory: &'a Memory,
-    /// Threads that may be used.
-    pub threads: usize,
-    /// Where the log goes.
-    pub channel: &'a Channel,
-}
 
 /// What a step does to rows: it is a link of a chain, or it needs all rows.
 pub(crate) trait Transform {

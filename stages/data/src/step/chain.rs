@@ -12,8 +12,8 @@ use contract::fault::Fault;
 use contract::route;
 use serde::Serialize;
 
-use super::Scene;
 use super::rejected::Rejected;
+use super::scene::Scene;
 use crate::fault::{Faults, Outcome, kernel};
 use crate::table::dataset::{Table, batch};
 use crate::table::spill::Keeper;

@@ -36,7 +36,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::branches::InOrder;
+use super::branches::{InOrder, next};
 use super::order::Key;
 use crate::fault::{Outcome, kernel};
 use crate::read::normal;
@@ -329,11 +329,6 @@ impl House {
         })?;
         keeper.finish()
     }
-}
-
-/// The next rows of a stream.
-pub(super) async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
-    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
 /// A batch of the engine's in our types; tensors pass as they are.
