@@ -64,6 +64,7 @@ fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Memory
     let order = ascending(0..keys.len());
     let mut house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
     house.long_sums = long_sums;
+    // First without sorting: most tables have few groups. Only memory is a reason to try again; any other fault would come again.
     match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
         Ok(groups) => return ordered(&groups, &order, memory),
         Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => {

@@ -50,21 +50,21 @@ pub(super) const ROW: &str = "\u{1}row";
 /// Bytes of the stack of a thread that reads: each run that is merged has one.
 const STACK: usize = 512 << 10;
 
-/// How rows come into the engine, and what becomes of what does not fit.
+/// How rows reach the table engine, and what happens when they need more than the bound of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way<'a> {
-    /// In any order; what is too much is written to scratch files.
+    /// In any order; the engine writes to scratch files what does not fit.
     Spill,
-    /// The same, and neither side of a join is held: both are sorted by their keys.
+    /// As `Spill`, but neither side of a join is held: both are sorted by their keys.
     Merge,
-    /// In any order; what is too much ends the query, and it is asked again another way.
+    /// In any order; a query that does not fit fails with `data::memory`, and the caller tries another way.
     Try,
     /// In the order of these columns, missing cells last.
     Sorted(&'a [String]),
 }
 
-/// Makes every join of equal keys one of two sorted sides, of which neither is held. First of all rules, so that those
-/// behind it sort the sides.
+/// Replaces every hash join by a merge of two sorted sides, of which neither is held. It runs before the rules of the engine,
+/// because one of them adds the sorts that a merge needs.
 #[derive(Debug)]
 struct Merging;
 
@@ -103,7 +103,7 @@ impl PhysicalOptimizerRule for Merging {
     }
 }
 
-/// Tables by name, ready for questions.
+/// Tables by name in a session of the engine.
 pub(super) struct House {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
@@ -114,7 +114,7 @@ pub(super) struct House {
     bytes: u64,
 }
 
-/// Rows as copies of their own, made when they are asked for.
+/// Rows of a table, copied batch by batch when the engine asks for them.
 #[derive(Debug)]
 struct Copies {
     schema: SchemaRef,
@@ -135,6 +135,7 @@ impl PartitionStream for Copies {
                 for start in (0..batch.num_rows()).step_by(rows) {
                     let end = batch.num_rows().min(start + rows) as u64;
                     let copy = take_record_batch(&batch, &UInt64Array::from_iter_values(start as u64..end));
+                    // The receiver is gone when a `LIMIT` is reached or the query has failed: both end the copying.
                     if out.blocking_send(copy.map_err(DataFusionError::from)).is_err() {
                         return Ok(());
                     }
@@ -161,17 +162,18 @@ impl House {
         let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().sql_parser.enable_ident_normalization = false;
         if way == Way::Merge {
-            // Several sorts at once share the bound: what one holds is put together and sorted in place, for merging it would take as
-            // much again; and what many spilled runs are merged of is small.
+            // Several sorts share the bound. Sorting in place avoids the second copy that merging in memory needs, and small batches
+            // keep the merge of many spilled runs small.
             config.options_mut().execution.sort_in_place_threshold_bytes = usize::MAX;
             rows = (rows / 4).max(16);
         }
         config = config.with_batch_size(rows);
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
-            // What a sort keeps for merging its spilled runs; the default of 10 MiB is more than a small bound has.
+            // A sort reserves this for the merge of its spilled runs. The default of 10 MiB is more than a small bound has.
             config = config.with_sort_spill_reservation_bytes((memory.limit / 32) as usize);
-            // The engine counts what it keeps, not the batches on their way, and a table that grows is there twice meanwhile.
+            // The engine gets a quarter: it counts what it keeps but not the batches between operators, and a table that grows is there
+            // twice while it is copied.
             builder = builder.with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 4) as usize)));
             builder = if matches!(way, Way::Spill | Way::Merge) {
                 builder.with_temp_file_path(memory.scratch())
@@ -182,6 +184,7 @@ impl House {
         let runtime = builder.build_arc().map_err(fail)?;
         let mut state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        // The order matters: our rules come first, the engine's own rules then sort and repartition what ours have made.
         let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(InOrder)];
         if way == Way::Merge {
             rules.push(Arc::new(Merging));
@@ -192,7 +195,7 @@ impl House {
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
             let provider: Arc<dyn TableProvider> = if memory.is_some() {
-                // The engine counts whole buffers, of a mapped file the whole file: what it may keep is copied piece by piece.
+                // The engine counts whole buffers, which for a mapped file is the whole file. Copies make it count only what it keeps.
                 let pieces = Copies { schema: schema.clone(), batches: table.batches.clone(), rows };
                 let streaming = StreamingTable::try_new(schema, vec![Arc::new(pieces)]).map_err(fail)?;
                 let order = match way {
@@ -220,6 +223,8 @@ impl House {
 
     pub(super) fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
         let wrong = |error: DataFusionError| vec![self.explain(text, &error).at(at.clone())];
+        // What the parser would accept and we refuse comes first; then the plan is checked for chance, for texts compared with numbers,
+        // and only then rewritten, so that messages show the query as it is written.
         refused(text).map_err(|fault| vec![fault.at(at.clone())])?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = self.runtime.block_on(self.context.sql_with_options(text, options)).map_err(wrong)?;

@@ -37,6 +37,7 @@ fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Rout
     let house = House::new(tables, Some(memory), Way::Spill)?;
     let frame = house.plan(text, at)?;
     let joins = house.joins(&frame);
+    // The hash join is tried first: it is faster and keeps the order of the rows. A merge holds neither side.
     match house.run(frame, None, memory, at) {
         Err(faults) if joins && faults.iter().any(|fault| fault.code == "data::memory") => drop(house),
         done => return done,
