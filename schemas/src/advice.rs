@@ -10,38 +10,8 @@ use crate::phrases::{lower_first, owner_phrase, shorten};
 use crate::shape::{Form, MappingForm, Shape};
 use crate::syntax;
 
-/// What other tools call things.
+/// What other tools call the keys of a pipeline and of every stage. What they call the parameters of a kind, the kind knows.
 const SYNONYMS: &[(&str, &str)] = &[
-    ("learning_rate", "lr"),
-    ("learning-rate", "lr"),
-    ("learningrate", "lr"),
-    ("rate", "lr"),
-    ("l2", "weight_decay"),
-    ("decay", "weight_decay"),
-    ("epsilon", "eps"),
-    ("dropout_rate", "dropout"),
-    ("batchsize", "batch_size"),
-    ("batch", "batch_size"),
-    ("n_epochs", "epochs"),
-    ("num_epochs", "epochs"),
-    ("max_epochs", "epochs"),
-    ("iterations", "epochs"),
-    ("optimiser", "optimizer"),
-    ("scheduler", "schedule"),
-    ("lr_scheduler", "schedule"),
-    ("criterion", "loss"),
-    ("clip", "gradient_clip"),
-    ("grad_clip", "gradient_clip"),
-    ("label", "target"),
-    ("y", "target"),
-    ("output", "target"),
-    ("hidden_sizes", "hidden"),
-    ("hidden_layers", "hidden"),
-    ("hidden_size", "hidden"),
-    ("filters", "channels"),
-    ("kernel_size", "kernel"),
-    ("out_features", "units"),
-    ("out_channels", "channels"),
     ("type", "kind"),
     ("uses", "kind"),
     ("depends_on", "needs"),
@@ -50,20 +20,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("input", "inputs"),
     ("in", "inputs"),
     ("with", "inputs"),
-    ("cmd", "run"),
-    ("script", "run"),
-    ("command", "run"),
-    ("dependencies", "deps"),
-    ("outputs", "outs"),
-    ("file", "path"),
-    ("files", "path"),
-    ("sep", "delimiter"),
-    ("separator", "delimiter"),
-    ("na_values", "missing"),
-    ("source", "from"),
-    ("cols", "columns"),
-    ("column", "columns"),
-    ("as", "into"),
     ("name", "pipeline"),
     ("variables", "vars"),
     ("jobs", "stages"),
@@ -71,11 +27,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("steps", "stages"),
     ("random_state", "seed"),
     ("random_seed", "seed"),
-    ("test_size", "ratios"),
-    ("sizes", "ratios"),
-    ("proportions", "ratios"),
-    ("output_path", "to"),
-    ("path", "to"),
 ];
 
 /// What other tools do in preprocessing and what has to be learned from data.
@@ -175,7 +126,7 @@ impl<'a> Decoder<'a> {
             return Some(format!("did you mean `{near}`{twice}?"));
         }
         let lower = name.to_lowercase();
-        let meant = SYNONYMS.iter().filter(|(other, _)| *other == lower).map(|(_, ours)| *ours);
+        let meant = SYNONYMS.iter().chain(self.synonyms).filter(|(other, _)| *other == lower).map(|(_, ours)| *ours);
         for ours in meant.clone() {
             if form.properties.contains_key(ours) {
                 return Some(format!("it is called `{ours}` here"));

@@ -17,6 +17,8 @@ use crate::syntax;
 /// Walks trees.
 pub(crate) struct Decoder<'a> {
     pub shapes: &'a Shapes,
+    /// What other tools call the parameters of kinds: their word, the key here.
+    pub synonyms: &'a [(&'static str, &'static str)],
     pub sources: &'a [Source],
     pub faults: &'a mut Faults,
     pub route: Vec<Segment>,

@@ -42,11 +42,11 @@ pub fn json_schema(registry: &Kinds) -> Value {
                 .about()
                 .inputs
                 .iter()
-                .map(|(port, artifact, required, what)| {
-                    let needed = if *required { "" } else { ", optional" };
+                .map(|port| {
+                    let needed = if port.required { "" } else { ", optional" };
                     let mut input = properties["inputs"]["additionalProperties"].clone();
-                    input["description"] = json!(format!("{what} ({artifact}{needed})"));
-                    ((*port).to_owned(), input)
+                    input["description"] = json!(format!("{} ({}{needed})", port.summary, port.artifacts()));
+                    (port.name.to_owned(), input)
                 })
                 .collect();
             if !ports.is_empty() {

@@ -61,6 +61,8 @@ pub(crate) struct Language {
     pub defaults: BTreeMap<&'static str, MappingForm>,
     /// What may be a default of all stages.
     pub every: MappingForm,
+    /// What other tools call the parameters of any kind: their word, the key here.
+    pub synonyms: Vec<(&'static str, &'static str)>,
 }
 
 /// Keys that cannot be a default: they are what a stage is.
@@ -95,7 +97,9 @@ impl Language {
         }
         let defaults_of = kinds.iter().map(|(name, form)| (*name, defaults(form))).collect();
         let every = defaults(&stage);
-        Self { shapes, pipeline, stage, kinds, defaults: defaults_of, every }
+        // Of all kinds: a key is often written under a stage of the wrong kind.
+        let synonyms = registry.iter().flat_map(|kind| kind.synonyms()).copied().collect();
+        Self { shapes, pipeline, stage, kinds, defaults: defaults_of, every, synonyms }
     }
 }
 

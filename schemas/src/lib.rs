@@ -121,6 +121,7 @@ pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Kinds
     let language = Language::new(registry, names_kind(&root));
     let mut decoder = Decoder {
         shapes: &language.shapes,
+        synonyms: &language.synonyms,
         sources: &sources,
         faults: &mut faults,
         route: Vec::new(),

@@ -192,7 +192,7 @@ fn one_input(decoder: &mut Decoder<'_>, registry: &Kinds, kind: &str, node: &mut
     let found = node.entry("inputs").and_then(|entry| Some((entry, reference(&entry.value)?)));
     let Some((entry, text)) = found else { return };
     let ports = registry.get(kind).map(|kind| kind.about().inputs).unwrap_or_default();
-    let port = ports.first().map_or("data", |port| port.0);
+    let port = ports.first().map_or("data", |port| port.name);
     let fault = Fault::error("document::wrong_type", "`inputs` must say which port each input goes to")
         .help(format!("write `inputs: {{ {port}: {} }}`", shorten(&text)));
     decoder.route.push("inputs".into());

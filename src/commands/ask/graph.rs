@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use contract::kind::Look;
 use engine::plan::{Plan, PlannedStage, StageId};
 use engine::run::preview::{self, StagePreview};
-use pages::graph::{Edge, Graph, Node, State, dot, mermaid, svg};
+use pages::graph::{Colour, Edge, Graph, Node, State, dot, mermaid, svg};
 
 use super::family::{Family, families};
 use crate::session::{Failure, FileArgs, Project};
@@ -194,11 +195,14 @@ fn ordered(mut shown: Vec<Shown>) -> Option<Vec<Shown>> {
 
 /// The same for a picture.
 fn graph(title: &str, shown: Vec<Shown>) -> Graph {
+    let kinds = catalog::kinds();
     let mut graph = Graph { title: title.to_owned(), ..Graph::default() };
     for (to, stage) in shown.into_iter().enumerate() {
         let edge = |(from, label, data)| Edge { from, to, label, data };
         graph.edges.extend(stage.edges.into_iter().map(edge));
-        graph.nodes.push(Node { name: stage.name, kind: stage.kind, state: stage.state, note: stage.note });
+        let look = kinds.get(&stage.kind).map_or_else(|| Look::of_name(&stage.kind), |kind| kind.look());
+        let colour = Colour { hue: look.hue, saturation: look.saturation };
+        graph.nodes.push(Node { name: stage.name, kind: stage.kind, colour, state: stage.state, note: stage.note });
     }
     graph
 }

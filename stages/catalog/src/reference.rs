@@ -27,15 +27,15 @@ pub fn page(kind: &dyn Kind) -> String {
     let mut text = format!("# `{}`\n\n{}\n", kind.name(), about.summary);
     if !about.inputs.is_empty() {
         text.push_str("\n## Inputs\n\n| input | artifact | | |\n|---|---|---|---|\n");
-        for (name, artifact, required, what) in about.inputs {
-            let required = if *required { "required" } else { "optional" };
-            text.push_str(&format!("| `{name}` | {artifact} | {required} | {what} |\n"));
+        for port in about.inputs {
+            let required = if port.required { "required" } else { "optional" };
+            text.push_str(&format!("| `{}` | {} | {required} | {} |\n", port.name, port.artifacts(), port.summary));
         }
     }
     text.push_str("\n## Outputs\n\nThe first is the main one: what a reference without a port means.\n\n");
     text.push_str("| output | artifact | |\n|---|---|---|\n");
-    for (name, artifact, what) in about.outputs {
-        text.push_str(&format!("| `{name}` | {artifact} | {what} |\n"));
+    for port in about.outputs {
+        text.push_str(&format!("| `{}` | {} | {} |\n", port.name, port.artifact(), port.summary));
     }
     text.push_str(&format!("\n## Example\n\n```yaml\nstages:\n{}```\n", indented(about.example)));
     text.push_str("\n## Parameters\n\n");

@@ -33,6 +33,8 @@ fn digits(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -40,5 +42,23 @@ mod tests {
         let mut names = vec!["b", "a10", "a9", "a09", "a", "a1b", "a1", "é"];
         names.sort_by(|a, b| natural(a, b));
         assert_eq!(names, ["a", "a1", "a1b", "a09", "a9", "a10", "b", "é"]);
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers() {
+        let mut names = vec!["p10", "p2", "p1", "q", "p02", "p", "p2x10", "p2x9"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["p", "p1", "p02", "p2", "p2x9", "p2x10", "p10", "q"]);
+    }
+
+    proptest! {
+        #[test]
+        fn natural_order_is_total(a in "[a-c0-3]{0,6}", b in "[a-c0-3]{0,6}", c in "[a-c0-3]{0,6}") {
+            prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
+            prop_assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
+            if natural(&a, &b) != Ordering::Greater && natural(&b, &c) != Ordering::Greater {
+                prop_assert_ne!(natural(&a, &c), Ordering::Greater);
+            }
+        }
     }
 }

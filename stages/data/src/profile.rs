@@ -39,8 +39,8 @@ use self::document::{Associations, Dependency, Document, FORMAT, Inclusion, Leak
 use self::sketch::hash;
 use crate::fault::{Outcome, place, unwritable};
 use crate::step::duplicates::repeats;
-use crate::step::fill::missing;
 use crate::table::dataset::{Table, open, release};
+use crate::table::missing::missing;
 use crate::table::spill::{Memory, pieces, too_little};
 use crate::threads;
 

@@ -5,6 +5,7 @@ pub mod classes;
 pub mod convert;
 pub mod dataset;
 pub mod display;
+pub mod missing;
 pub mod sink;
 pub mod spill;
 pub mod writer;

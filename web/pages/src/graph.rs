@@ -6,7 +6,7 @@ mod layout;
 mod mermaid;
 mod svg;
 
-pub use self::data::{Edge, Graph, Node, State};
+pub use self::data::{Colour, Edge, Graph, Node, State};
 pub use self::dot::dot;
 pub use self::mermaid::mermaid;
 pub use self::svg::svg;

@@ -11,8 +11,8 @@ use contract::route;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::pattern::{self, Matched};
-use crate::kinds::train::params::{Encoder, Feature};
 use crate::network::{Table, product, shown};
+use crate::params::encoder::{Encoder, Feature};
 
 /// More distinct values than this in a `one_hot` column are worth a warning: most likely it is a name or an id.
 const MANY_VALUES: u64 = 1000;

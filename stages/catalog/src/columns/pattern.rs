@@ -5,9 +5,8 @@
 //! no column is taken twice. What one pattern matches is in the order of the data or, where the order has a meaning of its
 //! own (`pack`, `features`), in natural order: `p2` before `p10`.
 
-use std::cmp::Ordering;
-
 use contract::fault::{Fault, Route, nearest, suggest};
+use contract::natural::natural;
 
 use crate::params::shape::OneOrMany;
 
@@ -25,36 +24,6 @@ pub fn matches(pattern: &str, name: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-/// Compares names the way people sort them: runs of digits by their value, the rest by code point.
-pub fn natural(left: &str, right: &str) -> Ordering {
-    let (mut a, mut b) = (left, right);
-    loop {
-        let (Some(x), Some(y)) = (a.chars().next(), b.chars().next()) else {
-            // Equal but for leading zeros: the text decides, so that the order is total.
-            return a.len().cmp(&b.len()).then_with(|| left.cmp(right));
-        };
-        if x.is_ascii_digit() && y.is_ascii_digit() {
-            let (number_a, rest_a) = digits(a);
-            let (number_b, rest_b) = digits(b);
-            let order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b));
-            if order != Ordering::Equal {
-                return order;
-            }
-            (a, b) = (rest_a, rest_b);
-        } else if x == y {
-            (a, b) = (&a[x.len_utf8()..], &b[y.len_utf8()..]);
-        } else {
-            return x.cmp(&y);
-        }
-    }
-}
-
-/// The leading digits without leading zeros, and what follows them.
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].trim_start_matches('0'), &text[end..])
 }
 
 /// What one entry means.
@@ -183,13 +152,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_sort_as_numbers() {
-        let mut names = vec!["p10", "p2", "p1", "q", "p02", "p", "p2x10", "p2x9"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["p", "p1", "p02", "p2", "p2x9", "p2x10", "p10", "q"]);
-    }
-
-    #[test]
     fn selection_keeps_the_listed_order_without_repeats() {
         let names = ["b", "p10", "p2", "a*", "ab"];
         let entries = OneOrMany(vec!["a*".to_owned(), "p*".to_owned(), "*".to_owned()]);
@@ -213,15 +175,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn natural_order_is_total(a in "[a-c0-3]{0,6}", b in "[a-c0-3]{0,6}", c in "[a-c0-3]{0,6}") {
-            prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
-            prop_assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
-            if natural(&a, &b) != Ordering::Greater && natural(&b, &c) != Ordering::Greater {
-                prop_assert_ne!(natural(&a, &c), Ordering::Greater);
-            }
-        }
-
         #[test]
         fn a_name_cut_into_a_pattern_matches(a in "[a-z]{0,4}", b in "[a-z]{0,4}", c in "[a-z]{0,4}") {
             let pattern = format!("{a}*{c}");

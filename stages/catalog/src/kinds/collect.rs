@@ -2,22 +2,43 @@
 
 pub mod params;
 
-use contract::artifact::{ArtifactKind, ArtifactType, Classes, Column, DType, DatasetType, Role};
+use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role};
 use contract::fault::{Fault, Route, suggest};
 use contract::kind::{
-    About, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Program, Question, Stage,
+    About, DeclaredOutput, FileInput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Question,
+    Stage, output_ports,
 };
 use contract::remote::{id, is_remote, shown};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::columns::cast::{castable, retype};
 use crate::columns::pattern::{entry_route, select, unknown};
 use crate::kinds::collect::params::{Annotators, Collect, Delimited, Postgres, S3, Source};
-use crate::kinds::preprocess::params::OnError;
+use crate::params::on_error::OnError;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, sound};
-use crate::steps::castable;
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new(
+        "data",
+        ArtifactKind::Dataset,
+        "All rows, in the order of the files and of the rows inside them.",
+    ),
+    DeclaredOutput::new(
+        "rejected",
+        ArtifactKind::Dataset,
+        "With `on_error: reject`: what could not be read. The file, the row's number in it, its line in a text file, the \
+                     reason, and the text as it stands there (its first 1000 characters).",
+    ),
+    DeclaredOutput::new(
+        "labels",
+        ArtifactKind::Labels,
+        "With `annotators`: a row for each answer, with the columns `item`, `label` and `annotator`.",
+    ),
+];
 
 /// The kind.
 pub struct CollectKind;
@@ -51,22 +72,28 @@ impl Kind for CollectKind {
                       identifier, that a column is the target) is said under `columns`. The content of the files decides \
                       whether the stage runs again, never their dates or where they lie.",
             inputs: &[],
-            outputs: &[
-                ("data", "dataset", "All rows, in the order of the files and of the rows inside them."),
-                (
-                    "rejected",
-                    "dataset",
-                    "With `on_error: reject`: what could not be read. The file, the row's number in it, its line in a text file, the \
-                     reason, and the text as it stands there (its first 1000 characters).",
-                ),
-                (
-                    "labels",
-                    "labels",
-                    "With `annotators`: a row for each answer, with the columns `item`, `label` and `annotator`.",
-                ),
-            ],
+            outputs: OUTPUTS,
             example: "raw:\n  kind: collect\n  from: { csv: data/digits.csv }\n  columns:\n    label: { role: target }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(205)
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("file", "path"),
+            ("files", "path"),
+            ("sep", "delimiter"),
+            ("separator", "delimiter"),
+            ("na_values", "missing"),
+            ("source", "from"),
+        ]
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "from": { "csv": "a.csv" } })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -359,10 +386,12 @@ impl Stage for CollectStage {
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        let mut ports = vec![OutputPort::new("data", ArtifactKind::Dataset)];
-        ports.extend((self.0.on_error == OnError::Reject).then(|| OutputPort::new("rejected", ArtifactKind::Dataset)));
-        ports.extend(self.0.annotators.as_ref().map(|_| OutputPort::new("labels", ArtifactKind::Labels)));
-        ports
+        let there = |name: &str| match name {
+            "rejected" => self.0.on_error == OnError::Reject,
+            "labels" => self.0.annotators.is_some(),
+            _ => true,
+        };
+        output_ports(OUTPUTS).into_iter().filter(|port| there(&port.name)).collect()
     }
 
     fn files(&self) -> Vec<FileInput> {
@@ -827,22 +856,6 @@ impl Source {
             Self::Npy(files) => files.0.inside.as_ref(),
             _ => None,
         }
-    }
-}
-
-/// Gives a column another type; what is known of its values follows as far as it can.
-pub(crate) fn retype(column: &mut Column, dtype: DType) {
-    let from = std::mem::replace(&mut column.dtype, dtype);
-    let Some(Classes { count, values }) = &mut column.classes else { return };
-    match (from, dtype) {
-        (from, to) if from.is_integer() && to.is_integer() => {}
-        (from, DType::String) if from.is_integer() || matches!(from, DType::Bool | DType::String) => values.sort(),
-        (_, DType::Bool) => {
-            *count = (*count).min(2);
-            values.clear();
-        }
-        (_, to) if to.is_float() => column.classes = None,
-        _ => values.clear(),
     }
 }
 

@@ -11,15 +11,30 @@ use std::collections::BTreeSet;
 use contract::artifact::ArtifactType;
 use contract::fault::{Fault, suggest};
 use contract::kind::{
-    About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage,
+    ANY_NAME, About, CommandLine, DeclaredInput, DeclaredOutput, FileInput, InferContext, Inference, InputPort, Kind,
+    Look, OutputPort, Program, Stage, input_ports,
 };
 use contract::name;
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kinds::command::params::{Command, DescribedOut, Out, OutKind};
 use crate::params::typed::{decode, encode, is_identifier, sound};
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[DeclaredInput::optional(
+    ANY_NAME,
+    &[],
+    "Any names; the artifact is at `$INPUT_<NAME>`, in capitals. Of several (`model[*]`) it has one path a line, `$INPUT_<NAME>_COUNT` their number, `$INPUT_<NAME>_LABELS` what tells them apart (`seed=1`), one a line.",
+)];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[DeclaredOutput {
+    name: ANY_NAME,
+    kind: None,
+    summary: "One for each of `outs`, named after the file up to its first dot: `out/features.parquet` is `features`. The first is the main one.",
+}];
 
 /// The kind.
 pub struct CommandKind;
@@ -50,19 +65,22 @@ impl Kind for CommandKind {
             summary: "Runs any program you already have. What it reads (`deps`, `inputs`, `env`) and writes (`outs`) is declared, \
                       so that it is cached like every other stage: outputs are stored by content and put back when nothing it \
                       reads has changed.",
-            inputs: &[(
-                "…",
-                "any",
-                false,
-                "Any names; the artifact is at `$INPUT_<NAME>`, in capitals. Of several (`model[*]`) it has one path a line, `$INPUT_<NAME>_COUNT` their number, `$INPUT_<NAME>_LABELS` what tells them apart (`seed=1`), one a line.",
-            )],
-            outputs: &[(
-                "…",
-                "as said",
-                "One for each of `outs`, named after the file up to its first dot: `out/features.parquet` is `features`. The first is the main one.",
-            )],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "features:\n  kind: command\n  run: python featurize.py --max 100 data/clean.csv out/features.parquet\n  deps: [featurize.py, data/clean.csv]\n  outs: [out/features.parquet, { path: out/scores.json, kind: metrics }]\n  env: [CUDA_VISIBLE_DEVICES]\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look { hue: 215, saturation: 12 }
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[("cmd", "run"), ("script", "run"), ("command", "run"), ("dependencies", "deps"), ("outputs", "outs")]
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "run": "true", "outs": ["a"] })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -225,8 +243,7 @@ impl Stage for CommandStage {
     }
 
     fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
-        let port = |name: &&str| InputPort { name: (*name).to_owned(), accepts: Vec::new(), required: true };
-        connected.iter().map(port).collect()
+        input_ports(INPUTS, connected)
     }
 
     fn takes_many(&self, _: &str) -> bool {
@@ -239,6 +256,7 @@ impl Stage for CommandStage {
         let port = |(index, (out, name)): (usize, (&DescribedOut, String))| OutputPort {
             path: Some((out.path.clone(), route!["outs", index])),
             tree: out.kind == OutKind::Directory,
+            // The declaration leaves the artifact to the parameters.
             ..OutputPort::new(name, out.kind.artifact())
         };
         outs.iter().zip(names).enumerate().map(port).collect()

@@ -4,15 +4,39 @@ pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, DatasetType, ModelType};
 use contract::fault::Fault;
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
+    input_ports, output_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::columns::lineage;
 use crate::kinds::compress::params::Compress;
 use crate::kinds::evaluate::unfit;
 use crate::params::typed::{decode, encode, sound};
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[
+    DeclaredInput::required("model", &[ArtifactKind::Model], "The model to compress."),
+    DeclaredInput::required(
+        "calibrate",
+        &[ArtifactKind::Dataset],
+        "Rows to fine-tune on and to measure ranges with: the training part.",
+    ),
+    DeclaredInput::optional(
+        "check",
+        &[ArtifactKind::Dataset],
+        "Rows to measure the loss of accuracy on: the validation part.",
+    ),
+];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new("model", ArtifactKind::Model, "The compressed model; it goes wherever a model goes."),
+    DeclaredOutput::new("report", ArtifactKind::Report, "Before and after, step by step, with the control."),
+];
 
 /// The kind.
 pub struct CompressKind;
@@ -43,17 +67,18 @@ impl Kind for CompressKind {
             summary: "Makes a trained model smaller and faster: whole channels and units are removed and the rest is fine-tuned, \
                       weights and activations become 8-bit integers. The report shows bytes, parameters, measured latency and \
                       accuracy before and after, and the honest control: a net of the same size trained from scratch.",
-            inputs: &[
-                ("model", "model", true, "The model to compress."),
-                ("calibrate", "dataset", true, "Rows to fine-tune on and to measure ranges with: the training part."),
-                ("check", "dataset", false, "Rows to measure the loss of accuracy on: the validation part."),
-            ],
-            outputs: &[
-                ("model", "model", "The compressed model; it goes wherever a model goes."),
-                ("report", "report", "Before and after, step by step, with the control."),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "small:\n  kind: compress\n  inputs: { model: model, calibrate: parts.train, check: parts.validation }\n  prune: { structured: 0.5, finetune: { epochs: 5 } }\n  quantize: { int8: static }\n  budget: { accuracy_drop: 0.01 }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(262)
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "quantize": { "int8": "static" } })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -84,16 +109,12 @@ impl Stage for CompressStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![
-            InputPort { name: "model".into(), accepts: vec![ArtifactKind::Model], required: true },
-            InputPort { name: "calibrate".into(), accepts: vec![ArtifactKind::Dataset], required: true },
-            InputPort { name: "check".into(), accepts: vec![ArtifactKind::Dataset], required: false },
-        ]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        input_ports(INPUTS, connected)
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("model", ArtifactKind::Model), OutputPort::new("report", ArtifactKind::Report)]
+        output_ports(OUTPUTS)
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {

@@ -6,7 +6,10 @@ use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task,
 };
 use contract::fault::{Fault, nearest};
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
+    input_ports, output_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -17,6 +20,18 @@ use crate::kinds::evaluate::params::{Evaluate, Metric};
 use crate::kinds::train::misfit;
 use crate::metric::{MEANS, fitting, of_number, task_name};
 use crate::params::typed::{decode, encode, sound};
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[
+    DeclaredInput::required("model", &[ArtifactKind::Model], "The model to judge."),
+    DeclaredInput::required("data", &[ArtifactKind::Dataset], "Rows with the columns the model reads, and the target."),
+];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new("metrics", ArtifactKind::Metrics, "The numbers and the confusion matrix."),
+    DeclaredOutput::new("predictions", ArtifactKind::Dataset, "The rows with what the model says of each."),
+];
 
 /// The kind.
 pub struct EvaluateKind;
@@ -47,16 +62,14 @@ impl Kind for EvaluateKind {
             summary: "Judges a model on rows it has not seen, and fails the run where a gate under `require` is not met (exit \
                       code 3; the numbers are kept). Judging a model on rows it was fitted on is an error found before \
                       anything runs.",
-            inputs: &[
-                ("model", "model", true, "The model to judge."),
-                ("data", "dataset", true, "Rows with the columns the model reads, and the target."),
-            ],
-            outputs: &[
-                ("metrics", "metrics", "The numbers and the confusion matrix."),
-                ("predictions", "dataset", "The rows with what the model says of each."),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "verdict:\n  kind: evaluate\n  inputs: { model: model, data: parts.test }\n  metrics: [accuracy, recall, confusion_matrix]\n  require: { accuracy: \">= 0.97\", recall.class.7: \"> 0.9\" }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(292)
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -153,15 +166,12 @@ impl Stage for EvaluateStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![
-            InputPort { name: "model".into(), accepts: vec![ArtifactKind::Model], required: true },
-            InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true },
-        ]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        input_ports(INPUTS, connected)
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("metrics", ArtifactKind::Metrics), OutputPort::new("predictions", ArtifactKind::Dataset)]
+        output_ports(OUTPUTS)
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {

@@ -4,13 +4,25 @@ pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType};
 use contract::fault::Fault;
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
+    input_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kinds::export::params::{Export, Format};
 use crate::params::typed::{decode, encode, sound};
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[DeclaredInput::required("model", &[ArtifactKind::Model], "The model to write.")];
+
+/// The port of the file.
+const FILE: DeclaredOutput = DeclaredOutput::new("file", ArtifactKind::File, "The file; a copy of it is at `to`.");
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[FILE];
 
 /// The kind.
 pub struct ExportKind;
@@ -40,10 +52,22 @@ impl Kind for ExportKind {
         About {
             summary: "Writes a model in a format other programs read, checks the file in an independent runtime, and puts a copy \
                       where `to` says.",
-            inputs: &[("model", "model", true, "The model to write.")],
-            outputs: &[("file", "file", "The file; a copy of it is at `to`.")],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "artifact:\n  kind: export\n  inputs: { model: small }\n  format: onnx\n  to: out/digits.onnx\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(232)
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[("output_path", "to"), ("path", "to")]
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "format": "onnx", "to": "m.onnx" })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -85,15 +109,12 @@ impl Stage for ExportStage {
         keyed
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![InputPort { name: "model".into(), accepts: vec![ArtifactKind::Model], required: true }]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        input_ports(INPUTS, connected)
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort {
-            path: Some((self.0.to.clone(), route!["to"])),
-            ..OutputPort::new("file", ArtifactKind::File)
-        }]
+        vec![OutputPort { path: Some((self.0.to.clone(), route!["to"])), ..FILE.port(FILE.name) }]
     }
 
     fn infer(&self, _: &InferContext<'_>) -> Inference {

@@ -4,15 +4,40 @@ pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
 use contract::fault::Fault;
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    ANY_NAME, About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort,
+    Program, Stage, input_ports, output_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::kinds::preprocess::params::{Preprocess, Step};
+use self::params::Preprocess;
 use crate::params::typed::{decode, encode, sound};
 use crate::question::Expression;
+use crate::steps::Step;
 use crate::{question, steps};
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[
+    DeclaredInput::required("data", &[ArtifactKind::Dataset], "The rows to work on."),
+    DeclaredInput::optional(
+        ANY_NAME,
+        &[ArtifactKind::Dataset],
+        "Other tables for `join` and `sql`, by names of your own.",
+    ),
+];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new("data", ArtifactKind::Dataset, "What is left after the last step."),
+    DeclaredOutput::new(
+        "rejected",
+        ArtifactKind::Dataset,
+        "Rows that steps rejected: the step, its name, the row's number there, the reason, and the cells as JSON (bytes as \
+                     Base64). What `sample`, `sql` and `group_by` leave out is not rejected.",
+    ),
+];
 
 /// The kind.
 pub struct PreprocessKind;
@@ -44,21 +69,22 @@ impl Kind for PreprocessKind {
                       anything, so it may stand before a split; what has to be learned from data (means, vocabularies) belongs to \
                       `train`, which learns it on the training part only. `window`, `join` and `sql` may compute cells from other \
                       rows: where such a column, made before a split, reaches a model, a warning says so.",
-            inputs: &[
-                ("data", "dataset", true, "The rows to work on."),
-                ("…", "dataset", false, "Other tables for `join` and `sql`, by names of your own."),
-            ],
-            outputs: &[
-                ("data", "dataset", "What is left after the last step."),
-                (
-                    "rejected",
-                    "dataset",
-                    "Rows that steps rejected: the step, its name, the row's number there, the reason, and the cells as JSON (bytes as \
-                     Base64). What `sample`, `sql` and `group_by` leave out is not rejected.",
-                ),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "clean:\n  kind: preprocess\n  inputs: { data: raw }\n  steps:\n    - drop_duplicates\n    - drop_missing: { columns: [label] }\n    - filter: \"label <> 'unknown'\"\n    - pack: { columns: \"pixel_*\", into: image, shape: [1, 8, 8], divide_by: 16 }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(178)
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[("cols", "columns"), ("column", "columns"), ("as", "into")]
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "steps": [{ "drop_duplicates": {} }] })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -82,16 +108,13 @@ impl Stage for PreprocessStage {
     }
 
     fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
-        let port =
-            |name: &str, required| InputPort { name: name.into(), accepts: vec![ArtifactKind::Dataset], required };
         // Only where a step can read another table may one be connected.
-        let reads = self.0.steps.iter().any(|step| matches!(step, Step::Join(_) | Step::Sql(_)));
-        let others = connected.iter().filter(|name| reads && **name != "data").map(|name| port(name, false));
-        std::iter::once(port("data", true)).chain(others).collect()
+        let reads = self.0.steps.iter().any(Step::reads_tables);
+        input_ports(INPUTS, if reads { connected } else { &[] })
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("data", ArtifactKind::Dataset), OutputPort::new("rejected", ArtifactKind::Dataset)]
+        output_ports(OUTPUTS)
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {
@@ -107,10 +130,7 @@ impl Stage for PreprocessStage {
         rejected.follow(&dataset);
         for (index, step) in self.0.steps.iter().enumerate() {
             let at = route!["steps", index];
-            if let Step::Join(join) = step
-                && let Some(fault) =
-                    steps::tables::not_connected(&join.with, context.connected, &at.join("join").join("with"))
-            {
+            if let Some(fault) = step.unconnected(context.connected, &at) {
                 faults.push(fault);
                 dataset.columns = None;
                 continue;

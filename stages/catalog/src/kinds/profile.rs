@@ -4,20 +4,56 @@ pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType};
 use contract::fault::{Fault, Route};
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Question, Stage};
+use contract::kind::{
+    About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program,
+    Question, Stage, input_ports, output_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::columns::pattern;
-use crate::kinds::preprocess::params::Scalar;
 use crate::kinds::profile::params::{Expectation, Profile, Range};
+use crate::params::scalar::Scalar;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, sound};
 
 /// Bumped whenever the same data would give another profile.
 pub const VERSION: u32 = 4;
+
+/// The port of another table.
+const RELATED_TABLE: DeclaredInput = DeclaredInput::optional(
+    RELATED,
+    &[ArtifactKind::Dataset],
+    "Another table: which columns point into it is found, and `foreign_key` checked. Further ones are inputs \
+                     called `related_` and a name of your own: `related_planes`.",
+);
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[
+    DeclaredInput::required("data", &[ArtifactKind::Dataset], "The rows to describe."),
+    RELATED_TABLE,
+    DeclaredInput::optional(
+        "reference",
+        &[ArtifactKind::Dataset, ArtifactKind::Profile],
+        "What the data is compared with: drift of every column.",
+    ),
+];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new(
+        "profile",
+        ArtifactKind::Profile,
+        "All numbers and the sketches behind them as JSON; the format is in `docs/profile.md`.",
+    ),
+    DeclaredOutput::new(
+        "report",
+        ArtifactKind::Report,
+        "A page for people, in one HTML file: `pipeline get facts.report -o report.html`.",
+    ),
+];
 
 /// The kind.
 pub struct ProfileKind;
@@ -48,31 +84,14 @@ impl Kind for ProfileKind {
             summary: "Describes a data set: every variable, how the variables depend on each other, what looks wrong and the \
                       step that mends it, and what could be demanded of it. What `expect` demands is a gate: where it does \
                       not hold, the run stops with exit code 3 and shows example rows.",
-            inputs: &[
-                ("data", "dataset", true, "The rows to describe."),
-                (
-                    "related",
-                    "dataset",
-                    false,
-                    "Another table: which columns point into it is found, and `foreign_key` checked. Further ones are inputs \
-                     called `related_` and a name of your own: `related_planes`.",
-                ),
-                ("reference", "dataset or profile", false, "What the data is compared with: drift of every column."),
-            ],
-            outputs: &[
-                (
-                    "profile",
-                    "profile",
-                    "All numbers and the sketches behind them as JSON; the format is in `docs/profile.md`.",
-                ),
-                (
-                    "report",
-                    "report",
-                    "A page for people, in one HTML file: `pipeline get facts.report -o report.html`.",
-                ),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "facts:\n  kind: profile\n  inputs: { data: clean }\n  target: label\n  expect:\n    - { column: label, in: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }\n    - { column: [id, day], unique: true }\n    - { column: weight, range: { min: 0 }, not_null: true }\n    - { rows: { min: 1000 } }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(150)
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -206,21 +225,13 @@ impl Stage for ProfileStage {
     }
 
     fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
-        let table =
-            |name: &str, required| InputPort { name: name.to_owned(), accepts: vec![ArtifactKind::Dataset], required };
-        let reference = vec![ArtifactKind::Dataset, ArtifactKind::Profile];
-        let mut ports = vec![
-            table("data", true),
-            table(RELATED, false),
-            InputPort { name: "reference".into(), accepts: reference, required: false },
-        ];
         let more = connected.iter().filter(|port| **port != RELATED && related(port).is_some());
-        ports.extend(more.map(|port| table(port, false)));
-        ports
+        let more: Vec<InputPort> = more.map(|port| RELATED_TABLE.port(port)).collect();
+        input_ports(INPUTS, connected).into_iter().chain(more).collect()
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("profile", ArtifactKind::Profile), OutputPort::new("report", ArtifactKind::Report)]
+        output_ports(OUTPUTS)
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {

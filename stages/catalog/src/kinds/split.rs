@@ -6,16 +6,41 @@ use std::collections::BTreeMap;
 
 use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
 use contract::fault::{Fault, suggest};
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    ANY_NAME, About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort,
+    Program, Stage, input_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::columns::cast::fits;
 use crate::columns::pattern;
 use crate::kinds::split::params::Split;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, is_identifier, sound};
-use crate::steps::fits;
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[DeclaredInput::required("data", &[ArtifactKind::Dataset], "The rows to divide.")];
+
+/// The port of a part that has none of its own.
+const PART: DeclaredOutput = DeclaredOutput::new(
+    ANY_NAME,
+    ArtifactKind::Dataset,
+    "One output for every other part, in the order of their names; of `folds`, `train_1`, `test_1` and so on.",
+);
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new(
+        "train",
+        ArtifactKind::Dataset,
+        "The part of that name under `ratios`; the main output when it is there.",
+    ),
+    DeclaredOutput::new("validation", ArtifactKind::Dataset, "The part of that name, when it is there."),
+    DeclaredOutput::new("test", ArtifactKind::Dataset, "The part of that name, when it is there."),
+    PART,
+];
 
 /// The kind.
 pub struct SplitKind;
@@ -47,19 +72,22 @@ impl Kind for SplitKind {
                       column says. Every part is an output \
                       that other stages name: `parts.train`. The lineage of each part is remembered, so that a model is \
                       never judged on rows it was fitted on.",
-            inputs: &[("data", "dataset", true, "The rows to divide.")],
-            outputs: &[
-                ("train", "dataset", "The part of that name under `ratios`; the main output when it is there."),
-                ("validation", "dataset", "The part of that name, when it is there."),
-                ("test", "dataset", "The part of that name, when it is there."),
-                (
-                    "…",
-                    "dataset",
-                    "One output for every other part, in the order of their names; of `folds`, `train_1`, `test_1` and so on.",
-                ),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "parts:\n  kind: split\n  inputs: { data: clean }\n  ratios: { train: 0.7, validation: 0.15, test: 0.15 }\n  stratify: label\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(48)
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[("test_size", "ratios"), ("sizes", "ratios"), ("proportions", "ratios")]
+    }
+
+    fn smallest(&self) -> Value {
+        json!({ "ratios": { "train": 0.5, "test": 0.5 } })
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -270,12 +298,13 @@ impl Stage for SplitStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![InputPort { name: "data".into(), accepts: vec![ArtifactKind::Dataset], required: true }]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        input_ports(INPUTS, connected)
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        ports(&self.0).into_iter().map(|(part, _)| OutputPort::new(part, ArtifactKind::Dataset)).collect()
+        let declared = |part: &str| OUTPUTS.iter().find(|port| port.name == part).unwrap_or(&PART);
+        ports(&self.0).into_iter().map(|(part, _)| declared(&part).port(&part)).collect()
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {
@@ -368,7 +397,7 @@ impl SplitStage {
                         "split::cut_type",
                         format!(
                             "the cut {} does not fit `{}`, which is {}",
-                            crate::steps::scalar(cut),
+                            cut.shown(),
                             column.name,
                             column.type_name()
                         ),

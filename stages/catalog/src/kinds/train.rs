@@ -6,7 +6,10 @@ use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
 };
 use contract::fault::{Fault, Route, suggest};
-use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
+use contract::kind::{
+    About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
+    input_ports, output_ports,
+};
 use contract::route;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -21,6 +24,26 @@ use crate::params::typed::{decode, encode, sound};
 
 /// A whole-number target of more distinct values than this is a quantity unless the document says otherwise.
 pub const MOST_CLASSES: u64 = 100;
+
+/// The input ports.
+const INPUTS: &[DeclaredInput] = &[
+    DeclaredInput::required("train", &[ArtifactKind::Dataset], "The rows to learn from."),
+    DeclaredInput::optional(
+        "validation",
+        &[ArtifactKind::Dataset],
+        "Rows to watch while learning; early stopping wants them.",
+    ),
+];
+
+/// The output ports.
+const OUTPUTS: &[DeclaredOutput] = &[
+    DeclaredOutput::new("model", ArtifactKind::Model, "Weights, architecture and fitted encoders in one file."),
+    DeclaredOutput::new(
+        "metrics",
+        ArtifactKind::Metrics,
+        "The history: losses, validation metrics and learning rate of every epoch.",
+    ),
+];
 
 /// The kind.
 pub struct TrainKind;
@@ -52,16 +75,49 @@ impl Kind for TrainKind {
                       fitted on that part alone and travels inside the model, so a served model takes raw rows. The task \
                       follows from the target's type: text, true/false and integers of at most 100 values are classes, other \
                       numbers are predicted as such.",
-            inputs: &[
-                ("train", "dataset", true, "The rows to learn from."),
-                ("validation", "dataset", false, "Rows to watch while learning; early stopping wants them."),
-            ],
-            outputs: &[
-                ("model", "model", "Weights, architecture and fitted encoders in one file."),
-                ("metrics", "metrics", "The history: losses, validation metrics and learning rate of every epoch."),
-            ],
+            inputs: INPUTS,
+            outputs: OUTPUTS,
             example: "model:\n  kind: train\n  inputs: { train: parts.train, validation: parts.validation }\n  target: label\n  model: { cnn: { channels: [16, 32] } }\n  optimizer: { adamw: { lr: 0.002 } }\n  schedule: one_cycle\n  epochs: 30\n  early_stopping: { patience: 5 }\n",
         }
+    }
+
+    fn look(&self) -> Look {
+        Look::of_hue(340)
+    }
+
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("learning_rate", "lr"),
+            ("learning-rate", "lr"),
+            ("learningrate", "lr"),
+            ("rate", "lr"),
+            ("l2", "weight_decay"),
+            ("decay", "weight_decay"),
+            ("epsilon", "eps"),
+            ("dropout_rate", "dropout"),
+            ("batchsize", "batch_size"),
+            ("batch", "batch_size"),
+            ("n_epochs", "epochs"),
+            ("num_epochs", "epochs"),
+            ("max_epochs", "epochs"),
+            ("iterations", "epochs"),
+            ("optimiser", "optimizer"),
+            ("scheduler", "schedule"),
+            ("lr_scheduler", "schedule"),
+            ("criterion", "loss"),
+            ("clip", "gradient_clip"),
+            ("grad_clip", "gradient_clip"),
+            ("label", "target"),
+            ("y", "target"),
+            ("output", "target"),
+            ("hidden_sizes", "hidden"),
+            ("hidden_layers", "hidden"),
+            ("hidden_size", "hidden"),
+            ("filters", "channels"),
+            ("kernel_size", "kernel"),
+            ("out_features", "units"),
+            ("out_channels", "channels"),
+        ]
     }
 
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -152,15 +208,12 @@ impl Stage for TrainStage {
         encode(&self.0)
     }
 
-    fn inputs(&self, _: &[&str]) -> Vec<InputPort> {
-        vec![
-            InputPort { name: "train".into(), accepts: vec![ArtifactKind::Dataset], required: true },
-            InputPort { name: "validation".into(), accepts: vec![ArtifactKind::Dataset], required: false },
-        ]
+    fn inputs(&self, connected: &[&str]) -> Vec<InputPort> {
+        input_ports(INPUTS, connected)
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        vec![OutputPort::new("model", ArtifactKind::Model), OutputPort::new("metrics", ArtifactKind::Metrics)]
+        output_ports(OUTPUTS)
     }
 
     fn infer(&self, context: &InferContext<'_>) -> Inference {

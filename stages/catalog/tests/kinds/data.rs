@@ -710,7 +710,7 @@ fn command_faults() {
 #[test]
 fn casts_follow_the_types_of_values() {
     use DType::{Binary, Bool, Date, Datetime, Float32, Int64, String, UInt8};
-    let castable = |from: DType, to: DType| catalog::steps::castable(&Column::new("x", from), to).is_ok();
+    let castable = |from: DType, to: DType| catalog::columns::cast::castable(&Column::new("x", from), to).is_ok();
     for (from, to, expected) in [
         (Int64, Float32, true),
         (Bool, UInt8, true),
@@ -726,11 +726,14 @@ fn casts_follow_the_types_of_values() {
         assert_eq!(castable(from, to), expected, "{from:?} to {to:?}");
     }
     let date = Column::new("x", Date);
-    let text = |text: &str| catalog::kinds::preprocess::params::Scalar::Text(text.into());
-    assert!(catalog::steps::fits(&date, &text("2024-02-29")) && !catalog::steps::fits(&date, &text("unknown")));
+    let text = |text: &str| catalog::params::scalar::Scalar::Text(text.into());
+    assert!(
+        catalog::columns::cast::fits(&date, &text("2024-02-29"))
+            && !catalog::columns::cast::fits(&date, &text("unknown"))
+    );
     let tensor = shaped(Column::new("x", Float32), &[2]);
-    assert!(catalog::steps::castable(&tensor, UInt8).is_ok());
-    assert!(catalog::steps::castable(&tensor, String).is_err());
+    assert!(catalog::columns::cast::castable(&tensor, UInt8).is_ok());
+    assert!(catalog::columns::cast::castable(&tensor, String).is_err());
 }
 
 #[test]

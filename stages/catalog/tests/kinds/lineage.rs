@@ -206,7 +206,7 @@ fn a_derived_column_is_mixed_when_its_expression_names_one_that_is() {
         { "derive": { "body_mass_g": "body_mass_g / usual", "half": "year / 2", "text": "unusual" } },
         { "derive": { "usual": "1" } },
     ]);
-    let steps: Vec<catalog::kinds::preprocess::params::Step> = serde_json::from_value(steps).unwrap();
+    let steps: Vec<catalog::steps::Step> = serde_json::from_value(steps).unwrap();
     let mut data = penguins();
     let ask = |_: &catalog::question::Expression, _: &contract::artifact::Types| {
         Ok(Some(json!({ "dtype": "float64", "missing": false })))

@@ -1,29 +1,15 @@
 //! Every kind keeps the contract the engine relies on.
 
 use catalog::kinds;
-use contract::kind::{MAIN, Program};
+use contract::kind::{ANY_NAME, DeclaredOutput, InputPort, Kind, MAIN, Program};
 use serde_json::{Value, json};
 
 use crate::scene::*;
 
-/// The smallest parameters of each kind.
-pub fn smallest(kind: &str) -> Value {
-    match kind {
-        "collect" => json!({ "from": { "csv": "a.csv" } }),
-        "preprocess" => json!({ "steps": [{ "drop_duplicates": {} }] }),
-        "split" => json!({ "ratios": { "train": 0.5, "test": 0.5 } }),
-        "train" | "evaluate" | "profile" => json!({}),
-        "compress" => json!({ "quantize": { "int8": "static" } }),
-        "export" => json!({ "format": "onnx", "to": "m.onnx" }),
-        "command" => json!({ "run": "true", "outs": ["a"] }),
-        other => panic!("no parameters for {other}"),
-    }
-}
-
 #[test]
 fn every_output_is_typed_even_when_nothing_is_known() {
     for kind in kinds().iter() {
-        let stage = stage(kind.name(), smallest(kind.name()));
+        let stage = stage(kind.name(), kind.smallest());
         let found = infer(&*stage, no_inputs());
         for port in stage.outputs() {
             let artifact = found.outputs.get(&port.name).unwrap_or_else(|| panic!("{}.{}", kind.name(), port.name));
@@ -34,28 +20,71 @@ fn every_output_is_typed_even_when_nothing_is_known() {
     }
 }
 
-#[test]
-fn documented_ports_are_the_ports() {
-    for kind in kinds().iter().filter(|kind| !matches!(kind.name(), "split" | "command")) {
-        let about = kind.about();
-        let mut params = smallest(kind.name());
-        if kind.name() == "collect" {
-            // It has more outputs only then.
+/// Parameters with which a stage has all ports that its kind declares.
+fn fullest(kind: &dyn Kind) -> Value {
+    let mut params = kind.smallest();
+    match kind.name() {
+        "collect" => {
             params["annotators"] = json!({ "columns": "rater_*" });
             params["on_error"] = json!("reject");
         }
-        let stage = stage(kind.name(), params);
-        let inputs: Vec<(String, bool)> =
-            stage.inputs(&[]).into_iter().map(|port| (port.name, port.required)).collect();
-        // `…` stands for ports with names of the user's own.
-        let told = about.inputs.iter().filter(|port| port.0 != "…");
-        let told: Vec<(String, bool)> = told.map(|port| (port.0.to_owned(), port.2)).collect();
-        assert_eq!(inputs, told, "{}", kind.name());
+        "split" => params["ratios"] = json!({ "train": 0.5, "validation": 0.2, "test": 0.2, "rest": 0.1 }),
+        "preprocess" => params["steps"] = json!([{ "sql": "select * from own" }]),
+        _ => {}
+    }
+    params
+}
+
+#[test]
+fn documented_ports_are_the_ports() {
+    for kind in kinds().iter() {
+        let about = kind.about();
+        let stage = stage(kind.name(), fullest(kind));
+        // A name of the user's own becomes a port exactly where the kind declares that it may.
+        let inputs = stage.inputs(&["own"]);
+        let name = |name: &'static str| if name == ANY_NAME { "own" } else { name };
+        let declared: Vec<InputPort> = about.inputs.iter().map(|port| port.port(name(port.name))).collect();
+        assert_eq!(inputs, declared, "{}", kind.name());
         let outputs: Vec<(String, &str)> =
             stage.outputs().into_iter().map(|port| (port.name, port.kind.name())).collect();
-        let told: Vec<(String, &str)> = about.outputs.iter().map(|port| (port.0.to_owned(), port.1)).collect();
-        assert_eq!(outputs, told, "{}", kind.name());
+        let own = match kind.name() {
+            "split" => "rest",
+            _ => "a",
+        };
+        let name = |name: &'static str| if name == ANY_NAME { own } else { name };
+        let artifact = |port: &DeclaredOutput| if port.kind.is_some() { port.artifact() } else { "file" };
+        let declared: Vec<(String, &str)> =
+            about.outputs.iter().map(|port| (name(port.name).to_owned(), artifact(port))).collect();
+        assert_eq!(outputs, declared, "{}", kind.name());
         assert!(!stage.outputs()[MAIN].name.is_empty());
+    }
+}
+
+#[test]
+fn kinds_do_not_look_alike() {
+    let mut hues: Vec<u32> = kinds().iter().map(|kind| kind.look().hue).collect();
+    hues.sort_unstable();
+    assert!(hues.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{hues:?}");
+    assert!(hues.iter().all(|hue| *hue < 360), "{hues:?}");
+}
+
+#[test]
+fn a_word_of_other_tools_has_one_meaning() {
+    let mut words: Vec<&str> = kinds().iter().flat_map(|kind| kind.synonyms()).map(|(word, _)| *word).collect();
+    let count = words.len();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), count);
+    for kind in kinds().iter() {
+        let schema = crate::canonical::schema(kind.name()).to_string();
+        for (word, key) in kind.synonyms() {
+            assert!(
+                schema.contains(&format!("\"{key}\"")),
+                "{}: `{word}` is called `{key}`, which is no key",
+                kind.name()
+            );
+            assert_eq!(*word, word.to_lowercase());
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! A kind of stage: its name, version, parameters and documentation.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Program, Stage};
+use super::{DeclaredInput, DeclaredOutput, Look, Program, Stage};
 use crate::fault::Fault;
 
 /// A kind of stage: `collect`, `train`, `command` ...
@@ -23,8 +23,24 @@ pub trait Kind: Send + Sync {
     /// parameter structs are the documentation editors and the reference show.
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 
-    /// The first paragraph of the kind's documentation, and its ports, for the reference.
+    /// The documentation: what the kind does, its ports, an example.
     fn about(&self) -> About;
+
+    /// How pictures show its stages.
+    fn look(&self) -> Look {
+        Look::of_name(self.name())
+    }
+
+    /// What other tools call its parameters: (their word in lower case, the key here). The help for an unknown key says
+    /// what it is called here.
+    fn synonyms(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// The fewest parameters that make a stage: tests that go through all kinds start from it.
+    fn smallest(&self) -> Value {
+        json!({})
+    }
 
     /// Types the parameters. The value has passed the schema, so what is reported here are faults no
     /// schema can express; routes are relative to the stage's mapping.
@@ -39,10 +55,11 @@ pub trait Kind: Send + Sync {
 pub struct About {
     /// One paragraph.
     pub summary: &'static str,
-    /// (port, artifact kind, required, what it is)
-    pub inputs: &'static [(&'static str, &'static str, bool, &'static str)],
-    /// (port, artifact kind, what it is)
-    pub outputs: &'static [(&'static str, &'static str, &'static str)],
+    /// The input ports. Where their number depends on a stage, [`Stage::inputs`] makes more of one declaration, or fewer.
+    pub inputs: &'static [DeclaredInput],
+    /// The output ports; the first is the main one. Where their number depends on a stage, [`Stage::outputs`] makes more of
+    /// one declaration, or fewer.
+    pub outputs: &'static [DeclaredOutput],
     /// A complete stage that can be pasted under `stages:`.
     pub example: &'static str,
 }

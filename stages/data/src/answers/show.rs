@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::chance::Chance;
 use crate::fault::{Outcome, kernel, unwritable};
 use crate::step::expression::Condition;
-use crate::step::fill::missing;
 use crate::table::classes::classes;
 use crate::table::dataset::{Table, open};
 use crate::table::display::{cell, value};
+use crate::table::missing::missing;
 use crate::threads;
 
 /// What is asked of a data set in the store.

@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use catalog::columns::pattern::{matches, natural};
+use catalog::columns::pattern::matches;
 use contract::fault::Fault;
+use contract::natural::natural;
 use contract::worker::protocol::InputFile;
 
 use crate::fault::{Outcome, place, unreadable, unwritable};

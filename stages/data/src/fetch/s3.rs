@@ -9,9 +9,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use catalog::columns::pattern::natural;
 use catalog::kinds::collect::params::S3;
 use contract::fault::{Fault, Route};
+use contract::natural::natural;
 use contract::pattern::Pattern;
 use contract::remote::Seen;
 use contract::worker::Channel;

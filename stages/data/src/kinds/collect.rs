@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use arrow::array::Array;
 use catalog::kinds::collect::params::{Collect, Source};
-use catalog::kinds::preprocess::params::OnError;
+use catalog::params::on_error::OnError;
 use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType};
 use contract::fault::Fault;
 use contract::kind::Question;

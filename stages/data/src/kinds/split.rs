@@ -710,7 +710,7 @@ mod tests {
         let (parts, _) = split(&by_time, 5, &table(&[100])).unwrap();
         assert_eq!(rows(&parts[0].1), (0..70).collect::<Vec<_>>());
         assert_eq!(rows(&parts[2].1), (85..100).collect::<Vec<_>>());
-        let cuts = [("test".to_owned(), catalog::kinds::preprocess::params::Scalar::Int(90))].into();
+        let cuts = [("test".to_owned(), catalog::params::scalar::Scalar::Int(90))].into();
         let cut = Split { ratios: BTreeMap::new(), cuts, ..by_time };
         let (parts, _) = split(&cut, 5, &table(&[100])).unwrap();
         assert_eq!(rows(&parts[1].1), (90..100).collect::<Vec<_>>());

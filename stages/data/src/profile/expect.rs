@@ -8,9 +8,9 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use catalog::columns::pattern::select;
-use catalog::kinds::preprocess::params::Scalar;
 use catalog::kinds::profile::params::{Direction, Expectation};
 use catalog::kinds::profile::{ambiguous, pointed, text};
+use catalog::params::scalar::Scalar;
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 use contract::route;
@@ -20,9 +20,9 @@ use super::column::{numbers, shown};
 use super::document::Checked;
 use crate::fault::{Outcome, kernel};
 use crate::step::duplicates::{Folded, digest, digests, repeats};
-use crate::step::fill::missing;
 use crate::table::convert::convert;
 use crate::table::dataset::Table;
+use crate::table::missing::missing;
 use crate::table::spill::{Memory, pieces, too_little};
 
 /// So many rows are shown of what does not hold.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, StringArray};
-use catalog::kinds::preprocess::params::Step;
 use catalog::kinds::profile::params::Expectation;
+use catalog::steps::Step;
 use contract::artifact::Column;
 use serde_json::json;
 

@@ -1,9 +1,9 @@
 //! CSV and TSV: text in, columns out, types inferred over all rows.
 //!
-//! The file is read in blocks that are cut between records and parsed by several threads. The first block tells what the columns
-//! look like; every block is read on that guess, and remembers the form of each cell that did not fit. When all blocks
-//! are done the forms decide; only columns whose guess was wrong are read a second time. The result does not depend on
-//! the blocks or on the number of threads.
+//! The file is read in blocks that are cut between records, and several threads parse them. The start of the first block gives a
+//! guess of every column's type. Every block is parsed under that guess, and notes the form of each cell that does not fit. After
+//! the last block the noted forms decide. Only the columns whose guess was wrong are read a second time. The result does not
+//! depend on the size of the blocks or on the number of threads.
 
 pub mod fault;
 pub mod header;
@@ -31,9 +31,10 @@ use crate::table::dataset::{Table, arrow_type, batch};
 use crate::table::sink::{Missing, Sink, Target};
 use crate::table::spill::Keeper;
 
-/// Bytes read at a time.
+/// Bytes of a block. A block grows beyond it only where one record is longer.
 const BLOCK: usize = 1 << 20;
-/// So much of the first block is looked at to guess types.
+/// Bytes of the first block from which types are guessed. A wrong guess costs a second pass over the column, so that more bytes
+/// would rarely pay.
 const PROBE: usize = 1 << 16;
 
 /// What was read.
@@ -69,6 +70,8 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
             None => Target::Guess(seen.form(), Seen::TEXT.within(*seen)),
         })
         .collect();
+    // The forms of the probe and of all cells that did not fit are joined. The order in which forms are joined does not
+    // matter, so the result does not depend on the order of the blocks.
     let first_pass = job.pass(files, &names, &targets, None)?;
     for (all, misfits) in seen.iter_mut().zip(&first_pass.seen) {
         *all = all.with(*misfits);
@@ -85,6 +88,8 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
     let mut batches = first_pass.table.batches;
     if again.iter().any(|target| *target != Target::Skip) {
         let second = job.pass(files, &names, &again, Some(&first_pass.left_out))?;
+        // The two passes are put together row by row: another number of rows in any block, or a cell that still does not fit the
+        // widened type, means that the file is another one by now.
         if second.rows != first_pass.rows || second.seen.iter().any(|seen| !seen.is_empty()) {
             return Err(vec![
                 Fault::error("data::changed", format!("`{}` changed while it was read", first.shown))
@@ -189,6 +194,7 @@ struct InOrder {
 impl InOrder {
     fn add(&mut self, mut piece: Piece, into: &mut Gathering<'_>, shown: &str, reading: &Reading<'_>) -> Outcome<()> {
         self.next += 1;
+        // Behind a broken quote the cuts between records are a guess: faults found there would mislead.
         if self.broken {
             return Ok(());
         }
@@ -196,6 +202,7 @@ impl InOrder {
         own.shift(self.line);
         self.faults.extend(own);
         self.broken = piece.broken;
+        // Row numbers count the records that are left out as well: a user finds the row in the file by them.
         let (before, line) = (self.rows as u64 + self.gone.len() as u64, self.line);
         self.line += piece.lines;
         self.rows += piece.rows;
@@ -211,7 +218,7 @@ impl InOrder {
             }
             reading.refusals.filled(piece.filled.cells, piece.filled.rows, Some(first));
         }
-        // With the first fault, only faults are of interest.
+        // The rows are not kept once there is a fault: the read fails, and the rest is parsed only to list its faults.
         if self.faults.is_empty() { into.add(piece) } else { Ok(()) }
     }
 }
@@ -288,7 +295,7 @@ impl Job<'_> {
         if cut == 0 {
             cut = body.len().min(PROBE);
         }
-        // A row that is left out says nothing about its columns.
+        // A row that is left out does not widen the type of a column.
         let stated = |name: &String| self.reading.types.get(name).map_or(Target::Probe, |dtype| Target::Stated(*dtype));
         let targets: Vec<Target> = header.names.iter().map(stated).collect();
         let fields: Vec<usize> = (0..header.names.len()).collect();
@@ -302,6 +309,7 @@ impl Job<'_> {
         let mut head = Vec::new();
         loop {
             let start = head.len();
+            // The buffer doubles, so that a header of any length costs linear time.
             head.resize(start + BLOCK.max(start), 0);
             let count = stream.fill(&mut head[start..])?;
             head.truncate(start + count);
@@ -313,6 +321,7 @@ impl Job<'_> {
                 continue;
             }
             if all || whole_records(&head, self.dialect.quote) > 0 || head.len() > self.reading.limits.record {
+                // Lines of old Mac files end with a carriage return alone: without this check the whole file is one header.
                 if memchr(b'\n', &head).is_none()
                     && let Some(at) = memchr(b'\r', &head[..head.len() - 1])
                 {
@@ -374,10 +383,12 @@ impl Job<'_> {
         let header_lines = memchr_iter(b'\n', &head[..header.end]).count() as u64;
         let shown = file.shown.as_str();
         let plan = Plan { shown, names, fields: &fields, targets };
-        // Blocks are cut alike in every pass.
+        // Every pass cuts the same blocks, so that the records an earlier pass left out are found by block and number.
         let known = known.map(|known| known.get(into.rows.len()..).unwrap_or_default());
         let mut complete = true;
         let mut endless = false;
+        // Threads finish blocks in any order; the map holds those that wait for an earlier one. The channel is bounded by the number of
+        // threads: a fast disk would otherwise put the whole file into memory.
         let parsed: Mutex<BTreeMap<usize, Piece>> = Mutex::default();
         let threads = self.reading.limits.threads.max(1);
         let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>, usize)>(threads);
@@ -397,6 +408,7 @@ impl Job<'_> {
             Ok(())
         };
         std::thread::scope(|scope| -> Outcome<()> {
+            // The sender is moved in here so that it is dropped at the end: only then do the threads leave their loop and the scope ends.
             let sender = sender;
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -423,8 +435,8 @@ impl Job<'_> {
                     text.truncate(end.max(start));
                 }
                 let end = if all { text.len() } else { start + whole_records(&text[start..], self.dialect.quote) };
-                // Not one whole record: read on, twice as much each time, but not for ever. What is there is no record and is not
-                // parsed: where it would end is not known.
+                // The text holds no whole record yet: read on, twice as much each time, up to the limit of a record. Beyond the limit the
+                // text is not parsed, because the end of its record is not known.
                 if end == start && text.len() > self.reading.limits.record {
                     endless = true;
                     break;
@@ -455,6 +467,7 @@ impl Job<'_> {
             self.tell(&stream);
             Ok(())
         })?;
+        // All threads have ended: what is in the map now is the rest.
         ready(&mut order, into)?;
         let InOrder { line, mut faults, rows, gone, .. } = order;
         if endless {
@@ -479,10 +492,12 @@ impl Job<'_> {
         let mut piece = self.parse_without(text, plan, known.unwrap_or_default());
         if known.is_none() && self.reading.refusals.reject() && !piece.bad.is_empty() {
             let bad = std::mem::take(&mut piece.bad);
+            // The sinks already hold cells of the bad records and may have widened their types: the block is parsed again without them.
             let left_out: Vec<usize> = bad.iter().map(|bad| bad.record).collect();
             piece = self.parse_without(text, plan, &left_out);
             piece.bad = bad;
         }
+        // The first pass has counted the filled cells; a second pass reads the same cells again.
         if known.is_some() {
             piece.filled = Filled::default();
         }
@@ -492,6 +507,7 @@ impl Job<'_> {
     fn parse_without(&self, text: &[u8], plan: &Plan<'_>, left_out: &[usize]) -> Piece {
         let Plan { shown, names, fields, targets } = *plan;
         let (reject, fill) = (self.reading.refusals.reject(), self.reading.refusals.fill());
+        // A cell takes about four bytes: enough to spare most buffers a reallocation.
         let guess = text.len() / (fields.len() * 4).max(1);
         let mut sinks: Vec<Sink> = targets.iter().map(|target| Sink::new(*target, guess)).collect();
         let mut piece = Piece {
@@ -518,11 +534,12 @@ impl Job<'_> {
             piece.seen = sinks.iter().map(Sink::seen).collect();
             return piece;
         }
+        // A block that is UTF-8 as a whole needs no check of its cells, which is the common case and the fast one.
         let checked = valid.is_err();
         let mut left_out = left_out.iter().copied().peekable();
         let mut scanner = Scanner::new(text, self.dialect);
         let mut record = 0;
-        // Lines are counted on from the last place that was asked for.
+        // Lines are counted on from the last place that was asked for: counting from the start for every fault is quadratic.
         let mut counted = (0, 0);
         let mut line_at = |offset: usize| {
             counted.1 += memchr_iter(b'\n', &text[counted.0..offset]).count() as u64;
@@ -530,6 +547,7 @@ impl Job<'_> {
             counted.1
         };
         'records: while !scanner.done() {
+            // In a file of one column an empty line is a record with a missing cell.
             if fields.len() > 1 && scanner.skip_blank() {
                 continue;
             }
@@ -584,7 +602,7 @@ impl Job<'_> {
                 let mut fault = || ragged_fault(count, fields.len(), shown, line_at(start), self.options.header);
                 if fill && count < fields.len() {
                     for column in &fields[count..] {
-                        // A type that an empty cell does not fit is none.
+                        // An empty cell fits every type.
                         let _ = sinks[*column].push(b"", false, self.missing);
                         piece.filled.add(&mut fault);
                     }

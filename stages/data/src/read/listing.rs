@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use catalog::columns::pattern::natural;
 use contract::fault::Fault;
+use contract::natural::natural;
 use contract::worker::protocol::InputFile;
 
 use crate::fault::{Outcome, empty, place, unreadable};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use catalog::kinds::collect::rejected;
-use catalog::kinds::preprocess::params::OnError;
+use catalog::params::on_error::OnError;
 use contract::artifact::DType;
 use contract::fault::{Fault, Place};
 use contract::worker::Channel;

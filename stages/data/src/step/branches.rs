@@ -5,6 +5,7 @@
 use std::fmt::Formatter;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, internal_err};
@@ -98,7 +99,7 @@ impl ExecutionPlan for Branches {
         builder.spawn(async move {
             for branch in 0..input.output_partitioning().partition_count() {
                 let mut rows = input.execute(branch, Arc::clone(&context))?;
-                while let Some(rows) = super::query::next(&mut rows).await {
+                while let Some(rows) = next(&mut rows).await {
                     // Nobody wants more: a limit is reached.
                     if out.send(Ok(rows?)).await.is_err() {
                         return Ok(());
@@ -137,4 +138,9 @@ impl PhysicalOptimizerRule for InOrder {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The next rows of a stream.
+pub(super) async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
+    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }

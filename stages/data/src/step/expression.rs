@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Field, Schema};
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, nearest, suggest};
+use contract::fault::{Fault, Route, nearest, suggest};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, SchemaError};
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -21,6 +21,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::read::normal::scalar;
 use crate::table::dataset::schema;
+use crate::table::display::shown;
 
 /// An expression that fits its columns.
 pub struct Expression {
@@ -232,9 +233,51 @@ fn is_pattern(op: Operator) -> bool {
 fn pattern_in(pattern: &Expr) -> Result<(), Fault> {
     let Expr::Literal(value, _) = pattern else { return Ok(()) };
     match value.try_as_str().flatten() {
-        Some(text) => crate::kinds::preprocess::pattern(text, None).map(drop),
+        Some(text) => super::pattern::pattern(text, None).map(drop),
         None => Ok(()),
     }
+}
+
+/// An expression without a value for some of these rows: the first of them (found by `one`, which tries a single row), with its cells
+/// in the columns that the expression names.
+pub(super) fn no_value(
+    text: &str,
+    error: &str,
+    rows: &RecordBatch,
+    before: usize,
+    columns: &[Column],
+    one: impl Fn(&RecordBatch) -> Option<String>,
+    route: &Route,
+) -> Fault {
+    // All rows before `low` have a value.
+    let (mut low, mut high) = (0, rows.num_rows());
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if one(&rows.slice(low, middle - low)).is_some() { high = middle } else { low = middle }
+    }
+    let first = (low < rows.num_rows()).then(|| one(&rows.slice(low, 1))).flatten();
+    let (row, error) = match &first {
+        Some(error) => (format!("row {}", before + low + 1), error.as_str()),
+        None => ("some row".to_owned(), error),
+    };
+    let words: Vec<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let used =
+        |column: &Column| words.contains(&column.name.as_str()) || text.contains(&format!("\"{}\"", column.name));
+    let cells: Vec<String> = columns
+        .iter()
+        .zip(rows.columns())
+        .filter(|(column, _)| first.is_some() && used(column))
+        .map(|(column, array)| format!("`{}` is {}", column.name, shown(array, low)))
+        .collect();
+    let cells = if cells.is_empty() { String::new() } else { format!(" (there {})", cells.join(", ")) };
+    let help = if error.contains("verflow") {
+        "what is computed has more digits than int64: `CAST(x AS DOUBLE)` in it has no such end"
+    } else {
+        "exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`"
+    };
+    Fault::error("data::expression_value", format!("`{text}` has no value for {row}{cells}: {error}"))
+        .help(help)
+        .at(route.clone())
 }
 
 fn first_line(error: &DataFusionError) -> String {

@@ -16,13 +16,13 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
 use arrow::row::{RowConverter, Rows, SortField};
-use catalog::kinds::preprocess::params::{How, Join};
-use catalog::steps::tables::joined;
+use catalog::steps::join::{How, Join, joined};
 use contract::artifact::Column;
-use contract::fault::Route;
+use contract::fault::{Fault, Route};
 
 use super::duplicates::{Folded, digest};
 use super::rejected::Rejected;
+use super::{Transform, Whole};
 use crate::fault::{Outcome, kernel, unreadable, unwritable};
 use crate::table::dataset::{Table, arrow_type, batch};
 use crate::table::spill::{Keeper, Memory, size, too_little};
@@ -356,6 +356,44 @@ impl Output<'_> {
 
 fn width(table: &Table) -> u64 {
     table.batches.iter().map(size).sum::<u64>() / table.rows().max(1) as u64
+}
+
+impl Transform for Join {
+    fn needs_all_rows(&self) -> bool {
+        true
+    }
+
+    fn whole(&self, table: Table, input: &mut Whole<'_, '_>) -> Outcome<Table> {
+        let Some(other) = input.scene.others.get(&self.with) else {
+            let text = format!("no input of the stage is called `{}`", self.with);
+            let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
+            return Err(vec![fault.at(input.route.join("with"))]);
+        };
+        let (joined, repeated) =
+            join(self, &table, other, (input.scene.memory, input.scene.threads), input.rejected, input.route)?;
+        input.warnings.extend((repeated > 0).then(|| multiplied(self, repeated, &table, &joined, input.route)));
+        Ok(joined)
+    }
+}
+
+/// Rows that a join has given several partners are there more than once.
+fn multiplied(options: &Join, repeated: u64, table: &Table, joined: &Table, route: &Route) -> Fault {
+    let with = &options.with;
+    let keys: Vec<String> = (options.on.iter().flat_map(|on| on.iter().map(String::as_str)))
+        .chain(options.keys.values().map(String::as_str))
+        .map(|key| format!("`{key}`"))
+        .collect();
+    let text = format!(
+        "{repeated} rows have several partners in `{with}` and are now there once for each: {} rows became {}",
+        table.rows(),
+        joined.rows()
+    );
+    Fault::warning("data::join_multiplies", text)
+        .help(format!(
+            "if one partner is meant: {} is not enough to tell the rows of `{with}` apart; add a key, or keep one row of each before, with `group_by` or `drop_duplicates: {{ columns: … }}`",
+            keys.join(" + ")
+        ))
+        .at(route.clone())
 }
 
 /// Joins. Missing keys have no partner. Also says how many rows have found more than one.

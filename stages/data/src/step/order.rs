@@ -12,9 +12,9 @@ use arrow::compute::{SortOptions, interleave};
 use arrow::row::{Row, RowConverter, Rows, SortField};
 use contract::artifact::Column;
 
-use super::fill::missing;
 use crate::fault::{Outcome, kernel};
 use crate::table::dataset::{Table, arrow_type, batch};
+use crate::table::missing::missing;
 use crate::table::spill::{Keeper, Memory, size};
 
 /// Runs that are merged at once.

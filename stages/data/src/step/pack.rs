@@ -6,16 +6,28 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, R
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::columns::pattern::select_sorted;
-use catalog::kinds::preprocess::params::Pack;
+use catalog::steps::pack::Pack;
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route};
 
-use super::fill::missing;
+use super::chain::Link;
+use super::{Input, Transform};
 use crate::fault::{Faults, Outcome, kernel};
-use crate::table::dataset::{Table, item};
+use crate::table::dataset::item;
+use crate::table::missing::missing;
+
+impl Transform for Pack {
+    fn link<'a>(&'a self, input: &Input<'_>) -> Outcome<Link<'a>> {
+        let packing = Packing::new(input.columns(), self, input.route)?;
+        let route = input.route.clone();
+        Ok(Link::new(packing.columns.clone(), move |rows, before| {
+            Ok((packing.piece(rows, before, &route)?, Vec::new()))
+        }))
+    }
+}
 
 /// A packing that fits its columns.
-pub struct Packing {
+struct Packing {
     /// The columns it gives.
     pub columns: Vec<Column>,
     names: Vec<String>,
@@ -31,22 +43,22 @@ impl Packing {
     ///
     /// # Errors
     /// Columns that are no numbers, a shape of another size, a name that is taken.
-    pub fn new(table: &Table, options: &Pack, route: &Route) -> Outcome<Self> {
-        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    pub fn new(columns: &[Column], options: &Pack, route: &Route) -> Outcome<Self> {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let taken = select_sorted(&options.columns, &names, &route.join("columns"))?;
-        let size: u64 = taken.iter().map(|index| elements(&table.columns[*index])).sum();
+        let size: u64 = taken.iter().map(|index| elements(&columns[*index])).sum();
         let shape: Vec<u64> = match (&options.shape, taken.as_slice()) {
             (Some(shape), _) => shape.iter().map(|side| u64::from(*side)).collect(),
-            (None, [one]) if !table.columns[*one].shape.is_empty() => table.columns[*one].shape.clone(),
+            (None, [one]) if !columns[*one].shape.is_empty() => columns[*one].shape.clone(),
             (None, _) => vec![size],
         };
-        check(table, options, &taken, size, &shape, route)?;
+        check(columns, options, &taken, size, &shape, route)?;
         let place = taken.iter().copied().min().unwrap_or_default();
         let mut packed = Column::new(&options.into, DType::Float32);
         packed.shape = shape;
-        let columns = (0..table.columns.len())
+        let columns = (0..columns.len())
             .filter(|index| *index == place || !taken.contains(index))
-            .map(|index| if index == place { packed.clone() } else { table.columns[index].clone() })
+            .map(|index| if index == place { packed.clone() } else { columns[index].clone() })
             .collect();
         let names = names.into_iter().map(str::to_owned).collect();
         Ok(Self { columns, names, taken, place, size: size as usize, divide_by: options.divide_by })
@@ -83,9 +95,9 @@ fn elements(column: &Column) -> u64 {
     column.shape.iter().product()
 }
 
-fn check(table: &Table, options: &Pack, taken: &[usize], size: u64, shape: &[u64], route: &Route) -> Outcome<()> {
+fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: &[u64], route: &Route) -> Outcome<()> {
     let mut faults = Faults::default();
-    for column in taken.iter().map(|index| &table.columns[*index]) {
+    for column in taken.iter().map(|index| &columns[*index]) {
         if !column.dtype.is_numeric() && column.dtype != DType::Bool {
             let text = format!("column `{}` is {}, not a number", column.name, column.type_name());
             faults.add(|| {
@@ -105,7 +117,7 @@ fn check(table: &Table, options: &Pack, taken: &[usize], size: u64, shape: &[u64
                 .at(route.join("shape"))
         });
     }
-    if table.columns.iter().enumerate().any(|(index, column)| column.name == options.into && !taken.contains(&index)) {
+    if columns.iter().enumerate().any(|(index, column)| column.name == options.into && !taken.contains(&index)) {
         faults.add(|| {
             Fault::error("data::duplicate_column", format!("there is a column `{}` already", options.into))
                 .help("choose another name, or drop or rename that column before")

@@ -11,10 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{SortOptions, max, min, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
-use catalog::columns::pattern::select;
-use catalog::kinds::preprocess::params::{Aggregate, GroupBy, Window, WindowFunction};
 use catalog::question::QueryType;
-use catalog::steps::tables::{read, windowed};
 use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Route, Segment, suggest};
 use datafusion::catalog::streaming::StreamingTable;
@@ -39,35 +36,35 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::branches::InOrder;
-use super::order::{Key, numbered, ordered};
+use super::branches::{InOrder, next};
+use super::order::Key;
 use crate::fault::{Outcome, kernel};
 use crate::read::normal;
 use crate::table::convert::convert;
 use crate::table::dataset::{Table, batch, schema};
-use crate::table::spill::{Keeper, Memory, beside, size, too_little};
+use crate::table::spill::{Keeper, Memory, size, too_little};
 
 /// The name of the column of row numbers that rows are brought back into their order by.
-const ROW: &str = "\u{1}row";
+pub(super) const ROW: &str = "\u{1}row";
 
 /// Bytes of the stack of a thread that reads: each run that is merged has one.
 const STACK: usize = 512 << 10;
 
-/// How rows come into the engine, and what becomes of what does not fit.
+/// How rows reach the table engine, and what happens when they need more than the bound of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way<'a> {
-    /// In any order; what is too much is written to scratch files.
+pub(super) enum Way<'a> {
+    /// In any order; the engine writes to scratch files what does not fit.
     Spill,
-    /// The same, and neither side of a join is held: both are sorted by their keys.
+    /// As `Spill`, but neither side of a join is held: both are sorted by their keys.
     Merge,
-    /// In any order; what is too much ends the query, and it is asked again another way.
+    /// In any order; a query that does not fit fails with `data::memory`, and the caller tries another way.
     Try,
     /// In the order of these columns, missing cells last.
     Sorted(&'a [String]),
 }
 
-/// Makes every join of equal keys one of two sorted sides, of which neither is held. First of all rules, so that those
-/// behind it sort the sides.
+/// Replaces every hash join by a merge of two sorted sides, of which neither is held. It runs before the rules of the engine,
+/// because one of them adds the sorts that a merge needs.
 #[derive(Debug)]
 struct Merging;
 
@@ -106,18 +103,18 @@ impl PhysicalOptimizerRule for Merging {
     }
 }
 
-/// Tables by name, ready for questions.
-struct House {
+/// Tables by name in a session of the engine.
+pub(super) struct House {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
     tables: BTreeMap<String, Vec<Column>>,
     /// Whether sums may be beyond 64 bits, as far as is known.
-    long_sums: bool,
+    pub(super) long_sums: bool,
     /// Of all rows.
     bytes: u64,
 }
 
-/// Rows as copies of their own, made when they are asked for.
+/// Rows of a table, copied batch by batch when the engine asks for them.
 #[derive(Debug)]
 struct Copies {
     schema: SchemaRef,
@@ -138,6 +135,7 @@ impl PartitionStream for Copies {
                 for start in (0..batch.num_rows()).step_by(rows) {
                     let end = batch.num_rows().min(start + rows) as u64;
                     let copy = take_record_batch(&batch, &UInt64Array::from_iter_values(start as u64..end));
+                    // The receiver is gone when a `LIMIT` is reached or the query has failed: both end the copying.
                     if out.blocking_send(copy.map_err(DataFusionError::from)).is_err() {
                         return Ok(());
                     }
@@ -158,23 +156,24 @@ fn batch_rows(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>) -> usi
 }
 
 impl House {
-    fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, way: Way<'_>) -> Outcome<Self> {
+    pub(super) fn new(tables: &BTreeMap<String, &Table>, memory: Option<&Memory>, way: Way<'_>) -> Outcome<Self> {
         let fail = |error: DataFusionError| kernel("opening the table engine", &error);
         let mut rows = batch_rows(tables, memory);
         let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().sql_parser.enable_ident_normalization = false;
         if way == Way::Merge {
-            // Several sorts at once share the bound: what one holds is put together and sorted in place, for merging it would take as
-            // much again; and what many spilled runs are merged of is small.
+            // Several sorts share the bound. Sorting in place avoids the second copy that merging in memory needs, and small batches
+            // keep the merge of many spilled runs small.
             config.options_mut().execution.sort_in_place_threshold_bytes = usize::MAX;
             rows = (rows / 4).max(16);
         }
         config = config.with_batch_size(rows);
         let mut builder = RuntimeEnvBuilder::new();
         if let Some(memory) = memory {
-            // What a sort keeps for merging its spilled runs; the default of 10 MiB is more than a small bound has.
+            // A sort reserves this for the merge of its spilled runs. The default of 10 MiB is more than a small bound has.
             config = config.with_sort_spill_reservation_bytes((memory.limit / 32) as usize);
-            // The engine counts what it keeps, not the batches on their way, and a table that grows is there twice meanwhile.
+            // The engine gets a quarter: it counts what it keeps but not the batches between operators, and a table that grows is there
+            // twice while it is copied.
             builder = builder.with_memory_pool(Arc::new(FairSpillPool::new((memory.limit / 4) as usize)));
             builder = if matches!(way, Way::Spill | Way::Merge) {
                 builder.with_temp_file_path(memory.scratch())
@@ -185,6 +184,7 @@ impl House {
         let runtime = builder.build_arc().map_err(fail)?;
         let mut state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        // The order matters: our rules come first, the engine's own rules then sort and repartition what ours have made.
         let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(InOrder)];
         if way == Way::Merge {
             rules.push(Arc::new(Merging));
@@ -195,7 +195,7 @@ impl House {
         for (name, table) in tables {
             let schema = table.batches.first().map_or_else(|| schema(&table.columns), RecordBatch::schema);
             let provider: Arc<dyn TableProvider> = if memory.is_some() {
-                // The engine counts whole buffers, of a mapped file the whole file: what it may keep is copied piece by piece.
+                // The engine counts whole buffers, which for a mapped file is the whole file. Copies make it count only what it keeps.
                 let pieces = Copies { schema: schema.clone(), batches: table.batches.clone(), rows };
                 let streaming = StreamingTable::try_new(schema, vec![Arc::new(pieces)]).map_err(fail)?;
                 let order = match way {
@@ -221,8 +221,10 @@ impl House {
         Ok(Self { context, runtime, tables, long_sums: true, bytes })
     }
 
-    fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
+    pub(super) fn plan(&self, text: &str, at: &Route) -> Outcome<DataFrame> {
         let wrong = |error: DataFusionError| vec![self.explain(text, &error).at(at.clone())];
+        // What the parser would accept and we refuse comes first; then the plan is checked for chance, for texts compared with numbers,
+        // and only then rewritten, so that messages show the query as it is written.
         refused(text).map_err(|fault| vec![fault.at(at.clone())])?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = self.runtime.block_on(self.context.sql_with_options(text, options)).map_err(wrong)?;
@@ -243,7 +245,7 @@ impl House {
     }
 
     /// Whether tables are joined, be it for a subquery.
-    fn joins(&self, frame: &DataFrame) -> bool {
+    pub(super) fn joins(&self, frame: &DataFrame) -> bool {
         let plan = self.context.state().optimize(frame.logical_plan());
         let joins = plan.map(|plan| plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))));
         matches!(joins, Ok(Ok(true)))
@@ -277,7 +279,13 @@ impl House {
         super::expression::explain_query(text, error)
     }
 
-    fn run(&self, frame: DataFrame, columns: Option<Vec<Column>>, memory: &Memory, at: &Route) -> Outcome<Table> {
+    pub(super) fn run(
+        &self,
+        frame: DataFrame,
+        columns: Option<Vec<Column>>,
+        memory: &Memory,
+        at: &Route,
+    ) -> Outcome<Table> {
         let fail = |error: DataFusionError| {
             let text = error.find_root().to_string();
             let line = text.lines().next().unwrap_or_default().to_owned();
@@ -326,11 +334,6 @@ impl House {
         })?;
         keeper.finish()
     }
-}
-
-/// The next rows of a stream.
-pub(super) async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
-    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
 /// A batch of the engine's in our types; tensors pass as they are.
@@ -682,43 +685,25 @@ impl Origin {
     }
 }
 
-/// Carries a query out. A join is of hashes, or of sorted sides where one side is too much to be held: then the rows of a query that
-/// does not say in which order they are to come, come in the order of the keys.
-///
-/// # Errors
-/// As [`type_of`], and what only values tell.
-pub fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let house = House::new(tables, Some(memory), Way::Spill)?;
-    let frame = house.plan(text, at)?;
-    let joins = house.joins(&frame);
-    match house.run(frame, None, memory, at) {
-        Err(faults) if joins && faults.iter().any(|fault| fault.code == "data::memory") => drop(house),
-        done => return done,
-    }
-    let house = House::new(tables, Some(memory), Way::Merge)?;
-    let frame = house.plan(text, at)?;
-    house.run(frame, None, memory, at)
-}
-
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A column in a function: NaN is a missing cell.
-fn present(column: &Column) -> String {
+pub(super) fn present(column: &Column) -> String {
     let name = quoted(&column.name);
     if column.dtype.is_float() { format!("CASE WHEN isnan({name}) THEN NULL ELSE {name} END") } else { name }
 }
 
 /// The sum of a column, over rows that `over` says: true counts as 1.
-fn sum(column: &Column, over: &str) -> String {
+pub(super) fn sum(column: &Column, over: &str) -> String {
     let cell = present(column);
     let cell = if column.dtype == DType::Bool { format!("CAST({cell} AS BIGINT)") } else { cell };
     format!("sum({cell}) {over}")
 }
 
 /// Whether the sum of whole numbers in some of these columns may be beyond int64.
-fn long(table: &Table, columns: &[&Column]) -> bool {
+pub(super) fn long(table: &Table, columns: &[&Column]) -> bool {
     let beyond = |name: &str| {
         let Some(at) = table.columns.iter().position(|column| column.name == name) else { return true };
         let most = |array: &ArrayRef| match array.data_type() {
@@ -735,7 +720,7 @@ fn long(table: &Table, columns: &[&Column]) -> bool {
 }
 
 /// What a sum that does not fit is called: the plan adds int64 up in more digits ([`super::whole`]), and fails at the end.
-fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
+pub(super) fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
     let beyond = |fault: &Fault| fault.code == "data::expression_value" && fault.message.contains("is out of range");
     if sums.is_empty() || !faults.iter().any(beyond) {
         return faults;
@@ -751,31 +736,31 @@ fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
     ]
 }
 
-fn named<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+pub(super) fn named<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
     columns.iter().find(|column| column.name == name)
 }
 
-fn names(columns: &[Column]) -> Vec<&str> {
+pub(super) fn names(columns: &[Column]) -> Vec<&str> {
     columns.iter().map(|column| column.name.as_str()).collect()
 }
 
 /// Columns of a table alone, in the order in which they are asked for.
 #[derive(Default)]
-struct Narrow(Vec<usize>);
+pub(super) struct Narrow(pub(super) Vec<usize>);
 
 impl Narrow {
-    fn take(&mut self, position: usize) {
+    pub(super) fn take(&mut self, position: usize) {
         if !self.0.contains(&position) {
             self.0.push(position);
         }
     }
 
     /// Where a column of the whole table stands here.
-    fn place(&self, position: usize) -> usize {
+    pub(super) fn place(&self, position: usize) -> usize {
         self.0.iter().position(|taken| *taken == position).unwrap_or_default()
     }
 
-    fn of(&self, table: &Table) -> Outcome<Table> {
+    pub(super) fn of(&self, table: &Table) -> Outcome<Table> {
         let columns: Vec<Column> = self.0.iter().map(|at| table.columns[*at].clone()).collect();
         let batches = table
             .batches
@@ -785,147 +770,8 @@ impl Narrow {
     }
 }
 
-fn ascending(columns: impl IntoIterator<Item = usize>) -> Vec<Key> {
+pub(super) fn ascending(columns: impl IntoIterator<Item = usize>) -> Vec<Key> {
     columns.into_iter().map(|column| Key { column, descending: false, nan_missing: false }).collect()
-}
-
-/// `group_by`: the keys and the aggregates, sorted by the keys (missing ones last). `made` are the columns as the catalog types them.
-///
-/// Groups are kept in a table of hashes; where they are too many for that, the rows are sorted first, and a group is kept at a time.
-///
-/// # Errors
-/// As the catalog's, and groups that do not fit one by one.
-pub fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let positions = select(&options.by, &names(&table.columns), &at.join("by"))?;
-    let mut narrow = Narrow::default();
-    positions.iter().for_each(|position| narrow.take(*position));
-    let keys: Vec<String> = positions.iter().map(|index| quoted(&table.columns[*index].name)).collect();
-    let mut selected = keys.clone();
-    for (name, aggregate) in &options.aggregates {
-        let column = read(aggregate).and_then(|(_, name)| named(&table.columns, name));
-        if let Some(column) = column {
-            narrow.take(table.columns.iter().position(|known| known.name == column.name).unwrap_or_default());
-        }
-        let cell = column.map(present).unwrap_or_default();
-        let call = match aggregate {
-            Aggregate::Count => "count(*)".to_owned(),
-            Aggregate::Distinct(_) => format!("count(DISTINCT {cell})"),
-            Aggregate::Sum(_) => column.map(|column| sum(column, "")).unwrap_or_default(),
-            Aggregate::Mean(_) => format!("avg(CAST({cell} AS DOUBLE))"),
-            Aggregate::Median(_) => format!("median(CAST({cell} AS DOUBLE))"),
-            Aggregate::Std(_) => format!("stddev_samp(CAST({cell} AS DOUBLE))"),
-            Aggregate::Min(_) => format!("min({cell})"),
-            Aggregate::Max(_) => format!("max({cell})"),
-            Aggregate::First(_) => format!("first_value({cell})"),
-            Aggregate::Last(_) => format!("last_value({cell})"),
-        };
-        selected.push(format!("{call} AS {}", quoted(name)));
-    }
-    let text = format!("SELECT {} FROM data GROUP BY {}", selected.join(", "), keys.join(", "));
-    let narrow = narrow.of(table)?;
-    let summed = options.aggregates.iter().filter(|(_, aggregate)| matches!(aggregate, Aggregate::Sum(_)));
-    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
-    let added: Vec<&Column> = summed.filter_map(|(_, aggregate)| named(&table.columns, read(aggregate)?.1)).collect();
-    let long_sums = long(table, &added);
-    let order = ascending(0..keys.len());
-    let mut house = House::new(&[("data".to_owned(), &narrow)].into(), Some(memory), Way::Try)?;
-    house.long_sums = long_sums;
-    match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
-        Ok(groups) => return ordered(&groups, &order, memory),
-        Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => {
-            return Err(not_fitting(faults, &sums, at));
-        }
-        Err(_) => drop(house),
-    }
-    let sorted = ordered(&narrow, &order, memory)?;
-    let by: Vec<String> = positions.iter().map(|index| table.columns[*index].name.clone()).collect();
-    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&by))?;
-    house.long_sums = long_sums;
-    let frame = house.plan(&text, at)?;
-    house.run(frame, Some(made), memory, at).map_err(|faults| not_fitting(faults, &sums, at))
-}
-
-/// `window`: the columns so far and the computed ones, rows in their order.
-///
-/// The columns that matter are sorted by group and order, the functions go through them once, and what they give is sorted back: no
-/// group is ever held as a whole.
-///
-/// # Errors
-/// As the catalog's.
-pub fn window(options: &Window, table: &Table, made: Vec<Column>, memory: &Memory, at: &Route) -> Outcome<Table> {
-    let known = names(&table.columns);
-    let list = |entries: &Option<_>, key: &str| match entries {
-        Some(entries) => select(entries, &known, &at.join(key)),
-        None => Ok(Vec::new()),
-    };
-    let (by, order) = (list(&options.by, "by")?, list(&options.order, "order")?);
-    let mut narrow = Narrow::default();
-    by.iter().chain(&order).for_each(|position| narrow.take(*position));
-    let name = |position: &usize| quoted(known[*position]);
-    let keys: Vec<String> = order.iter().map(name).chain([quoted(ROW)]).collect();
-    let keys = keys.iter().map(|key| format!("{key} ASC NULLS LAST")).collect::<Vec<_>>().join(", ");
-    let groups = by.iter().map(name).collect::<Vec<_>>().join(", ");
-    let groups = if by.is_empty() { String::new() } else { format!("PARTITION BY {groups} ") };
-    let plain = format!("OVER ({groups}ORDER BY {keys})");
-    let from = options.rows.map_or_else(|| "UNBOUNDED".to_owned(), |rows| (rows - 1).to_string());
-    let framed = format!("OVER ({groups}ORDER BY {keys} ROWS BETWEEN {from} PRECEDING AND CURRENT ROW)");
-    let mut selected: Vec<String> = Vec::with_capacity(options.columns.len() + 1);
-    for (name, function) in &options.columns {
-        let column = windowed(function).and_then(|(_, name)| named(&table.columns, name));
-        if let Some(column) = column {
-            narrow.take(known.iter().position(|name| *name == column.name).unwrap_or_default());
-        }
-        let cell = column.map(present).unwrap_or_default();
-        let wide = if column.is_some_and(|column| column.dtype.is_float()) { "DOUBLE" } else { "BIGINT" };
-        let call = match function {
-            WindowFunction::Number => format!("CAST(row_number() {plain} AS BIGINT)"),
-            WindowFunction::Lag(_) => format!("lag({cell}) {plain}"),
-            WindowFunction::Lead(_) => format!("lead({cell}) {plain}"),
-            WindowFunction::Difference(_) => format!("CAST({cell} AS {wide}) - CAST(lag({cell}) {plain} AS {wide})"),
-            WindowFunction::Count(_) => format!("count({cell}) {framed}"),
-            WindowFunction::Sum(_) => column.map(|column| sum(column, &framed)).unwrap_or_default(),
-            WindowFunction::Mean(_) => format!("avg(CAST({cell} AS DOUBLE)) {framed}"),
-            WindowFunction::Min(_) => format!("min({cell}) {framed}"),
-            WindowFunction::Max(_) => format!("max({cell}) {framed}"),
-        };
-        selected.push(format!("{call} AS {}", quoted(name)));
-    }
-    selected.push(quoted(ROW));
-    let text = format!("SELECT {} FROM data", selected.join(", "));
-    let rows = numbered(table, &narrow.0, ROW, memory)?;
-    let sorted = ordered(&rows, &ascending(by.iter().chain(&order).map(|at| narrow.place(*at))), memory)?;
-    drop(rows);
-    let mut way: Vec<String> = Vec::new();
-    for position in by.iter().chain(&order) {
-        if !way.iter().any(|name| name == known[*position]) {
-            way.push(known[*position].to_owned());
-        }
-    }
-    way.push(ROW.to_owned());
-    let summed = options.columns.iter().filter(|(_, function)| matches!(function, WindowFunction::Sum(_)));
-    let sums: Vec<&str> = summed.clone().map(|(name, _)| name.as_str()).collect();
-    let added: Vec<&Column> = summed.filter_map(|(_, function)| named(&table.columns, windowed(function)?.1)).collect();
-    let mut house = House::new(&[("data".to_owned(), &sorted)].into(), Some(memory), Way::Sorted(&way))?;
-    house.long_sums = long(table, &added);
-    let frame = house.plan(&text, at)?;
-    let mut computed: Vec<Column> = made.get(known.len()..).unwrap_or_default().to_vec();
-    computed.push(Column::new(ROW, DType::Int64));
-    let found = house.run(frame, Some(computed), memory, at).map_err(|faults| not_fitting(faults, &sums, at))?;
-    drop((house, sorted));
-    let row = options.columns.len();
-    let found = if way.len() > 1 { ordered(&found, &ascending([row]), memory)? } else { found };
-    let mut narrow = Narrow::default();
-    (0..row).for_each(|at| narrow.take(at));
-    beside(table, &narrow.of(&found)?, &made, memory)
-}
-
-/// `sort`: equal rows keep their order, missing cells (NaN is one) come last.
-///
-/// # Errors
-/// A disk that is full.
-pub fn sort(by: &[usize], descending: bool, table: &Table, memory: &Memory) -> Outcome<Table> {
-    let keys: Vec<Key> = by.iter().map(|column| Key { column: *column, descending, nan_missing: true }).collect();
-    ordered(table, &keys, memory)
 }
 
 #[cfg(test)]

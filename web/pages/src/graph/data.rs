@@ -18,10 +18,21 @@ pub struct Node {
     pub name: String,
     /// Its kind.
     pub kind: String,
+    /// The colour of its kind.
+    pub colour: Colour,
     /// What a run would do with it.
     pub state: State,
     /// A line below: how long it took, a metric.
     pub note: String,
+}
+
+/// The colour of a kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Colour {
+    /// The hue in degrees, as in CSS: 0 is red, 120 green, 240 blue.
+    pub hue: u32,
+    /// The saturation in percent.
+    pub saturation: u32,
 }
 
 /// What a run would do with a stage.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::data::{Graph, Node, State};
+use super::data::{Colour, Graph, Node, State};
 use super::layout::{Layout, Place, Spacing, layout};
 use crate::sheet;
 use crate::text::{printable, shorten};
@@ -18,29 +18,6 @@ const WIDE: f64 = 7.4;
 const NARROW: f64 = 6.0;
 /// Characters of a text that are shown.
 const SHOWN: usize = 34;
-
-/// Hues of kinds; a kind keeps its colour in every picture.
-fn hue(kind: &str) -> u32 {
-    match kind {
-        "collect" => 205,
-        "preprocess" => 178,
-        "profile" => 150,
-        "split" => 48,
-        "train" => 340,
-        "evaluate" => 292,
-        "compress" => 262,
-        "export" => 232,
-        "command" => 215,
-        // FNV-1a of the name: some colour, always the same.
-        other => {
-            other.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619)) % 360
-        }
-    }
-}
-
-fn saturation(kind: &str) -> u32 {
-    if kind == "command" { 12 } else { 62 }
-}
 
 /// The lines between two nodes: edges with the same ends are one line.
 struct Line {
@@ -59,7 +36,7 @@ pub fn svg(graph: &Graph) -> String {
     let (width, height) = ((laid.width + 2.0 * MARGIN).max(420.0), laid.height + HEAD + FOOT + MARGIN);
     let kinds = kinds(nodes);
     let title = printable(&graph.title);
-    let class = |node: &Node| kinds.get(node.kind.as_str()).map_or("", String::as_str);
+    let class = |node: &Node| kinds.get(node.kind.as_str()).map_or("", |(class, _)| class);
     let picture = html! {
         svg.graph xmlns="http://www.w3.org/2000/svg" width={(format_args!("{width:.0}"))} height={(format_args!("{height:.0}"))}
             viewBox={(format_args!("0 0 {width:.0} {height:.0}"))} role="img" {
@@ -111,19 +88,19 @@ fn spacing(nodes: &[Node], lines: &[Line]) -> Spacing {
 }
 
 /// A class for every kind.
-fn kinds(nodes: &[Node]) -> BTreeMap<&str, String> {
-    let mut kinds: BTreeMap<&str, String> = nodes.iter().map(|node| (node.kind.as_str(), String::new())).collect();
-    for (number, class) in kinds.values_mut().enumerate() {
+fn kinds(nodes: &[Node]) -> BTreeMap<&str, (String, Colour)> {
+    let mut kinds: BTreeMap<&str, (String, Colour)> =
+        nodes.iter().map(|node| (node.kind.as_str(), (String::new(), node.colour))).collect();
+    for (number, (class, _)) in kinds.values_mut().enumerate() {
         *class = format!("k{number}");
     }
     kinds
 }
 
 /// The rules that give every kind its colour.
-fn colours(kinds: &BTreeMap<&str, String>) -> String {
+fn colours(kinds: &BTreeMap<&str, (String, Colour)>) -> String {
     let mut rules = String::new();
-    for (kind, class) in kinds {
-        let (hue, full) = (hue(kind), saturation(kind));
+    for (class, Colour { hue, saturation: full }) in kinds.values() {
         let _ =
             writeln!(rules, ".graph .{class} .box {{ fill: hsl({hue} {full}% 98%); stroke: hsl({hue} {full}% 45%) }}");
         let _ = writeln!(rules, ".graph .{class} .band {{ fill: hsl({hue} {full}% 52%) }}");
@@ -226,7 +203,13 @@ mod tests {
 
     #[test]
     fn names_cannot_break_the_picture() {
-        let node = |name: &str, state| Node { name: name.into(), kind: "a<b".into(), state, note: String::new() };
+        let node = |name: &str, state| Node {
+            name: name.into(),
+            kind: "a<b".into(),
+            colour: Colour::default(),
+            state,
+            note: String::new(),
+        };
         let nodes = vec![node("x & <y> \"z\"\u{1}", State::Hit), node("ü", State::Miss)];
         let edges = vec![Edge { from: 0, to: 1, label: "<out>".into(), data: true }];
         let text = svg(&Graph { title: "t & t".into(), nodes, edges });
@@ -238,8 +221,13 @@ mod tests {
 
     #[test]
     fn several_outputs_between_two_stages_are_one_line() {
-        let node =
-            |name: &str| Node { name: name.into(), kind: "split".into(), state: State::Hit, note: String::new() };
+        let node = |name: &str| Node {
+            name: name.into(),
+            kind: "split".into(),
+            colour: Colour::default(),
+            state: State::Hit,
+            note: String::new(),
+        };
         let edge = |label: &str| Edge { from: 0, to: 1, label: label.into(), data: true };
         let text = svg(&Graph {
             title: "t".into(),

@@ -2,7 +2,7 @@ use contract::artifact::Classes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kinds::train::params::Embedding;
+use crate::params::encoder::Embedding;
 
 fn column(name: &str, dtype: DType) -> Column {
     Column::new(name, dtype)

@@ -6,7 +6,7 @@ use contract::artifact::{DType, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::preprocess::params::OnError;
+use crate::params::on_error::OnError;
 use crate::params::shape::{OneOrMany, PathOr};
 
 /// Reads rows from files into a data set.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::preprocess::params::Scalar;
+use crate::params::scalar::Scalar;
 use crate::params::shape::OneOrMany;
 
 /// Describes a data set: its variables, how they depend on each other, and what must hold of them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::preprocess::params::Scalar;
+use crate::params::scalar::Scalar;
 use crate::params::shape::OneOrMany;
 
 /// Divides rows into parts that become the stage's output ports: by `ratios` (at random under the seed, or in the order of `time`),

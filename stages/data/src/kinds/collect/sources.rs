@@ -1,6 +1,6 @@
 //! The sources of `collect`, from files of any place and format to one table.
 
-use catalog::columns::pattern::natural;
+use contract::natural::natural;
 use std::path::Path;
 
 use catalog::kinds::collect::params::{Collect, Delimited, Source};

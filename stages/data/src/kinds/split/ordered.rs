@@ -3,9 +3,9 @@
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
-use catalog::kinds::preprocess::params::Scalar;
 use catalog::kinds::split::params::Split;
 use catalog::kinds::split::sizes;
+use catalog::params::scalar::Scalar;
 use contract::artifact::{Column, DType};
 use contract::fault::Fault;
 use contract::route;

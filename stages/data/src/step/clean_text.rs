@@ -1,9 +1,30 @@
-//! `clean_text`, `language`: what is done to texts.
+//! `clean_text`: HTML, Unicode forms, case and white space.
 
 use std::borrow::Cow;
 
-use catalog::kinds::preprocess::params::{Case, CleanText, UnicodeForm};
+use catalog::steps::clean_text::{Case, CleanText, UnicodeForm};
+use contract::artifact::DType;
 use unicode_normalization::UnicodeNormalization;
+
+use super::chain::{Link, cells};
+use super::pattern::texts;
+use super::{Input, Transform};
+use crate::fault::Outcome;
+
+impl Transform for CleanText {
+    fn link<'a>(&'a self, input: &Input<'_>) -> Outcome<Link<'a>> {
+        let after = input.typed()?;
+        let before = input.columns().to_vec();
+        let chosen = match &self.columns {
+            Some(patterns) => input.chosen(patterns)?,
+            None => {
+                let text = |index: &usize| before[*index].dtype == DType::String && before[*index].shape.is_empty();
+                (0..before.len()).filter(text).collect()
+            }
+        };
+        Ok(cells(after, chosen, move |array, _| Ok(texts(array, |text| clean(text, self)))))
+    }
+}
 
 /// A text cleaned as the options say: HTML, Unicode form, case, white space.
 pub fn clean<'a>(text: &'a str, options: &CleanText) -> Cow<'a, str> {
@@ -163,11 +184,6 @@ fn entity(text: &str) -> (String, usize) {
     character.map_or(none, |character| (character.to_string(), end + 1))
 }
 
-/// The language of a text by ISO 639-3, where it can be told with this confidence.
-pub fn language(text: &str, confidence: f64) -> Option<&'static str> {
-    whatlang::detect(text).filter(|info| info.confidence() >= confidence).map(|info| info.lang().code())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,14 +216,5 @@ mod tests {
         };
         assert_eq!(clean(" <b>\u{fb01}rst</b>\u{a0}\n E\u{301}T\u{c9} x² ", &all), "first été x2");
         assert_eq!(clean(" A ", &CleanText::default()), " A ");
-    }
-
-    #[test]
-    fn the_codes_of_the_catalog_are_those_that_can_be_told() {
-        let mut codes: Vec<&str> = whatlang::Lang::all().iter().map(|lang| lang.code()).collect();
-        codes.sort_unstable();
-        assert_eq!(codes, catalog::steps::shaping::LANGUAGES);
-        assert_eq!(language("Alle Menschen sind frei und gleich an Würde und Rechten geboren.", 0.0), Some("deu"));
-        assert_eq!(language("", 0.0), None);
     }
 }
