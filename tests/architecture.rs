@@ -8,7 +8,7 @@ use std::{env, fs};
 use serde_json::Value;
 
 /// What each crate of ours may use of ours; in tests it may use the second list as well.
-const EDGES: [(&str, &[&str], &[&str]); 10] = [
+const EDGES: [(&str, &[&str], &[&str]); 11] = [
     ("fold", &[], &[]),
     ("cache", &["fold"], &[]),
     ("contract", &["fold"], &[]),
@@ -16,7 +16,8 @@ const EDGES: [(&str, &[&str], &[&str]); 10] = [
     ("schemas", &["contract", "engine"], &["catalog"]),
     ("catalog", &["contract"], &[]),
     ("stages-data", &["contract", "catalog"], &[]),
-    ("stages-torch", &["contract", "catalog"], &[]),
+    ("model", &["contract", "catalog"], &[]),
+    ("stages-torch", &["contract", "catalog", "model"], &[]),
     ("pipeline", &["cache", "contract", "engine", "schemas", "catalog"], &[]),
     ("xtask", &[], &[]),
 ];
@@ -25,8 +26,8 @@ const EDGES: [(&str, &[&str], &[&str]); 10] = [
 const HOMES: [(&str, &[&str]); 14] = [
     ("tch", &["stages-torch"]),
     ("torch-sys", &["stages-torch"]),
-    ("safetensors", &["stages-torch"]),
-    ("tract-onnx", &["stages-torch"]),
+    ("safetensors", &["model", "stages-torch"]),
+    ("tract-onnx", &["model"]),
     ("datafusion", &["stages-data"]),
     ("parquet", &["stages-data"]),
     ("image", &["stages-data"]),
@@ -140,6 +141,7 @@ fn every_source() -> Vec<PathBuf> {
         "stages/contract/src",
         "schemas/src",
         "stages/catalog/src",
+        "stages/model/src",
         "stages/data/src",
         "stages/torch/src",
     ] {

@@ -34,6 +34,7 @@ fn codes() -> BTreeMap<String, String> {
         "../src",
         "../stages/catalog/src",
         "../stages/data/src",
+        "../stages/model/src",
         "../stages/torch/src",
     ] {
         sources(Path::new(folder), &mut paths);

@@ -8,12 +8,12 @@ use catalog::network::Op;
 use catalog::params::network::Activation;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::embed::Layout;
 use crate::fault::{During, Outcome};
 use crate::loss::Objective;
 use crate::network::{Layer, Lookup, Net};
-use crate::random::Random;
 use crate::{raw, sweep};
+use model::embed::Layout;
+use model::random::Random;
 
 /// A chain that shares its weights with a [`Net`].
 #[derive(Debug)]

@@ -20,26 +20,29 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use crate::bundle::{Bundle, Description};
-use crate::dataset::{Dataset, empty};
-use crate::encode::Encoded;
+use crate::bundle::predictor;
 use crate::evaluate::{judge, write_json};
 use crate::fault::{During, Outcome};
-use crate::fold::fold;
-use crate::int8::store;
 use crate::latency;
 use crate::loader;
 use crate::network::{self, Net};
 use crate::optim;
-use crate::predict::{self, predictor};
 use crate::program::{Device, decode, input, output};
 use crate::prune::{self, Group};
 use crate::quantize::{calibration_rows, quantize};
-use crate::random::{Purpose, Random};
-use crate::raw::Sheet;
-use crate::room::Room;
+use crate::raw::{self, Lent, Owner};
 use crate::trainer::{Recipe, Stop, Trainer};
-use crate::weights::{Weights, tensors_of, weights_of};
+use crate::weights::{tensors_of, weights_of};
+use model::array::Weights;
+use model::bundle::{Bundle, Description, Stored};
+use model::dataset::{Dataset, empty};
+use model::encode::Encoded;
+use model::fold::fold;
+use model::int8::store;
+use model::predict;
+use model::random::{Purpose, Random};
+use model::room::Room;
+use model::target::Targets;
 
 /// Carries the stage out.
 ///
@@ -60,7 +63,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "calibrate"]) };
         let lessons =
             bundle.description.encoders.encode_training(&data.data, &bundle.description.target, Room::of(request));
-        data.lessons = Some(lessons.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?);
+        data.lessons = Some(lent(lessons.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?)?);
     }
     let check = match request.inputs.contains_key("check") {
         true => Some(Part::open(request, "check", &bundle.description)?),
@@ -133,12 +136,12 @@ fn set_apart(request: &RunRequest) -> bool {
 /// A data set, encoded as the model wants it.
 struct Part {
     data: Dataset,
-    rows: Encoded,
+    rows: Lent<Encoded>,
     /// The rows to learn from where they are encoded otherwise: rows the model was fitted on would be told their own answers by
     /// a `target` encoding, so they get it from the folds they are not in, as in training.
-    lessons: Option<Encoded>,
+    lessons: Option<Lent<Encoded>>,
     /// Absent when the data has no target column (ranges can be measured without).
-    targets: Option<Sheet>,
+    targets: Option<Lent<Targets>>,
 }
 
 impl Part {
@@ -153,10 +156,10 @@ impl Part {
         let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
         let has_target = data.columns().iter().any(|column| column.name == description.target.column.name);
         let targets = match has_target {
-            true => Some(description.target.encode(&data, room).map_err(|fault| vec![at(fault)])?),
+            true => Some(lent(description.target.encode(&data, room).map_err(|fault| vec![at(fault)])?)?),
             false => None,
         };
-        Ok(Self { data, rows, lessons: None, targets })
+        Ok(Self { data, rows: lent(rows)?, lessons: None, targets })
     }
 
     fn count(&self) -> usize {
@@ -186,6 +189,11 @@ impl Part {
         let pick = |tensor: &Tensor| tensor.f_index_select(0, &places).during(what);
         Ok((pick(rows)?, self.targets.as_ref().map(|targets| pick(targets.tensor())).transpose()?))
     }
+}
+
+/// A tensor over encoded rows or targets.
+fn lent<O: Owner>(owner: O) -> Result<Lent<O>, Vec<Fault>> {
+    Lent::new(owner).during(|| "laying a tensor over encoded rows".to_owned()).map_err(|fault| vec![fault])
 }
 
 /// What a model costs and is worth.
@@ -235,7 +243,7 @@ impl Work<'_> {
         self.targets(self.check).map_err(one)?;
 
         let before = Measured { bytes, ..self.measured(bundle).map_err(one)? };
-        let weights = weights_of(&bundle.tensors).map_err(one)?;
+        let weights = bundle.weights();
         let (network, weights) = match &self.params.prune {
             Some(prune) => self.prune(prune, &bundle.description.network, weights)?,
             None => (bundle.description.network.clone(), weights),
@@ -280,7 +288,7 @@ impl Work<'_> {
 
     /// Learning and judging want the answers.
     fn targets<'b>(&self, part: &'b Part) -> Outcome<&'b Tensor> {
-        part.targets.as_ref().map(Sheet::tensor).ok_or_else(|| {
+        part.targets.as_ref().map(Lent::tensor).ok_or_else(|| {
             let name = &self.description.target.column.name;
             Fault::error(
                 "compress::no_target",
@@ -323,7 +331,7 @@ impl Work<'_> {
             Task::Regression => &[Metric::R2, Metric::Rmse, Metric::Mae],
         };
         let predictor = predictor(bundle, self.device.torch())?;
-        let outputs = predict::all(predictor.as_ref(), self.check.rows.tensor())?;
+        let outputs = predict::all(predictor.as_ref(), self.check.rows.owner().values())?;
         let verdict = judge(&outputs, &self.description.target, &self.check.data, wanted)?;
         let mut numbers = verdict.numbers;
         numbers
@@ -334,18 +342,23 @@ impl Work<'_> {
     }
 
     fn metrics_of(&self, network: &Network, weights: &Weights) -> Outcome<BTreeMap<String, f64>> {
-        self.metrics(&self.real(network, weights)?)
+        self.metrics(&self.real(network, weights))
     }
 
     /// A bundle in float32.
-    fn real(&self, network: &Network, weights: &Weights) -> Outcome<Bundle> {
+    fn real(&self, network: &Network, weights: &Weights) -> Bundle {
         let description = Description { network: network.clone(), quantisation: None, ..self.description.clone() };
-        Ok(Bundle { description, tensors: tensors_of(weights)? })
+        Bundle {
+            description,
+            tensors: weights.iter().map(|(name, array)| (name.clone(), Stored::from(array))).collect(),
+        }
     }
 
     /// The bundle that goes out: quantised when that is asked for.
     fn finished(&self, network: &Network, weights: &Weights) -> Outcome<Bundle> {
-        let Some(Quantize::Int8(mode)) = self.params.quantize else { return self.real(network, weights) };
+        let Some(Quantize::Int8(mode)) = self.params.quantize else {
+            return Ok(self.real(network, weights));
+        };
         let folded = fold(network, weights)?;
         let (rows, _) = self.data.spread(calibration_rows(&folded.network, self.data.count()))?;
         let quantized = quantize(&folded, &rows, mode)?;
@@ -356,15 +369,15 @@ impl Work<'_> {
     }
 
     fn observe(&self, before: &Bundle, network: &Network, weights: &Weights, after: &Bundle) -> Outcome<Value> {
-        let rows = self.check.spread(latency::BATCHES.into_iter().max().unwrap_or(1) as usize)?.0;
+        let rows = self.check.spread(latency::BATCHES.into_iter().max().unwrap_or(1))?.0;
         let time = |bundle: &Bundle| -> Outcome<Value> {
             let predictor = predictor(bundle, self.device.torch())?;
-            Ok(json!(latency::measure(predictor.as_ref(), &rows)?))
+            Ok(json!(latency::measure(predictor.as_ref(), raw::floats(&rows))?))
         };
         let mut latency = json!({ "before": time(before)?, "after": time(after)? });
         if self.params.quantize.is_some() {
             // The same shapes in float32: what the 8 bits alone are worth.
-            latency["after_float32"] = time(&self.real(network, weights)?)?;
+            latency["after_float32"] = time(&self.real(network, weights))?;
         }
         Ok(json!({ "latency_us": latency }))
     }
@@ -562,7 +575,7 @@ impl Work<'_> {
             }
         }
         if self.params.prune.is_some() && self.params.quantize.is_some() {
-            let weights = weights_of(&bundle.tensors)?;
+            let weights = bundle.weights();
             let whole = self.finished(&bundle.description.network, &weights)?;
             let drop = before.metrics[name] - self.metrics(&whole)?[name];
             if drop <= limit {

@@ -14,22 +14,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use crate::dataset::Dataset;
-use crate::encode::{Encoded, Encoders, Scale, Target};
-use crate::fault::Outcome;
+use crate::fault::{During, Outcome};
 use crate::network::Net;
-use crate::raw::{self, Sheet};
-use crate::room::Room;
+use crate::raw::{self, Lent};
 use crate::trainer::{Diverged, Extra, Recipe, Stop, Trainer};
-use crate::{loader, loss, optim, predict};
+use crate::{loader, loss, optim};
+use model::dataset::Dataset;
+use model::encode::{Encoded, Encoders};
+use model::predict;
+use model::room::Room;
+use model::target::{Scale, Target, Targets};
 
 /// A data set, encoded: what a trainer or a judge works on.
 #[derive(Debug)]
 pub struct Part {
     /// Encoded rows, on the CPU.
-    pub rows: Encoded,
+    pub rows: Lent<Encoded>,
     /// Encoded targets, on the CPU.
-    pub targets: Sheet,
+    pub targets: Lent<Targets>,
 }
 
 impl Part {
@@ -63,7 +65,11 @@ impl Part {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", data.name()]) };
         let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
         let targets = target.encode(data, room).map_err(|fault| vec![at(fault)])?;
-        Ok(Self { rows, targets })
+        let lending = || "laying a tensor over encoded rows".to_owned();
+        Ok(Self {
+            rows: Lent::new(rows).during(lending).map_err(|fault| vec![fault])?,
+            targets: Lent::new(targets).during(lending).map_err(|fault| vec![fault])?,
+        })
     }
 }
 
@@ -81,8 +87,12 @@ pub struct Seen {
 /// # Errors
 /// libtorch's.
 pub fn watch(net: &Net, part: &Part, target: &Target, objective: loss::Objective) -> Outcome<Seen> {
-    let outputs = predict::all(net, part.rows.tensor())?;
+    let outputs = predict::all(net, part.rows.owner().values())?;
+    let count = part.rows.owner().size()[0] as i64;
     let _guard = tch::no_grad_guard();
+    let outputs = Tensor::f_from_slice(&outputs)
+        .and_then(|outputs| outputs.f_view([count, -1]))
+        .during(|| "joining outputs".to_owned())?;
     let loss = f64::from(raw::floats(&objective.mean(&outputs, part.targets.tensor())?)[0]);
     let rows = outputs.size()[0].max(1) as f64;
     let score = match &target.scale {

@@ -16,13 +16,15 @@ use contract::worker::Channel;
 use contract::worker::protocol::{Finished, Progress, RunRequest};
 use serde_json::{Value, json};
 
-use crate::bundle::{Bundle, write_file};
-use crate::dataset::{self, Dataset, empty};
-use crate::encode::Target;
-use crate::metrics::{self, Numbers};
-use crate::predict::{self, Predictions};
+use crate::bundle::predictor;
 use crate::program::{Device, decode, input, output};
-use crate::room::Room;
+use model::bundle::Bundle;
+use model::dataset::{self, Dataset, empty};
+use model::file;
+use model::metrics::{self, Numbers};
+use model::predict::{self, Predictions};
+use model::room::Room;
+use model::target::Target;
 
 /// More classes than this have no probability column each.
 const MOST_COLUMNS: usize = 256;
@@ -42,7 +44,7 @@ pub struct Verdict {
 ///
 /// # Errors
 /// Missing targets, classes the model does not know.
-pub fn judge(outputs: &tch::Tensor, target: &Target, data: &Dataset, wanted: &[Metric]) -> Result<Verdict, Fault> {
+pub fn judge(outputs: &[f32], target: &Target, data: &Dataset, wanted: &[Metric]) -> Result<Verdict, Fault> {
     let predictions = predict::read(outputs, target);
     Ok(match &predictions {
         Predictions::Classes { chosen, probabilities, .. } => {
@@ -88,9 +90,9 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         .encoders
         .encode(&data, Room::of(request))
         .map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
-    let predictor = predict::predictor(&bundle, device.torch()).map_err(one)?;
+    let predictor = predictor(&bundle, device.torch()).map_err(one)?;
     let started = std::time::Instant::now();
-    let outputs = predict::all(predictor.as_ref(), rows.tensor()).map_err(one)?;
+    let outputs = predict::all(predictor.as_ref(), rows.values()).map_err(one)?;
     let seconds = started.elapsed().as_secs_f64();
     let verdict = judge(&outputs, &description.target, &data, &wanted).map_err(|fault| one(at(fault)))?;
     channel.progress(Progress {
@@ -134,7 +136,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
 /// # Errors
 /// `model::write` with the operating system's reason.
 pub fn write_json(path: &std::path::Path, value: &Value) -> Result<(), Fault> {
-    write_file(path, format!("{value:#}\n").as_bytes())
+    file::write(path, format!("{value:#}\n").as_bytes())
 }
 
 fn headline(numbers: &Numbers) -> String {

@@ -7,17 +7,19 @@ use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
 use prost::Message;
 use serde_json::json;
-use tch::{Device, Tensor};
+use tch::Device;
 
-use crate::bundle::{Bundle, write_file};
-use crate::encode::Scale;
+use crate::bundle::predictor;
 use crate::fault::Outcome;
-use crate::int8::store::{Model, model};
-use crate::onnx::writer::{Extent, Source, write};
-use crate::onnx::{check, encoders};
-use crate::predict::{self, Predictions};
 use crate::program::{decode, input, output};
-use crate::room::Room;
+use model::bundle::Bundle;
+use model::export::writer::{Extent, Source, write};
+use model::export::{check, encoders};
+use model::file;
+use model::int8::store::{Model, model};
+use model::predict::{self, Predictions};
+use model::room::Room;
+use model::target::Scale;
 
 /// Rows the file is checked with, fewer for networks that compute much.
 const ROWS: u64 = 100;
@@ -58,7 +60,7 @@ pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Faul
         }
     };
     finished.summary.insert("bytes".to_owned(), bytes.len() as f64);
-    write_file(output, &bytes).map_err(|fault| vec![fault])?;
+    file::write(output, &bytes).map_err(|fault| vec![fault])?;
     Ok(finished)
 }
 
@@ -100,7 +102,7 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     let data =
         check::made_up(&description.encoders, rows, 0, &scratch.join("rows.arrow")).map_err(|fault| vec![fault])?;
     let encoded = description.encoders.encode(&data, Room::memory())?;
-    let ours = answers(bundle, encoded.tensor()).map_err(|fault| vec![fault])?;
+    let ours = answers(bundle, encoded.values()).map_err(|fault| vec![fault])?;
     let difference = compare(bundle, &model, &checked, &data, &ours).map_err(|fault| vec![fault])?;
     channel.info(format!("{rows} rows in another runtime: largest difference {difference:.1e}"));
     Ok((whole, difference))
@@ -110,7 +112,7 @@ fn compare(
     bundle: &Bundle,
     model: &Model,
     file: &[u8],
-    data: &crate::dataset::Dataset,
+    data: &model::dataset::Dataset,
     ours: &Predictions,
 ) -> Outcome<f64> {
     let description = &bundle.description;
@@ -137,8 +139,8 @@ fn compare(
 }
 
 /// What our own runtime says of encoded rows.
-fn answers(bundle: &Bundle, rows: &Tensor) -> Outcome<Predictions> {
-    let predictor = predict::predictor(bundle, Device::Cpu)?;
+fn answers(bundle: &Bundle, rows: &[f32]) -> Outcome<Predictions> {
+    let predictor = predictor(bundle, Device::Cpu)?;
     Ok(predict::read(&predict::all(predictor.as_ref(), rows)?, &bundle.description.target))
 }
 

@@ -13,9 +13,9 @@ use contract::worker::{Channel, Worker};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::dataset;
 use crate::program::Torch;
-use crate::random::{Purpose, Random};
+use model::dataset;
+use model::random::{Purpose, Random};
 
 /// A column with its cells.
 pub type Cells = (Column, ArrayRef);

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 
 use crate::fault::{During, Outcome};
-use crate::random::Random;
+use model::random::Random;
 
 /// Rows are gathered in blocks of about this many bytes: one gather for many steps, and memory stays bounded.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -98,8 +98,8 @@ pub fn to_device(tensor: &Tensor, device: Device) -> Outcome<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
     use crate::raw;
+    use model::random::Purpose;
 
     #[test]
     fn every_row_comes_once_and_none_alone() {

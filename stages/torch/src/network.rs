@@ -8,11 +8,12 @@ use catalog::params::network::Activation;
 use contract::fault::Fault;
 use tch::{Device, Kind, Tensor};
 
-use crate::embed::{self, Layout};
-use crate::encode::normal_quantile;
+use crate::embed;
 use crate::fault::{During, Outcome, shape};
-use crate::random::Random;
 use crate::raw;
+use model::embed::{Layout, tensor_name};
+use model::normal::normal_quantile;
+use model::random::Random;
 
 /// A network with weights.
 #[derive(Debug)]
@@ -169,7 +170,7 @@ impl Net {
     pub fn parameters(&self) -> Vec<(String, &Tensor)> {
         self.collect(|layer, out| {
             for (place, table) in layer.lookup.iter().flat_map(|lookup| &lookup.tables).enumerate() {
-                out.push((embed::tensor_name(&layer.node, place), table));
+                out.push((tensor_name(&layer.node, place), table));
             }
             let tensors = [("weight", layer.weight.as_ref()), ("bias", layer.bias.as_ref())];
             for (suffix, tensor) in tensors {

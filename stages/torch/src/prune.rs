@@ -15,9 +15,10 @@ use contract::fault::Fault;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::fault::{During, Outcome};
-use crate::fold::affine;
 use crate::network::Net;
-use crate::weights::{Weights, array, array_of, tensors_of};
+use crate::weights::{array_of, tensors_of};
+use model::array::{Array, Weights, array};
+use model::fold::affine;
 
 /// Rows that Taylor's criterion looks at.
 pub const TAYLOR_ROWS: i64 = 512;
@@ -301,7 +302,7 @@ fn reshaped(nodes: &[Node], input: &[u64], counts: &BTreeMap<String, u64>) -> Ve
     out
 }
 
-fn tensor<'a>(weights: &'a Weights, name: &str, part: &str) -> Outcome<&'a crate::weights::Array> {
+fn tensor<'a>(weights: &'a Weights, name: &str, part: &str) -> Outcome<&'a Array> {
     let key = format!("{name}.{part}");
     let length = weights.get(&key).map_or(0, |array| array.values.len());
     array(weights, &key, length)

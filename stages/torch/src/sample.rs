@@ -8,8 +8,9 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use crate::network::{Net, tensor_specs};
-use crate::random::{Purpose, Random};
-use crate::weights::{Weights, weights_of};
+use crate::weights::weights_of;
+use model::array::Weights;
+use model::random::{Purpose, Random};
 
 /// A network as a document would write it.
 pub fn network(model: Value, input: &[u64], outputs: u64) -> Network {

@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::bundle::Bundle;
 use crate::course::{Course, Material, Part};
-use crate::dataset::Dataset;
-use crate::encode::{Encoded, Encoders, Target};
 use crate::harness::{Cells, House, blobs, booleans, floats, images, integers, texts};
 use crate::loss::Objective;
 use crate::network::Net;
-use crate::random::{Purpose, Random};
 use crate::raw;
-use crate::room::Room;
 use crate::sample;
 use crate::trainer::{Recipe, Stop, Trainer};
+use model::bundle::Bundle;
+use model::dataset::Dataset;
+use model::encode::{Encoded, Encoders};
+use model::random::{Purpose, Random};
+use model::room::Room;
+use model::target::{Target, Targets};
 
 fn code(result: Result<crate::harness::Left, Vec<contract::fault::Fault>>) -> (String, String) {
     let Err(faults) = result else { panic!("it worked") };
@@ -138,9 +139,13 @@ fn rows_that_are_encoded_into_files_teach_the_same() {
     let room = Room::new(house.path(), 1 << 17);
     let filed = Part::encode_training(&data, encoders, target, room).unwrap();
     let held = Part::encode_training(&data, encoders, target, Room::memory()).unwrap();
-    let Encoded::Owned(sheet) = &filed.rows else { panic!("made of several columns") };
-    assert!(sheet.is_filed() && filed.targets.is_filed() && !held.targets.is_filed());
-    assert!(raw::bytes(sheet.tensor()) == raw::bytes(held.rows.tensor()));
+    let Encoded::Owned(sheet) = filed.rows.owner() else { panic!("made of several columns") };
+    let is_filed = |part: &Part| match part.targets.owner() {
+        Targets::Classes(sheet) => sheet.is_filed(),
+        Targets::Numbers(sheet) => sheet.is_filed(),
+    };
+    assert!(sheet.is_filed() && is_filed(&filed) && !is_filed(&held));
+    assert!(raw::bytes(filed.rows.tensor()) == raw::bytes(held.rows.tensor()));
     assert!(raw::bytes(filed.targets.tensor()) == raw::bytes(held.targets.tensor()));
     assert_eq!(std::fs::read_dir(house.path()).unwrap().count(), before, "the files have no names");
 }
@@ -196,7 +201,7 @@ fn mixed_columns_with_missing_cells_are_encoded() {
     // mass + its indicator, a, b, missing, false, true
     assert_eq!(encoders.shape(), [7]);
     let encoded = encoders.encode(&Dataset::open(&path, "train").unwrap(), Room::memory()).unwrap();
-    let row = |n: usize| raw::floats(encoded.tensor())[n * 7..(n + 1) * 7].to_vec();
+    let row = |n: usize| encoded.values()[n * 7..(n + 1) * 7].to_vec();
     let deviation = (2.0f64 / 3.0).sqrt();
     assert_eq!(row(0), [(-1.0 / deviation) as f32, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
     assert_eq!(row(1), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
@@ -214,7 +219,7 @@ fn mixed_columns_with_missing_cells_are_encoded() {
         ],
     );
     let later = encoders.encode(&Dataset::open(&later, "later").unwrap(), Room::memory()).unwrap();
-    assert_eq!(raw::floats(later.tensor()), [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    assert_eq!(later.values(), [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
 #[test]
@@ -224,12 +229,12 @@ fn an_image_column_is_mapped_without_a_copy() {
     let path = house.data("train", &[images("image", &[1, 4, 4], values.clone()), integers("label", [0, 1, 0, 1])]);
     let data = Dataset::open(&path, "train").unwrap();
     let mapped = data.packed("image").unwrap();
-    assert_eq!(mapped.tensor().size(), [4, 1, 4, 4]);
-    assert_eq!(raw::floats(mapped.tensor()), values);
+    assert_eq!(mapped.size(), [4, 1, 4, 4]);
+    assert_eq!(mapped.values(), values);
     // 64-byte aligned inside the map, and twice the same memory: no copy was made.
     let again = data.packed("image").unwrap();
-    assert_eq!(mapped.tensor().data_ptr(), again.tensor().data_ptr());
-    assert_eq!(mapped.tensor().data_ptr() as usize % 64, 0);
+    assert_eq!(mapped.values().as_ptr(), again.values().as_ptr());
+    assert_eq!(mapped.values().as_ptr() as usize % 64, 0);
 }
 
 #[test]
@@ -305,7 +310,7 @@ fn damaged_files_are_faults_and_never_panics() {
             bytes[random.below(1500.min(good.len() as u32)) as usize] = random.below(256) as u8;
         }
         std::fs::write(&path, &bytes).unwrap();
-        if let Err(fault) = Bundle::read(&path, "model").and_then(|bundle| bundle.net(Device::Cpu)) {
+        if let Err(fault) = Bundle::read(&path, "model").and_then(|bundle| crate::bundle::net(&bundle, Device::Cpu)) {
             assert!(["model::damaged", "model::tensors", "model::newer"].contains(&fault.code.as_str()), "{fault:?}");
         }
     }
@@ -521,7 +526,7 @@ fn several_batches_are_read_as_one() {
         .data("long", &[images("pair", &[2], values.clone()), integers("label", (0..rows as i64).map(|row| row % 2))]);
     let data = Dataset::open(&path, "train").unwrap();
     assert_eq!(data.rows(), rows);
-    assert_eq!(raw::floats(data.packed("pair").unwrap().tensor()), values);
+    assert_eq!(data.packed("pair").unwrap().values(), values);
     let labels = data.numbers("label").unwrap();
     assert_eq!(labels.values.len(), rows);
     assert_eq!(labels.values[rows - 1], ((rows - 1) % 2) as f64);

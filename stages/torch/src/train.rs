@@ -12,16 +12,18 @@ use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
 use serde_json::json;
 
-use crate::bundle::{Bundle, Description, FORMAT, Training};
+use crate::bundle;
 use crate::course::{Course, Fit, Material, Part};
-use crate::dataset::{Dataset, empty};
-use crate::encode::{Encoders, Target};
 use crate::evaluate::write_json;
 use crate::network::Net;
 use crate::program::{Device, decode, input, output};
-use crate::random::{Purpose, Random};
-use crate::room::Room;
 use crate::trainer::Recipe;
+use model::bundle::{Bundle, Description, FORMAT, Training};
+use model::dataset::{Dataset, empty};
+use model::encode::Encoders;
+use model::random::{Purpose, Random};
+use model::room::Room;
+use model::target::Target;
 
 /// Carries the stage out.
 ///
@@ -94,7 +96,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         training: Training { params, seed: request.seed, epochs: fit.epochs },
         quantisation: None,
     };
-    let bundle = Bundle::of(&fit.net, description).map_err(one)?;
+    let bundle = bundle::of(&fit.net, description).map_err(one)?;
     bundle.write(output(request, "model")?).map_err(one)?;
     let final_metrics = final_metrics(&fit);
     if let Ok(path) = output(request, "metrics") {

@@ -18,9 +18,9 @@ use crate::loader;
 use crate::loss::Objective;
 use crate::network::{Net, Pass};
 use crate::optim::{self, Optimiser};
-use crate::random::{Purpose, Random, RandomState};
 use crate::raw;
 use crate::schedule::Timetable;
+use model::random::{Purpose, Random, RandomState};
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]

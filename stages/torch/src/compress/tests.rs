@@ -87,7 +87,7 @@ fn pruning_alone_gives_a_float32_model_and_quantising_alone_keeps_the_shape() {
     let bundle = Bundle::read(&pruned.outputs["model"], "model").unwrap();
     assert!(bundle.description.quantisation.is_none());
     assert_eq!(
-        bundle.net(tch::Device::Cpu).unwrap().network().parameters(),
+        crate::bundle::net(&bundle, tch::Device::Cpu).unwrap().network().parameters(),
         report["after"]["parameters"].as_u64().unwrap()
     );
 

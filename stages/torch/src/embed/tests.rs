@@ -6,16 +6,18 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::bundle::Bundle;
 use crate::chain::Chain;
-use crate::dataset::Dataset;
-use crate::encode::FittedEncoder;
 use crate::harness::{Cells, House, floats, integers, texts};
 use crate::loss::Objective;
 use crate::network::{Net, Pass};
-use crate::random::{Purpose, Random};
 use crate::trainer::{Recipe, Trainer};
 use crate::{raw, sample};
+use catalog::network::Network;
+use model::bundle::Bundle;
+use model::bundle::Dtype;
+use model::dataset::Dataset;
+use model::encode::FittedEncoder;
+use model::random::{Purpose, Random};
 
 fn network() -> Network {
     sample::embedded(json!({ "mlp": { "hidden": [8] } }), 5, &sample::tables(), 3)
@@ -199,23 +201,25 @@ fn a_bundle_holds_the_vectors_and_refuses_others() {
     let mut bundle = Bundle::read(&left.outputs["model"], "model").unwrap();
     assert_eq!(bundle.to_bytes().unwrap(), left.bytes("model"));
     // Forty values, and one for those never seen; fastai's rule gives 13 dimensions.
-    let shapes: Vec<Vec<i64>> = ["0.0.weight", "0.1.weight"].map(|name| bundle.tensors[name].size()).to_vec();
+    let shapes: Vec<Vec<usize>> = ["0.0.weight", "0.1.weight"].map(|name| bundle.tensors[name].shape.clone()).to_vec();
     assert_eq!(shapes, [[41, 13], [41, 13]]);
     let parameters = 2 * 41 * 13 + (26 * 32 + 32) + (32 * 2 + 2);
     assert_eq!(bundle.artifact().parameters, Some(parameters));
     assert_eq!(bundle.description.network.parameters(), parameters);
     assert_eq!(bundle.description.network.operations(), 26 * 32 + 32 * 2);
-    let net = bundle.net(Device::Cpu).unwrap();
+    let net = crate::bundle::net(&bundle, Device::Cpu).unwrap();
     let data = Dataset::open(&train, "train").unwrap();
-    let rows = bundle.description.encoders.encode(&data, crate::room::Room::memory()).unwrap();
+    let rows = bundle.description.encoders.encode(&data, model::room::Room::memory()).unwrap();
+    let rows = raw::Lent::new(rows).unwrap();
+    let vectors = crate::weights::tensor(&bundle.tensors["0.0.weight"].array()).unwrap();
     let counts = rows.tensor().select(1, 0).to_kind(Kind::Int64).bincount(None::<&Tensor>, 41).to_kind(Kind::Float);
-    let mean = counts.unsqueeze(0).mm(&bundle.tensors["0.0.weight"]) / 600.0;
-    let difference = (mean.squeeze() - bundle.tensors["0.0.weight"].select(0, 0)).abs().max().double_value(&[]);
+    let mean = counts.unsqueeze(0).mm(&vectors) / 600.0;
+    let difference = (mean.squeeze() - vectors.select(0, 0)).abs().max().double_value(&[]);
     assert!(difference < 1e-5, "the vector of values never seen is the mean over the training part: {difference}");
     assert!(net.forward(rows.tensor(), &mut Pass::Eval).is_ok());
 
-    if let FittedEncoder::Embedding { values, .. } = &mut bundle.description.encoders.columns[0].encoder {
-        values.push("one more".to_owned());
+    if let FittedEncoder::Embedding(embedding) = &mut bundle.description.encoders.columns[0].encoder {
+        embedding.values.push("one more".to_owned());
     }
     let path = house.path().join("other");
     bundle.write(&path).unwrap();
@@ -289,8 +293,8 @@ fn an_embedded_model_is_pruned_rounded_and_exported() {
         assert_eq!(report["steps"][0]["widths"], json!({ "1": 16 }));
         let small = &left.outputs["model"];
         let bundle = Bundle::read(small, "model").unwrap();
-        assert_eq!(bundle.tensors["0.0.weight"].kind(), Kind::Int8);
-        assert_eq!(bundle.tensors["0.0.scale"].size(), [41]);
+        assert_eq!(bundle.tensors["0.0.weight"].dtype, Dtype::I8);
+        assert_eq!(bundle.tensors["0.0.scale"].shape, [41]);
         assert_eq!(bundle.to_bytes().unwrap(), left.bytes("model"));
         assert_eq!(accuracy(&house, small, &test), report["after"]["metrics"]["accuracy"].as_f64().unwrap());
         house.run("export", json!({ "format": "onnx", "to": "m" }), 0, &[("model", small)], &["file"]).unwrap();

@@ -10,13 +10,23 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::bundle::{Description, FORMAT, Training};
-use crate::encode::{Encoders, Fitted, FittedEncoder, NumberForm, Spread, Target};
-use crate::fold::fold;
-use crate::int8::store;
 use crate::quantize::quantize;
 use crate::sample;
-use crate::weights::{tensors_of, weights_of};
+use model::bundle::{Description, FORMAT, Stored, Training};
+use model::encode::embedding::Embedding;
+use model::encode::hashed::Hashed;
+use model::encode::identity::Identity;
+use model::encode::number::{Number, NumberForm};
+use model::encode::one_hot::OneHot;
+use model::encode::periodic::Periodic;
+use model::encode::piecewise::Piecewise;
+use model::encode::robust::Robust;
+use model::encode::spread::Spread;
+use model::encode::standard::Standard;
+use model::encode::{Encoders, Fitted, FittedEncoder};
+use model::fold::fold;
+use model::int8::store;
+use model::target::Target;
 
 mod witness;
 
@@ -25,15 +35,16 @@ fn fitted(name: &str, dtype: DType, shape: &[u64], encoder: FittedEncoder) -> Fi
 }
 
 fn standard(mean: f64, deviation: f64, indicator: bool) -> FittedEncoder {
-    FittedEncoder::Standard { mean: vec![mean], deviation: vec![deviation], indicator }
+    FittedEncoder::Standard(Standard { mean: vec![mean], deviation: vec![deviation], indicator })
 }
 
 fn one_hot(values: &[&str], indicator: bool) -> FittedEncoder {
-    FittedEncoder::OneHot { values: values.iter().map(|value| (*value).to_owned()).collect(), indicator }
+    let values = values.iter().map(|value| (*value).to_owned()).collect();
+    FittedEncoder::OneHot(OneHot { values, indicator })
 }
 
 fn number_form(form: NumberForm, indicator: bool) -> FittedEncoder {
-    FittedEncoder::Number { form, indicator }
+    FittedEncoder::Number(Number { form, indicator })
 }
 
 /// Columns of every sort.
@@ -46,34 +57,34 @@ fn mixed() -> Encoders {
             fitted("sex", DType::String, &[], one_hot(&["female", "male"], true)),
             fitted("alive", DType::Bool, &[], one_hot(&["false", "true"], false)),
             fitted("ringed", DType::Bool, &[], one_hot(&["false", "true"], true)),
-            fitted("weight", DType::Float32, &[], FittedEncoder::Identity),
+            fitted("weight", DType::Float32, &[], FittedEncoder::Identity(Identity)),
             fitted("legs", DType::UInt8, &[], one_hot(&["1", "2"], true)),
             fitted("seen", DType::Date, &[], one_hot(&["2007-11-11", "2008-01-02"], false)),
             fitted("hatched", DType::Date, &[], standard(13_800.0, 100.0, false)),
             fitted("rings", DType::Float32, &[2, 3], standard(1.0, 0.5, false)),
-            fitted("label", DType::Bool, &[], FittedEncoder::Identity),
+            fitted("label", DType::Bool, &[], FittedEncoder::Identity(Identity)),
             fitted(
                 "depth",
                 DType::Float64,
                 &[],
-                number_form(NumberForm::Robust(Spread { centre: 17.0, factor: 0.25 }), true),
+                number_form(NumberForm::Robust(Robust(Spread { centre: 17.0, factor: 0.25 })), true),
             ),
             fitted(
                 "age",
                 DType::Int64,
                 &[],
-                number_form(NumberForm::Piecewise { edges: vec![1.0, 2.0, 5.0, 9.0] }, false),
+                number_form(NumberForm::Piecewise(Piecewise { edges: vec![1.0, 2.0, 5.0, 9.0] }), false),
             ),
             fitted(
                 "tide",
                 DType::Float64,
                 &[],
                 number_form(
-                    NumberForm::Periodic {
+                    NumberForm::Periodic(Periodic {
                         spread: Spread { centre: 2.0, factor: 0.5 },
                         frequencies: vec![0.5, -1.25, 2.0],
                         phases: vec![0.0, 0.25, 0.7],
-                    },
+                    }),
                     true,
                 ),
             ),
@@ -83,7 +94,7 @@ fn mixed() -> Encoders {
 
 fn embedding(values: &[&str], indicator: bool, dimensions: u64) -> FittedEncoder {
     let values = values.iter().map(|value| (*value).to_owned()).collect();
-    FittedEncoder::Embedding { values, indicator, dimensions }
+    FittedEncoder::Embedding(Embedding { values, indicator, dimensions })
 }
 
 /// Embedded columns of every sort, and numbers between them.
@@ -111,7 +122,7 @@ fn town() -> Encoders {
 fn image(shape: [u64; 3]) -> Encoders {
     let mean = (0..shape[0]).map(|channel| 7.0 + channel as f64).collect();
     let deviation = (0..shape[0]).map(|channel| 5.0 + channel as f64).collect();
-    let encoder = FittedEncoder::Standard { mean, deviation, indicator: false };
+    let encoder = FittedEncoder::Standard(Standard { mean, deviation, indicator: false });
     Encoders { columns: vec![fitted("image", DType::Float32, &shape, encoder)] }
 }
 
@@ -139,9 +150,9 @@ fn bundle(model: Value, encoders: Encoders, target: Target, int8: Option<Int8>) 
         training: Training { params: serde_json::from_value(json!({})).unwrap(), seed: 1, epochs: 1 },
         quantisation: None,
     };
-    let mut tensors = tensors_of(&weights).unwrap();
+    let mut tensors = weights.iter().map(|(name, array)| (name.clone(), Stored::from(array))).collect();
     if let Some(mode) = int8 {
-        let folded = fold(&network, &weights_of(&tensors).unwrap()).unwrap();
+        let folded = fold(&network, &weights).unwrap();
         let quantized = quantize(&folded, &sample::rows(&network, 200, 3), mode).unwrap();
         let (whole, value) = store::tensors(&quantized).unwrap();
         (tensors, description.network, description.quantisation) = (whole, quantized.network, Some(value));
@@ -245,17 +256,18 @@ fn the_same_model_gives_the_same_bytes() {
 fn a_file_that_answers_otherwise_is_refused() {
     let (_, good) = bundles(None).swap_remove(2);
     let (_, mut other) = bundles(None).swap_remove(2);
-    let weight = other.tensors["0.weight"].f_mul_scalar(1.01).unwrap();
-    other.tensors.insert("0.weight".to_owned(), weight);
+    let mut weight = other.tensors["0.weight"].array();
+    weight.values.iter_mut().for_each(|value| *value *= 1.01);
+    other.tensors.insert("0.weight".to_owned(), Stored::from(&weight));
     let model = store::model(&other).unwrap();
     let Model::Real(folded) = &model else { panic!("real weights") };
     let description = &good.description;
     let file = write(&Source::Real(folded), &description.encoders, &description.target, Extent::Numbers).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = check::made_up(&description.encoders, 20, 0, &folder.path().join("rows")).unwrap();
-    let encoded = description.encoders.encode(&data, crate::room::Room::memory()).unwrap();
+    let encoded = description.encoders.encode(&data, model::room::Room::memory()).unwrap();
     let model = store::model(&good).unwrap();
-    let ours = answers(&good, encoded.tensor()).unwrap();
+    let ours = answers(&good, encoded.values()).unwrap();
     let fault = compare(&good, &model, &file.encode_to_vec(), &data, &ours).unwrap_err();
     assert_eq!(fault.code, "export::mismatch");
     assert!(fault.message.contains("of 20 rows differ"), "{}", fault.message);
@@ -284,7 +296,12 @@ fn a_damaged_model_is_a_fault() {
 fn an_encoder_without_onnx_form_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let encoders = Encoders {
-        columns: vec![fitted("name", DType::String, &[], FittedEncoder::Hashed { buckets: 8, indicator: false })],
+        columns: vec![fitted(
+            "name",
+            DType::String,
+            &[],
+            FittedEncoder::Hashed(Hashed { buckets: 8, indicator: false }),
+        )],
     };
     bundle(json!({ "linear": {} }), encoders, number(), None).write(&folder.path().join("model")).unwrap();
     let faults = run(&request(folder.path(), "onnx"), &Channel::silent()).unwrap_err();

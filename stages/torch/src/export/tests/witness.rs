@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-use crate::dataset::Dataset;
-use crate::onnx::encoders::input_type;
-use crate::onnx::messages::DataType;
-use crate::raw;
+use model::dataset::Dataset;
+use model::export::encoders::input_type;
+use model::onnx::messages::DataType;
 
 const PACKAGES: [&str; 2] = ["onnx==1.23.2", "onnxruntime==1.32.0"];
 
@@ -29,14 +28,14 @@ fn python() -> Result<PathBuf, String> {
     Ok(python)
 }
 
-fn column(fitted: &crate::encode::Fitted, data: &Dataset) -> Value {
+fn column(fitted: &model::encode::Fitted, data: &Dataset) -> Value {
     let name = &fitted.column.name;
     let rows = data.rows();
     let number = |value: &f64| if value.is_nan() { Value::Null } else { json!(value) };
     match input_type(fitted) {
         DataType::Float => {
-            let mapped = data.packed(name).unwrap();
-            json!({ "dtype": "float", "shape": mapped.tensor().size(), "values": raw::floats(mapped.tensor()) })
+            let packed = data.packed(name).unwrap();
+            json!({ "dtype": "float", "shape": packed.size(), "values": packed.values() })
         }
         DataType::Bool => {
             let flags: Vec<bool> = data.numbers(name).unwrap().values.iter().map(|value| *value > 0.0).collect();
@@ -57,7 +56,7 @@ fn case(bundle: &Bundle, folder: &Path) -> Value {
     let description = &bundle.description;
     let data = check::made_up(&description.encoders, 100, 1, &folder.join("rows.arrow")).unwrap();
     let ours =
-        answers(bundle, description.encoders.encode(&data, crate::room::Room::memory()).unwrap().tensor()).unwrap();
+        answers(bundle, description.encoders.encode(&data, model::room::Room::memory()).unwrap().values()).unwrap();
     let inputs: serde_json::Map<String, Value> =
         description.encoders.columns.iter().map(|fitted| (fitted.column.name.clone(), column(fitted, &data))).collect();
     let rounded = description.quantisation.is_some();
