@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use contract::artifact::DType;
+use contract::artifact::{Column, DType};
 use contract::fault::Fault;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Packed};
 use crate::fault::Outcome;
 
 /// The distinct values of a column, and whether cells of it are missing.
@@ -84,4 +84,26 @@ pub fn finite(name: &str, data: &Dataset, values: &[f32], cell: usize) -> Outcom
         Some(place) => Err(infinite(name, data, place / cell.max(1), "a value that is not finite")),
         None => Ok(()),
     }
+}
+
+/// The packed cells of a column, in the shape that training saw.
+///
+/// # Errors
+/// `data::other_shape`, and those of [`Dataset::packed`].
+pub fn packed(wanted: &Column, data: &Dataset) -> Outcome<Packed> {
+    let column = data.column(&wanted.name)?;
+    if column.shape != wanted.shape {
+        return Err(Fault::error(
+            "data::other_shape",
+            format!(
+                "column `{}` at `{}` is {}, the model was trained on {}",
+                column.name,
+                data.name(),
+                column.type_name(),
+                wanted.type_name()
+            ),
+        )
+        .help("prepare this data as the training data was"));
+    }
+    data.packed(&wanted.name)
 }

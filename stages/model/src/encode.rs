@@ -21,6 +21,7 @@ pub mod cyclic;
 pub mod embedding;
 pub mod encoder;
 mod fitted;
+pub mod form;
 mod hash;
 pub mod hashed;
 pub mod identity;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use contract::fault::Fault;
+use serde_json::Value;
 
 use crate::fault::Outcome;
 
@@ -20,4 +21,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
             _ => fault,
         }
     })
+}
+
+/// Writes JSON with a line break at its end.
+///
+/// # Errors
+/// `model::write` with the operating system's reason.
+pub fn write_json(path: &Path, value: &Value) -> Outcome<()> {
+    write(path, format!("{value:#}\n").as_bytes())
 }

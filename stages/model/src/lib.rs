@@ -22,3 +22,4 @@ pub mod random;
 pub mod room;
 pub mod sheet;
 pub mod target;
+pub mod verdict;

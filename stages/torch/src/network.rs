@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use catalog::network::{Network, Node, Op, Table};
 use catalog::params::network::Activation;
 use contract::fault::Fault;
-use tch::{Device, Kind, Tensor};
-
-use crate::embed;
-use crate::fault::{During, Outcome, shape};
-use crate::raw;
 use model::embed::{Layout, tensor_name};
 use model::normal::normal_quantile;
 use model::random::Random;
+use tch::{Device, Kind, Tensor};
+
+use crate::fault::{During, Outcome, shape};
+use crate::raw;
+
+pub mod embed;
 
 /// A network with weights.
 #[derive(Debug)]

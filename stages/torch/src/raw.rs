@@ -164,7 +164,7 @@ mod tests {
     use model::room::Room;
 
     use super::*;
-    use crate::harness::{House, images};
+    use crate::tests::harness::{House, images};
 
     #[test]
     fn the_loaded_libtorch_says_its_version() {

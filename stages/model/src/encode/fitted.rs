@@ -1,7 +1,6 @@
 //! The table of all encoders, and one column with the encoder that was fitted to it.
 
 use contract::artifact::Column;
-use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 use super::cyclic::Cyclic;
@@ -14,7 +13,7 @@ use super::one_hot::OneHot;
 use super::standard::Standard;
 use super::target_mean::TargetMean;
 use super::tf_idf::TfIdf;
-use crate::cells::finite;
+use crate::cells::{finite, packed};
 use crate::dataset::{Dataset, Packed};
 use crate::fault::Outcome;
 
@@ -116,26 +115,4 @@ impl Fitted {
         }
         Ok(())
     }
-}
-
-/// The packed cells of a column, in the shape that training saw.
-///
-/// # Errors
-/// `data::other_shape`, and those of [`Dataset::packed`].
-pub(super) fn packed(wanted: &Column, data: &Dataset) -> Outcome<Packed> {
-    let column = data.column(&wanted.name)?;
-    if column.shape != wanted.shape {
-        return Err(Fault::error(
-            "data::other_shape",
-            format!(
-                "column `{}` at `{}` is {}, the model was trained on {}",
-                column.name,
-                data.name(),
-                column.type_name(),
-                wanted.type_name()
-            ),
-        )
-        .help("prepare this data as the training data was"));
-    }
-    data.packed(&wanted.name)
 }

@@ -5,6 +5,7 @@ use contract::artifact::Column;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, Lesson, Likeness, Rows, Strip};
+use super::form::Form;
 use super::periodic::Periodic;
 use super::piecewise::Piecewise;
 use super::quantile::Quantile;
@@ -22,37 +23,6 @@ pub struct Number {
     pub form: NumberForm,
     /// Whether training had missing cells: then the last place is theirs. A missing cell is 0 everywhere else.
     pub indicator: bool,
-}
-
-/// A form of a number, fitted to a column.
-pub trait Form {
-    /// Whether the document asks for this form.
-    fn asked(asked: &Asked) -> bool
-    where
-        Self: Sized;
-
-    /// Fits to the numbers of the training part (none of them NaN or infinite, in any order), when the document asks for
-    /// this form.
-    fn fit(asked: &Asked, values: &[f64], random: &mut Random) -> Option<Self>
-    where
-        Self: Sized;
-
-    /// How many numbers one number becomes.
-    fn width(&self) -> usize;
-
-    /// Encodes a finite number into [`Form::width`] places.
-    fn write(&self, value: f64, out: &mut [f32]);
-
-    /// Where the column lies and how wide it is: for rows made up to check a file with.
-    fn likeness(&self) -> (f64, f64);
-
-    /// The name of a form that ONNX's operators cannot express here.
-    fn not_in_onnx(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Encodes a float64 column `[rows, 1]` as float32 `[rows, width]`. Differences are taken in float64.
-    fn graph(&self, graph: &mut Graph, input: &str) -> String;
 }
 
 /// Declares the forms: the name of a variant, in snake case, is its name in a stored model.

@@ -3,7 +3,7 @@
 use catalog::params::train::{Encoder as Asked, Periodic as Options};
 use serde::{Deserialize, Serialize};
 
-use super::number::Form;
+use super::form::Form;
 use super::spread::Spread;
 use crate::cells::moments;
 use crate::normal::normal_quantile;

@@ -3,7 +3,7 @@
 use catalog::params::train::Encoder as Asked;
 use serde::{Deserialize, Serialize};
 
-use super::number::Form;
+use super::form::Form;
 use super::spread::{between, quantile, steps};
 use crate::normal::normal_quantile;
 use crate::onnx::graph::Graph;

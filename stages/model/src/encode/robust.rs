@@ -3,7 +3,7 @@
 use catalog::params::train::Encoder as Asked;
 use serde::{Deserialize, Serialize};
 
-use super::number::Form;
+use super::form::Form;
 use super::spread::Spread;
 use crate::onnx::graph::Graph;
 use crate::onnx::messages::DataType;

@@ -5,8 +5,7 @@ use contract::artifact::Column;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, Lesson, Likeness, Rows, Strip};
-use super::fitted::packed;
-use crate::cells::{finite, finite_scalar, moments};
+use crate::cells::{finite, finite_scalar, moments, packed};
 use crate::fault::Outcome;
 use crate::onnx::cell::{Cell, fill, flagged, missing, number};
 use crate::onnx::graph::Graph;

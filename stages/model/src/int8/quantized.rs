@@ -10,7 +10,7 @@ use catalog::params::compress::Int8;
 use contract::fault::Fault;
 use serde::{Deserialize, Serialize};
 
-use super::kernel::MAX_DEPTH;
+use super::packed::MAX_DEPTH;
 use crate::array::{Array, Weights};
 use crate::fault::Outcome;
 

@@ -12,7 +12,8 @@ use catalog::network::{Node, Op, Table};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
 
-use super::kernel::{Finish, Instructions, Packed, ROWS, quantized, real, round};
+use super::kernel::{Instructions, quantized, real};
+use super::packed::{Finish, Packed, ROWS, round};
 use super::program::{Program, Step, activate};
 use super::quantized::{Layer8, Point, Quantized, damaged};
 use crate::array::Weights;
