@@ -21,7 +21,6 @@ pub mod preprocess;
 pub mod profile;
 pub mod question;
 pub mod reference;
-mod resolve;
 pub mod split;
 pub mod steps;
 pub mod train;

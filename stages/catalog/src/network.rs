@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::params::network::Activation;
 
+pub mod layers;
+mod place;
+mod resolve;
+mod shape;
+
+pub use layers::Table;
+use layers::operation::Operation;
+use layers::{AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d};
+pub use shape::{product, shown};
+
 /// A chain of layers (with residual branches inside), every shape known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Network {
@@ -29,68 +39,29 @@ pub struct Node {
     pub output: Vec<u64>,
 }
 
-/// What a layer computes. Tensor shapes: `linear.weight [outputs, inputs]`, `conv2d.weight [out, in, k, k]`,
-/// `batch_norm.{weight, bias, running_mean, running_var} [channels]`, `embed.<n>.weight [values, dimensions]` for the table n.
+/// What a layer computes: the list of all layers. Other crates must say what they do with a layer they do not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Op {
     /// Looks vectors up: where a row holds the index of a value, the value's vector comes out, in its place among the other
-    /// numbers, which come out as they are. Always the first node of a network.
+    /// numbers, which come out as they are. Always the first node of a network. Tensors: `<n>.weight [values, dimensions]` for
+    /// the table n.
     Embed(Vec<Table>),
     /// y = x Wᵀ + b
-    Linear {
-        /// Width in.
-        inputs: u64,
-        /// Width out.
-        outputs: u64,
-        /// Whether there is a b.
-        bias: bool,
-    },
+    Linear(Linear),
     /// Cross-correlation.
-    Conv2d {
-        /// Channels in.
-        inputs: u64,
-        /// Channels out.
-        outputs: u64,
-        /// Side of the kernel.
-        kernel: u64,
-        /// Step.
-        stride: u64,
-        /// Zeros on each side.
-        padding: u64,
-        /// Whether there is a b.
-        bias: bool,
-    },
+    Conv2d(Conv2d),
     /// Batch normalisation over dimension 1.
-    BatchNorm {
-        /// Number of channels (or of units after a linear layer).
-        channels: u64,
-        /// Weight of the newest batch in the running statistics.
-        momentum: f64,
-        /// Added to the variance.
-        eps: f64,
-    },
+    BatchNorm(BatchNorm),
     /// Pointwise.
     Activation(Activation),
     /// While training only.
-    Dropout {
-        /// Probability of dropping.
-        p: f64,
-    },
+    Dropout(Dropout),
     /// Largest value of each window.
-    MaxPool2d {
-        /// Side of the window.
-        size: u64,
-        /// Step.
-        stride: u64,
-    },
+    MaxPool2d(MaxPool2d),
     /// Mean of each window.
-    AvgPool2d {
-        /// Side of the window.
-        size: u64,
-        /// Step.
-        stride: u64,
-    },
+    AvgPool2d(AvgPool2d),
     /// `[c, h, w]` to `[c]`.
     GlobalAvgPool,
     /// `[c, h, w]` to `[c·h·w]`.
@@ -99,15 +70,34 @@ pub enum Op {
     Residual(Vec<Node>),
 }
 
-/// The vectors of one embedded column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Where in a row the index stands.
-    pub position: u64,
-    /// Number of vectors: indices go from 0 to one less. The first is for values never seen.
-    pub values: u64,
-    /// Length of a vector.
-    pub dimensions: u64,
+impl Op {
+    /// What is counted of it.
+    fn operation(&self) -> &dyn Operation {
+        match self {
+            Self::Embed(tables) => tables,
+            Self::Linear(op) => op,
+            Self::Conv2d(op) => op,
+            Self::BatchNorm(op) => op,
+            Self::Activation(op) => op,
+            Self::Dropout(op) => op,
+            Self::MaxPool2d(op) => op,
+            Self::AvgPool2d(op) => op,
+            Self::GlobalAvgPool => &GlobalAvgPool,
+            Self::Flatten => &Flatten,
+            Self::Residual(branch) => branch,
+        }
+    }
+}
+
+/// A residual counts as its branch.
+impl Operation for Vec<Node> {
+    fn parameters(&self) -> u64 {
+        self.iter().map(Node::parameters).fold(0, u64::saturating_add)
+    }
+
+    fn operations(&self, _: &[u64]) -> u64 {
+        self.iter().map(Node::operations).fold(0, u64::saturating_add)
+    }
 }
 
 impl Network {
@@ -126,13 +116,13 @@ impl Network {
 
     /// Number of trained parameters. Running statistics of batch normalisation are not trained and do not count.
     pub fn parameters(&self) -> u64 {
-        self.nodes.iter().map(Node::parameters).fold(0, u64::saturating_add)
+        self.nodes.parameters()
     }
 
     /// Multiply-adds of convolutions and linear layers for one row. The rest (batch normalisation folds into the layer
     /// before it, pointwise operations, pooling, looking vectors up) is left out, as is usual.
     pub fn operations(&self) -> u64 {
-        self.nodes.iter().map(Node::operations).fold(0, u64::saturating_add)
+        self.nodes.operations(self.output())
     }
 
     /// All nodes depth first, those inside residual branches after the node that holds them.
@@ -154,47 +144,11 @@ impl Network {
 impl Node {
     /// Number of trained parameters, those of a residual branch included.
     pub fn parameters(&self) -> u64 {
-        match &self.op {
-            Op::Embed(tables) => {
-                tables.iter().map(|table| table.values.saturating_mul(table.dimensions)).fold(0, u64::saturating_add)
-            }
-            Op::Linear { inputs, outputs, bias } => {
-                inputs.saturating_mul(*outputs).saturating_add(if *bias { *outputs } else { 0 })
-            }
-            Op::Conv2d { inputs, outputs, kernel, bias, .. } => {
-                product(&[*inputs, *outputs, *kernel, *kernel]).saturating_add(if *bias { *outputs } else { 0 })
-            }
-            Op::BatchNorm { channels, .. } => channels.saturating_mul(2),
-            Op::Residual(nodes) => nodes.iter().map(Self::parameters).fold(0, u64::saturating_add),
-            Op::Activation(_)
-            | Op::Dropout { .. }
-            | Op::MaxPool2d { .. }
-            | Op::AvgPool2d { .. }
-            | Op::GlobalAvgPool
-            | Op::Flatten => 0,
-        }
+        self.op.operation().parameters()
     }
 
     /// Multiply-adds for one row; see [`Network::operations`].
     pub fn operations(&self) -> u64 {
-        match &self.op {
-            Op::Linear { inputs, outputs, .. } => inputs.saturating_mul(*outputs),
-            Op::Conv2d { inputs, kernel, .. } => {
-                product(&[*inputs, *kernel, *kernel]).saturating_mul(product(&self.output))
-            }
-            Op::Residual(nodes) => nodes.iter().map(Self::operations).fold(0, u64::saturating_add),
-            _ => 0,
-        }
+        self.op.operation().operations(&self.output)
     }
-}
-
-/// Number of elements of a shape; 1 for a scalar. Saturates.
-pub fn product(shape: &[u64]) -> u64 {
-    shape.iter().fold(1, |product, side| product.saturating_mul(*side))
-}
-
-/// How messages show a shape: `[1, 8, 8]`.
-pub fn shown(shape: &[u64]) -> String {
-    let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
-    format!("[{}]", sides.join(", "))
 }

@@ -68,6 +68,11 @@ pub fn array<'a>(weights: &'a Weights, name: &str, length: usize) -> Outcome<&'a
     }
 }
 
+/// The fault for a layer that this code does not know: a later version made the model, or the list of layers grew.
+pub fn unknown_layer(name: &str) -> Fault {
+    damaged(&format!("the layer `{name}` is of a kind that is not known here"))
+}
+
 fn damaged(what: &str) -> Fault {
     Fault::error("model::damaged", format!("the model's weights do not fit its layers: {what}"))
         .help("train the model again")

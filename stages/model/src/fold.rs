@@ -1,6 +1,7 @@
 //! The network a trained model computes when it only predicts: dropout gone, batch normalisation folded into the
 //! layer before it. Quantisation and export start from here.
 
+use catalog::network::layers::{BatchNorm, Conv2d, Linear};
 use catalog::network::{Network, Node, Op};
 
 use crate::array::{Array, Weights, array};
@@ -33,7 +34,7 @@ fn chain(nodes: &[Node], weights: &Weights, out: &mut Weights) -> Outcome<Vec<No
     let mut kept: Vec<Node> = Vec::new();
     for node in nodes {
         match &node.op {
-            Op::Dropout { .. } => {}
+            Op::Dropout(_) => {}
             Op::Embed(tables) => {
                 for (place, table) in tables.iter().enumerate() {
                     let name = tensor_name(node, place);
@@ -42,28 +43,28 @@ fn chain(nodes: &[Node], weights: &Weights, out: &mut Weights) -> Outcome<Vec<No
                 }
                 kept.push(node.clone());
             }
-            Op::Linear { inputs, outputs, bias } => {
+            Op::Linear(Linear { inputs, outputs, bias }) => {
                 take_layer(&node.name, (*inputs * *outputs) as usize, *outputs as usize, *bias, weights, out)?;
-                let op = Op::Linear { inputs: *inputs, outputs: *outputs, bias: true };
+                let op = Op::Linear(Linear { inputs: *inputs, outputs: *outputs, bias: true });
                 kept.push(Node { op, ..node.clone() });
             }
-            Op::Conv2d { inputs, outputs, kernel, stride, padding, bias } => {
+            Op::Conv2d(Conv2d { inputs, outputs, kernel, stride, padding, bias }) => {
                 let values = (inputs * outputs * kernel * kernel) as usize;
                 take_layer(&node.name, values, *outputs as usize, *bias, weights, out)?;
-                let op = Op::Conv2d {
+                let op = Op::Conv2d(Conv2d {
                     inputs: *inputs,
                     outputs: *outputs,
                     kernel: *kernel,
                     stride: *stride,
                     padding: *padding,
                     bias: true,
-                };
+                });
                 kept.push(Node { op, ..node.clone() });
             }
-            Op::BatchNorm { channels, eps, .. } => {
+            Op::BatchNorm(BatchNorm { channels, eps, .. }) => {
                 let (scale, shift) = affine(&node.name, *channels as usize, *eps, weights)?;
                 match kept.last() {
-                    Some(Node { name, op: Op::Linear { .. } | Op::Conv2d { .. }, .. }) => {
+                    Some(Node { name, op: Op::Linear(_) | Op::Conv2d(_), .. }) => {
                         fold_into(name, &scale, &shift, out);
                     }
                     _ => {
@@ -79,7 +80,11 @@ fn chain(nodes: &[Node], weights: &Weights, out: &mut Weights) -> Outcome<Vec<No
                 let inner = chain(inner, weights, out)?;
                 kept.push(Node { op: Op::Residual(inner), ..node.clone() });
             }
-            Op::Activation(_) | Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool | Op::Flatten => {
+            // Any other layer stays as it is, with its tensors.
+            _ => {
+                let own = |name: &String| name.rsplit_once('.').is_some_and(|(layer, _)| layer == node.name);
+                let tensors = weights.iter().filter(|(name, _)| own(name));
+                out.extend(tensors.map(|(name, array)| (name.clone(), array.clone())));
                 kept.push(node.clone());
             }
         }

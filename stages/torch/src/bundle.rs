@@ -6,7 +6,8 @@ use model::predict::Predictor;
 use tch::{Device, Tensor};
 
 use crate::fault::{During, Outcome};
-use crate::network::{Net, Pass};
+use crate::network::Net;
+use crate::network::layer::Pass;
 use crate::raw;
 use crate::weights::{stored, tensor};
 

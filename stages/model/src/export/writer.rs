@@ -5,12 +5,13 @@
 //! kernels. With ranges of each row only the weights are rounded: there is no standard operator for the rest, and leaving it out
 //! only makes the answer more exact.
 
+use catalog::network::layers::{AvgPool2d, BatchNorm, Conv2d, MaxPool2d};
 use catalog::network::{Node, Op};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
 use contract::artifact::DType;
 
-use crate::array::{Weights, array};
+use crate::array::{Weights, array, unknown_layer};
 use crate::embed::{Layout, Piece, table_name, tensor_name};
 use crate::encode::Encoders;
 use crate::fault::Outcome;
@@ -146,11 +147,11 @@ impl Writer<'_> {
         let Node { name, op, .. } = &step.node;
         let square = |side: u64| Attribute::Ints(vec![side as i64; 2]);
         Ok(match op {
-            Op::Linear { .. } => {
+            Op::Linear(_) => {
                 let (weight, bias) = self.parameters(name)?;
                 self.graph.node("Gemm", &[&value, &weight, &bias], &[("transB", Attribute::Int(1))])
             }
-            Op::Conv2d { kernel, stride, padding, .. } => {
+            Op::Conv2d(Conv2d { kernel, stride, padding, .. }) => {
                 let (weight, bias) = self.parameters(name)?;
                 let attributes = [
                     ("kernel_shape", square(*kernel)),
@@ -159,7 +160,7 @@ impl Writer<'_> {
                 ];
                 self.graph.node("Conv", &[&value, &weight, &bias], &attributes)
             }
-            Op::BatchNorm { channels, eps, .. } => {
+            Op::BatchNorm(BatchNorm { channels, eps, .. }) => {
                 let norms: &Weights = match self.source {
                     Source::Real(folded) => &folded.weights,
                     Source::Whole(quantized) => &quantized.norms,
@@ -174,10 +175,10 @@ impl Writer<'_> {
                 self.graph.node("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(*eps as f32))])
             }
             Op::Activation(activation) => self.activation(*activation, &value),
-            Op::MaxPool2d { size, stride } => {
+            Op::MaxPool2d(MaxPool2d { size, stride }) => {
                 self.graph.node("MaxPool", &[&value], &[("kernel_shape", square(*size)), ("strides", square(*stride))])
             }
-            Op::AvgPool2d { size, stride } => self.graph.node(
+            Op::AvgPool2d(AvgPool2d { size, stride }) => self.graph.node(
                 "AveragePool",
                 &[&value],
                 &[("kernel_shape", square(*size)), ("strides", square(*stride))],
@@ -188,11 +189,12 @@ impl Writer<'_> {
             }
             Op::Flatten => self.graph.node("Flatten", &[&value], &[("axis", Attribute::Int(1))]),
             // The first node is written before the steps.
-            Op::Dropout { .. } | Op::Embed(_) => value,
+            Op::Dropout(_) | Op::Embed(_) => value,
             Op::Residual(_) => {
                 let branch = self.chain(&step.inner, value.clone())?;
                 self.graph.node("Add", &[&value, &branch], &[])
             }
+            _ => return Err(unknown_layer(name)),
         })
     }
 

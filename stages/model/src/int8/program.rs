@@ -44,7 +44,7 @@ impl Program {
             _ => (None, network.nodes.as_slice()),
         };
         let (mut steps, _) = chain(nodes, 0, &mut points);
-        if let Some(Step { node: Node { op: Op::Linear { .. }, .. }, to, .. }) = steps.last_mut() {
+        if let Some(Step { node: Node { op: Op::Linear(_), .. }, to, .. }) = steps.last_mut() {
             *to = None;
             points -= 1;
         }
@@ -74,12 +74,12 @@ fn chain(nodes: &[Node], mut at: usize, points: &mut usize) -> (Vec<Step>, usize
         if let Op::Residual(branch) = &node.op {
             (inner, _) = chain(branch, from, points);
         }
-        let computes = !matches!(node.op, Op::MaxPool2d { .. } | Op::Flatten | Op::Dropout { .. });
+        let computes = !matches!(node.op, Op::MaxPool2d(_) | Op::Flatten | Op::Dropout(_));
         if computes {
             at = *points;
             *points += 1;
         }
-        let takes = matches!(node.op, Op::Linear { .. } | Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Residual(_));
+        let takes = matches!(node.op, Op::Linear(_) | Op::Conv2d(_) | Op::BatchNorm(_) | Op::Residual(_));
         let mut activation = None;
         if takes && let Some(Node { op: Op::Activation(next), .. }) = nodes.peek() {
             activation = Some(*next);

@@ -8,6 +8,7 @@
 //! (`dynamic`) values between layers are `f32`, and each row is rounded with its own range before each product; a
 //! range for a whole batch would make a row's answer depend on its neighbours.
 
+use catalog::network::layers::{AvgPool2d, BatchNorm, Conv2d, MaxPool2d};
 use catalog::network::{Node, Op, Table};
 use catalog::params::compress::Int8;
 use catalog::params::network::Activation;
@@ -16,7 +17,7 @@ use super::kernel::{Instructions, quantized, real};
 use super::packed::{Finish, Packed, ROWS, round};
 use super::program::{Program, Step, activate};
 use super::quantized::{Layer8, Point, Quantized, damaged};
-use crate::array::Weights;
+use crate::array::{Weights, unknown_layer};
 use crate::embed::{Layout, table_name};
 use crate::fault::Outcome;
 use crate::fold::affine;
@@ -332,11 +333,11 @@ impl Compiler<'_> {
         let Node { name, op, input, output } = &step.node;
         let image = Image::new(input);
         let work = match op {
-            Op::Linear { .. } => self.product(step, Window::ONE)?,
-            Op::Conv2d { kernel, stride, padding, .. } => {
+            Op::Linear(_) => self.product(step, Window::ONE)?,
+            Op::Conv2d(Conv2d { kernel, stride, padding, .. }) => {
                 self.product(step, Window::square(*kernel, *stride, *padding))?
             }
-            Op::BatchNorm { channels, eps, .. } => {
+            Op::BatchNorm(BatchNorm { channels, eps, .. }) => {
                 let norms: &Weights = &self.quantized.norms;
                 let (scale, shift) = affine(name, *channels as usize, *eps, norms)?;
                 Work::Affine { scale, shift }
@@ -360,10 +361,10 @@ impl Compiler<'_> {
                     output: Image::new(output),
                 });
             }
-            Op::MaxPool2d { size, stride } => Work::MaxPool(Window::square(*size, *stride, 0)),
-            Op::AvgPool2d { size, stride } => Work::Mean(Window::square(*size, *stride, 0)),
+            Op::MaxPool2d(MaxPool2d { size, stride }) => Work::MaxPool(Window::square(*size, *stride, 0)),
+            Op::AvgPool2d(AvgPool2d { size, stride }) => Work::Mean(Window::square(*size, *stride, 0)),
             Op::GlobalAvgPool => Work::Mean(Window { height: image.height, width: image.width, stride: 1, padding: 0 }),
-            Op::Flatten | Op::Dropout { .. } => Work::Flatten,
+            Op::Flatten | Op::Dropout(_) => Work::Flatten,
             Op::Embed(_) => {
                 return Err(damaged(&format!("vectors are looked up by `{name}`, which is not the first layer")));
             }
@@ -371,6 +372,7 @@ impl Compiler<'_> {
                 inner: self.chain(&step.inner)?,
                 point: step.inner.last().map_or(step.from, |last| last.to.unwrap_or(step.from)),
             },
+            _ => return Err(unknown_layer(name)),
         };
         // A mean over a whole image gives one pixel of all channels.
         Ok(Layer {

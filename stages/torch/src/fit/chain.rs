@@ -5,6 +5,7 @@
 //! equal autograd's to rounding (a test compares them).
 
 use catalog::network::Op;
+use catalog::network::layers::Dropout;
 use catalog::params::network::Activation;
 use model::embed::Layout;
 use model::random::Random;
@@ -13,7 +14,8 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::fault::{During, Outcome};
 use crate::fit::loss::Objective;
 use crate::fit::sweep;
-use crate::network::{Layer, Lookup, Net};
+use crate::network::Net;
+use crate::network::layer::{Layer, Lookup};
 use crate::raw;
 
 /// A chain that shares its weights with a [`Net`].
@@ -82,7 +84,7 @@ impl Chain {
             match &layer.node.op {
                 // Rows are looked at as `[n, width]` anyway.
                 Op::Flatten => continue,
-                Op::Dropout { p } if *p == 0.0 => continue,
+                Op::Dropout(Dropout { p }) if *p == 0.0 => continue,
                 Op::Activation(Activation::Relu) if fuse(steps.last_mut()) => continue,
                 _ => {}
             }
@@ -160,7 +162,7 @@ fn fuse(last: Option<&mut Step>) -> bool {
 
 fn action(layer: &Layer, gradients: &mut Vec<Tensor>) -> Option<Action> {
     match &layer.node.op {
-        Op::Linear { .. } => {
+        Op::Linear(_) => {
             let weight = layer.weight.as_ref()?.detach();
             let bias = layer.bias.as_ref().map(Tensor::detach);
             let place = gradients.len();
@@ -176,7 +178,7 @@ fn action(layer: &Layer, gradients: &mut Vec<Tensor>) -> Option<Action> {
             Some(Action::Embed { layout: layout.clone(), tables, place })
         }
         Op::Activation(activation) => Some(Action::Pointwise(*activation)),
-        Op::Dropout { p } => Some(Action::Dropout(*p)),
+        Op::Dropout(Dropout { p }) => Some(Action::Dropout(*p)),
         _ => None,
     }
 }

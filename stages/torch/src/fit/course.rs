@@ -397,7 +397,7 @@ fn nan_loss(diverged: &Diverged, net: &Net, encoders: &Encoders, optimizer: &Opt
         let mut largest: (f64, String) = (0.0, String::new());
         let mut look = |node: &Node, _: &Tensor, out: &Tensor| {
             if first.is_none() && !finite(out) {
-                first = Some((node.name.clone(), crate::network::op_name(&node.op)));
+                first = Some((node.name.clone(), crate::network::layers::name(&node.op)));
             }
             let top = out.f_abs().and_then(|out| out.f_max()).map_or(0.0, |top| top.double_value(&[]));
             if top > largest.0 {

@@ -19,7 +19,8 @@ use crate::fit::loader;
 use crate::fit::loss::Objective;
 use crate::fit::optimizer::{self, Optimiser};
 use crate::fit::schedule::Timetable;
-use crate::network::{Net, Pass};
+use crate::network::Net;
+use crate::network::layer::Pass;
 use crate::raw;
 
 /// How to train.

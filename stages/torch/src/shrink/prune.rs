@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use catalog::network::layers::{BatchNorm, Conv2d, Linear};
 use catalog::network::{Network, Node, Op, product};
 use catalog::params::compress::Criterion;
 use contract::artifact::Task;
@@ -59,14 +60,14 @@ fn chain(nodes: &[Node], out: &mut Vec<Group>) {
     let mut open: Option<Open> = None;
     for node in nodes {
         match &node.op {
-            Op::Linear { outputs, .. } | Op::Conv2d { outputs, .. } => {
+            Op::Linear(Linear { outputs, .. }) | Op::Conv2d(Conv2d { outputs, .. }) => {
                 if let Some(Open { producer, channels, norms, block }) = open.take() {
                     out.push(Group { producer, channels, norms, consumer: node.name.clone(), block });
                 }
                 let channels = *outputs as usize;
                 open = Some(Open { producer: node.name.clone(), channels, norms: Vec::new(), block: 1 });
             }
-            Op::BatchNorm { eps, .. } => {
+            Op::BatchNorm(BatchNorm { eps, .. }) => {
                 if let Some(open) = &mut open {
                     open.norms.push((node.name.clone(), open.block, eps.to_bits()));
                 }
@@ -84,10 +85,12 @@ fn chain(nodes: &[Node], out: &mut Vec<Group>) {
             // The dimensions of vectors are as asked for.
             Op::Embed(_)
             | Op::Activation(_)
-            | Op::Dropout { .. }
-            | Op::MaxPool2d { .. }
-            | Op::AvgPool2d { .. }
+            | Op::Dropout(_)
+            | Op::MaxPool2d(_)
+            | Op::AvgPool2d(_)
             | Op::GlobalAvgPool => {}
+            // Nothing is known of what this layer does with single channels, so those that meet it are kept.
+            _ => open = None,
         }
     }
 }
@@ -272,17 +275,19 @@ fn reshaped(nodes: &[Node], input: &[u64], counts: &BTreeMap<String, u64>) -> Ve
                 shape = node.output.clone();
                 node.op.clone()
             }
-            Op::Linear { outputs, bias, .. } => {
+            Op::Linear(Linear { outputs, bias, .. }) => {
                 shape = vec![count(outputs)];
-                Op::Linear { inputs: input[0], outputs: shape[0], bias: *bias }
+                Op::Linear(Linear { inputs: input[0], outputs: shape[0], bias: *bias })
             }
-            Op::Conv2d { outputs, kernel, stride, padding, bias, .. } => {
+            Op::Conv2d(Conv2d { outputs, kernel, stride, padding, bias, .. }) => {
                 shape = vec![count(outputs), node.output[1], node.output[2]];
                 let (kernel, stride, padding) = (*kernel, *stride, *padding);
-                Op::Conv2d { inputs: input[0], outputs: shape[0], kernel, stride, padding, bias: *bias }
+                Op::Conv2d(Conv2d { inputs: input[0], outputs: shape[0], kernel, stride, padding, bias: *bias })
             }
-            Op::BatchNorm { momentum, eps, .. } => Op::BatchNorm { channels: input[0], momentum: *momentum, eps: *eps },
-            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } => {
+            Op::BatchNorm(BatchNorm { momentum, eps, .. }) => {
+                Op::BatchNorm(BatchNorm { channels: input[0], momentum: *momentum, eps: *eps })
+            }
+            Op::MaxPool2d(_) | Op::AvgPool2d(_) => {
                 shape = vec![input[0], node.output[1], node.output[2]];
                 node.op.clone()
             }
@@ -295,7 +300,12 @@ fn reshaped(nodes: &[Node], input: &[u64], counts: &BTreeMap<String, u64>) -> Ve
                 node.op.clone()
             }
             Op::Residual(inner) => Op::Residual(reshaped(inner, &input, counts)),
-            Op::Activation(_) | Op::Dropout { .. } => node.op.clone(),
+            Op::Activation(_) | Op::Dropout(_) => node.op.clone(),
+            // Its input was kept whole.
+            _ => {
+                shape = node.output.clone();
+                node.op.clone()
+            }
         };
         out.push(Node { name: node.name.clone(), op, input, output: shape.clone() });
     }
@@ -320,7 +330,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::network::Pass;
+    use crate::network::layer::Pass;
     use crate::tests::sample;
 
     fn model() -> Network {

@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use catalog::network::layers::{AvgPool2d, BatchNorm, Conv2d, MaxPool2d};
 use catalog::network::{Network, Node, Op};
 use catalog::params::compress::Int8;
 use contract::fault::Fault;
-use model::array::{Array, Weights, array};
+use model::array::{Array, Weights, array, unknown_layer};
 use model::embed::{Layout, table_name, tensor_name};
 use model::fold::{Folded, affine};
 use model::int8::program::{Program, Step};
@@ -19,8 +20,8 @@ use model::int8::quantized::{Layer8, Point, Quantized};
 use tch::{Kind, Tensor};
 
 use crate::fault::{During, Outcome};
-use crate::network::activate;
-use crate::network::embed::look_up;
+use crate::network::layers::activation::activate;
+use crate::network::layers::embed::look_up;
 use crate::weights::{array_of, tensor};
 
 /// Most calibration rows looked at.
@@ -110,7 +111,7 @@ impl Calibration<'_> {
         for step in steps {
             let what = || format!("calibrating layer `{}`", step.node.name);
             (exact, rounded) = match &step.node.op {
-                Op::Linear { .. } | Op::Conv2d { .. } => self.product(step, &exact, &rounded)?,
+                Op::Linear(_) | Op::Conv2d(_) => self.product(step, &exact, &rounded)?,
                 Op::Residual(_) => {
                     let (f, g) = self.chain(&step.inner, exact.shallow_clone(), rounded.shallow_clone())?;
                     (exact.f_add(&f).during(what)?, rounded.f_add(&g).during(what)?)
@@ -220,7 +221,7 @@ fn floats(tensor: &Tensor) -> Outcome<Vec<f32>> {
 
 fn product(node: &Node, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Outcome<Tensor> {
     match &node.op {
-        Op::Conv2d { stride, padding, .. } => {
+        Op::Conv2d(Conv2d { stride, padding, .. }) => {
             let (stride, padding) = (*stride as i64, *padding as i64);
             x.f_conv2d(weight, Some(bias), [stride, stride], [padding, padding], [1, 1], 1)
         }
@@ -233,7 +234,7 @@ fn product(node: &Node, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Outcome<T
 fn plain(node: &Node, weights: &Weights, x: &Tensor) -> Outcome<Tensor> {
     let what = || format!("layer `{}`", node.name);
     match &node.op {
-        Op::BatchNorm { channels, eps, .. } => {
+        Op::BatchNorm(BatchNorm { channels, eps, .. }) => {
             let (scale, shift) = affine(&node.name, *channels as usize, *eps, weights)?;
             let mut shape = vec![1i64; x.dim()];
             shape[1] = *channels as i64;
@@ -242,17 +243,18 @@ fn plain(node: &Node, weights: &Weights, x: &Tensor) -> Outcome<Tensor> {
             x.f_mul(&scale).and_then(|x| x.f_add(&shift)).during(what)
         }
         Op::Activation(activation) => activate(x, *activation).during(what),
-        Op::MaxPool2d { size, stride } => {
+        Op::MaxPool2d(MaxPool2d { size, stride }) => {
             let (size, stride) = ([*size as i64; 2], [*stride as i64; 2]);
             x.f_max_pool2d(size, stride, [0, 0], [1, 1], false).during(what)
         }
-        Op::AvgPool2d { size, stride } => {
+        Op::AvgPool2d(AvgPool2d { size, stride }) => {
             let (size, stride) = ([*size as i64; 2], [*stride as i64; 2]);
             x.f_avg_pool2d(size, stride, [0, 0], false, true, None).during(what)
         }
         Op::GlobalAvgPool => x.f_mean_dim(&[2i64, 3][..], false, Kind::Float).during(what),
         Op::Flatten => x.f_flatten(1, -1).during(what),
-        _ => Ok(x.shallow_clone()),
+        Op::Dropout(_) | Op::Embed(_) => Ok(x.shallow_clone()),
+        _ => Err(unknown_layer(&node.name)),
     }
 }
 

@@ -4,7 +4,7 @@ use catalog::network::Op;
 use model::fold::fold;
 use serde_json::json;
 
-use crate::network::Pass;
+use crate::network::layer::Pass;
 use crate::tests::sample;
 
 #[test]
@@ -18,7 +18,7 @@ fn a_folded_network_computes_the_same() {
     let network = sample::network(model, &[2, 6, 6], 3);
     let weights = sample::weights(&network, 1);
     let folded = fold(&network, &weights).unwrap();
-    let norms = folded.network.walk().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. })).count();
+    let norms = folded.network.walk().iter().filter(|node| matches!(node.op, Op::BatchNorm(_))).count();
     assert_eq!(norms, 2, "those after `silu` and `flatten`");
     let rows = sample::rows(&network, 7, 2);
     let before = sample::net(&network, &weights).forward(&rows, &mut Pass::Eval).unwrap();

@@ -7,7 +7,7 @@ use model::int8::runtime::Runtime;
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use crate::network::Pass;
+use crate::network::layer::Pass;
 use crate::raw;
 use crate::shrink::quantize::{quantize, simulated};
 use crate::tests::sample;

@@ -435,7 +435,7 @@ fn the_fast_path_has_autograd_s_gradients() {
             let loss = chain.step(&rows, &targets, objective, &mut Random::new(2, Purpose::Dropout)).unwrap();
             net.require_gradients(true);
             let mut masks = Random::new(2, Purpose::Dropout);
-            let output = net.forward(&rows, &mut crate::network::Pass::Train(&mut masks)).unwrap();
+            let output = net.forward(&rows, &mut crate::network::layer::Pass::Train(&mut masks)).unwrap();
             let expected = objective.mean(&output, &targets).unwrap();
             assert!((loss - f64::try_from(&expected).unwrap()).abs() < 1e-5, "{model}: {loss}");
             let parameters: Vec<Tensor> =

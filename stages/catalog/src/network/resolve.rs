@@ -3,8 +3,12 @@
 use contract::fault::{Fault, Route};
 use contract::route;
 
-use crate::network::{Network, Node, Op, Table, product, shown};
-use crate::params::network::{Activation, BatchNorm, Cnn, Conv2d, Dropout, Layer, LinearLayer, Mlp, Model, Pool2d};
+use super::layers::{self, Conv2d, Dropout, Linear, MaxPool2d, Table};
+use super::layers::{avg_pool2d, batch_norm, conv2d, dropout, flatten, global_avg_pool, linear, max_pool2d};
+use super::place::{Place, Placed};
+use super::shape::{product, shown};
+use super::{Network, Node, Op};
+use crate::params::network::{Activation, BatchNorm, Cnn, Layer, Mlp, Model};
 
 /// A network larger than this (in parameters) is refused: 64 GiB of 32-bit floats is a mistake in a number.
 const MOST_PARAMETERS: u64 = 1 << 34;
@@ -52,7 +56,7 @@ impl Network {
             return Err(chain.faults);
         }
         let fits = matches!(model, Model::Layers(_))
-            && matches!(chain.nodes.last(), Some(Node { op: Op::Linear { outputs: last, .. }, .. }) if *last == outputs);
+            && matches!(chain.nodes.last(), Some(Node { op: Op::Linear(Linear { outputs: last, .. }), .. }) if *last == outputs);
         if !fits {
             chain.linear(outputs, true);
         }
@@ -102,29 +106,37 @@ impl Chain {
         }
     }
 
-    fn linear(&mut self, units: u64, bias: bool) {
+    /// Flattens an image, for a layer that wants flat rows.
+    fn flatten_image(&mut self) {
         if self.shape.len() != 1 {
             let width = product(&self.shape);
             self.push(Op::Flatten, vec![width]);
         }
-        self.push(Op::Linear { inputs: self.shape[0], outputs: units, bias }, vec![units]);
+    }
+
+    fn linear(&mut self, outputs: u64, bias: bool) {
+        self.flatten_image();
+        self.push(Op::Linear(Linear { inputs: self.shape[0], outputs, bias }), vec![outputs]);
     }
 
     fn dropout(&mut self, p: f64) {
         if p > 0.0 {
-            self.pointwise(Op::Dropout { p });
+            self.pointwise(Op::Dropout(Dropout { p }));
         }
     }
 
-    fn batch_norm(&mut self, options: &BatchNorm) {
-        self.pointwise(Op::BatchNorm { channels: self.shape[0], momentum: options.momentum, eps: options.eps });
+    /// Batch normalisation as it is when nothing is said.
+    fn batch_norm(&mut self) {
+        let BatchNorm { momentum, eps } = BatchNorm::default();
+        let op = layers::BatchNorm { channels: self.shape[0], momentum, eps };
+        self.pointwise(Op::BatchNorm(op));
     }
 
     fn mlp(&mut self, mlp: &Mlp) {
         for width in &mlp.hidden {
             self.linear(u64::from(*width), !mlp.batch_norm);
             if mlp.batch_norm {
-                self.batch_norm(&BatchNorm::default());
+                self.batch_norm();
             }
             self.pointwise(Op::Activation(mlp.activation));
             self.dropout(mlp.dropout);
@@ -158,22 +170,22 @@ impl Chain {
         let kernel = u64::from(cnn.kernel);
         for channels in &cnn.channels {
             let outputs = u64::from(*channels);
-            let conv = Op::Conv2d {
+            let conv = Op::Conv2d(Conv2d {
                 inputs: self.shape[0],
                 outputs,
                 kernel,
                 stride: 1,
                 padding: (kernel - 1) / 2,
                 bias: !cnn.batch_norm,
-            };
+            });
             self.push(conv, vec![outputs, height, width]);
             if cnn.batch_norm {
-                self.batch_norm(&BatchNorm::default());
+                self.batch_norm();
             }
             self.pointwise(Op::Activation(cnn.activation));
             if height >= 4 && width >= 4 {
                 (height, width) = (height / 2, width / 2);
-                self.push(Op::MaxPool2d { size: 2, stride: 2 }, vec![outputs, height, width]);
+                self.push(Op::MaxPool2d(MaxPool2d { size: 2, stride: 2 }), vec![outputs, height, width]);
             }
         }
         let flat = product(&self.shape);
@@ -197,80 +209,41 @@ impl Chain {
         }
     }
 
+    /// Adds a layer where it stands in the document, when it fits there.
+    fn add<T>(
+        &mut self,
+        at: &Route,
+        op: impl FnOnce(T) -> Op,
+        place: impl FnOnce(&Place<'_>) -> Placed<T>,
+    ) -> Result<(), Box<Fault>> {
+        let first = self.nodes.iter().all(|node| matches!(node.op, Op::Embed(_)));
+        let (layer, output) = place(&Place { shape: &self.shape, at, first })?;
+        self.push(op(layer), output);
+        Ok(())
+    }
+
+    /// The list of the layers that a document can name.
     fn layer(&mut self, layer: &Layer, at: &Route) -> Result<(), Box<Fault>> {
         match layer {
-            Layer::Linear(LinearLayer { units, bias }) => self.linear(u64::from(*units), *bias),
-            Layer::Conv2d(conv) => self.conv(conv, at)?,
-            Layer::BatchNorm(options) => self.batch_norm(options),
+            Layer::Linear(options) => {
+                self.flatten_image();
+                return self.add(at, Op::Linear, |place| linear::place(options, place));
+            }
+            Layer::Conv2d(options) => return self.add(at, Op::Conv2d, |place| conv2d::place(options, place)),
+            Layer::BatchNorm(options) => return self.add(at, Op::BatchNorm, |place| batch_norm::place(options, place)),
+            Layer::Dropout(options) => return self.add(at, Op::Dropout, |place| dropout::place(options, place)),
+            Layer::MaxPool2d(options) => return self.add(at, Op::MaxPool2d, |place| max_pool2d::place(options, place)),
+            Layer::AvgPool2d(options) => return self.add(at, Op::AvgPool2d, |place| avg_pool2d::place(options, place)),
+            Layer::GlobalAvgPool => return self.add(at, |_| Op::GlobalAvgPool, global_avg_pool::place),
+            Layer::Flatten => return self.add(at, |_| Op::Flatten, flatten::place),
+            Layer::Residual(inner) => return self.residual(inner, at),
             Layer::Relu => self.pointwise(Op::Activation(Activation::Relu)),
             Layer::Gelu => self.pointwise(Op::Activation(Activation::Gelu)),
             Layer::Silu => self.pointwise(Op::Activation(Activation::Silu)),
             Layer::Tanh => self.pointwise(Op::Activation(Activation::Tanh)),
             Layer::Sigmoid => self.pointwise(Op::Activation(Activation::Sigmoid)),
-            Layer::Dropout(Dropout { p }) => self.pointwise(Op::Dropout { p: *p }),
-            Layer::MaxPool2d(pool) => {
-                let (size, stride, output) = self.pool(pool, "max_pool2d", at)?;
-                self.push(Op::MaxPool2d { size, stride }, output);
-            }
-            Layer::AvgPool2d(pool) => {
-                let (size, stride, output) = self.pool(pool, "avg_pool2d", at)?;
-                self.push(Op::AvgPool2d { size, stride }, output);
-            }
-            Layer::GlobalAvgPool => {
-                let [channels, _, _] = self.image("global_avg_pool", at)?;
-                self.push(Op::GlobalAvgPool, vec![channels]);
-            }
-            Layer::Flatten => {
-                let width = product(&self.shape);
-                self.push(Op::Flatten, vec![width]);
-            }
-            Layer::Residual(inner) => self.residual(inner, at)?,
         }
         Ok(())
-    }
-
-    fn conv(&mut self, conv: &Conv2d, at: &Route) -> Result<(), Box<Fault>> {
-        let [inputs, height, width] = self.image("conv2d", at)?;
-        let kernel = u64::from(conv.kernel);
-        let stride = u64::from(conv.stride).max(1);
-        let padding = conv.padding.map_or((kernel - 1) / 2, u64::from);
-        if kernel > height + 2 * padding || kernel > width + 2 * padding {
-            return Err(Box::new(
-                Fault::error(
-                    "model::window_too_large",
-                    format!(
-                        "`conv2d` with kernel {kernel} and padding {padding} does not fit in {}",
-                        shown(&self.shape)
-                    ),
-                )
-                .help("use a smaller kernel, more padding, or less pooling before this layer")
-                .at(at.join("conv2d").join("kernel")),
-            ));
-        }
-        let outputs = u64::from(conv.channels);
-        let side = |side: u64| (side + 2 * padding - kernel) / stride + 1;
-        let output = vec![outputs, side(height), side(width)];
-        self.push(Op::Conv2d { inputs, outputs, kernel, stride, padding, bias: conv.bias }, output);
-        Ok(())
-    }
-
-    /// Size, stride and the output's shape.
-    fn pool(&self, pool: &Pool2d, name: &str, at: &Route) -> Result<(u64, u64, Vec<u64>), Box<Fault>> {
-        let [channels, height, width] = self.image(name, at)?;
-        let size = u64::from(pool.size).max(1);
-        let stride = pool.stride.map_or(size, u64::from).max(1);
-        if size > height || size > width {
-            return Err(Box::new(
-                Fault::error(
-                    "model::window_too_large",
-                    format!("`{name}` with a window of {size} does not fit in {}", shown(&self.shape)),
-                )
-                .help("use a smaller window, or pool less before this layer")
-                .at(at.join(name).join("size")),
-            ));
-        }
-        let side = |side: u64| (side - size) / stride + 1;
-        Ok((size, stride, vec![channels, side(height), side(width)]))
     }
 
     fn residual(&mut self, inner: &[Layer], at: &Route) -> Result<(), Box<Fault>> {
@@ -310,23 +283,6 @@ impl Chain {
         // Whatever is wrong inside, what a residual gives has the shape it was given: later layers can be judged.
         self.pointwise(Op::Residual(branch.nodes));
         Ok(())
-    }
-
-    fn image(&self, name: &str, at: &Route) -> Result<[u64; 3], Box<Fault>> {
-        <[u64; 3]>::try_from(self.shape.as_slice()).map_err(|_| {
-            Box::new(
-                Fault::error(
-                    "model::shape",
-                    format!("`{name}` wants `[channels, height, width]` and meets {}", shown(&self.shape)),
-                )
-                .help(if self.nodes.iter().all(|node| matches!(node.op, Op::Embed(_))) {
-                    "make one image column the only feature (`preprocess` has `pack`)"
-                } else {
-                    "put this layer before the first `linear`, `flatten` or `global_avg_pool`"
-                })
-                .at(at.clone()),
-            )
-        })
     }
 }
 

@@ -2,9 +2,39 @@
 
 use catalog::network::Table;
 use model::embed::{Layout, Piece};
+use model::normal::normal_quantile;
+use model::random::Random;
 use tch::{Kind, TchError, Tensor};
 
 use crate::fault::{During, Outcome};
+use crate::network::layer::{Construct, Layer, Lookup, Part, Pass, misfit};
+
+impl Construct for Vec<Table> {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn tensors(&self) -> Vec<Part> {
+        let sizes = self.iter().map(|table| vec![table.values as i64, table.dimensions as i64]);
+        sizes.enumerate().map(|(place, size)| Part::trained(format!("{place}.weight"), size)).collect()
+    }
+
+    /// The first vector, which stands for values never seen, starts at the mean of all, 0.
+    fn fill(&self, part: &Part, values: &mut [f32], random: &mut Random) {
+        let dimensions = part.size[1] as usize;
+        let deviation = 1.0 / (dimensions as f64).sqrt();
+        for value in values.iter_mut().skip(dimensions) {
+            *value = (normal_quantile(f64::from(random.unit())) * deviation) as f32;
+        }
+    }
+
+    fn apply(&self, layer: &Layer, x: &Tensor, _: &mut Pass<'_>) -> Outcome<Tensor> {
+        let Some(Lookup { tables, layout }) = &layer.lookup else {
+            return Err(misfit(format!("`{}` has no tables", layer.node.name)));
+        };
+        look_up(layout, tables, x).during(|| self.given(layer, x))
+    }
+}
 
 /// Rows `[n, input]` to rows `[n, output]`, by tables `[values, dimensions]`.
 ///

@@ -15,7 +15,7 @@ use super::*;
 use crate::fit::chain::Chain;
 use crate::fit::loss::Objective;
 use crate::fit::trainer::{Recipe, Trainer};
-use crate::network::{Net, Pass};
+use crate::network::Net;
 use crate::raw;
 use crate::tests::harness::{Cells, House, floats, integers, texts};
 use crate::tests::sample;

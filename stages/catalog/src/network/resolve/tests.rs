@@ -37,9 +37,9 @@ fn an_mlp_flattens_an_image() {
         ops,
         [
             &Op::Flatten,
-            &Op::Linear { inputs: 64, outputs: 32, bias: true },
+            &Op::Linear(Linear { inputs: 64, outputs: 32, bias: true }),
             &Op::Activation(Activation::Relu),
-            &Op::Linear { inputs: 32, outputs: 10, bias: true },
+            &Op::Linear(Linear { inputs: 32, outputs: 10, bias: true }),
         ]
     );
     assert_eq!(network.parameters(), 64 * 32 + 32 + 32 * 10 + 10);
@@ -199,7 +199,7 @@ fn vectors_are_looked_up_before_the_first_layer() {
     assert_eq!(network.nodes[0].op, Op::Embed(tables.to_vec()));
     assert_eq!((network.input.as_slice(), network.nodes[0].output.as_slice()), ([4].as_slice(), [17].as_slice()));
     assert_eq!(network.nodes[1].name, "1");
-    assert_eq!(network.nodes[1].op, Op::Linear { inputs: 17, outputs: 8, bias: true });
+    assert_eq!(network.nodes[1].op, Op::Linear(Linear { inputs: 17, outputs: 8, bias: true }));
     assert_eq!(network.tables(), tables);
     assert_eq!(network.parameters(), 41 * 13 + 3 * 2 + (17 * 8 + 8) + (8 * 3 + 3));
     assert_eq!(network.operations(), 17 * 8 + 8 * 3);
