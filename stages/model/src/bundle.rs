@@ -45,7 +45,7 @@ pub struct Description {
     pub network: Network,
     /// How it was trained: `compress` fine-tunes with it and trains the control.
     pub training: Training,
-    /// How it is quantised; whoever reads it (`int8`) knows the form.
+    /// How it is quantised; `int8::store` knows the form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<Value>,
 }

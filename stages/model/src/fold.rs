@@ -1,5 +1,5 @@
-//! The network a trained model computes when it only predicts: dropout gone, batch normalisation folded into the
-//! layer before it. Quantisation and export start from here.
+//! The network that a trained model computes when it only predicts: without dropout, with batch normalisation folded into
+//! the layer before it. Quantisation and export start from here.
 
 use catalog::network::layers::{BatchNorm, Conv2d, Linear};
 use catalog::network::{Network, Node, Op};

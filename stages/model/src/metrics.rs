@@ -1,6 +1,6 @@
 //! Metrics, as scikit-learn's defaults define them (golden tests compare with scikit-learn 1.9):
 //!
-//! * 0 / 0 is 0 (`zero_division=0`): the precision of a class nobody was given, the recall of a class nobody has.
+//! * 0 / 0 is 0 (`zero_division=0`): the precision of a class that no row was given, the recall of a class that no row has.
 //! * *macro* and *weighted* are over the classes that occur in the truth or among the predictions. A class of
 //!   the model that occurs in neither is left out of the mean (its own numbers are 0).
 //! * AUROC counts ties exactly, by mean ranks (Mann and Whitney 1947). With two classes the second one is the positive one. With

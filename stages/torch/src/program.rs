@@ -1,4 +1,4 @@
-//! The worker program `pipeline-torch`: who it is, and which kind is carried out where.
+//! The worker program `pipeline-torch`: its greeting, and the handler of each kind.
 
 use std::collections::BTreeMap;
 use std::path::Path;

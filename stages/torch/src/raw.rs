@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 /// An owner of numbers that a tensor can be laid over.
 ///
 /// # Safety
-/// The numbers are contiguous, of the kind and size that are told, and stay at their address for as long as the owner
+/// The numbers are contiguous, of the kind and size that `numbers` returns, and stay at their address for as long as the owner
 /// lives, also when the owner is moved.
 pub unsafe trait Owner {
     /// Where the numbers begin, their type, and the sides of the array.
@@ -104,7 +104,7 @@ pub fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
     if tensor.numel() == 0 {
         return &mut [];
     }
-    // SAFETY: as above; exclusive by contract, libtorch does not run meanwhile.
+    // SAFETY: as above; exclusive by contract, and libtorch does not run while this is borrowed.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
 }
 

@@ -62,6 +62,7 @@ impl Runtime {
                 return Err(damaged(&format!("{} ranges for {} points", quantized.points.len(), program.points)));
             }
             Int8::Static => quantized.points.clone(),
+            // Ranges are measured row by row; the places only keep indices valid.
             Int8::Dynamic => vec![Point::default(); program.points],
         };
         let compiler = Compiler { quantized, points: &points };
@@ -115,6 +116,7 @@ impl Runtime {
         let width = self.width();
         assert!(width > 0 && rows.len().is_multiple_of(width), "whole rows of {width} numbers");
         let mut out = Vec::with_capacity(rows.len() / width * self.outputs);
+        // Taken out, so that passes can borrow `self` and the buffers at once. A panic loses only the buffers.
         let mut scratch = std::mem::take(&mut self.scratch);
         for part in rows.chunks(CHUNK * width) {
             let embedded = self.lookup.as_ref().map(|lookup| {
@@ -127,6 +129,7 @@ impl Runtime {
                 Int8::Static => self.fixed(part, &mut scratch, &mut out),
                 Int8::Dynamic => self.measured(part, &mut scratch, &mut out),
             }
+            // Back to the pool only after the pass, which read it.
             scratch.real.extend(embedded);
         }
         self.scratch = scratch;

@@ -1,5 +1,7 @@
-//! The trainer: a network, its optimiser and everything else that decides the next step. What it is after n epochs
-//! depends on nothing but where it started; it can be saved between epochs and goes on to the same bits.
+//! The trainer: a network, its optimiser and everything else that decides the next step.
+//!
+//! Its state after n epochs depends only on its state at the start. It can be saved between two epochs, and a trainer that
+//! resumes there reaches the same bits. Nothing random is drawn from libtorch's process-wide generator for that reason.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -57,12 +59,12 @@ impl Recipe {
     }
 }
 
-/// What one epoch came to.
+/// The result of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epoch {
     /// From 1.
     pub number: u32,
-    /// Mean loss over the rows, each as its step met it.
+    /// Mean loss over the rows, each with the weights of its step.
     pub loss: f64,
     /// Learning rate of the last step.
     pub rate: f64,
@@ -156,9 +158,11 @@ impl Trainer {
             .help("use a `batch_size` of at least 2 and at least 2 rows, or a model without `batch_norm`")
             .at(route!["batch_size"]));
         }
+        // The chain shares the network's weights, so only one of the two may compute gradients: with a chain, autograd records
+        // nothing.
         let chain = Chain::of(&net);
         net.require_gradients(chain.is_none());
-        // Detached: they share the storage, and writing them is no operation autograd has to know of.
+        // Detached tensors share the storage. The optimiser may write to them without autograd recording it.
         let parameters: Vec<Tensor> = net.parameters().iter().map(|(_, tensor)| tensor.detach()).collect();
         let optimiser = Optimiser::new(&recipe.optimizer, &parameters)?;
         let timetable = Timetable::new(
@@ -215,14 +219,15 @@ impl Trainer {
         self.sizes.len()
     }
 
-    /// One epoch over encoded rows and targets on the network's device. `watch` is told after every step: rows done and
-    /// the sum of their losses so far (0 where it is not known without waiting for the device).
+    /// One epoch over encoded rows and targets on the network's device. After every step `watch` is called with the rows
+    /// done and the sum of their losses so far (0 where reading the sum would wait for the device).
     ///
     /// # Errors
     /// libtorch's, or where the loss stopped being a number.
     pub fn epoch(&mut self, rows: &Tensor, targets: &Tensor, mut watch: impl FnMut(usize, f64)) -> Result<Epoch, Stop> {
         let number = self.epoch + 1;
         let on_cpu = self.net.device() == Device::Cpu;
+        // Borrowed field by field: the closure below changes the optimiser while it reads the network.
         let Self { net, recipe, parameters, optimiser, timetable, sizes, order, dropout, chain, .. } = self;
         let mut step = 0u64;
         let mut done = 0usize;
@@ -236,6 +241,7 @@ impl Trainer {
             Vec::new()
         };
         let result = loader::epoch(rows, targets, sizes, order, |batch, batch_targets| {
+            // The rate depends on the steps done, which are saved, and on nothing else: a resumed run needs no more.
             rate = timetable.rate(optimiser.steps());
             let count = batch.size()[0] as usize;
             let mut autograd = Vec::new();
@@ -250,7 +256,8 @@ impl Trainer {
                     if on_cpu {
                         f64::from(raw::floats(&loss)[0])
                     } else {
-                        // Read once an epoch: reading waits for the device.
+                        // Read once an epoch, because reading waits for the device. The price: on a device a loss that is no
+                        // number is found at the end of the epoch, not at its step.
                         let add = || -> Result<Tensor, tch::TchError> {
                             let loss = loss.f_detach()?.f_mul_scalar(count as f64)?;
                             match &device_sum {
@@ -263,7 +270,10 @@ impl Trainer {
                     }
                 }
             };
+            // Before the optimiser's step: the weights are still those that gave this loss, and the message can name the
+            // layer that failed.
             if !loss.is_finite() {
+                // A batch is a view of a block that the loader overwrites, so the rows are copied.
                 let rows = batch.f_copy_of()?;
                 diverged = Some(Diverged { epoch: number, step: step + 1, loss, rate, rows });
                 return Err(Fault::error("train::nan_loss", "the loss is not a number"));
@@ -276,6 +286,7 @@ impl Trainer {
             watch(done, sum);
             Ok(())
         });
+        // First `diverged`, then `result`: the closure also failed, but only to leave the loop.
         if let Some(diverged) = diverged {
             return Err(Stop::Diverged(diverged));
         }
@@ -287,7 +298,9 @@ impl Trainer {
                 return Err(Stop::Diverged(Diverged { epoch: number, step, loss: sum, rate, rows }));
             }
         }
+        // Once an epoch, after the last step: the mean of the vectors changes with every one of them.
         self.net.settle(rows)?;
+        // The last assignment: a failed epoch does not count.
         self.epoch = number;
         Ok(Epoch { number, loss: sum / done.max(1) as f64, rate })
     }
@@ -300,7 +313,7 @@ impl Trainer {
         self.save_with(&Extra::default())
     }
 
-    /// The same, with what whoever leads the training keeps.
+    /// The same, with what the caller keeps beside the trainer.
     ///
     /// # Errors
     /// When libtorch cannot copy.
@@ -315,6 +328,7 @@ impl Trainer {
         };
         let broken = |what: String| Fault::error("train::state", format!("the training cannot be saved: {what}"));
         let json = serde_json::to_string(&saved).map_err(|error| broken(error.to_string()))?;
+        // Sorted by name, and one metadata entry only: safetensors writes several in the order of a hash map.
         let mut tensors = BTreeMap::new();
         for (name, tensor) in self.net.state()? {
             tensors.insert(format!("net.{name}"), tensor);
@@ -371,6 +385,8 @@ impl Trainer {
             state.insert(name, tensor);
         }
         let stream = |state: &RandomState| Random::resume(state).ok_or_else(|| broken("its random state".to_owned()));
+        // Everything is read and checked before anything is changed: a damaged state leaves the trainer as it was, except
+        // where the optimiser's own tensors are missing.
         let (order, dropout) = (stream(&saved.order)?, stream(&saved.dropout)?);
         self.net.set_state(&state)?;
         self.optimiser.restore(saved.step, |name| find(&format!("optimiser.{name}")))?;
@@ -387,7 +403,7 @@ impl Trainer {
     }
 }
 
-/// The own optimiser reads gradients as slices.
+/// Our optimiser reads gradients as slices, and autograd may return a transposed view.
 fn contiguous(gradients: &mut [Tensor]) -> Outcome<()> {
     for gradient in gradients {
         if !gradient.is_contiguous() {

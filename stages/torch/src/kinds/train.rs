@@ -108,10 +108,10 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     Ok(finished(request, &bundle, &fit, final_metrics, data.rows(), warnings))
 }
 
-/// So many distinct whole numbers at most look like classes.
+/// Most distinct whole numbers that look like classes.
 const FEW: usize = 10;
 
-/// The note of a regression that nobody asked for, on a column of floats that holds only a few whole numbers.
+/// The note of a regression that the document did not ask for, on a column of floats that holds only a few whole numbers.
 fn like_classes(target: &Target, data: &Dataset) -> Option<Fault> {
     let name = &target.column.name;
     if !target.column.dtype.is_float() {

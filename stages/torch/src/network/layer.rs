@@ -36,7 +36,7 @@ pub struct Lookup {
     pub layout: Layout,
 }
 
-/// How a network is gone through.
+/// The mode of a pass through a network.
 pub enum Pass<'a> {
     /// Running statistics, no dropout.
     Eval,

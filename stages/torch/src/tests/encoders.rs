@@ -1,4 +1,4 @@
-//! Every encoder through `train`: what it learns, and from whom.
+//! Every encoder through `train`: what it learns, and from which part.
 
 use model::bundle::Bundle;
 use model::dataset::Dataset;

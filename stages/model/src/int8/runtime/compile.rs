@@ -39,6 +39,7 @@ impl Compiler<'_> {
             Op::Activation(activation) if self.quantized.mode == Int8::Static => {
                 let from = self.points[step.from];
                 let to = self.points[step.to.unwrap_or(step.from)];
+                // 256 results are computed once; a pass is then one look-up a value, and exact whatever the activation.
                 let value = |q: u8| {
                     let x = f32::from(i16::from(q) - i16::from(from.zero)) * from.scale;
                     round(activate(*activation, x) / to.scale, to.bounds())
@@ -89,7 +90,7 @@ impl Compiler<'_> {
         if layer.weight.len() != outputs * depth || layer.scale.len() != outputs || layer.bias.len() != outputs {
             return Err(damaged(&format!("the tensors of `{name}` have another size")));
         }
-        // [out, in, ky, kx] -> [out, ky, kx, in]
+        // [out, in, ky, kx] -> [out, ky, kx, in]: the order in which windows of an image are gathered.
         let mut ordered = vec![0i8; layer.weight.len()];
         for (from, to) in layer.weight.chunks_exact(depth).zip(ordered.chunks_exact_mut(depth)) {
             for channel in 0..inputs {
@@ -103,7 +104,8 @@ impl Compiler<'_> {
             Int8::Dynamic => Finish::new(layer.scale.clone(), layer.bias.clone()),
             Int8::Static => {
                 let from = self.points[step.from].scale;
-                // Straight to the next 8 bits where only a rectifier lies between.
+                // The sum goes straight to the next 8 bits where only a ReLU lies between. Other activations need the real
+                // number first, so their scale is 1. `Fixed::product` makes the same choice.
                 let to = match (step.to, step.activation) {
                     (Some(to), None | Some(Activation::Relu)) => self.points[to].scale,
                     _ => 1.0,

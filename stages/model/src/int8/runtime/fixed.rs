@@ -23,6 +23,7 @@ impl Fixed<'_> {
         let mut point = Some(at);
         for layer in layers {
             let next = self.layer(layer, &values);
+            // The buffer of the layer before goes back only now: the layer still reads it while it takes its own.
             self.scratch.whole.push(std::mem::replace(&mut values, next));
             point = layer.to;
         }
@@ -31,6 +32,7 @@ impl Fixed<'_> {
 
     fn layer(&mut self, layer: &Layer, values: &[i16]) -> Vec<i16> {
         let count = self.count;
+        // The buffer holds numbers of an earlier use. Every arm below writes all of it.
         let mut out = self.scratch.whole(count * layer.output.size());
         let rows = values.chunks_exact(layer.input.size()).zip(out.chunks_exact_mut(layer.output.size()));
         match &layer.work {
@@ -47,11 +49,13 @@ impl Fixed<'_> {
             Work::Table(table) => {
                 let zero = i16::from(self.points[layer.from].zero);
                 for (value, out) in values.iter().zip(&mut out) {
+                    // The clamp only guards the index: every value was rounded into the range of its point.
                     *out = table[usize::from((value + zero).clamp(0, 255) as u8)];
                 }
             }
-            // Compiled to a table.
+            // The compiler makes a table of an activation that stands alone; this arm is for real numbers.
             Work::Pointwise => out.copy_from_slice(values),
+            // The largest value keeps its point, so nothing is rounded.
             Work::MaxPool(window) => {
                 rows.for_each(|(row, out)| pool((layer, *window), row, out, |value| value, i16::max, |value| value));
             }
@@ -59,6 +63,7 @@ impl Fixed<'_> {
                 let from = self.points[layer.from].scale;
                 let area = (window.height * window.width) as f32;
                 let finish = self.rounding(layer);
+                // 255 times the largest window stays far below the limit of `i32`.
                 let end = |sum: i32| finish(sum as f32 / area * from);
                 rows.for_each(|(row, out)| {
                     pool((layer, *window), row, out, i32::from, |sum, value| sum + i32::from(value), end);
@@ -66,6 +71,7 @@ impl Fixed<'_> {
             }
             Work::Flatten => rows.for_each(|(row, out)| flatten(layer.input, row, out)),
             Work::Residual { inner, point } => {
+                // The branch consumes its input, and the sum needs the same values again.
                 let copy = {
                     let mut copy = self.scratch.whole(values.len());
                     copy.copy_from_slice(values);
@@ -103,9 +109,11 @@ impl Fixed<'_> {
         out: &mut [i16],
     ) {
         let (instructions, count, outputs) = (self.instructions, self.count, packed.outputs());
+        // Taken out of `self` and put back below, so that the closures can borrow `self.scratch` at the same time.
         let mut block = std::mem::take(&mut self.scratch.block);
         match (layer.to, layer.activation) {
             (Some(to), None | Some(Activation::Relu)) => {
+                // Real zero is exactly 0 here, so a ReLU is only a higher lower bound: no pass of its own.
                 let (low, high) = self.points[to].bounds();
                 let bounds = (if layer.activation.is_some() { low.max(0) } else { low }, high);
                 blocks(layer, window, packed.stride(), values, count, &mut block, |first, used, rows| {
@@ -113,6 +121,7 @@ impl Fixed<'_> {
                 });
             }
             (to, activation) => {
+                // Any other activation needs the real number before it is rounded.
                 let mut sums = std::mem::take(&mut self.scratch.sums);
                 sums.resize(count * layer.output.size(), 0.0);
                 blocks(layer, window, packed.stride(), values, count, &mut block, |first, used, rows| {
@@ -124,6 +133,7 @@ impl Fixed<'_> {
                         *out = finish(*sum);
                     }
                 } else if let Some(activation) = activation {
+                    // The last layer: its result stays real, in `scratch.sums`.
                     sums.iter_mut().for_each(|sum| *sum = activate(activation, *sum));
                 }
                 self.scratch.sums = sums;

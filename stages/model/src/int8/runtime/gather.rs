@@ -7,6 +7,7 @@ use crate::int8::packed::ROWS;
 pub(super) fn gather<T: Copy + Default>(image: Image, window: Window, values: &[T], at: (usize, usize), row: &mut [T]) {
     let (left, top) = (at.1 * window.stride, at.0 * window.stride);
     let span = window.width * image.channels;
+    // Without padding no window leaves the image, which saves all bounds below.
     let inside = window.padding == 0;
     for ky in 0..window.height {
         let row = &mut row[ky * span..(ky + 1) * span];
@@ -53,7 +54,8 @@ pub(super) fn blocks(
     for first in (0..total).step_by(ROWS) {
         let used = ROWS.min(total - first);
         if flat && used == ROWS {
-            // The rows lie as the kernel wants them.
+            // The rows already lie as the kernel wants them, so they are not copied. The last, incomplete block must be: the
+            // kernel reads `ROWS` rows, and there is no memory behind the last one.
             put(first, used, &values[first * depth..(first + ROWS) * depth]);
             continue;
         }

@@ -79,6 +79,7 @@ impl Measured<'_> {
         let mut whole = self.scratch.whole(values.len());
         let mut scales = Vec::with_capacity(self.count);
         for (row, whole) in values.chunks_exact(size).zip(whole.chunks_exact_mut(size)) {
+            // Each row has its own range. The range starts at 0 on both sides, so that real zero is exact.
             let (low, high) = row.iter().fold((0f32, 0f32), |(low, high), value| (low.min(*value), high.max(*value)));
             let point = Point::new(low, high);
             let bounds = point.bounds();
