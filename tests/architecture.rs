@@ -198,6 +198,30 @@ fn lints_are_lifted_with_a_reason_or_not_at_all() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The files of the learning rooms that may hold `unsafe`.
+const UNSAFE: [&str; 4] = [
+    "stages/model/src/int8/kernel/avx2.rs",
+    "stages/model/src/map.rs",
+    "stages/torch/src/fit/sweep.rs",
+    "stages/torch/src/raw.rs",
+];
+
+#[test]
+fn unsafe_of_the_learning_rooms_is_in_listed_files() {
+    let mut found = Vec::new();
+    for folder in ["stages/model/src", "stages/torch/src"] {
+        let mut paths = Vec::new();
+        sources(&root().join(folder), &mut paths);
+        for path in paths {
+            if fs::read_to_string(&path).unwrap().contains("#![expect(unsafe_code") {
+                found.push(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, UNSAFE, "the lint denies `unsafe` in all other files");
+}
+
 #[test]
 fn files_are_named_after_what_they_define() {
     let nothing = ["utils", "util", "helpers", "helper", "common", "manager", "base", "misc"];

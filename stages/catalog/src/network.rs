@@ -5,16 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::params::network::Activation;
-
 pub mod layers;
 mod place;
 mod resolve;
 mod shape;
 
-pub use layers::Table;
 use layers::operation::Operation;
-use layers::{AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool2d};
+pub use layers::{Node, Op, Table};
 pub use shape::{product, shown};
 
 /// A chain of layers (with residual branches inside), every shape known.
@@ -24,80 +21,6 @@ pub struct Network {
     pub input: Vec<u64>,
     /// In order.
     pub nodes: Vec<Node>,
-}
-
-/// One layer in its place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// Unique; the prefix of its tensors: `3` has `3.weight` and `3.bias`, inside a residual `3.0.weight`.
-    pub name: String,
-    /// What it computes.
-    pub op: Op,
-    /// Shape of one row coming in.
-    pub input: Vec<u64>,
-    /// Shape of one row going out.
-    pub output: Vec<u64>,
-}
-
-/// What a layer computes: the list of all layers. Other crates must say what they do with a layer they do not know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Op {
-    /// Looks vectors up: where a row holds the index of a value, the value's vector comes out, in its place among the other
-    /// numbers, which come out as they are. Always the first node of a network. Tensors: `<n>.weight [values, dimensions]` for
-    /// the table n.
-    Embed(Vec<Table>),
-    /// y = x Wᵀ + b
-    Linear(Linear),
-    /// Cross-correlation.
-    Conv2d(Conv2d),
-    /// Batch normalisation over dimension 1.
-    BatchNorm(BatchNorm),
-    /// Pointwise.
-    Activation(Activation),
-    /// While training only.
-    Dropout(Dropout),
-    /// Largest value of each window.
-    MaxPool2d(MaxPool2d),
-    /// Mean of each window.
-    AvgPool2d(AvgPool2d),
-    /// `[c, h, w]` to `[c]`.
-    GlobalAvgPool,
-    /// `[c, h, w]` to `[c·h·w]`.
-    Flatten,
-    /// x + f(x)
-    Residual(Vec<Node>),
-}
-
-impl Op {
-    /// What is counted of it.
-    fn operation(&self) -> &dyn Operation {
-        match self {
-            Self::Embed(tables) => tables,
-            Self::Linear(op) => op,
-            Self::Conv2d(op) => op,
-            Self::BatchNorm(op) => op,
-            Self::Activation(op) => op,
-            Self::Dropout(op) => op,
-            Self::MaxPool2d(op) => op,
-            Self::AvgPool2d(op) => op,
-            Self::GlobalAvgPool => &GlobalAvgPool,
-            Self::Flatten => &Flatten,
-            Self::Residual(branch) => branch,
-        }
-    }
-}
-
-/// A residual counts as its branch.
-impl Operation for Vec<Node> {
-    fn parameters(&self) -> u64 {
-        self.iter().map(Node::parameters).fold(0, u64::saturating_add)
-    }
-
-    fn operations(&self, _: &[u64]) -> u64 {
-        self.iter().map(Node::operations).fold(0, u64::saturating_add)
-    }
 }
 
 impl Network {
@@ -138,17 +61,5 @@ impl Network {
         let mut out = Vec::new();
         visit(&self.nodes, &mut out);
         out
-    }
-}
-
-impl Node {
-    /// Number of trained parameters, those of a residual branch included.
-    pub fn parameters(&self) -> u64 {
-        self.op.operation().parameters()
-    }
-
-    /// Multiply-adds for one row; see [`Network::operations`].
-    pub fn operations(&self) -> u64 {
-        self.op.operation().operations(&self.output)
     }
 }

@@ -4,11 +4,10 @@ use contract::fault::{Fault, Route};
 use contract::route;
 
 use super::layers::{self, Conv2d, Dropout, Linear, MaxPool2d, Table};
-use super::layers::{avg_pool2d, batch_norm, conv2d, dropout, flatten, global_avg_pool, linear, max_pool2d};
-use super::place::{Place, Placed};
+use super::place::Place;
 use super::shape::{product, shown};
 use super::{Network, Node, Op};
-use crate::params::network::{Activation, BatchNorm, Cnn, Layer, Mlp, Model};
+use crate::params::network::{BatchNorm, Cnn, Layer, Mlp, Model};
 
 /// A network larger than this (in parameters) is refused: 64 GiB of 32-bit floats is a mistake in a number.
 const MOST_PARAMETERS: u64 = 1 << 34;
@@ -209,39 +208,18 @@ impl Chain {
         }
     }
 
-    /// Adds a layer where it stands in the document, when it fits there.
-    fn add<T>(
-        &mut self,
-        at: &Route,
-        op: impl FnOnce(T) -> Op,
-        place: impl FnOnce(&Place<'_>) -> Placed<T>,
-    ) -> Result<(), Box<Fault>> {
-        let first = self.nodes.iter().all(|node| matches!(node.op, Op::Embed(_)));
-        let (layer, output) = place(&Place { shape: &self.shape, at, first })?;
-        self.push(op(layer), output);
-        Ok(())
-    }
-
-    /// The list of the layers that a document can name.
+    /// Adds a layer of the document, when it fits where it stands.
     fn layer(&mut self, layer: &Layer, at: &Route) -> Result<(), Box<Fault>> {
         match layer {
-            Layer::Linear(options) => {
-                self.flatten_image();
-                return self.add(at, Op::Linear, |place| linear::place(options, place));
-            }
-            Layer::Conv2d(options) => return self.add(at, Op::Conv2d, |place| conv2d::place(options, place)),
-            Layer::BatchNorm(options) => return self.add(at, Op::BatchNorm, |place| batch_norm::place(options, place)),
-            Layer::Dropout(options) => return self.add(at, Op::Dropout, |place| dropout::place(options, place)),
-            Layer::MaxPool2d(options) => return self.add(at, Op::MaxPool2d, |place| max_pool2d::place(options, place)),
-            Layer::AvgPool2d(options) => return self.add(at, Op::AvgPool2d, |place| avg_pool2d::place(options, place)),
-            Layer::GlobalAvgPool => return self.add(at, |_| Op::GlobalAvgPool, global_avg_pool::place),
-            Layer::Flatten => return self.add(at, |_| Op::Flatten, flatten::place),
             Layer::Residual(inner) => return self.residual(inner, at),
-            Layer::Relu => self.pointwise(Op::Activation(Activation::Relu)),
-            Layer::Gelu => self.pointwise(Op::Activation(Activation::Gelu)),
-            Layer::Silu => self.pointwise(Op::Activation(Activation::Silu)),
-            Layer::Tanh => self.pointwise(Op::Activation(Activation::Tanh)),
-            Layer::Sigmoid => self.pointwise(Op::Activation(Activation::Sigmoid)),
+            Layer::Linear(_) => self.flatten_image(),
+            _ => {}
+        }
+        let first = self.nodes.iter().all(|node| matches!(node.op, Op::Embed(_)));
+        let place = Place { shape: &self.shape, at, first };
+        if let Some(placed) = Op::named(layer, &place) {
+            let (op, output) = placed?;
+            self.push(op, output);
         }
         Ok(())
     }

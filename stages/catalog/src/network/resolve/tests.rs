@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::params::network::Model;
+use crate::params::network::{Activation, Model};
 
 fn model(value: Value) -> Model {
     serde_json::from_value(value).unwrap()
