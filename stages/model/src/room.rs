@@ -1,7 +1,7 @@
 //! Where encoded rows live: in memory up to a bound, beyond it in mapped files of the stage's scratch folder.
 //!
-//! A page of a file that is not in use costs nothing, so a data set may be larger than the memory a stage has. The numbers are the
-//! same either way.
+//! The system may write an unused page of a file out, so a data set may be larger than the memory of a stage. The numbers are
+//! the same either way.
 
 use std::io;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::fault::Outcome;
 use crate::map::Plain;
 use crate::sheet::Sheet;
 
-/// Free memory of the machine where it is not told.
-const UNTOLD: u64 = 4 << 30;
+/// Bytes of free memory that are assumed where the machine does not say.
+const ASSUMED_FREE: u64 = 4 << 30;
 
 /// How much one tensor may hold in memory, and where a larger one goes.
 #[derive(Debug, Clone, Copy)]
@@ -25,18 +25,18 @@ pub struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Everything is held.
+    /// Room that keeps everything in memory.
     pub fn memory() -> Self {
         Self { scratch: None, bound: u64::MAX }
     }
 
-    /// What is larger than `bound` bytes goes to files in this folder.
+    /// Room that puts a tensor of more than `bound` bytes into a file of this folder.
     pub fn new(scratch: &'a Path, bound: u64) -> Self {
         Self { scratch: Some(scratch), bound }
     }
 
-    /// A stage's: one tensor may have a quarter of what `resources.memory` leaves beside the program itself, or an eighth of what the
-    /// machine has free.
+    /// The room of a stage. One tensor may take a quarter of what `resources.memory` leaves beside the program itself. Without that
+    /// limit it may take an eighth of the machine's free memory.
     pub fn of(request: &'a RunRequest) -> Self {
         let status = |file: &str, name: &str| {
             let text = std::fs::read_to_string(file).ok()?;
@@ -48,7 +48,7 @@ impl<'a> Room<'a> {
                 let own = status("/proc/self/status", "RssAnon:").unwrap_or_default();
                 limit.saturating_sub(own).max(limit / 8) / 4
             }
-            None => status("/proc/meminfo", "MemAvailable:").unwrap_or(UNTOLD) / 8,
+            None => status("/proc/meminfo", "MemAvailable:").unwrap_or(ASSUMED_FREE) / 8,
         };
         Self::new(&request.scratch, bound)
     }

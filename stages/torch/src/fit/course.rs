@@ -252,11 +252,11 @@ impl<'a> Course<'a> {
     pub fn epoch(&mut self, channel: &Channel) -> Outcome<()> {
         let started = Instant::now();
         let (before, epochs, count) = (self.trainer.epochs(), self.epochs, self.rows.size()[0] as usize);
-        let mut told = started;
+        let mut reported = started;
         let result = self.trainer.epoch(&self.rows, &self.targets, |done, sum| {
             let now = Instant::now();
-            if now - told > Duration::from_millis(200) {
-                told = now;
+            if now - reported > Duration::from_millis(200) {
+                reported = now;
                 let (loss, share) = (sum / done as f64, 100 * done / count.max(1));
                 let rate = done as f64 / (now - started).as_secs_f64();
                 let line = format!("loss {loss:.4}, {share} % of epoch {}", before + 1);
@@ -313,7 +313,7 @@ impl<'a> Course<'a> {
             self.trainer.net_mut().set_state(&stopping.weights)?;
             best_epoch = stopping.best_epoch;
         }
-        // Told once more, complete, so that a bar that ended early is full.
+        // A last, complete report, so that the bar of a run that stopped early is full.
         let rate = self.rows.size()[0] as f64 * self.history.len() as f64 / self.seconds.max(1e-9);
         channel.progress(progress(run, run, self.line, rate));
         let (history, seconds) = (self.history, self.seconds);

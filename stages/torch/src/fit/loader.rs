@@ -50,7 +50,7 @@ pub fn epoch(
     let largest = sizes.iter().copied().max().unwrap_or(1);
     let block_rows = (BLOCK_BYTES / row_bytes).max(largest);
     let gathering = || "gathering the rows of a batch".to_owned();
-    // One room for all blocks: new ones of this size would each leave a hole in the heap.
+    // One buffer for all blocks: a new one of this size for each would fragment the heap.
     let space = |like: &Tensor| {
         let mut size = like.size();
         size[0] = block_rows.min(count) as i64;

@@ -1,5 +1,5 @@
-//! The loops that touch every weight of every step. Plain Rust that vectorises, compiled a second time for AVX2; both give
-//! the same bits, because nothing is fused or reordered.
+//! The loops that touch every weight in every step. They are plain Rust that vectorises, compiled a second time for AVX2. Both
+//! give the same bits, because the compiler may neither fuse nor reorder operations.
 #![expect(unsafe_code, reason = "a function compiled for AVX2 may only be called where the processor has it")]
 
 mod bodies;

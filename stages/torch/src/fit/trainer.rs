@@ -70,7 +70,7 @@ pub struct Epoch {
     pub rate: f64,
 }
 
-/// Where a loss stopped being a number.
+/// The place where a loss stopped being a number.
 #[derive(Debug)]
 pub struct Diverged {
     /// Epoch, from 1.
@@ -85,7 +85,7 @@ pub struct Diverged {
     pub rows: Tensor,
 }
 
-/// Why an epoch did not end.
+/// The reason why an epoch did not end.
 #[derive(Debug)]
 pub enum Stop {
     /// Something failed.

@@ -288,7 +288,7 @@ impl Work<'_> {
         Ok(Compressed { bundle: small, report, observations, summary })
     }
 
-    /// Learning and judging want the answers.
+    /// The targets of a part: learning and judging need them.
     fn targets<'b>(&self, part: &'b Part) -> Outcome<&'b Tensor> {
         part.targets.as_ref().map(Lent::tensor).ok_or_else(|| {
             let name = &self.description.target.column.name;
