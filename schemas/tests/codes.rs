@@ -35,6 +35,7 @@ fn codes() -> BTreeMap<String, String> {
         "../stages/contract/src",
         "../stages/catalog/src",
         "../stages/data/src",
+        "../stages/model/src",
         "../stages/torch/src",
     ] {
         sources(Path::new(folder), &mut paths);

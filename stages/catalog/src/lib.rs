@@ -12,7 +12,6 @@ pub mod network;
 pub mod params;
 pub mod question;
 pub mod reference;
-mod resolve;
 pub mod steps;
 
 pub use kinds::kinds;

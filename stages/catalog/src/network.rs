@@ -5,7 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::params::network::Activation;
+pub mod layers;
+mod place;
+mod resolve;
+mod shape;
+
+use layers::operation::Operation;
+pub use layers::{Node, Op, Table};
+pub use shape::{product, shown};
 
 /// A chain of layers (with residual branches inside), every shape known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,100 +21,6 @@ pub struct Network {
     pub input: Vec<u64>,
     /// In order.
     pub nodes: Vec<Node>,
-}
-
-/// One layer in its place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// Unique; the prefix of its tensors: `3` has `3.weight` and `3.bias`, inside a residual `3.0.weight`.
-    pub name: String,
-    /// What it computes.
-    pub op: Op,
-    /// Shape of one row coming in.
-    pub input: Vec<u64>,
-    /// Shape of one row going out.
-    pub output: Vec<u64>,
-}
-
-/// What a layer computes. Tensor shapes: `linear.weight [outputs, inputs]`, `conv2d.weight [out, in, k, k]`,
-/// `batch_norm.{weight, bias, running_mean, running_var} [channels]`, `embed.<n>.weight [values, dimensions]` for the table n.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Op {
-    /// Looks vectors up: where a row holds the index of a value, the value's vector comes out, in its place among the other
-    /// numbers, which come out as they are. Always the first node of a network.
-    Embed(Vec<Table>),
-    /// y = x Wᵀ + b
-    Linear {
-        /// Width in.
-        inputs: u64,
-        /// Width out.
-        outputs: u64,
-        /// Whether there is a b.
-        bias: bool,
-    },
-    /// Cross-correlation.
-    Conv2d {
-        /// Channels in.
-        inputs: u64,
-        /// Channels out.
-        outputs: u64,
-        /// Side of the kernel.
-        kernel: u64,
-        /// Step.
-        stride: u64,
-        /// Zeros on each side.
-        padding: u64,
-        /// Whether there is a b.
-        bias: bool,
-    },
-    /// Batch normalisation over dimension 1.
-    BatchNorm {
-        /// Number of channels (or of units after a linear layer).
-        channels: u64,
-        /// Weight of the newest batch in the running statistics.
-        momentum: f64,
-        /// Added to the variance.
-        eps: f64,
-    },
-    /// Pointwise.
-    Activation(Activation),
-    /// While training only.
-    Dropout {
-        /// Probability of dropping.
-        p: f64,
-    },
-    /// Largest value of each window.
-    MaxPool2d {
-        /// Side of the window.
-        size: u64,
-        /// Step.
-        stride: u64,
-    },
-    /// Mean of each window.
-    AvgPool2d {
-        /// Side of the window.
-        size: u64,
-        /// Step.
-        stride: u64,
-    },
-    /// `[c, h, w]` to `[c]`.
-    GlobalAvgPool,
-    /// `[c, h, w]` to `[c·h·w]`.
-    Flatten,
-    /// x + f(x)
-    Residual(Vec<Node>),
-}
-
-/// The vectors of one embedded column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Where in a row the index stands.
-    pub position: u64,
-    /// Number of vectors: indices go from 0 to one less. The first is for values never seen.
-    pub values: u64,
-    /// Length of a vector.
-    pub dimensions: u64,
 }
 
 impl Network {
@@ -126,13 +39,13 @@ impl Network {
 
     /// Number of trained parameters. Running statistics of batch normalisation are not trained and do not count.
     pub fn parameters(&self) -> u64 {
-        self.nodes.iter().map(Node::parameters).fold(0, u64::saturating_add)
+        self.nodes.parameters()
     }
 
     /// Multiply-adds of convolutions and linear layers for one row. The rest (batch normalisation folds into the layer
     /// before it, pointwise operations, pooling, looking vectors up) is left out, as is usual.
     pub fn operations(&self) -> u64 {
-        self.nodes.iter().map(Node::operations).fold(0, u64::saturating_add)
+        self.nodes.operations(self.output())
     }
 
     /// All nodes depth first, those inside residual branches after the node that holds them.
@@ -149,52 +62,4 @@ impl Network {
         visit(&self.nodes, &mut out);
         out
     }
-}
-
-impl Node {
-    /// Number of trained parameters, those of a residual branch included.
-    pub fn parameters(&self) -> u64 {
-        match &self.op {
-            Op::Embed(tables) => {
-                tables.iter().map(|table| table.values.saturating_mul(table.dimensions)).fold(0, u64::saturating_add)
-            }
-            Op::Linear { inputs, outputs, bias } => {
-                inputs.saturating_mul(*outputs).saturating_add(if *bias { *outputs } else { 0 })
-            }
-            Op::Conv2d { inputs, outputs, kernel, bias, .. } => {
-                product(&[*inputs, *outputs, *kernel, *kernel]).saturating_add(if *bias { *outputs } else { 0 })
-            }
-            Op::BatchNorm { channels, .. } => channels.saturating_mul(2),
-            Op::Residual(nodes) => nodes.iter().map(Self::parameters).fold(0, u64::saturating_add),
-            Op::Activation(_)
-            | Op::Dropout { .. }
-            | Op::MaxPool2d { .. }
-            | Op::AvgPool2d { .. }
-            | Op::GlobalAvgPool
-            | Op::Flatten => 0,
-        }
-    }
-
-    /// Multiply-adds for one row; see [`Network::operations`].
-    pub fn operations(&self) -> u64 {
-        match &self.op {
-            Op::Linear { inputs, outputs, .. } => inputs.saturating_mul(*outputs),
-            Op::Conv2d { inputs, kernel, .. } => {
-                product(&[*inputs, *kernel, *kernel]).saturating_mul(product(&self.output))
-            }
-            Op::Residual(nodes) => nodes.iter().map(Self::operations).fold(0, u64::saturating_add),
-            _ => 0,
-        }
-    }
-}
-
-/// Number of elements of a shape; 1 for a scalar. Saturates.
-pub fn product(shape: &[u64]) -> u64 {
-    shape.iter().fold(1, |product, side| product.saturating_mul(*side))
-}
-
-/// How messages show a shape: `[1, 8, 8]`.
-pub fn shown(shape: &[u64]) -> String {
-    let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
-    format!("[{}]", sides.join(", "))
 }

@@ -9,10 +9,10 @@ use std::time::Instant;
 use catalog::kinds::train::params::{Adam, Constant, Optimizer, Schedule};
 use catalog::network::Network;
 use catalog::params::network::{Mlp, Model};
-use stages_torch::loss::Objective;
+use model::random::{Purpose, Random};
+use stages_torch::fit::loss::Objective;
+use stages_torch::fit::trainer::{Recipe, Trainer};
 use stages_torch::network::Net;
-use stages_torch::random::{Purpose, Random};
-use stages_torch::trainer::{Recipe, Trainer};
 use tch::{Device, Tensor};
 
 const ROWS: usize = 1797;

@@ -3,8 +3,7 @@
 use contract::fault::Fault;
 use tch::TchError;
 
-/// What everything in this crate may fail with.
-pub type Outcome<T> = Result<T, Fault>;
+pub use model::fault::Outcome;
 
 /// Says what was being done when libtorch refused.
 pub trait During<T> {

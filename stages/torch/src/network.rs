@@ -1,18 +1,21 @@
 //! The torch side of a [`Network`]: its tensors, their first values, and the pass forward.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use catalog::network::{Network, Node, Op, Table};
-use catalog::params::network::Activation;
-use contract::fault::Fault;
+use catalog::network::{Network, Node, Op};
+use model::array::unknown_layer;
+use model::embed::{Layout, tensor_name};
+use model::random::Random;
 use tch::{Device, Kind, Tensor};
 
-use crate::embed::{self, Layout};
-use crate::encode::normal_quantile;
 use crate::fault::{During, Outcome, shape};
-use crate::random::Random;
 use crate::raw;
+
+pub mod layer;
+pub mod layers;
+
+use layer::{Construct, Layer, Lookup, Part, Pass, misfit};
+use layers::{construct, embed};
 
 /// A network with weights.
 #[derive(Debug)]
@@ -20,40 +23,6 @@ pub struct Net {
     network: Network,
     layers: Vec<Layer>,
     device: Device,
-}
-
-/// One layer with its tensors.
-#[derive(Debug)]
-pub struct Layer {
-    /// What it is.
-    pub node: Node,
-    /// `weight`, when the layer has one.
-    pub weight: Option<Tensor>,
-    /// `bias`, when the layer has one.
-    pub bias: Option<Tensor>,
-    /// `running_mean` and `running_var` of a batch normalisation.
-    pub running: Option<(Tensor, Tensor)>,
-    /// The layers inside a residual branch.
-    pub inner: Vec<Layer>,
-    /// The vectors of embedded columns, and where they go.
-    pub lookup: Option<Lookup>,
-}
-
-/// Tables of vectors, `[values, dimensions]` each, and the rows they make.
-#[derive(Debug)]
-pub struct Lookup {
-    /// In the order of the columns.
-    pub tables: Vec<Tensor>,
-    /// Rows before and after.
-    pub layout: Layout,
-}
-
-/// How a network is gone through.
-pub enum Pass<'a> {
-    /// Running statistics, no dropout.
-    Eval,
-    /// Batch statistics (and running ones moved), dropout masks drawn from here.
-    Train(&'a mut Random),
 }
 
 /// A tensor of a network and what it is.
@@ -67,51 +36,17 @@ pub struct TensorSpec {
     pub trained: bool,
 }
 
-/// The tensors of one node (not of those inside a residual), in order: (suffix, shape, trained).
-fn node_tensors(node: &Node) -> Vec<(Cow<'static, str>, Vec<i64>, bool)> {
-    if let Op::Embed(tables) = &node.op {
-        let tables = tables.iter().enumerate();
-        let tensor = |(place, table): (usize, &Table)| {
-            (format!("{place}.weight").into(), vec![table.values as i64, table.dimensions as i64], true)
-        };
-        return tables.map(tensor).collect();
-    }
-    let tensors: Vec<(&'static str, Vec<i64>, bool)> = match &node.op {
-        Op::Linear { inputs, outputs, bias } => {
-            let mut tensors = vec![("weight", vec![*outputs as i64, *inputs as i64], true)];
-            if *bias {
-                tensors.push(("bias", vec![*outputs as i64], true));
-            }
-            tensors
-        }
-        Op::Conv2d { inputs, outputs, kernel, bias, .. } => {
-            let side = *kernel as i64;
-            let mut tensors = vec![("weight", vec![*outputs as i64, *inputs as i64, side, side], true)];
-            if *bias {
-                tensors.push(("bias", vec![*outputs as i64], true));
-            }
-            tensors
-        }
-        Op::BatchNorm { channels, .. } => {
-            let size = vec![*channels as i64];
-            vec![
-                ("weight", size.clone(), true),
-                ("bias", size.clone(), true),
-                ("running_mean", size.clone(), false),
-                ("running_var", size, false),
-            ]
-        }
-        _ => Vec::new(),
-    };
-    tensors.into_iter().map(|(suffix, size, trained)| (suffix.into(), size, trained)).collect()
+/// The tensors of one node (not of those inside a residual), in order.
+fn parts(node: &Node) -> Vec<Part> {
+    construct(&node.op).map(Construct::tensors).unwrap_or_default()
 }
 
 /// Every tensor a network has, in the order of its layers.
 pub fn tensor_specs(network: &Network) -> Vec<TensorSpec> {
     fn walk(nodes: &[Node], out: &mut Vec<TensorSpec>) {
         for node in nodes {
-            for (suffix, shape, trained) in node_tensors(node) {
-                out.push(TensorSpec { name: format!("{}.{suffix}", node.name), shape, trained });
+            for Part { suffix, size, trained } in parts(node) {
+                out.push(TensorSpec { name: format!("{}.{suffix}", node.name), shape: size, trained });
             }
             if let Op::Residual(inner) = &node.op {
                 walk(inner, out);
@@ -169,7 +104,7 @@ impl Net {
     pub fn parameters(&self) -> Vec<(String, &Tensor)> {
         self.collect(|layer, out| {
             for (place, table) in layer.lookup.iter().flat_map(|lookup| &lookup.tables).enumerate() {
-                out.push((embed::tensor_name(&layer.node, place), table));
+                out.push((tensor_name(&layer.node, place), table));
             }
             let tensors = [("weight", layer.weight.as_ref()), ("bias", layer.bias.as_ref())];
             for (suffix, tensor) in tensors {
@@ -294,36 +229,15 @@ pub fn copy(tensor: &Tensor, device: Device) -> Outcome<Tensor> {
     fill().during(|| "copying a tensor".to_owned())
 }
 
-fn misfit(what: String) -> Fault {
-    Fault::error("model::tensors", format!("the model's weights do not fit its network: {what}"))
-        .help("the model is damaged or was made by another version; run the stage that makes it again")
-}
-
 /// Draws in the order of the layers, weight before bias: the order is part of what a seed means.
 fn fill(nodes: &[Node], random: &mut Random, out: &mut BTreeMap<String, Tensor>) -> Outcome<()> {
     for node in nodes {
-        for (suffix, size, _) in node_tensors(node) {
+        for part in parts(node) {
             let options = (Kind::Float, Device::Cpu);
-            let name = format!("{}.{suffix}", node.name);
-            let mut tensor = Tensor::f_zeros(&size, options).during(|| format!("making `{name}`"))?;
-            match (&node.op, suffix.as_ref()) {
-                (Op::Embed(_), _) => {
-                    let dimensions = size[1] as usize;
-                    let deviation = 1.0 / (dimensions as f64).sqrt();
-                    for value in raw::floats_mut(&mut tensor).iter_mut().skip(dimensions) {
-                        *value = (normal_quantile(f64::from(random.unit())) * deviation) as f32;
-                    }
-                }
-                (Op::BatchNorm { .. }, "weight" | "running_var") => raw::floats_mut(&mut tensor).fill(1.0),
-                (Op::BatchNorm { .. }, _) => {}
-                (Op::Linear { inputs, .. }, _) => {
-                    random.fill_uniform(raw::floats_mut(&mut tensor), 1.0 / (*inputs as f64).sqrt());
-                }
-                (Op::Conv2d { inputs, kernel, .. }, _) => {
-                    let fan_in = (inputs * kernel * kernel) as f64;
-                    random.fill_uniform(raw::floats_mut(&mut tensor), 1.0 / fan_in.sqrt());
-                }
-                _ => {}
+            let name = format!("{}.{}", node.name, part.suffix);
+            let mut tensor = Tensor::f_zeros(&part.size, options).during(|| format!("making `{name}`"))?;
+            if let Some(construct) = construct(&node.op) {
+                construct.fill(&part, raw::floats_mut(&mut tensor), random);
             }
             out.insert(name, tensor);
         }
@@ -341,7 +255,7 @@ fn build(nodes: &[Node], tensors: &mut BTreeMap<String, Tensor>, device: Device)
             Layer { node: node.clone(), weight: None, bias: None, running: None, inner: Vec::new(), lookup: None };
         let mut running = Vec::new();
         let mut tables = Vec::new();
-        for (suffix, size, _) in node_tensors(node) {
+        for Part { suffix, size, .. } in parts(node) {
             let name = format!("{}.{suffix}", node.name);
             let tensor = tensors.remove(&name).ok_or_else(|| misfit(format!("tensor `{name}` is missing")))?;
             if tensor.size() != size {
@@ -387,117 +301,27 @@ fn run(
     let mut value: Option<Tensor> = None;
     for layer in layers {
         let input = value.as_ref().unwrap_or(rows);
-        let output = layer.apply(input, pass, observer)?;
+        let output = apply(layer, input, pass, observer)?;
         observer(&layer.node, input, &output);
         value = Some(output);
     }
     Ok(value.unwrap_or_else(|| rows.shallow_clone()))
 }
 
-impl Layer {
-    fn apply(
-        &self,
-        x: &Tensor,
-        pass: &mut Pass<'_>,
-        observer: &mut dyn FnMut(&Node, &Tensor, &Tensor),
-    ) -> Outcome<Tensor> {
-        let weight = || self.weight.as_ref().ok_or_else(|| misfit(format!("`{}.weight` is missing", self.node.name)));
-        let result = match &self.node.op {
-            Op::Embed(_) => match &self.lookup {
-                Some(Lookup { tables, layout }) => embed::look_up(layout, tables, x),
-                None => return Err(misfit(format!("`{}` has no tables", self.node.name))),
-            },
-            Op::Linear { .. } => x.f_linear(weight()?, self.bias.as_ref()),
-            Op::Conv2d { stride, padding, .. } => {
-                let (stride, padding) = (*stride as i64, *padding as i64);
-                x.f_conv2d(weight()?, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
-            }
-            Op::BatchNorm { momentum, eps, .. } => {
-                let training = matches!(pass, Pass::Train(_));
-                let (mean, variance) = match &self.running {
-                    Some((mean, variance)) => (Some(mean), Some(variance)),
-                    None => (None, None),
-                };
-                x.f_batch_norm(
-                    self.weight.as_ref(),
-                    self.bias.as_ref(),
-                    mean,
-                    variance,
-                    training,
-                    *momentum,
-                    *eps,
-                    false,
-                )
-            }
-            Op::Activation(activation) => activate(x, *activation),
-            Op::Dropout { p } => match pass {
-                Pass::Train(random) if *p > 0.0 => {
-                    return mask(x, *p, random).and_then(|mask| x.f_mul(&mask).during(|| self.what(x)));
-                }
-                _ => Ok(x.shallow_clone()),
-            },
-            Op::MaxPool2d { size, stride } => {
-                let (size, stride) = (*size as i64, *stride as i64);
-                x.f_max_pool2d([size, size], [stride, stride], [0, 0], [1, 1], false)
-            }
-            Op::AvgPool2d { size, stride } => {
-                let (size, stride) = (*size as i64, *stride as i64);
-                x.f_avg_pool2d([size, size], [stride, stride], [0, 0], false, true, None)
-            }
-            Op::GlobalAvgPool => x.f_mean_dim([2i64, 3].as_slice(), false, None),
-            Op::Flatten => x.f_flatten(1, -1),
-            Op::Residual(_) => {
-                let branch = run(&self.inner, x, pass, observer)?;
-                x.f_add(&branch)
-            }
-        };
-        result.during(|| self.what(x))
+fn apply(
+    layer: &Layer,
+    x: &Tensor,
+    pass: &mut Pass<'_>,
+    observer: &mut dyn FnMut(&Node, &Tensor, &Tensor),
+) -> Outcome<Tensor> {
+    if let Op::Residual(_) = &layer.node.op {
+        let branch = run(&layer.inner, x, pass, observer)?;
+        return x
+            .f_add(&branch)
+            .during(|| format!("layer `{}` (residual) given {}", layer.node.name, shape(&x.size())));
     }
-
-    fn what(&self, input: &Tensor) -> String {
-        format!("layer `{}` ({}) given {}", self.node.name, op_name(&self.node.op), shape(&input.size()))
-    }
-}
-
-/// A pointwise non-linearity.
-///
-/// # Errors
-/// libtorch's.
-pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor, tch::TchError> {
-    match activation {
-        Activation::Relu => x.f_relu(),
-        Activation::Gelu => x.f_gelu("none"),
-        Activation::Silu => x.f_silu(),
-        Activation::Tanh => x.f_tanh(),
-        Activation::Sigmoid => x.f_sigmoid(),
-    }
-}
-
-/// A dropout mask like `x`.
-fn mask(x: &Tensor, p: f64, random: &mut Random) -> Outcome<Tensor> {
-    let mut mask =
-        Tensor::f_empty(x.size(), (Kind::Float, Device::Cpu)).during(|| "making a dropout mask".to_owned())?;
-    random.fill_mask(raw::floats_mut(&mut mask), p);
-    mask.f_to_device(x.device()).during(|| "making a dropout mask".to_owned())
-}
-
-/// The name of an operation in messages.
-pub fn op_name(op: &Op) -> &'static str {
-    match op {
-        Op::Embed(_) => "embedding",
-        Op::Linear { .. } => "linear",
-        Op::Conv2d { .. } => "conv2d",
-        Op::BatchNorm { .. } => "batch_norm",
-        Op::Activation(Activation::Relu) => "relu",
-        Op::Activation(Activation::Gelu) => "gelu",
-        Op::Activation(Activation::Silu) => "silu",
-        Op::Activation(Activation::Tanh) => "tanh",
-        Op::Activation(Activation::Sigmoid) => "sigmoid",
-        Op::Dropout { .. } => "dropout",
-        Op::MaxPool2d { .. } => "max_pool2d",
-        Op::AvgPool2d { .. } => "avg_pool2d",
-        Op::GlobalAvgPool => "global_avg_pool",
-        Op::Flatten => "flatten",
-        Op::Residual(_) => "residual",
+    match construct(&layer.node.op) {
+        Some(construct) => construct.apply(layer, x, pass),
+        None => Err(unknown_layer(&layer.node.name)),
     }
 }

@@ -1,16 +1,17 @@
-//! The worker program `pipeline-torch`: who it is, and which kind is carried out where.
+//! The worker program `pipeline-torch`: its greeting, and the handler of each kind.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use contract::fault::Fault;
 use contract::kind::Question;
-use contract::worker::protocol::{Finished, Hello, InputArtifact, InputFile, PROTOCOL, RunRequest};
+use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
 use contract::worker::{Channel, Worker};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{compress, evaluate, export, raw, train};
+use crate::device::Device;
+use crate::kinds::{compress, evaluate, export, train};
+use crate::raw;
 
 /// The libtorch this program was built for.
 pub const LIBTORCH: (u8, u8, u8) = (2, 13, 0);
@@ -18,60 +19,6 @@ pub const LIBTORCH: (u8, u8, u8) = (2, 13, 0);
 /// The learning kinds.
 #[derive(Debug, Default)]
 pub struct Torch;
-
-/// Where a stage computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// A CUDA device.
-    Cuda(usize),
-}
-
-impl Device {
-    /// libtorch's name for it.
-    pub fn torch(self) -> tch::Device {
-        match self {
-            Self::Cpu => tch::Device::Cpu,
-            Self::Cuda(index) => tch::Device::Cuda(index),
-        }
-    }
-
-    /// The device a request names: `cpu`, `cuda` or `cuda:N`, if it is there.
-    ///
-    /// # Errors
-    /// `device::no_cuda`, `device::unknown`.
-    pub fn find(name: &str) -> Result<Self, Fault> {
-        let index = match name {
-            "cpu" | "auto" => return Ok(Self::Cpu),
-            "cuda" => Some(0),
-            other => other.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
-        };
-        let Some(index) = index else {
-            return Err(Fault::error("device::unknown", format!("there is no device `{name}`"))
-                .help("devices are `cpu`, `cuda` and `cuda:0`, `cuda:1` ..."));
-        };
-        let count = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
-        if count == 0 {
-            return Err(Fault::error(
-                "device::no_cuda",
-                format!("`device: {name}` was asked for, and there is no CUDA here"),
-            )
-            .help(
-                "set `device: auto` or `device: cpu`; for CUDA install libtorch with `cargo xtask setup --cuda` on a \
-                     machine with an NVIDIA driver",
-            ));
-        }
-        if index as i64 >= count {
-            return Err(Fault::error(
-                "device::no_cuda",
-                format!("`device: {name}` was asked for, and there are {count} CUDA devices"),
-            )
-            .help(format!("they are `cuda:0` to `cuda:{}`", count - 1)));
-        }
-        Ok(Self::Cuda(index))
-    }
-}
 
 /// Refuses a libtorch this program was not built for.
 ///
@@ -118,8 +65,8 @@ impl Worker for Torch {
     fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
         let one = |fault: Fault| vec![fault];
         check_libtorch(raw::libtorch_version()).map_err(one)?;
-        let kinds = catalog::kinds();
-        let kind = kinds.get(&request.kind);
+        let registry = catalog::kinds();
+        let kind = registry.get(&request.kind);
         if let Some(kind) = kind
             && kind.version() != request.version
         {
@@ -160,43 +107,6 @@ impl Worker for Torch {
     }
 }
 
-/// The typed parameters of a request.
-///
-/// # Errors
-/// When they are not those of the kind: the engine and the worker were built from different sources.
-pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Vec<Fault>> {
-    serde_json::from_value(request.params.clone()).map_err(|error| {
-        vec![Fault::error(
-            "worker::parameters",
-            format!("the parameters of `{}` cannot be read: {error}", request.kind),
-        )]
-    })
-}
-
-/// The artifact at an input port.
-///
-/// # Errors
-/// When it is not connected.
-pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifact, Vec<Fault>> {
-    request.inputs.get(port).ok_or_else(|| {
-        vec![
-            Fault::error("graph::missing_input", format!("`{}` needs the input `{port}`", request.stage))
-                .at(contract::route!["inputs"]),
-        ]
-    })
-}
-
-/// The path of an output port.
-///
-/// # Errors
-/// When the engine did not ask for it.
-pub fn output<'a>(request: &'a RunRequest, port: &str) -> Result<&'a PathBuf, Vec<Fault>> {
-    request
-        .outputs
-        .get(port)
-        .ok_or_else(|| vec![Fault::error("worker::no_output", format!("no path was given for the output `{port}`"))])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,19 +118,5 @@ mod tests {
         assert!(fault.message.contains("2.12.1") && fault.message.contains("2.13.0"), "{}", fault.message);
         assert!(check_libtorch(None).is_err());
         assert!(check_libtorch(raw::libtorch_version()).is_ok());
-    }
-
-    #[test]
-    fn cuda_that_is_not_there_is_said_with_help() {
-        if tch::Cuda::is_available() {
-            return;
-        }
-        for name in ["cuda", "cuda:1"] {
-            let fault = Device::find(name).unwrap_err();
-            assert_eq!(fault.code, "device::no_cuda");
-            assert!(fault.help.is_some());
-        }
-        assert_eq!(Device::find("tpu").unwrap_err().code, "device::unknown");
-        assert_eq!(Device::find("cpu").unwrap(), Device::Cpu);
     }
 }

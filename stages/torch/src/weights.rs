@@ -1,79 +1,14 @@
-//! Weights as plain arrays, by tensor name: what pruning, folding, quantisation and export work on.
+//! Conversions between tensors, plain arrays and what a model's file holds.
 
 use std::collections::BTreeMap;
 
 use contract::fault::Fault;
+use model::array::{Array, Weights};
+use model::bundle::{Dtype, Stored};
 use tch::{Device, Kind, Tensor};
 
 use crate::fault::{During, Outcome};
 use crate::raw;
-
-/// A dense array in row-major order.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Array {
-    /// Sides, outermost first.
-    pub shape: Vec<usize>,
-    /// As many values as the product of the sides.
-    pub values: Vec<f32>,
-}
-
-impl Array {
-    /// An array of a shape.
-    pub fn new(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {
-        let array = Self { shape: shape.into(), values };
-        debug_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
-        array
-    }
-
-    /// The part at `index` of the first side.
-    pub fn row(&self, index: usize) -> &[f32] {
-        let width = self.values.len() / self.shape[0].max(1);
-        &self.values[index * width..(index + 1) * width]
-    }
-
-    /// Keeps the given indices of the first side, in the given order.
-    #[must_use]
-    pub fn keep_rows(&self, kept: &[usize]) -> Self {
-        let values = kept.iter().flat_map(|index| self.row(*index)).copied().collect();
-        let mut shape = self.shape.clone();
-        shape[0] = kept.len();
-        Self { shape, values }
-    }
-
-    /// Keeps the given indices of the second side, in the given order.
-    #[must_use]
-    pub fn keep_columns(&self, kept: &[usize]) -> Self {
-        let inner: usize = self.shape[2..].iter().product();
-        let mut values = Vec::with_capacity(self.shape[0] * kept.len() * inner);
-        for row in 0..self.shape[0] {
-            let row = self.row(row);
-            values.extend(kept.iter().flat_map(|column| &row[column * inner..(column + 1) * inner]).copied());
-        }
-        let mut shape = self.shape.clone();
-        shape[1] = kept.len();
-        Self { shape, values }
-    }
-}
-
-/// Arrays by tensor name: `0.weight`, `0.bias`, `1.running_mean` ...
-pub type Weights = BTreeMap<String, Array>;
-
-/// The array of a name and an expected number of values.
-///
-/// # Errors
-/// `model::damaged` when it is not there or has another size.
-pub fn array<'a>(weights: &'a Weights, name: &str, length: usize) -> Outcome<&'a Array> {
-    match weights.get(name) {
-        Some(array) if array.values.len() == length => Ok(array),
-        Some(array) => Err(damaged(&format!("`{name}` has {} values, not {length}", array.values.len()))),
-        None => Err(damaged(&format!("there is no `{name}`"))),
-    }
-}
-
-fn damaged(what: &str) -> Fault {
-    Fault::error("model::damaged", format!("the model's weights do not fit its layers: {what}"))
-        .help("train the model again")
-}
 
 /// A tensor's values, whatever its type and place.
 ///
@@ -115,4 +50,27 @@ pub fn weights_of(tensors: &BTreeMap<String, Tensor>) -> Outcome<Weights> {
 /// When libtorch cannot allocate.
 pub fn tensors_of(weights: &Weights) -> Outcome<BTreeMap<String, Tensor>> {
     weights.iter().map(|(name, array)| Ok((name.clone(), tensor(array)?))).collect()
+}
+
+/// A tensor for a model's file, moved to the CPU.
+///
+/// # Errors
+/// `model::write` for a type that the file has no name for, and libtorch's.
+pub fn stored(name: &str, tensor: &Tensor) -> Outcome<Stored> {
+    let tensor = tensor
+        .f_detach()
+        .and_then(|tensor| tensor.f_to_device(Device::Cpu))
+        .and_then(|tensor| tensor.f_contiguous())
+        .during(|| format!("writing `{name}`"))?;
+    let dtype = match tensor.kind() {
+        Kind::Float => Dtype::F32,
+        Kind::Double => Dtype::F64,
+        Kind::Int64 => Dtype::I64,
+        Kind::Int8 => Dtype::I8,
+        other => {
+            return Err(Fault::error("model::write", format!("the model cannot be written: `{name}` is {other:?}")));
+        }
+    };
+    let shape = tensor.size().iter().map(|side| *side as usize).collect();
+    Ok(Stored { dtype, shape, bytes: raw::bytes(&tensor).to_vec() })
 }

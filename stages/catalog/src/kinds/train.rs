@@ -386,7 +386,7 @@ impl TrainStage {
     }
 
     fn check_batch(&self, network: &Network, faults: &mut Vec<Fault>) {
-        let normalises = network.walk().iter().any(|node| matches!(node.op, Op::BatchNorm { .. }));
+        let normalises = network.walk().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
         if self.0.batch_size == 1 && normalises {
             faults.push(
                 Fault::error("train::batch_size", "batch normalisation has no deviation over a batch of 1")

@@ -1,6 +1,0 @@
-//! Computing with 8-bit whole numbers: the kernel, the order of work, and the runtime.
-
-pub mod kernel;
-pub mod program;
-pub mod runtime;
-pub mod store;
