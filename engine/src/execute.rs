@@ -1,4 +1,5 @@
-//! Who carries stages out: executors, the client of the worker protocol, and where the worker programs are.
+//! The execution of stages: executors, the client of the worker protocol, and the places of worker
+//! programs.
 //!
 //! An executor is added by a file with its [`Executor`] and a line in [`Executors`].
 

@@ -1,8 +1,8 @@
-//! The digests of workspace files, remembered by what `stat` says of them.
+//! The digests of workspace files, remembered by their `stat`.
 //!
-//! An answer is trusted when size, times and inode are what they were *and* the file was last changed clearly before
-//! it was hashed. Otherwise a write in the same tick of the clock could have followed the hashing unseen, so
-//! the file is hashed again (what git calls a racily clean entry).
+//! A remembered digest is trusted when size, times and inode are the same *and* the file was last
+//! changed clearly before it was hashed. Otherwise a write in the same tick of the clock could have
+//! followed the hashing unseen. Such a file, which git calls racily clean, is hashed again.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -13,29 +13,34 @@ use crate::objects::hash::hash_file;
 use crate::store::layout;
 use crate::{Digest, Fold, Store, StoreError, Tree};
 
-/// How much older than its hashing a change must be, in nanoseconds: several ticks of the slowest kernel clock.
-const TICK: i128 = 50_000_000;
-/// The same where times are whole seconds (FAT counts in two).
-const COARSE_TICK: i128 = 2_100_000_000;
+/// Least age of a change when its file is hashed, in nanoseconds: several ticks of the slowest
+/// kernel clock.
+const MIN_AGE_NS: i128 = 50_000_000;
+/// The same for times in whole seconds, as file systems without finer ones give. FAT counts in
+/// steps of two seconds.
+const MIN_COARSE_AGE_NS: i128 = 2_100_000_000;
+/// Most attempts to hash a file that changes while it is read.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// The digest of a file or folder in the workspace, and how to tell whether it still is.
+/// The digest of a file or folder in the workspace, and what proves later that it still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileDigest {
-    /// Of the content; of the manifest for a folder.
+    /// The digest of the content; for a folder, of its manifest.
     pub digest: Digest,
-    /// Bytes; of all files together for a folder.
+    /// Size in bytes; for a folder, of all its files together.
     pub size: u64,
     /// Whether it is a folder.
     pub tree: bool,
-    /// Stands for everything `stat` said: size, times and inode of each file.
+    /// The digest of the `stat` of each file: size, times, inode and device.
     pub stamp: Digest,
-    /// The same without the times at which a file changed its name or owner: moves when somebody has written to it.
+    /// The same without change times. It moves when a file is written to, and not when it is
+    /// renamed or linked.
     pub writing: Digest,
     /// Whether the content was last changed so recently that an equal stamp proves nothing.
     racy: bool,
 }
 
-/// What `stat` says of one file's content.
+/// The part of a file's `stat` that depends on its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     size: u64,
@@ -57,7 +62,7 @@ impl Stat {
         }
     }
 
-    /// Without what changes although nobody writes.
+    /// The same without the change time, which moves without a write.
     fn written(&self) -> Self {
         Self { changed: 0, ..*self }
     }
@@ -67,7 +72,7 @@ impl Stat {
         self.size
     }
 
-    /// The same of what the system call gives.
+    /// The same from the result of the system call.
     pub(crate) fn raw(stat: &rustix::fs::Stat) -> Self {
         let ns = |seconds: i64, part: i128| i128::from(seconds) * 1_000_000_000 + part;
         Self {
@@ -89,21 +94,24 @@ impl Stat {
         bytes
     }
 
-    /// Whether a hashing begun at `hashed` may have missed a later change with these same times.
+    /// Whether a hashing that began at `hashed` may have missed a later change with the same times.
     pub(crate) fn racy(&self, hashed: i128) -> bool {
+        // A time without a fraction is probably one of a file system that counts whole seconds.
         let newest = self.modified.max(self.changed);
-        let tick = if newest % 1_000_000_000 == 0 { COARSE_TICK } else { TICK };
+        let tick = if newest % 1_000_000_000 == 0 { MIN_COARSE_AGE_NS } else { MIN_AGE_NS };
         newest + tick > hashed
     }
 }
 
 impl Store {
-    /// The digest of a file's content, or of a folder's [manifest](Tree); links are followed to a file or folder.
+    /// The digest of a file's content, or of a folder's [manifest](Tree); links are followed to a
+    /// file or folder.
     ///
-    /// Hashes only what may have changed since it was last hashed.
+    /// Hashes only files that may have changed since they were last hashed.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when there is nothing, [`StoreError::Changing`] when it does not hold still.
+    /// [`StoreError::Missing`] when the path does not exist, [`StoreError::Changing`] when a file
+    /// keeps changing.
     pub fn file_digest(&self, path: &Path) -> Result<FileDigest, StoreError> {
         let meta = fs::metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
         if meta.is_file() {
@@ -143,8 +151,9 @@ impl Store {
         Tree::walk(path, |path, meta| self.hashed(path, meta).map(|(digest, stat, _)| (digest, stat.size)))
     }
 
-    /// Whether the content is what it was, however often it was touched or replaced meanwhile.
+    /// Whether the content is the same, even if the file was touched or replaced since.
     pub fn still(&self, path: &Path, before: &FileDigest) -> Result<bool, StoreError> {
+        // An equal stamp proves it without a look at the memo, unless the file was racily clean.
         if !before.tree && !before.racy {
             match fs::metadata(path) {
                 Ok(meta) if meta.is_file() && Digest::of(&Stat::of(&meta).bytes()) == before.stamp => return Ok(true),
@@ -160,7 +169,8 @@ impl Store {
         }
     }
 
-    /// The digest of one file from the memo, or by hashing; with the stat it holds for.
+    /// The digest of one file, from the memo or by hashing, with the stat for which it holds and
+    /// whether it is racy.
     pub(crate) fn hashed(&self, path: &Path, meta: &Metadata) -> Result<(Digest, Stat, bool), StoreError> {
         let stat = Stat::of(meta);
         let key = memo_key(path)?;
@@ -175,15 +185,18 @@ impl Store {
             }
         }
         let failed = |source| StoreError::io(path, "read", source);
-        for _ in 0..5 {
+        for _ in 0..MAX_ATTEMPTS {
+            // Before the file is opened: a write after this moment must count as later than the
+            // hashing.
             let begun = layout::now_ns();
             let file = File::open(path).map_err(failed)?;
             let before = Stat::of(&file.metadata().map_err(failed)?);
             let digest = match hash_file(&file, before.size) {
+                // The file became shorter while it was read.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
                 other => other.map_err(failed)?,
             };
-            // By name: an editor may have put another file in its place.
+            // By name and not by handle: an editor may have replaced the file.
             let after = Stat::of(&fs::metadata(path).map_err(failed)?);
             if before != after {
                 continue;
@@ -192,7 +205,7 @@ impl Store {
             memo.extend_from_slice(&before.bytes());
             memo.extend_from_slice(&begun.to_le_bytes());
             memo.extend_from_slice(digest.as_bytes());
-            // A memo that cannot be kept costs another hashing, no more.
+            // Without its memo the file is hashed again next time, no more.
             let _ = self.filehash.queue(&key, &memo);
             return Ok((digest, before, before.racy(begun)));
         }
@@ -209,7 +222,7 @@ fn memo_key(path: &Path) -> Result<Digest, StoreError> {
 fn folder_stamp(root: &Path, tree: &Tree, stamps: &[(PathBuf, Stat)], of: fn(&Stat) -> Stat) -> Digest {
     use std::os::unix::ffi::OsStrExt;
     let mut fold = Fold::new("pipeline folder stamp v1");
-    // Links and empty folders have no stat of their own here; the manifest has them.
+    // Links and empty folders have no stat here, so the manifest enters for them.
     fold.digest("manifest", &tree.blob().digest).list("files", stamps.len());
     for (path, stat) in stamps {
         let path = path.strip_prefix(root).unwrap_or(path);

@@ -1,23 +1,27 @@
-//! A packed, append-only log of small entries by digest: the one mechanism behind records, memos and file hashes.
+//! A packed, append-only log of small entries by digest. Records, memos, file hashes and runs are
+//! all such logs.
 //!
 //! ```text
 //! entry  = header label payload
-//! header = magic(4) kind(1) 0(1) label length(2) payload length(4) 0(4) time(8) key(32) payload check(8) header check(8)
+//! header = magic(4) kind(1) 0(1) label length(2) payload length(4) 0(4) time(8) key(32) payload
+//! check(8) header check(8)
 //! ```
 //!
-//! Numbers are little-endian; times are milliseconds since 1970. The header check covers the header and the label, so a
-//! scan can trust lengths without touching payloads; the payload check is looked at when a payload is read. The file
-//! has no header of its own: the version is in the name of its folder.
+//! Numbers are little-endian; times are milliseconds since 1970. The header check covers the header
+//! and the label, so a scan can trust lengths without reading payloads. The payload check is
+//! compared when a payload is read. The file has no header of its own: the version is in the name
+//! of its folder.
 //!
-//! - **Reading** maps the file once and scans its headers into a hash map. Where a header is wrong the scan looks for the next
-//!   right one, so damage costs the entries it hit and no others.
-//! - **Writing** is one `pwrite` at the end under a kernel lock (`lock` beside the log). What follows the last whole entry
-//!   is a torn tail of a dead writer and is cut off first.
-//! - **Others** append too: a miss looks at the file's size and reads the new tail.
-//! - **Compaction** writes the living entries to a new file and renames it over the old. Whoever has the old one open
-//!   notices by the inode.
+//! - **Reading** maps the file once and scans its headers into a hash map. After a damaged header
+//!   the scan looks for the next whole one, so damage costs only the entries that it hit.
+//! - **Writing** is one `pwrite` at the end, under a kernel lock (`lock` beside the log). Bytes
+//!   after the last whole entry are the torn tail of a dead writer and are cut off first.
+//! - **Other processes** append too: a miss compares the file's size and reads the new tail.
+//! - **Compaction** writes the live entries to a new file and renames it over the old one. A
+//!   process with the old file open notices the other inode.
 //!
-//! Nothing is synced to disk: a power cut may lose the newest entries, which is a miss later, never a wrong answer.
+//! Appends are not synced to disk. A power cut may lose the newest entries, which are then misses,
+//! never wrong answers.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -36,29 +40,30 @@ use crate::{Digest, DigestMap, StoreError, fault};
 use fold::Uniform;
 
 const MAGIC: [u8; 4] = [0xf7, b'P', b'L', b'1'];
-const HEADER: usize = 72;
-/// Dead bytes below this are not worth a compaction.
-const SLACK: u64 = 4 << 20;
-/// Queued bytes are written out beyond this.
-const QUEUE: usize = 1 << 20;
+/// Length of a header in bytes, without its label.
+const HEADER_BYTES: usize = 72;
+/// Most dead bytes that are left in the file. Fewer are not worth a compaction.
+const MAX_DEAD_BYTES: u64 = 4 << 20;
+/// Most bytes that wait in the queue before they are written.
+const MAX_QUEUED_BYTES: usize = 1 << 20;
 
-/// What an entry says about its key.
+/// The meaning of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The key has this payload from now on.
+    /// The key has this payload from this entry on.
     Put = 1,
     /// The key was used.
     Touch = 2,
 }
 
-/// A packed log; cheap to make, opened at first use.
+/// A packed log. Making one is cheap: the file is opened at the first use.
 pub(crate) struct Log {
     folder: PathBuf,
     path: PathBuf,
     state: Mutex<State>,
 }
 
-/// Where an entry lies in the file.
+/// The place of an entry in the file.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     start: u64,
@@ -68,10 +73,10 @@ struct Slot {
 
 impl Slot {
     fn length(&self) -> u64 {
-        (HEADER + usize::from(self.label)) as u64 + u64::from(self.payload)
+        (HEADER_BYTES + usize::from(self.label)) as u64 + u64::from(self.payload)
     }
     fn label(&self) -> Range<u64> {
-        let start = self.start + HEADER as u64;
+        let start = self.start + HEADER_BYTES as u64;
         start..start + u64::from(self.label)
     }
     fn payload(&self) -> Range<u64> {
@@ -80,15 +85,17 @@ impl Slot {
     }
 }
 
+/// The entries of one key.
 #[derive(Debug, Clone, Copy)]
 struct Keyed {
     newest: Slot,
-    /// The put before the newest one: another answer for the same key.
+    /// The put before the newest one: another result for the same key.
     older: Option<Slot>,
+    /// Time of the newest put or touch.
     used: u64,
 }
 
-/// Device and inode: which file a name stands for.
+/// Device and inode: the file behind a name.
 type FileId = (u64, u64);
 
 #[derive(Default)]
@@ -98,19 +105,22 @@ struct State {
     inode: FileId,
     writable: bool,
     map: Option<Mmap>,
-    /// Behind the last whole entry.
+    /// Position after the last whole entry.
     end: u64,
-    /// The size of the file when it was last scanned.
+    /// Size of the file at the last scan.
     seen: u64,
-    /// Bytes of entries that still say something.
+    /// Bytes of puts that are still in use.
     live: u64,
     keys: DigestMap<Keyed>,
+    /// The key last put or touched under a label, by the hash of the label.
     labels: HashMap<u64, Digest, BuildHasherDefault<Uniform>>,
+    /// Encoded entries that are not written yet.
     queue: Vec<u8>,
+    /// The payloads among them, so that this process sees them already.
     queued: DigestMap<Vec<u8>>,
 }
 
-/// One put, as [`Log::all`] lists it.
+/// One key, as [`Log::all`] lists it.
 pub(crate) struct Listed {
     pub key: Digest,
     pub used: u64,
@@ -118,7 +128,7 @@ pub(crate) struct Listed {
 }
 
 impl Log {
-    /// A log in this folder (which need not exist before the first write).
+    /// A log in this folder, which need not exist before the first write.
     pub(crate) fn new(folder: PathBuf) -> Self {
         let path = folder.join("log");
         Self { folder, path, state: Mutex::default() }
@@ -138,7 +148,7 @@ impl Log {
         if let Some(found) = self.read_key(&state, key) {
             return Ok(Some(found));
         }
-        // Perhaps another process has written it meanwhile.
+        // Another process may have written it since the last scan.
         Ok(if self.refresh(&mut state)? { self.read_key(&state, key) } else { None })
     }
 
@@ -164,6 +174,7 @@ impl Log {
 
     /// Keys put or touched under a label, newest first, each once.
     pub(crate) fn history(&self, label: &str, limit: usize) -> Result<Vec<Digest>, StoreError> {
+        // Queued touches count, too, and the scan below reads only the file.
         self.flush()?;
         let mut state = self.state()?;
         self.refresh(&mut state)?;
@@ -178,9 +189,9 @@ impl Log {
         Ok(keys.into_iter().rev().filter(|key| seen.insert(*key)).take(limit).collect())
     }
 
-    /// Appends an entry now, after `decide` has seen what the log holds for the key under the writer's lock.
-    ///
-    /// `decide` gets the newest payload and says whether to write.
+    /// Appends an entry now, unless `decide` objects. `decide` gets the newest payload of the key,
+    /// and runs under the writer's lock: no other process can write between the decision and the
+    /// append.
     pub(crate) fn put(
         &self,
         key: &Digest,
@@ -195,18 +206,21 @@ impl Log {
         })
     }
 
-    /// Remembers an entry, visible here at once and to others after [`Log::flush`] (or enough of them).
+    /// Queues an entry. This process sees it at once, other processes after [`Log::flush`] or once
+    /// the queue is full.
     pub(crate) fn queue(&self, key: &Digest, payload: &[u8]) -> Result<(), StoreError> {
         let bytes = encode(Kind::Put, key, "", payload, layout::now_ms(), &self.path)?;
         let mut state = self.state()?;
         state.queue.extend_from_slice(&bytes);
         state.queued.insert(*key, payload.to_vec());
-        let full = state.queue.len() > QUEUE;
+        let full = state.queue.len() > MAX_QUEUED_BYTES;
+        // `flush` takes the same mutex.
         drop(state);
         if full { self.flush() } else { Ok(()) }
     }
 
-    /// Notes that a key was used under a label, unless the log says so already within `fresh` milliseconds.
+    /// Notes that a key was used under a label, unless the log has such a note from the last
+    /// `fresh` milliseconds.
     pub(crate) fn touch(&self, label: &str, key: &Digest, fresh: u64) -> Result<(), StoreError> {
         let now = layout::now_ms();
         let mut state = self.state()?;
@@ -224,7 +238,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes what was queued.
+    /// Writes the queue.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.queue.is_empty() {
@@ -232,7 +246,8 @@ impl Log {
         }
         let bytes = std::mem::take(&mut state.queue);
         let result = self.locked(&mut state, |log, state| log.append(state, &bytes));
-        // What could not be written is forgotten: it was a memo. It stays visible in this process only if it is stored.
+        // Entries that could not be written are dropped: they were memos or touches. A full disk
+        // must not make the queue grow without end.
         state.queued.clear();
         result
     }
@@ -253,7 +268,7 @@ impl Log {
         Ok(list.collect())
     }
 
-    /// The payloads by the time they were put, newest first, as long as `visit` wants more.
+    /// Visits the newest payload of each key, the last put first, until `visit` returns false.
     pub(crate) fn newest(&self, visit: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
         let mut state = self.state()?;
         self.refresh(&mut state)?;
@@ -263,7 +278,8 @@ impl Log {
         Ok(())
     }
 
-    /// Rewrites the log without dead entries and without the keys that are not to be kept. Writes nothing when all is to stay.
+    /// Rewrites the log without dead entries and without the keys that `keep` rejects. Writes
+    /// nothing if nothing changes.
     pub(crate) fn compact(&self, keep: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
         let mut state = self.state()?;
         if state.file.is_none() && !self.path.exists() {
@@ -283,17 +299,18 @@ impl Log {
 
     fn read_key(&self, state: &State, key: &Digest) -> Option<Vec<u8>> {
         let keyed = state.keys.get(key)?;
-        // A damaged entry is as if it had never been written.
+        // A damaged payload counts as never written.
         state.payload(&keyed.newest).or_else(|| state.payload(&keyed.older?))
     }
 
-    /// Reads what others have appended; whether there was anything.
+    /// Reads what other processes have appended. Returns whether there was anything.
     fn refresh(&self, state: &mut State) -> Result<bool, StoreError> {
         let Some((inode, size)) = self.look()? else { return Ok(false) };
         if state.file.is_some() && state.inode == inode && state.settled(size) {
             return Ok(false);
         }
-        // Held so that nobody cuts off a torn tail while it is read. Reading goes on without where the file system has no locks.
+        // A writer could cut off a torn tail during the scan, so the lock is held. Without locks in
+        // the file system the scan goes on all the same: a wrong entry fails its check.
         let lock = File::open(self.folder.join("lock"));
         let held = lock.as_ref().is_ok_and(|lock| lock.lock_shared().is_ok());
         let result = self.catch_up(state);
@@ -311,12 +328,13 @@ impl Log {
         }
     }
 
-    /// Opens the file when it is new or another one, and scans what has not been scanned.
+    /// Opens the file if it is new or was replaced, and scans the part that was not scanned yet.
     fn catch_up(&self, state: &mut State) -> Result<bool, StoreError> {
         let failed = |source| StoreError::io(&self.path, "read", source);
         let Some((inode, _)) = self.look()? else {
             if state.file.is_some() {
-                // Somebody has emptied the store under us: so be it.
+                // The file was deleted while this process used it. It starts over, and keeps its
+                // queue.
                 let (queue, queued) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.queued));
                 *state = State { loaded: true, queue, queued, ..State::default() };
             }
@@ -331,10 +349,12 @@ impl Log {
             return Ok(false);
         }
         if size < state.end {
-            // Somebody else than this program has shortened the file: start over without the map.
+            // Another program has shortened the file, so the map may end beyond it. Start over
+            // without the map.
             let file = File::open(&self.path).map_err(failed)?;
             state.reset(file).map_err(failed)?;
         }
+        // Only the first scan maps the file. Later tails are small and are read.
         let from = state.end;
         if from == 0 && size > 0 && state.map.is_none() {
             let Some(file) = &state.file else { return Ok(false) };
@@ -351,7 +371,8 @@ impl Log {
         Ok(state.end > from)
     }
 
-    /// Runs `write` under the writer's lock, with everything others have written in sight.
+    /// Runs `write` under the writer's lock, after a scan of everything that other processes have
+    /// written.
     fn locked(
         &self,
         state: &mut State,
@@ -372,7 +393,7 @@ impl Log {
         lock.lock().map_err(|source| StoreError::io(&path, "lock", source))?;
         self.catch_up(state)?;
         write(self, state)
-        // The lock goes with `lock`.
+        // Dropping `lock` releases it.
     }
 
     fn append(&self, state: &mut State, bytes: &[u8]) -> Result<(), StoreError> {
@@ -390,7 +411,8 @@ impl Log {
         }
         let Some(file) = &state.file else { return Ok(()) };
         if state.seen > state.end {
-            // The torn tail of a writer that is gone: nobody else can be writing now.
+            // The torn tail of a dead writer. No living process can be writing: this one holds the
+            // lock.
             file.set_len(state.end).map_err(failed)?;
         }
         let write = || {
@@ -403,14 +425,14 @@ impl Log {
             fault::point("log.appended")
         };
         if let Err(error) = write() {
-            // Best effort: the next writer would cut it off as well.
+            // If this fails, too, the next writer cuts the torn tail off.
             let _ = file.set_len(state.end);
             state.seen = state.end;
             return Err(failed(error));
         }
         state.index(bytes, state.end);
         state.seen = state.end;
-        if state.end > state.live + SLACK && state.end > 2 * state.live {
+        if state.end > state.live + MAX_DEAD_BYTES && state.end > 2 * state.live {
             self.rewrite(state, &|_| true)?;
         }
         Ok(())
@@ -421,7 +443,9 @@ impl Log {
         let bytes = state.whole().map_err(failed)?;
         let mut entries: Vec<(Kind, Digest, Slot)> = Vec::new();
         scan(&bytes, 0, |header, slot| entries.push((header.kind, header.key, slot)));
-        // Newest first: the last touch of each key and of each label, and the puts that the index knows.
+        // Kept are the puts in the index, the last touch of each key, and the last touch of each
+        // label. The loop runs from the newest entry, so the first touch that it meets is the last
+        // one.
         let (mut touched, mut named) = (HashSet::new(), HashSet::new());
         let mut kept: Vec<Slot> = entries
             .into_iter()
@@ -433,6 +457,7 @@ impl Log {
                         slot.start == keyed.newest.start || keyed.older.is_some_and(|older| older.start == slot.start)
                     }
                     Kind::Touch => {
+                        // Not `||`: both sets must learn of this touch.
                         let label = range(&bytes, slot.label());
                         touched.insert(*key) | named.insert(mix(0, label))
                     }
@@ -454,7 +479,8 @@ impl Log {
             fault::point("log.pack")?;
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
             file.write_all_at(&packed, 0)?;
-            // Once in a long while, and it replaces everything: worth the wait.
+            // The one sync of the log: a rename of unwritten bytes could lose every entry in a
+            // power cut.
             file.sync_data()?;
             fault::point("log.replace")?;
             fs::rename(&temporary, &self.path)
@@ -468,6 +494,7 @@ impl Log {
 }
 
 impl State {
+    /// Starts over with another file. The queue survives.
     fn reset(&mut self, file: File) -> io::Result<()> {
         let meta = file.metadata()?;
         let (queue, queued) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.queued));
@@ -482,8 +509,8 @@ impl State {
         Ok(())
     }
 
-    /// Whether a file of this size holds nothing that has not been scanned. After a torn tail the size alone does not
-    /// tell: the next writer cuts it off and may end at the very same byte.
+    /// Whether everything in a file of this size was scanned. After a torn tail the size alone does
+    /// not prove it: the next writer cuts the tail off and may end at the very same byte.
     fn settled(&self, size: u64) -> bool {
         size == self.seen && size == self.end
     }
@@ -491,7 +518,7 @@ impl State {
     fn index(&mut self, bytes: &[u8], base: u64) {
         let mut end = self.end;
         if base == 0 {
-            // A guess that saves most of the growing.
+            // A guess at the number of entries, which avoids most reallocations.
             self.keys.reserve(bytes.len() / 1024);
         }
         scan(bytes, base, |header, slot| {
@@ -503,12 +530,12 @@ impl State {
                     if let Some(older) = before.and_then(|keyed| keyed.older) {
                         self.live -= older.length();
                     }
-                    // Unlabelled logs are memos: only the newest answer counts.
+                    // Entries without a label are memos, of which only the newest counts.
                     let mut older = before.map(|keyed| keyed.newest);
                     if slot.label == 0
-                        && let Some(gone) = older.take()
+                        && let Some(replaced) = older.take()
                     {
-                        self.live -= gone.length();
+                        self.live -= replaced.length();
                     }
                     self.keys.insert(header.key, Keyed { newest: slot, older, used: header.time });
                 }
@@ -529,6 +556,7 @@ impl State {
 
     fn payload(&self, slot: &Slot) -> Option<Vec<u8>> {
         let read = |range: Range<u64>| -> Option<Vec<u8>> {
+            // Entries appended after the map was made are read from the file.
             if let Some(map) = self.map.as_ref().filter(|map| range.end <= map.len() as u64) {
                 return Some(map[range.start as usize..range.end as usize].to_vec());
             }
@@ -541,7 +569,7 @@ impl State {
         (mix(1, &payload).to_le_bytes() == check[..]).then_some(payload)
     }
 
-    /// All whole entries, as bytes.
+    /// The bytes of all whole entries. Not from the map, which may lack the newest ones.
     fn whole(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.end as usize];
         if let Some(file) = &self.file {
@@ -566,7 +594,7 @@ fn encode(
     path: &Path,
 ) -> Result<Vec<u8>, StoreError> {
     let too_long = || StoreError::Unstorable { path: path.to_owned(), why: "an entry is too long".to_owned() };
-    let mut bytes = Vec::with_capacity(HEADER + label.len() + payload.len());
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + label.len() + payload.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&[kind as u8, 0]);
     bytes.extend_from_slice(&u16::try_from(label.len()).map_err(|_| too_long())?.to_le_bytes());
@@ -582,16 +610,16 @@ fn encode(
     Ok(bytes)
 }
 
-/// Visits every whole entry of `bytes`, which start at `base` in the file.
+/// Visits every whole entry of `bytes`, which begin at `base` in the file.
 fn scan(bytes: &[u8], base: u64, mut visit: impl FnMut(Header, Slot)) {
     let mut at = 0;
-    while at + HEADER <= bytes.len() {
+    while at + HEADER_BYTES <= bytes.len() {
         match entry(&bytes[at..]) {
             Found::Whole(header, label, payload) => {
                 visit(header, Slot { start: base + at as u64, label, payload });
-                at += HEADER + usize::from(label) + payload as usize;
+                at += HEADER_BYTES + usize::from(label) + payload as usize;
             }
-            // A right header whose entry is not all there: the tail of a write that was cut short.
+            // A whole header without all of its entry: the tail of a write that was cut short.
             Found::Torn => return,
             Found::Nothing => {
                 let rest = &bytes[at + 1..];
@@ -611,7 +639,7 @@ enum Found {
 }
 
 fn entry(bytes: &[u8]) -> Found {
-    let Some(head) = bytes.first_chunk::<HEADER>() else { return Found::Nothing };
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return Found::Nothing };
     let kind = match head[4] {
         1 => Kind::Put,
         2 => Kind::Touch,
@@ -619,11 +647,11 @@ fn entry(bytes: &[u8]) -> Found {
     };
     let label = u16::from_le_bytes([head[6], head[7]]);
     let payload = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-    let Some(name) = bytes.get(HEADER..HEADER + usize::from(label)) else { return Found::Nothing };
+    let Some(name) = bytes.get(HEADER_BYTES..HEADER_BYTES + usize::from(label)) else { return Found::Nothing };
     if head[..4] != MAGIC || header_check(&head[..64], name) != word(&head[64..]) {
         return Found::Nothing;
     }
-    if bytes.len() < HEADER + usize::from(label) + payload as usize {
+    if bytes.len() < HEADER_BYTES + usize::from(label) + payload as usize {
         return Found::Torn;
     }
     let mut key = [0; 32];
@@ -643,8 +671,8 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// A check against damage (not against malice). Each step is a bijection of the state, so damage inside one word is
-/// always seen; other damage goes unseen once in 2^64.
+/// A check against damage, not against malice. Each step is a bijection of the state, so damage
+/// within one word is always found. Other damage is missed once in 2^64.
 pub(crate) fn mix(seed: u64, bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = (seed ^ bytes.len() as u64).wrapping_mul(ODD);

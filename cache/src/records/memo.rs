@@ -3,7 +3,8 @@
 use crate::{Digest, Store, StoreError};
 
 impl Store {
-    /// The answer remembered for a question, if any. Memos can be lost at any time; they are never wrong.
+    /// The answer remembered for a question, if any. Memos can be lost at any time; they are never
+    /// wrong.
     pub fn memo_get(&self, key: &Digest) -> Option<Vec<u8>> {
         self.memos.get(key).ok().flatten()
     }

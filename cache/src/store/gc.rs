@@ -1,19 +1,24 @@
-//! Collecting: the least recently used records go until the rest fits, then every blob that no record names.
+//! The collector. It evicts the least recently used records until the rest fits, then every blob
+//! that no record names.
 //!
-//! **Beside others.** Alone in the store the collector removes at once. Otherwise, with T the moment the first of those who have
-//! the store open came, records go, but a blob goes only when no record names it *and* its change time is before T.
+//! **Beside other processes.** Alone in the store, the collector removes blobs at once. Otherwise
+//! let T be the moment at which the first of the other processes opened the store. Records are
+//! evicted, but a blob is removed only when no record names it *and* its change time is before T.
 //! That is enough:
 //!
-//! - what others are writing, or have written and not recorded yet, changed after they came;
-//! - a blob that one of them found in place of writing it again was touched when it was found;
-//! - the blobs of a record that goes now, which one of them may have looked up already, are touched as the record goes. They are
-//!   removed by a later collection, when everybody who may know of them has left;
-//! - the records that one of them has made or used stay as if they were pinned.
+//! - a blob that another process writes, or has written and not recorded yet, changed after T;
+//! - a blob that another process found in place of writing it was touched when it was found;
+//! - another process may have looked up a record that is evicted now. The blobs of such a record
+//!   are touched now, and a later collection removes them, when every process that may know of them
+//!   has ended;
+//! - a record that another process has made or used stays, as if it were pinned.
 //!
-//! **On a full disk.** What no record names goes first, and nothing is written that need not be. Where the log of records cannot be
-//! written without those that go, their blobs go before them: a record whose blob is gone is a miss.
+//! **On a full disk.** Blobs that no record names are removed first, and nothing is written that
+//! can be avoided. If the log of records still cannot be rewritten, the blobs of evicted records
+//! are removed all the same. A record whose blob is missing is a miss.
 //!
-//! A stat, a decision and a removal are one step for those who find blobs: they hold the lock `collect` shared meanwhile.
+//! A process that finds a blob holds the lock `collect` shared. The collector holds it exclusively
+//! from the look at a blob to its removal, so no blob is found in between.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
@@ -30,28 +35,29 @@ use crate::{Blob, Digest, DigestMap, DigestSet, Record, Store, StoreError, fault
 /// What a collection did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Records that went.
+    /// Evicted records.
     pub records: u64,
-    /// Blobs that went.
+    /// Removed blobs.
     pub blobs: u64,
-    /// Bytes they had.
+    /// Bytes of removed blobs and downloads.
     pub freed: u64,
-    /// Bytes of blobs that stayed.
+    /// Bytes of kept blobs and downloads.
     pub kept: u64,
-    /// Bytes among them that stayed for pins alone: without those they would not have fitted.
+    /// Bytes among them beyond the limit, which stayed only because they are pinned.
     pub pinned: u64,
-    /// Bytes that will go when those who have the store open now have left it.
+    /// Bytes that a later collection can remove, once the other processes have closed the store.
     pub waiting: u64,
 }
 
-/// What may go.
+/// The rule for removing blobs in one collection.
 #[derive(Debug, Clone, Copy)]
-struct Going {
+struct Removal {
     since: Since,
+    /// Whether to count only.
     dry: bool,
 }
 
-/// A full disk, apart from everything else that can go wrong.
+/// Separates a full disk, which a collection survives, from every other error.
 fn or_full(result: Result<(), StoreError>) -> Result<Result<(), StoreError>, StoreError> {
     match result {
         Err(full @ StoreError::Full { .. }) => Ok(Err(full)),
@@ -66,35 +72,37 @@ fn sorted(mut records: Vec<Listed>, pins: &DigestSet) -> Vec<Listed> {
     records
 }
 
-/// One record and what it takes.
+/// One record and the space that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// Its key.
     pub key: Digest,
-    /// Under what name it was made.
+    /// The label under which it was made.
     pub label: String,
     /// When it was last used, in milliseconds since 1970.
     pub used: u64,
-    /// Bytes of its blobs, without those that a record used more recently has as well.
+    /// Bytes of its blobs, without those that a more recently used record names as well.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Keeps the most recently used records whose blobs fit into `keep_bytes`, and those of the keys in `pins` in any case;
-    /// removes the others and every blob that no kept record names. What other processes may be using stays.
+    /// Keeps the most recently used records whose blobs fit into `keep_bytes`, and always those of
+    /// the keys in `pins`. Evicts the others, and removes every blob that no kept record names and
+    /// no other process may be using.
     pub fn gc(&self, keep_bytes: u64, pins: &DigestSet) -> Result<Swept, StoreError> {
         self.collect(keep_bytes, pins, false)
     }
 
-    /// [`Store::gc`], or with `dry` only what it would do.
+    /// As [`Store::gc`]. With `dry` it only counts what it would do.
     pub fn collect(&self, keep_bytes: u64, pins: &DigestSet, dry: bool) -> Result<Swept, StoreError> {
-        // What waits to be written are notes.
+        // The queues hold memos and touches. On a full disk they are lost, which does no harm.
         let _ = self.flush();
         // One collector at a time; a second one waits for the first.
         let turn = fault::point("gc.turn").map_err(|source| StoreError::io(&self.layout.root, "lock", source));
         let _turn = match turn.and_then(|()| self.lock_file("collector")) {
             Ok(turn) => Some(turn),
-            // Who only looks needs no turn, and who cannot make the file must be able to make room for it.
+            // A dry collection changes nothing and needs no turn. On a full disk the lock file may
+            // be impossible to make, and the collection must run all the same.
             Err(StoreError::ReadOnly { .. } | StoreError::Permission { .. }) if dry => None,
             Err(StoreError::Full { .. }) => None,
             Err(error) => return Err(error),
@@ -109,7 +117,8 @@ impl Store {
         match self.alone(|| self.sweep_store(keep_bytes, || (Since::Nobody, pins.clone()), false)) {
             Err(StoreError::Busy { .. }) => {
                 let others = || match others() {
-                    // Somebody who is there and not on the list: an older program.
+                    // A process holds the store open and has no entry: an older program. It may use
+                    // any blob.
                     (Since::Nobody, pins) => (Since::Unknown, pins),
                     known => known,
                 };
@@ -119,7 +128,8 @@ impl Store {
         }
     }
 
-    /// What each record takes, most recently used first; and the bytes of blobs that no record names.
+    /// The space of each record, most recently used first, and the bytes of blobs that no record
+    /// names.
     pub fn usage(&self) -> Result<(Vec<Usage>, u64), StoreError> {
         let _ = self.flush();
         let mut counted = DigestSet::default();
@@ -149,7 +159,7 @@ impl Store {
                 if !tree {
                     needed.push((digest, size));
                 } else if let Ok(tree) = self.tree(&digest) {
-                    // A folder whose manifest is damaged keeps nothing.
+                    // A folder with a damaged manifest is a miss, so its files need not be kept.
                     needed.push((digest, tree.manifest().len() as u64));
                     needed.extend(tree.files());
                 }
@@ -158,15 +168,18 @@ impl Store {
         needed
     }
 
-    /// `others` says since when somebody else is here, and what stays whatever the limit.
+    /// One collection. `others` returns since when other processes have used the store, and the
+    /// keys that must stay.
     fn sweep_store(
         &self,
         keep_bytes: u64,
         others: impl Fn() -> (Since, DigestSet),
         dry: bool,
     ) -> Result<Swept, StoreError> {
+        // The order matters. A process announces a key before it commits the record, so every
+        // record in this list was announced when `others` looks. Records committed later are not in
+        // the list and stay.
         let records = self.records.all()?;
-        // Who has made one of these has said so before. What is made from now on is not among them, and stays.
         let (since, pins) = others();
         let mut swept = Swept::default();
         let (mut forgotten, mut kept_blobs) = (DigestSet::default(), DigestSet::default());
@@ -178,7 +191,8 @@ impl Store {
             needed.retain(|(digest, _)| !kept_blobs.contains(digest) && counted.insert(*digest));
             let size: u64 = needed.iter().map(|(_, size)| size).sum();
             let pinned = pins.contains(&listed.key);
-            // The first that does not fit ends it: what is older goes too, however small.
+            // The first record that does not fit ends the list. Older ones are evicted as well,
+            // however small.
             full |= !pinned && swept.kept + size > keep_bytes;
             if full && !pinned {
                 swept.records += 1;
@@ -195,30 +209,32 @@ impl Store {
         condemned.retain(|digest, _| !kept_blobs.contains(digest));
         if !dry && since != Since::Nobody {
             for digest in condemned.keys() {
-                // One that is gone or not ours to touch has no need of it.
+                // A blob that is missing, or that this user may not touch, is left as it is.
                 let _ = File::open(self.blob_path(digest)).map(|file| blob::touch(&file));
             }
         }
-        let go = Going { since, dry };
+        let removal = Removal { since, dry };
         self.each_blob(|digest, path, _| match digest {
             Some(digest) if kept_blobs.contains(&digest) || condemned.contains_key(&digest) => Ok(()),
-            _ => self.sweep_blob(path, go, false, &mut swept),
+            _ => self.sweep_blob(path, removal, false, &mut swept),
         })?;
-        // Records before their blobs: a collector that dies in between leaves blobs without a record, and the next one finds them.
+        // Records before their blobs. A collector that dies in between leaves blobs without a
+        // record, which the next one removes.
         let forget = || {
             fault::point("gc.records").map_err(|source| StoreError::io(&self.layout.root, "write", source))?;
             self.records.compact(|key| !forgotten.contains(key))
         };
         let written = if dry { Ok(()) } else { or_full(forget())? };
         for digest in condemned.keys() {
-            self.sweep_blob(&self.blob_path(digest), go, true, &mut swept)?;
+            self.sweep_blob(&self.blob_path(digest), removal, true, &mut swept)?;
         }
         self.sweep_downloads(keep_bytes, since, dry, &mut swept)?;
         if dry {
             return Ok(swept);
         }
         if written.is_err() {
-            // There may be room now. Where there is not, records stay whose blobs are gone.
+            // The removed blobs may have made room. If not, the log keeps records without blobs,
+            // which are misses.
             let _ = or_full(forget())?;
         }
         let _ = or_full(self.memos.compact(|_| true))?;
@@ -229,12 +245,13 @@ impl Store {
         Ok(swept)
     }
 
-    /// Removes a blob that is not kept, if it may go; `condemned` are those whose record goes just now.
-    fn sweep_blob(&self, path: &Path, go: Going, condemned: bool, swept: &mut Swept) -> Result<(), StoreError> {
-        let Going { since, dry } = go;
-        // Nobody finds anything while the collector is alone.
+    /// Removes a blob that is not kept, if the rule allows it. `condemned` means that its record is
+    /// evicted just now.
+    fn sweep_blob(&self, path: &Path, removal: Removal, condemned: bool, swept: &mut Swept) -> Result<(), StoreError> {
+        let Removal { since, dry } = removal;
+        // Alone in the store there is no other process that could find a blob.
         let finders = if dry || since == Since::Nobody { None } else { Some(self.lock_file("collect")?) };
-        // What is gone meanwhile was somebody's who healed or replaced it.
+        // Another process may have removed the file to repair or replace it.
         let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
         let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
         let may_go = match since {
@@ -256,8 +273,8 @@ impl Store {
         Ok(())
     }
 
-    /// What was fetched from elsewhere (`downloads-v1`) is a copy of what can be fetched again: what was fetched last stays as far as it
-    /// fits beside the blobs. Who else has the store open may be reading it.
+    /// Removes the oldest downloads that do not fit beside the kept blobs. They can be fetched
+    /// again. Beside other processes all of them stay, since a worker may be reading one.
     fn sweep_downloads(&self, keep_bytes: u64, since: Since, dry: bool, swept: &mut Swept) -> Result<(), StoreError> {
         let folder = self.layout.root.join("downloads-v1");
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
@@ -282,7 +299,8 @@ impl Store {
         Ok(())
     }
 
-    /// Visits every file below the folder of blobs; a file whose name is no digest has none.
+    /// Visits every file below the folder of blobs. The digest is `None` for a file whose name is
+    /// not a digest.
     fn each_blob(
         &self,
         mut visit: impl FnMut(Option<Digest>, &Path, &fs::Metadata) -> Result<(), StoreError>,
@@ -302,8 +320,8 @@ impl Store {
         Ok(())
     }
 
-    /// Says that a blob found in place of writing it again is in use, so that no collector takes it before its record is written.
-    /// Whether it is (still) there and whole.
+    /// Looks for a whole blob in place of writing it, and touches it, so that no collector removes
+    /// it before its record is written. Returns whether it was found.
     pub(crate) fn found_again(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         if !self.whole_file(digest, Some(size), false)? {
             return Ok(false);
@@ -313,11 +331,12 @@ impl Store {
             return Ok(false);
         }
         let path = self.blob_path(digest);
-        // Touching is what counts; a blob that went just now is written again.
+        // Under the lock, the touch and the look are one step for a collector. A blob that it has
+        // just removed is written again.
         Ok(File::open(&path).is_ok_and(|file| blob::touch(&file).is_ok()) && path.exists())
     }
 
-    /// A kernel lock on a file of this name in the store, waited for.
+    /// Waits for the kernel lock on a file of this name in the store.
     fn lock_file(&self, name: &str) -> Result<File, StoreError> {
         let path = self.layout.root.join(name);
         let failed = |source| StoreError::io(&path, "lock", source);

@@ -16,7 +16,8 @@ use super::AttemptError;
 use super::client::{Answer, Client, HELLO_TIMEOUT};
 use super::local::process::seconds;
 
-/// A worker process on a thread of its own, which callers without a runtime can ask. It is killed when this is dropped.
+/// A worker process on a thread of its own, which callers without a runtime can ask. It is killed
+/// when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Asker {
     questions: Option<UnboundedSender<Asked>>,
@@ -56,7 +57,8 @@ impl Asker {
                 }
                 client.end().await;
             };
-            // Without a runtime `started` is dropped, and the caller is told that no worker was started.
+            // Without a runtime, `started` is dropped. The caller then reports that no worker was
+            // started.
             if let Ok(runtime) = runtime() {
                 runtime.block_on(run);
             }
@@ -68,7 +70,8 @@ impl Asker {
     /// Asks one question.
     ///
     /// # Errors
-    /// Trouble with the worker: as [`Client::request`], and `worker::silent` after `limit`. It must not be asked again then.
+    /// Trouble with the worker: as [`Client::request`], and `worker::silent` after `limit`. The
+    /// worker must not be asked again after an error.
     pub(crate) fn ask(&self, id: u64, request: Request, limit: Duration) -> Result<Result<Value, Vec<Fault>>, Fault> {
         let (reply, replied) = mpsc::channel();
         let sent = self
@@ -91,7 +94,7 @@ impl Asker {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        // Without questions to come, the thread kills its worker and ends.
+        // This ends the loop of the thread, which kills its worker. The join waits for that.
         self.questions = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,6 +1,7 @@
-//! A worker process, spoken to one line at a time: the only client of the worker protocol.
+//! The only client of the worker protocol. It talks to one worker process, one line at a time.
 //!
-//! Stages and questions go through the same client, so they have the same limits and the same words for what goes wrong.
+//! Stages and questions use the same client, so they have the same limits and the same messages for
+//! failures.
 
 use std::io;
 use std::path::Path;
@@ -22,14 +23,16 @@ use super::local::lines;
 use super::local::process::{group_gone, how, seconds, signal_group, signal_help};
 use super::{AttemptError, StageLog};
 
-/// Longest time a worker may take to say hello. A library such as libtorch is large, and the disk may be cold.
+/// Longest time a worker may take to say hello. A library such as libtorch is large, and the disk
+/// may be cold.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest time to wait for the last lines of a request on stderr, which may come after its answer.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(300);
-/// Longest time to wait for the end of a process whose stdout has closed. After it the process is killed.
+/// Longest time to wait for the end of a process whose stdout has closed. After it the process is
+/// killed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Most bytes of one line of a worker. A longer line is not an answer.
-const MAX_LINE: u64 = 64 << 20;
+/// Longest line of a worker, in bytes. A longer line is not an answer.
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// A running worker. It is killed when this is dropped.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub(crate) struct Client {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    /// What it writes to stderr goes to the stage that it works for.
+    /// Where the lines of its stderr go: to the log of the stage that it works for.
     listener: Arc<Mutex<Listener>>,
     listening: JoinHandle<()>,
     /// The last request whose lines on stderr have all been read.
@@ -54,14 +57,15 @@ struct Listener {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // An idle worker would end by itself when its stdin closes; this is for one in the middle of a request.
+        // An idle worker would end by itself when its stdin closes; this is for one in the middle
+        // of a request.
         if matches!(self.child.try_wait(), Ok(None)) {
             signal_group(self.pid, Signal::KILL);
         }
     }
 }
 
-/// What a worker answers.
+/// The answer of a worker.
 pub(crate) enum Answer {
     /// A stage is done.
     Finished(Box<Finished>),
@@ -75,7 +79,8 @@ impl Client {
     /// Starts a worker program and waits for its hello. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// `worker::missing`, `worker::not_executable`, `worker::not_started`, `worker::no_hello`, `worker::wrong_protocol`.
+    /// `worker::missing`, `worker::not_executable`, `worker::not_started`, `worker::no_hello`,
+    /// `worker::wrong_protocol`.
     pub(crate) async fn start(
         program: &Path,
         arguments: &[&str],
@@ -87,6 +92,8 @@ impl Client {
         let mut command = Command::new(program);
         command
             .args(arguments)
+            // A group of its own: a Ctrl-C in the terminal reaches only the engine, and a kill
+            // reaches all helpers.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -103,11 +110,12 @@ impl Client {
             return Err(failed(&io::ErrorKind::BrokenPipe.into()));
         };
         let listener = Arc::new(Mutex::new(Listener { log: log.cloned(), tail: lines::Tail::default() }));
-        let heard = Arc::clone(&listener);
+        let shared = Arc::clone(&listener);
         let (request_logged, logged) = watch::channel(0);
+        // A task reads stderr all the time: a worker that fills the pipe would otherwise block.
         let listening = tokio::spawn(async move {
             lines::read(stderr, |line| {
-                let Ok(mut listener) = heard.lock() else { return };
+                let Ok(mut listener) = shared.lock() else { return };
                 if let Some(id) = line.strip_prefix(END_OF_LOG) {
                     let _ = request_logged.send(id.parse().unwrap_or_default());
                     return;
@@ -173,7 +181,8 @@ impl Client {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends what the worker writes to stderr from now on to this stage's log; `None` only keeps its last lines.
+    /// Sends what the worker writes to stderr from now on to this stage's log; `None` only keeps
+    /// its last lines.
     pub(crate) fn log_to(&self, log: Option<StageLog>) {
         if let Ok(mut listener) = self.listener.lock() {
             listener.log = log;
@@ -181,7 +190,8 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads until it is answered. `work` says what the worker does, for messages: "ran `model`".
+    /// Sends a request and reads until it is answered. `work` says what the worker does, for
+    /// messages: "ran `model`".
     ///
     /// # Errors
     /// `worker::died`, `worker::unreadable`. The client must not be used afterwards.
@@ -196,6 +206,8 @@ impl Client {
             AttemptError::final_fault(Fault::error("run::request", format!("a request has no JSON: {error}")))
         })?;
         text.push(b'\n');
+        // A broken pipe says only that the process is gone. How it ended is found out from its
+        // status.
         if self.stdin.write_all(&text).await.is_err() {
             return Err(self.died(work).await);
         }
@@ -206,7 +218,8 @@ impl Client {
                 }
                 Ok(Some(Response::Answer { id: of, value })) if of == id => return Ok(Answer::Value(value)),
                 Ok(Some(Response::Failed { id: of, faults })) if of == id => return Ok(Answer::Failed(faults)),
-                // Id 0: the worker could not read the request, so it does not know which one it was.
+                // Id 0: the worker could not read the request, so it does not know which one it
+                // was.
                 Ok(Some(Response::Failed { id: 0, faults })) => return Ok(Answer::Failed(faults)),
                 Ok(Some(Response::Progress { id: of, progress })) if of == id => {
                     log.inspect(|log| log.progress(progress));
@@ -230,18 +243,20 @@ impl Client {
         let _ = timeout(LAST_LINES_TIMEOUT, self.logged.wait_for(|logged| *logged == id)).await;
     }
 
-    /// Kills the worker, and waits until nothing of it is left.
+    /// Kills the worker, and waits for the end of its process group.
     pub(crate) async fn end(mut self) {
         signal_group(self.pid, Signal::KILL);
         let _ = self.child.wait().await;
         group_gone(self.pid, LAST_LINES_TIMEOUT).await;
     }
 
-    /// The next line; `None` at the end of the output, an error with its beginning for a line that is not an answer.
+    /// The next line; `None` at the end of the output, an error with its beginning for a line that
+    /// is not an answer.
     async fn read(&mut self) -> Result<Option<Response>, String> {
         let mut line = Vec::new();
         loop {
-            match (&mut self.stdout).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            // A blank line is not an answer, and is skipped.
+            match (&mut self.stdout).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
                 Ok(0) | Err(_) => return Ok(None),
                 Ok(_) if line.trim_ascii().is_empty() => line.clear(),
                 Ok(_) => break,
@@ -286,9 +301,10 @@ impl Client {
 
     /// The last lines that it wrote to stderr, for the end of a message.
     async fn last_lines(&mut self) -> String {
-        // A process that the worker left behind may hold stderr open, so this does not wait for its end.
+        // A process that the worker left behind may hold stderr open, so this does not wait for its
+        // end.
         let _ = timeout(LAST_LINES_TIMEOUT, &mut self.listening).await;
-        self.listener.lock().map(|listener| listener.tail.told()).unwrap_or_default()
+        self.listener.lock().map(|listener| listener.tail.message()).unwrap_or_default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The ways an attempt of a stage ends without outputs.
+//! The ways in which an attempt of a stage ends without outputs.
 
 use cache::StoreError;
 use contract::fault::Fault;
@@ -15,16 +15,16 @@ pub(crate) enum AttemptError {
         /// Whether another attempt could help.
         again: bool,
     },
-    /// It was asked to stop.
+    /// The attempt was stopped.
     Stopped,
-    /// What it read changed while it ran.
+    /// These inputs changed while it ran.
     Changed(Vec<String>),
-    /// The store cannot go on: nothing more can be done in this run.
+    /// The store failed. No later stage of this run could be recorded either.
     Engine(Fault),
 }
 
 impl AttemptError {
-    /// A failure that another attempt may not have.
+    /// A failure that another attempt may avoid.
     pub(crate) fn failed(faults: Vec<Fault>) -> Self {
         Self::Failed { faults, again: true }
     }
@@ -34,7 +34,7 @@ impl AttemptError {
         Self::Failed { faults: vec![fault], again: false }
     }
 
-    /// The first fault, for a caller that knows no attempts.
+    /// The first fault, for a caller without attempts, such as a question.
     pub(crate) fn into_fault(self) -> Fault {
         let stopped = || Fault::error("run::stopped", "the work was stopped");
         match self {
@@ -48,7 +48,7 @@ impl AttemptError {
 impl From<StoreError> for AttemptError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Things about one file of one stage.
+            // These concern one file of one stage. Anything else concerns the store itself.
             StoreError::Unstorable { .. }
             | StoreError::Changing { .. }
             | StoreError::Missing { .. }

@@ -1,4 +1,4 @@
-//! Where stages are carried out.
+//! The traits of an executor and of the jobs that it sets up.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -10,31 +10,32 @@ use tokio_util::sync::CancellationToken;
 use super::{AttemptError, StageLog};
 use crate::plan::PlannedStage;
 
-/// A future that an executor gives.
+/// A future that a job returns.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A home for the work of stages: this machine's worker programs, its shell, a queue of a cluster.
+/// A place where stages run: this machine's worker programs, its shell, a queue of a cluster.
 ///
-/// The driver looks keys up, takes locks and moves outputs into the store; an executor only lets the work be done. Of one
-/// stage, [`set_up`](Executor::set_up) is called first, perhaps before its slots are free, then [`Job::begin`], then
-/// [`Job::finish`].
+/// The driver looks keys up, takes locks and moves outputs into the store. An executor only runs
+/// the work. For each attempt the driver calls [`set_up`](Executor::set_up), perhaps before the
+/// slots are free, then [`Job::begin`], then [`Job::finish`].
 pub(crate) trait Executor: Send + Sync {
-    /// Sets a stage up without letting it begin. Called inside a tokio runtime, with the stage's locks held.
+    /// Prepares a stage without letting its work begin. Called inside a tokio runtime, with the
+    /// stage's locks held.
     ///
     /// # Errors
-    /// What would make every attempt fail.
+    /// Whatever would make every attempt fail.
     fn set_up(&self, setup: Setup<'_>) -> Result<Box<dyn Job>, AttemptError>;
 }
 
-/// A stage that is to be set up.
+/// The stage to set up.
 pub(crate) struct Setup<'a> {
     /// The stage.
     pub(crate) stage: &'a PlannedStage,
-    /// The name of each input, and where it lies. Empty for worker programs, whose [`RunRequest`] has them.
+    /// The name and path of each input. Empty for worker programs, whose [`RunRequest`] has them.
     pub(crate) inputs: Vec<(String, PathBuf)>,
     /// The pipeline's folder.
     pub(crate) root: &'a Path,
-    /// Where its lines go.
+    /// The log of the stage.
     pub(crate) log: &'a StageLog,
 }
 
@@ -43,10 +44,10 @@ pub(crate) trait Job: Send {
     /// Lets the work begin.
     fn begin(&mut self);
 
-    /// Gives up what has not begun.
+    /// Gives up a job that has not begun.
     fn abandon(self: Box<Self>) -> Work<()>;
 
-    /// Waits for the end of the work. A stop ends the work and all that it started.
+    /// Waits for the end of the work. A stop ends the work and every process that it started.
     fn finish(self: Box<Self>, order: Order) -> Work<Result<Finished, AttemptError>>;
 }
 
@@ -54,8 +55,8 @@ pub(crate) trait Job: Send {
 pub(crate) struct Order {
     /// The request, for worker programs.
     pub(crate) request: Option<RunRequest>,
-    /// Where its lines go.
+    /// The log of the stage.
     pub(crate) log: StageLog,
-    /// The request to stop.
+    /// The token that stops the work.
     pub(crate) stop: CancellationToken,
 }

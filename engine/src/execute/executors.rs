@@ -18,12 +18,12 @@ pub(crate) struct Executors {
 }
 
 impl Executors {
-    /// Those of this machine. No process is started yet.
+    /// The executors of this machine. No process is started yet.
     pub(crate) fn new(workers: &Workers) -> Self {
         Self { workers: LocalWorkers(Arc::clone(&workers.pool)), programs: LocalPrograms::new() }
     }
 
-    /// Where a stage is carried out.
+    /// The executor of a stage.
     pub(crate) fn of(&self, stage: &PlannedStage) -> &dyn Executor {
         if stage.program.is_worker() { &self.workers } else { &self.programs }
     }
@@ -34,7 +34,8 @@ impl Executors {
     }
 }
 
-/// Worker processes that several runs of one pipeline use, one after the other. Dropping the last clone ends them.
+/// Worker processes that several runs of one pipeline share, one run after the other. Dropping the
+/// last clone ends them.
 #[derive(Debug, Clone)]
 pub struct Workers {
     pool: Arc<Pool>,
@@ -44,14 +45,15 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// No process yet; they are started when they are needed. Must be used from one runtime alone.
+    /// Starts no process yet. All runs must use one runtime: the pipes of a worker belong to the
+    /// runtime that opened them.
     pub fn new(programs: &Programs, environment: &Environment, root: &Path) -> Self {
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let pool = Arc::new(Pool::new(programs.clone(), environment.clone(), &root));
         Self { pool, programs: programs.clone(), environment: environment.clone(), root }
     }
 
-    /// Whether they are what a run with these options would start.
+    /// Whether a run with these options would start the same processes.
     pub fn fit(&self, programs: &Programs, environment: &Environment, root: &Path) -> bool {
         self.programs == *programs && self.environment == *environment && self.root == root
     }

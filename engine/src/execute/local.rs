@@ -1,4 +1,4 @@
-//! The two homes on this machine: worker programs, and programs of the user.
+//! The two executors of this machine: worker programs, and commands in a shell.
 
 mod guard;
 pub(crate) mod lines;

@@ -1,4 +1,4 @@
-//! How a running stage is heard: its lines become events of the run.
+//! The log of a running stage: its lines become events of the run.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::Event;
 
-/// One stage's way to whoever watches the run. Nobody has to watch.
+/// The log of one stage. Events are dropped when the run has no reader.
 #[derive(Debug, Clone)]
 pub(crate) struct StageLog {
     stage: Arc<str>,
     events: UnboundedSender<Event>,
-    /// Where its lines are kept.
+    /// The file in the store that keeps its lines.
     kept: Option<Arc<LogWriter>>,
 }
 
@@ -22,13 +22,13 @@ impl StageLog {
         Self { stage: stage.into(), events: events.clone(), kept: None }
     }
 
-    /// The same, with its lines kept in the store as well.
+    /// The same log, with its lines kept in the store as well.
     pub(crate) fn kept(mut self, log: LogWriter) -> Self {
         self.kept = Some(Arc::new(log));
         self
     }
 
-    /// Adds to what is kept, without an event: for what is told in another way.
+    /// Keeps a line without an event, for facts that another event reports.
     pub(crate) fn keep(&self, level: Level, text: &str) {
         if let Some(kept) = &self.kept {
             let mark = match level {

@@ -1,4 +1,4 @@
-//! The oracle that asks worker programs, and remembers what they said.
+//! The oracle that asks worker programs, and remembers their answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,16 @@ use crate::plan::files;
 
 /// Longest time a worker may take for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Most failures of one worker. After them, its questions stay unanswered.
+/// Most failures of one worker. After them its questions stay unanswered: each failure may take two
+/// minutes.
 const MAX_FAILURES: u32 = 3;
 
-/// Answers questions by asking workers: each program is started at the first question for it, asked one question after
-/// another, and killed when the oracle is dropped.
+/// Answers questions by asking workers. Each program is started at its first question, answers one
+/// question at a time, and is killed when the oracle is dropped.
 ///
-/// Answers are kept in the store under the digest of the question, of the content of the files it names and of the
-/// program's identity, so that checking an unchanged pipeline starts no process. Failures are not kept.
+/// Answers are kept in the store, so that checking an unchanged pipeline starts no process. The key
+/// of an answer is the digest of the question, of the content of its files, and of the program's
+/// identity. Failures are not kept.
 pub struct WorkerOracle {
     store: Arc<Store>,
     programs: Programs,
@@ -50,14 +52,15 @@ impl WorkerOracle {
         Self { store, programs: programs.clone(), root, limit: ANSWER_TIMEOUT, workers: Mutex::default() }
     }
 
-    /// The same with another limit for one answer.
+    /// The same oracle with another timeout for one answer.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// One warning for every program that was asked for and is not installed: what depends on its answers is not proved.
+    /// One warning for every program that was needed and is not installed. Whatever depends on its
+    /// answers is not proved.
     pub fn faults(&self) -> Vec<Fault> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers
@@ -67,10 +70,11 @@ impl WorkerOracle {
             .collect()
     }
 
-    /// Asks a worker now, whatever it said before. `Ok(None)` means that the program is not installed.
+    /// Asks a worker now, without looking at kept answers. `Ok(None)` means that the program is not
+    /// installed.
     ///
     /// # Errors
-    /// What the worker found wrong, and trouble with the worker.
+    /// The faults that the worker found, and trouble with the worker.
     pub fn ask_now(&self, program_id: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
         let Some(program) = self.programs.of(program_id) else { return Ok(None) };
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +97,8 @@ impl WorkerOracle {
         let request =
             Request::Infer { id: worker.asked, root: self.root.clone(), question: Box::new(question.clone()), files };
         let answer = running.ask(worker.asked, request, self.limit)?;
-        // Only a worker that answered is asked again; any other is killed where it was taken.
+        // Only a worker that answered is asked again. After an error `running` is dropped here,
+        // which kills it.
         worker.running = Some(running);
         Ok(answer)
     }
@@ -118,6 +123,7 @@ impl Oracle for WorkerOracle {
             worker.missed = true;
             return Ok(None);
         };
+        // The kept answer comes before the limit on failures: it needs no worker.
         let key = key(&self.store, program, question, &found)?;
         if let Some(answer) = self.store.memo_get(&key).and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(Some(answer));
@@ -132,7 +138,8 @@ impl Oracle for WorkerOracle {
         match self.consult(worker, program, question, files) {
             Ok(Ok(value)) => {
                 if let Ok(bytes) = serde_json::to_vec(&value) {
-                    // A memo that cannot be kept is asked for again.
+                    // Without its memo the question is asked again next time, which is slower and
+                    // not wrong.
                     let _ = self.store.memo_put(&key, &bytes);
                 }
                 Ok(Some(value))
@@ -146,7 +153,7 @@ impl Oracle for WorkerOracle {
     }
 }
 
-/// Under what an answer is remembered.
+/// The key of the memo of an answer.
 fn key(store: &Store, program: &Path, question: &Question, files: &[files::Found]) -> Result<Digest, Vec<Fault>> {
     let mut fold = Fold::new("pipeline answer v1");
     fold.digest("program", &programs::program_identity(program));

@@ -1,4 +1,4 @@
-//! The worker programs, where they are, and what they say of themselves.
+//! The worker programs: their paths, and what each says about itself.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -12,18 +12,18 @@ use contract::worker::protocol::{Hello, PROTOCOL};
 use super::asker::hello;
 use crate::key::Environment;
 
-/// Where the worker programs are. A program that is not installed has no entry.
+/// The paths of the worker programs. A program that is not installed has no entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Programs(BTreeMap<Program, PathBuf>);
 
 impl Programs {
-    /// Those that `find` knows the place of.
+    /// The programs whose path `find` knows.
     pub fn find(find: impl Fn(&WorkerProgram) -> Option<PathBuf>) -> Self {
         let place = |program: &Program| Some((*program, find(program.worker()?)?));
         Self(Program::WORKERS.iter().filter_map(place).collect())
     }
 
-    /// Where a program is; `None` for commands and for what is not installed.
+    /// The path of a program; `None` for commands and for programs that are not installed.
     pub fn of(&self, program: Program) -> Option<&Path> {
         self.0.get(&program).map(PathBuf::as_path)
     }
@@ -35,12 +35,12 @@ impl<const N: usize> From<[(Program, PathBuf); N]> for Programs {
     }
 }
 
-/// Variables that decide what a worker finds on this machine.
+/// Environment variables that change what a worker finds on this machine.
 const DECIDING: [&str; 4] = ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBTORCH"];
 
-/// Asks the workers what they are. Answers are remembered in the store for as long as the program file stays what it is,
-/// so that a run with nothing to do starts none of them. The faults are warnings: a stage that needs a worker that is
-/// not installed fails with a message of its own.
+/// Asks each worker for its hello. Hellos are kept in the store as long as the program file is
+/// unchanged, so that a run with nothing to do starts no worker. The faults are warnings: a stage
+/// that needs a missing worker fails with a message of its own.
 pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>) {
     let mut environment = Environment::default();
     let mut faults = Vec::new();
@@ -58,7 +58,7 @@ pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>)
             None => match hello(path) {
                 Ok(hello) => {
                     if let (Some(key), Ok(bytes)) = (question, serde_json::to_vec(&hello)) {
-                        // A memo that cannot be kept is asked for again.
+                        // Without its memo the worker is asked again next time.
                         let _ = store.memo_put(&key, &bytes);
                     }
                     hello
@@ -82,10 +82,12 @@ pub fn discover(store: &Store, programs: &Programs) -> (Environment, Vec<Fault>)
     (environment, faults)
 }
 
-/// The fault of a tool that is not the one this release was made for: its operators and files would differ.
+/// The fault of a tool of another version than this release was made for: its operators and files
+/// may differ.
 fn other_tool(worker: &WorkerProgram, hello: &Hello) -> Option<Fault> {
     let tool = worker.keyed_tool.as_ref()?;
     let found = hello.toolchain.get(tool.name)?;
+    // `2.13.0+cu130` is the version `2.13.0`; `2.13.01` is not.
     let same = found.strip_prefix(tool.version).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
     (!same).then(|| {
         let (program, name, version) = (worker.name, tool.name, tool.version);
@@ -101,7 +103,7 @@ pub(crate) fn missing(program: Program) -> Fault {
         .help("install the programs side by side; `pipeline doctor` says where they are looked for")
 }
 
-/// The key under which a program's hello is remembered; `None` when it cannot be looked at.
+/// The key of the memo of a program's hello; `None` when the file cannot be read.
 pub(crate) fn identity(program: &Path) -> Option<Digest> {
     let meta = program.metadata().ok()?;
     let mut fold = Fold::new("pipeline worker hello v1");
@@ -116,12 +118,12 @@ pub(crate) fn identity(program: &Path) -> Option<Digest> {
             None => fold.none(name),
         };
     }
-    // A driver that appears or goes away changes what devices there are.
+    // Installing or removing a driver changes the devices that the worker finds.
     fold.flag("cuda", Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists());
     Some(fold.finish())
 }
 
-/// What identifies a program in the key of what it answered: its file, by path, size and time.
+/// The identity of a program in the key of its answers: its file, by path, size, inode and time.
 pub(crate) fn program_identity(program: &Path) -> Digest {
     identity(program).unwrap_or_else(|| Digest::from_bytes([0; 32]))
 }

@@ -1,4 +1,5 @@
-//! Carrying a plan out: the scheduler's commands become worker requests and programs, their ends become its events.
+//! Carrying a plan out: the scheduler's commands become worker requests and programs, their ends
+//! become its events.
 
 mod attempt;
 mod detail;

@@ -1,7 +1,8 @@
-//! What a run would do: for every stage a hit, a miss with its reasons, or something only the stages above can decide.
+//! What a run would do: every stage is a hit, a miss with its reasons, or depends on stages above
+//! it that would run.
 //!
-//! Pure reading: the store and what `stat` says of files. Nothing is started, restored or written (file digests are
-//! remembered in the store, as always).
+//! A preview only reads the store and the project. It starts nothing and restores nothing. It
+//! writes nothing but the memo of file digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,33 +23,34 @@ use crate::plan::paths::normalise;
 use crate::plan::{Plan, PlannedStage, StageId};
 use crate::run::driver::Detail;
 
-/// What would become of one stage.
+/// The prediction for one stage.
 #[derive(Debug, Clone)]
 pub struct StagePreview {
     /// The stage.
     pub id: StageId,
-    /// What would become of it.
+    /// The predicted state.
     pub state: State,
-    /// The key, where everything above is a hit.
+    /// The key, if every stage above is a hit.
     pub key: Option<Digest>,
-    /// What is known to have changed although the state does not say it: of an `Unknown`, the reasons that
-    /// hold whatever the stages above give; of a `Hit` whose output a stage below finds changed, why it last ran, and of any
-    /// whose runs gave different bytes that it is unstable.
+    /// Known changes that the state does not hold. For `Unknown`: the reasons that hold whatever
+    /// the stages above give. For a `Hit` whose output is new to a stage below: why it last ran.
+    /// For a `Hit` whose runs gave different bytes: that it is unstable.
     pub changed: Vec<Reason>,
-    /// The record that would be used, or else the one the stage had last; without its manifest.
+    /// The record that would be used, or else the stage's last one. Its manifest is left out.
     pub record: Option<Record>,
-    /// How long that took.
+    /// Wall time of the work behind that record.
     pub took: Option<Duration>,
-    /// The size of its outputs together.
+    /// Bytes of all outputs of that record.
     pub bytes: Option<u64>,
-    /// Of a hit: the paths of outputs that the project does not hold as they were given, because somebody deleted or changed them. A run
+    /// For a hit: output paths where the project lacks the output or holds a changed copy. A run
     /// puts them back.
     pub restores: Vec<String>,
-    /// Whether nothing below it runs as things are: its result does not meet a gate, or it stands itself below such a stage.
+    /// Whether the stages below cannot run as things are: this stage, or one above it, does not
+    /// meet its gate.
     pub shut: bool,
 }
 
-/// What would become of a stage.
+/// The predicted state of a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
     /// Its outputs are in the store.
@@ -58,9 +60,10 @@ pub enum State {
         /// At least one.
         reasons: Vec<Reason>,
     },
-    /// It depends on what stages above it will give: the same bytes as before would make it a hit.
+    /// Its state depends on what the stages above will give. The same bytes as before would make it
+    /// a hit.
     Unknown {
-        /// The stages directly above that would run, or are unknown themselves.
+        /// The stages directly above that would run or are unknown.
         because: Vec<StageId>,
     },
 }
@@ -76,22 +79,22 @@ pub fn preview(plan: &Plan, store: &Store, environment: &Environment, root: &Pat
     previews
 }
 
-/// What a stage would be, going by what the stages above it are expected to give.
+/// The expected key and outputs of a stage, given the expected outputs of the stages above it.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// Its key.
     pub key: Digest,
-    /// What was hashed.
+    /// The description whose digest is the key.
     pub manifest: Manifest,
     /// Digests of the outputs recorded under that key, by port; `None` without a record.
     pub outputs: Option<BTreeMap<String, Digest>>,
 }
 
-/// What a stage of this name and key gives, by port, when nobody has recorded it.
+/// The outputs, by port, of a stage with this name and key that has no record.
 pub type Given<'a> = dyn Fn(&str, &Digest) -> Option<BTreeMap<String, Digest>> + 'a;
 
-/// The keys of all stages, where a stage without a record gives what `given` says for its name and key. `None` for stages whose
-/// key depends on something that nobody knows yet. In the order of the plan's stages.
+/// The expected keys of all stages, in the order of the plan. `given` supplies the outputs of
+/// stages without a record. `None` for a stage whose key depends on outputs that are not known yet.
 pub fn expect(
     plan: &Plan,
     store: &Store,
@@ -125,7 +128,8 @@ fn expect_one(
     if stage.written.iter().any(|written| output(written.from, written.output as usize).is_none()) {
         return None;
     }
-    // Of what is only a part of an output the store must have the rest.
+    // A stage may read only a part of an output. The digest is not enough then: the store must hold
+    // the bytes.
     let blob = |id: StageId, output: usize| -> Option<Blob> {
         let name = &plan.stage(id).outputs.get(output)?.name;
         let outputs = store.lookup_outputs(&above[id.0 as usize].as_ref()?.key).ok()??;
@@ -163,7 +167,7 @@ fn look(
     root: &Path,
     above: &[StagePreview],
 ) -> StagePreview {
-    // Below a gate that is not met nothing runs; whether it will be met then, nobody knows.
+    // Nothing runs below an unmet gate. Whether a new run of that stage would meet it is unknown.
     let shut = |id: &StageId| above[id.0 as usize].shut;
     let hit = |id: StageId| above[id.0 as usize].state == State::Hit && !shut(&id);
     let output = |id: StageId, output: usize| -> Option<Blob> {
@@ -183,7 +187,7 @@ fn look(
         Some(KeyedInput { port: input.port.clone(), artifact, digest })
     });
     let inputs: Vec<KeyedInput> = inputs.collect();
-    // A file above which something would run is not what it will be.
+    // If a stage above would run, the files that it writes will be other files.
     let settled = because.is_empty();
     let parts = if settled { parts(plan, stage, store, root, &output) } else { Parts::default() };
     let found = digest(
@@ -202,7 +206,7 @@ fn look(
     let manifest = describe(stage, &resolved);
     let last = store.last(&stage.name).ok().flatten();
     if found.is_err() && settled {
-        // What cannot be read now is put back, or reported, when the run comes to it.
+        // The run puts a file that cannot be read back, or reports it.
         because = stage.written.iter().map(|written| written.from).collect();
     }
     because.extend(parts.unsure);
@@ -217,7 +221,8 @@ fn look(
         bytes: record.as_ref().map(|record| record.outputs.iter().map(|(_, blob)| blob.size).sum()),
         restores: Vec::new(),
         shut: false,
-        // By now it has been compared; of a hundred thousand stages it would be half of the memory.
+        // The manifest has been compared by now. Those of 100,000 stages would take half of the
+        // memory.
         record: record.map(|record| Record { manifest: serde_json::Value::Null, ..record }),
     };
     if !stage.cache {
@@ -233,7 +238,7 @@ fn look(
         return StagePreview { shut, ..preview(State::Unknown { because }, None, changed, last) };
     }
     let key = manifest.key();
-    // A record of other ports is of another kind's time.
+    // A record with other ports is from another version of the kind.
     let whole =
         |record: &Record| stage.outputs.iter().all(|port| record.outputs.iter().any(|(name, _)| *name == port.name));
     match store.lookup(&key).ok().flatten().filter(whole) {
@@ -243,8 +248,8 @@ fn look(
         }
         Some(record) => {
             let lost = |(port, blob): &(String, Blob)| {
-                let there = store.check(blob).unwrap_or(false);
-                (!there).then(|| Reason::OutputLost { port: port.clone(), digest: blob.digest.to_string() })
+                let whole = store.check(blob).unwrap_or(false);
+                (!whole).then(|| Reason::OutputLost { port: port.clone(), digest: blob.digest.to_string() })
             };
             let mut reasons: Vec<Reason> = record.outputs.iter().filter_map(lost).collect();
             let unstable = if differed(store, &key) { vec![Reason::Unstable] } else { Vec::new() };
@@ -259,21 +264,22 @@ fn look(
     }
 }
 
-/// The paths of a stage's outputs at which the project holds something else than the record, or nothing.
+/// The output paths of a stage where the project does not hold what the record names.
 fn restores(stage: &PlannedStage, record: &Record, store: &Store, root: &Path) -> Vec<String> {
-    let gone = stage.outputs.iter().filter_map(|port| {
+    let changed = stage.outputs.iter().filter_map(|port| {
         let (path, _) = port.path.as_ref()?;
         let (_, blob) = record.outputs.iter().find(|(name, _)| *name == port.name)?;
         (!store.holds(blob, &root.join(path))).then(|| path.clone())
     });
-    gone.collect()
+    changed.collect()
 }
 
 fn differed(store: &Store, key: &Digest) -> bool {
     store.differed(key).unwrap_or(false)
 }
 
-/// The stage's files with their content, in their order: those that are `known` without a look at the project.
+/// The files of a stage with their content, in order. `known` ones are taken as they are, without a
+/// look at the project.
 fn digest(
     store: &Store,
     root: &Path,
@@ -289,17 +295,19 @@ fn digest(
     Ok(found)
 }
 
-/// What stages that are hits have written of a stage's files, where those are not exactly an output.
+/// The inexact files of a stage: parts of outputs, folders around outputs, and patterns that match
+/// outputs.
 #[derive(Default)]
 struct Parts {
-    /// By the stage's file: its content as it will be when a run comes to it.
+    /// By the position of the file: its content as it will be when the run reaches the stage.
     known: BTreeMap<u32, Vec<Digested>>,
-    /// Stages whose copies in the project are not what they gave, inside a folder that only a look at it can tell.
+    /// Stages whose copies in the project were changed, where only the run can tell the result.
     unsure: BTreeSet<StageId>,
 }
 
-/// A run puts the outputs of hits back before it looks at what is below them, whatever the project holds now: so their part of a
-/// stage's files is taken from the store.
+/// Finds the content of a stage's inexact files. A run puts the outputs of hits back before it
+/// looks at the stages below. Those parts are therefore taken from the store, whatever the project
+/// holds now.
 fn parts(
     plan: &Plan,
     stage: &PlannedStage,
@@ -312,7 +320,7 @@ fn parts(
     for index in indices {
         let file = &stage.files[index as usize];
         let shown = normalise(&file.path, root);
-        // The outputs it meets: where they lie, and what they are.
+        // The outputs that this file overlaps, each with its path and blob.
         let edges = stage.written.iter().filter(|edge| edge.file == index);
         let met: Vec<(StageId, &str, Blob)> = edges
             .filter_map(|edge| {
@@ -336,6 +344,8 @@ fn parts(
                     all.insert(path, None);
                 }
             }
+            // Files of the project outside the outputs first, then those of the outputs from the
+            // store.
             let mut plain = true;
             for (_, path, blob) in &met {
                 if !blob.tree {
@@ -363,7 +373,7 @@ fn parts(
                 listed.push(Digested { found: found(name.unwrap_or_default().to_owned(), path), digest, seen });
             }
             listed.sort_by(|a, b| natural(&a.found.shown, &b.found.shown));
-            // Where links are involved only the project can tell.
+            // A link can match files anywhere, so only the project itself can tell.
             if plain && !listed.is_empty() {
                 parts.known.insert(index, listed);
                 continue;
@@ -378,7 +388,8 @@ fn parts(
                 continue;
             }
         }
-        // Only a look at the project can tell, which is right as long as it holds what the stages gave.
+        // Only the project can tell. That is right as long as it holds the copies that the stages
+        // gave.
         let whole =
             |path: &str, blob: &Blob| store.file_digest(&root.join(path)).is_ok_and(|at| at.digest == blob.digest);
         let edited: Vec<&(StageId, &str, Blob)> = met.iter().filter(|(_, path, blob)| !whole(path, blob)).collect();
@@ -395,7 +406,8 @@ fn parts(
     parts
 }
 
-/// A folder of the project as it is when outputs inside it have been put back.
+/// A folder of the project as it will be once the outputs inside it are put back. `None` if that
+/// cannot be told.
 fn restored(store: &Store, folder: &Path, shown: &str, outputs: &[&(StageId, &str, Blob)]) -> Option<Tree> {
     let mut tree = match store.folder_now(folder) {
         Err(StoreError::Missing { .. }) => Tree::default(),
@@ -404,11 +416,13 @@ fn restored(store: &Store, folder: &Path, shown: &str, outputs: &[&(StageId, &st
     for (_, path, blob) in outputs {
         let name = below(shown, path)?;
         tree.entries.retain(|other, entry| {
-            let there = other == name || below(name, other).is_some();
-            let around = below(other, name).is_some() && *entry == Entry::Empty;
-            !there && !around
+            // The output replaces what is at its path, and fills a folder that was empty.
+            let replaced = other == name || below(name, other).is_some();
+            let filled = below(other, name).is_some() && *entry == Entry::Empty;
+            !replaced && !filled
         });
-        // A file or a link where a folder has to be is moved out of the way: what is behind it, nobody knows before.
+        // A file or link where a folder must be will be moved aside. What the folder then holds is
+        // not known before.
         if tree.entries.keys().any(|other| below(other, name).is_some()) {
             return None;
         }
@@ -426,7 +440,7 @@ fn restored(store: &Store, folder: &Path, shown: &str, outputs: &[&(StageId, &st
     Some(tree)
 }
 
-/// The rest of a path behind a folder's; `None` when it is not inside.
+/// The path relative to a folder; `None` when it is not inside.
 fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(folder)?.strip_prefix('/').filter(|rest| !rest.is_empty())
 }
@@ -441,15 +455,15 @@ fn part(tree: &Tree, name: &str) -> Option<(Digest, bool)> {
     }
     let inside = tree.entries.iter().filter_map(|(path, entry)| Some((below(name, path)?.to_owned(), entry.clone())));
     let inside = Tree { entries: inside.collect() };
-    // A link may lead to what is not in this part.
+    // A link may lead to a file outside this part.
     let links = inside.entries.values().any(|entry| matches!(entry, Entry::Link(_)));
     (!inside.entries.is_empty() && !links).then(|| (inside.blob().digest, true))
 }
 
-/// What differs from last time whatever the stages above will give.
+/// The differences from the last record that hold whatever the stages above will give.
 fn certain(plan: &Plan, stage: &PlannedStage, last: Option<&Record>, manifest: &Manifest, files: bool) -> Vec<Reason> {
     let mut reasons = explain::miss(plan, stage, last, manifest);
-    // What the stages above write is as unknown as what they give.
+    // Files that the stages above write are as unknown as their outputs.
     let written = |path: &str| stage.written.iter().any(|written| stage.files[written.file as usize].path == path);
     reasons.retain(|reason| match reason {
         Reason::InputChanged { .. } => false,
@@ -460,7 +474,8 @@ fn certain(plan: &Plan, stage: &PlannedStage, last: Option<&Record>, manifest: &
     reasons
 }
 
-/// A hit may have run since the stage below it did. That is where the chain of causes goes on: why did it run?
+/// Explains hits whose outputs are new to a stage below. Such a hit has run since the stage below
+/// did, and the reason is why it ran then.
 fn explain_hits(plan: &Plan, store: &Store, previews: &mut [StagePreview]) {
     let mut asked: Vec<StageId> = Vec::new();
     for preview in previews.iter() {
@@ -475,7 +490,8 @@ fn explain_hits(plan: &Plan, store: &Store, previews: &mut [StagePreview]) {
     }
     asked.sort_unstable();
     asked.dedup();
-    // Causes of causes: the inputs that had changed when those ran.
+    // Then upwards: an input of a hit may have changed when that hit last ran. Each hit is
+    // explained once, so this ends.
     while let Some(id) = asked.pop() {
         let at = id.0 as usize;
         if previews[at].state != State::Hit || !previews[at].changed.is_empty() {
@@ -491,8 +507,8 @@ fn explain_hits(plan: &Plan, store: &Store, previews: &mut [StagePreview]) {
     }
 }
 
-/// Why a stage ran last: its newest record compared with the one before. Of work that gave different bytes, that it did. Empty
-/// when there is no record.
+/// Why a stage last ran: its newest record compared with the one before. Work that gave different
+/// bytes for one key is reported as unstable instead. Empty without a record.
 pub fn last_change(plan: &Plan, stage: &PlannedStage, store: &Store) -> Vec<Reason> {
     let history = store.history(&stage.name, 2).unwrap_or_default();
     let Some(newest) = history.first() else { return Vec::new() };
@@ -505,7 +521,7 @@ pub fn last_change(plan: &Plan, stage: &PlannedStage, store: &Store) -> Vec<Reas
     }
 }
 
-/// How long the work behind a record took.
+/// Wall time of the work behind a record.
 fn took(record: &Record) -> Option<Duration> {
     let seconds = record.detail.get("took")?.as_f64()?;
     Duration::try_from_secs_f64(seconds).ok()

@@ -9,13 +9,15 @@
 //!            └── retry ───┘          anything not yet running ──► Skipped
 //! ```
 //!
-//! A stage becomes *ready* when everything above it is there; whoever drives then finds out whether it is a hit or a
-//! miss. A miss is *queued* until its slots are free. Stages with the longest way still below them go first,
-//! then those that stand first in the plan. A stage at the head of the queue is not overtaken by smaller ones, so
-//! that a large one cannot wait forever; only stages that wait for a GPU let others pass.
+//! A stage becomes *ready* when all stages above it have their outputs. The driver then finds out
+//! whether it is a hit or a miss. A miss is *queued* until its slots are free. The stage with the
+//! longest chain of stages below it goes first; ties go by position in the plan. Smaller stages do
+//! not overtake the head of the queue, so that a large stage cannot wait forever. Only a stage that
+//! waits for a GPU lets others pass.
 //!
-//! A stage that *expands* takes no slots: it asks for its next round ([`Command::Expand`]), and [`Scheduler::expand`] adds the
-//! children of that round to the run. When the last of them has ended it is asked again, until it is done or has failed.
+//! A stage that *expands* takes no slots. It asks for its next round ([`Command::Expand`]), and
+//! [`Scheduler::expand`] adds the children of that round to the run. When the last child has ended,
+//! the stage is asked again, until it is done or has failed.
 //!
 //! ```text
 //! Ready ──► Expanding ──► Done | Failed
@@ -24,11 +26,12 @@
 //!           children: Want ──► …
 //! ```
 //!
-//! While programs are so short that starting them is what takes time, some more than there are slots for are *primed*: everything
-//! is made ready up to the point where the program would begin, and slots that become free go to them first
-//! ([`Command::Go`]).
+//! While programs are so short that their start takes most of the time, the scheduler *primes* a
+//! few stages that have no slots yet. A primed stage is set up to the point where its program would
+//! begin. Slots that become free go to primed stages first ([`Command::Go`]).
 //!
-//! Every event costs O(log n) plus the edges below the stages it decides, each of which is walked once in a run.
+//! An event costs O(log n), plus the edges below the stages that it decides. Each edge is walked
+//! once in a run.
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
@@ -37,19 +40,21 @@ use crate::plan::StageId;
 /// What the scheduler has to know of a stage.
 #[derive(Debug, Clone, Default)]
 pub struct Task {
-    /// What must be there first. Only smaller positions: stages are in topological order.
+    /// The stages that must end before this one. Only smaller positions: stages are in topological
+    /// order.
     pub after: Vec<StageId>,
-    /// What it takes while it runs. With more than there is of anything it takes what there is, and all processors: it runs alone.
+    /// The slots that it takes while it runs. A stage that asks for more than the total gets the
+    /// total, with all processors: it runs alone.
     pub takes: Slots,
     /// Further attempts after a failure.
     pub retries: u32,
     /// Whether it does its work through children.
     pub expands: bool,
-    /// Whether it can be made ready before there are slots for it.
+    /// Whether it can be set up before its slots are free.
     pub primable: bool,
 }
 
-/// Things stages take while they run.
+/// Resources that stages take while they run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slots {
     /// Processors.
@@ -69,7 +74,8 @@ impl Slots {
         if self.fit(total) {
             return self;
         }
-        // Every stage takes a processor.
+        // All processors, although only memory or GPUs may be short: a stage that exceeds the total
+        // runs alone.
         Self { cpus: total.cpus, memory: self.memory.min(total.memory), gpus: self.gpus.min(total.gpus) }
     }
 
@@ -85,7 +91,8 @@ impl Slots {
 /// Something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Answers [`Command::Resolve`]: the outputs are there. `open` is false when the recorded gate was not met.
+    /// Answers [`Command::Resolve`]: the outputs are cached. `open` is false when the recorded gate
+    /// was not met.
     Hit {
         /// The stage.
         stage: StageId,
@@ -94,11 +101,12 @@ pub enum Event {
     },
     /// Answers [`Command::Resolve`]: it has to run.
     Miss(StageId),
-    /// Follows [`Command::Start`]: the work is over, and what is left is to record what it gave. Its slots may be used meanwhile.
+    /// Follows [`Command::Start`]: the work is over, and only its result has to be recorded. Other
+    /// stages may use its slots from now on.
     Worked {
         /// The stage.
         stage: StageId,
-        /// Whether the work was so short that making it ready took a part of the time.
+        /// Whether the work was so short that its set-up took a noticeable part of the time.
         brief: bool,
     },
     /// Answers [`Command::Start`]: the stage is done. `open` is false when its gate was not met.
@@ -115,11 +123,11 @@ pub enum Event {
         /// Whether another attempt could help.
         again: bool,
     },
-    /// Answers [`Command::Start`]: what it read changed meanwhile; it is resolved again.
+    /// Answers [`Command::Start`]: its inputs changed while it ran; it is resolved again.
     Changed(StageId),
-    /// Answers [`Command::Stop`] (or [`Command::Start`] after it): it was ended before it was done.
+    /// Answers [`Command::Stop`] (or [`Command::Start`] after it): the stage was interrupted.
     Stopped(StageId),
-    /// Nothing new may start, and what runs is to be ended.
+    /// No stage may start from now on, and running stages are to be stopped.
     Cancel,
 }
 
@@ -135,7 +143,8 @@ pub enum Command {
         /// 1 for the first attempt.
         attempt: u32,
     },
-    /// As [`Command::Start`], up to the point where it would begin to work: it has no slots yet.
+    /// As [`Command::Start`], up to the point where the work would begin: the stage has no slots
+    /// yet.
     Prime {
         /// The stage.
         stage: StageId,
@@ -144,12 +153,12 @@ pub enum Command {
     },
     /// A primed stage has its slots.
     Go(StageId),
-    /// Find out its next round: answered by [`Scheduler::expand`], `Done`, `Failed`, `Changed` or `Stopped`. All children
-    /// it has had so far have ended.
+    /// Find out its next round; answered by [`Scheduler::expand`], `Done`, `Failed`, `Changed` or
+    /// `Stopped`. All its children so far have ended.
     Expand(StageId),
-    /// End it, it is running; answered by `Stopped` (or by what it came to just before).
+    /// Stop a running stage; answered by `Stopped`, or by the result that it had just before.
     Stop(StageId),
-    /// Say that it will not run. `because` is the stage to blame; `None` after a cancel.
+    /// Report that it will not run. `because` is the stage to blame; `None` after a cancel.
     Skip {
         /// The stage.
         stage: StageId,
@@ -163,17 +172,17 @@ pub enum Command {
 pub enum State {
     /// Not part of this run.
     Unwanted,
-    /// Wanted; something above is not there yet.
+    /// Wanted; a stage above it has no outputs yet.
     Want,
-    /// Everything above is there; whether it is a hit is being found out.
+    /// All stages above have their outputs; the driver is finding out whether it is a hit.
     Ready,
-    /// It has to run and waits for slots.
+    /// A miss that waits for slots.
     Queued,
     /// It runs.
     Running,
-    /// Its children run, or its next round is being found out. It takes no slots.
+    /// Its children run, or the driver is finding out its next round. It takes no slots.
     Expanding,
-    /// Final: its outputs were there.
+    /// Final: its outputs were cached.
     Hit,
     /// Final: it ran.
     Done,
@@ -181,21 +190,21 @@ pub enum State {
     Failed,
     /// Final: it did not run.
     Skipped,
-    /// Final: it was ended by a cancel.
+    /// Final: a cancel interrupted it.
     Stopped,
 }
 
 impl State {
-    /// Whether nothing more will happen to the stage.
+    /// Whether this is the last state of a stage.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Unwanted | Self::Hit | Self::Done | Self::Failed | Self::Skipped | Self::Stopped)
     }
 }
 
-/// How many stages ended how.
+/// The number of stages by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Outputs were there.
+    /// Outputs were cached.
     pub hit: usize,
     /// Ran.
     pub done: usize,
@@ -203,7 +212,7 @@ pub struct Tally {
     pub failed: usize,
     /// Did not run.
     pub skipped: usize,
-    /// AttemptError by a cancel.
+    /// Interrupted by a cancel.
     pub stopped: usize,
     /// Hits and done stages whose gate was not met.
     pub shut: usize,
@@ -213,22 +222,24 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Scheduler {
     stages: Vec<Stage>,
-    /// What waits for each stage: `below[first[i]..first[i + 1]]`.
+    /// The stages that wait for stage `i` are `below[first[i]..first[i + 1]]`: one allocation for
+    /// all edges.
     first: Vec<u32>,
     below: Vec<u32>,
     free: Slots,
-    /// Stages that are being recorded and whose slots others use.
+    /// Number of stages that are being recorded and have lent their slots.
     lent: u32,
-    /// How many of those there may be: as many as processors, so that programs that end faster than they are recorded do not pile
-    /// up; none where stages are to run one by one.
+    /// Most stages that may lend their slots at once, and most that may be primed. As many as
+    /// processors: programs that end faster than they are recorded must not pile up. Zero where
+    /// stages run one by one.
     lendable: u32,
-    /// Stages that are primed, the first to go first; as many at most as may be lent.
+    /// Primed stages; the first gets slots first.
     primed: VecDeque<StageId>,
-    /// Whether the last work that ended was short.
+    /// Whether the last work that ended was short. Only then is priming worth its cost.
     brief: bool,
-    /// Misses that need a GPU, and those that do not.
+    /// Misses that need a GPU, and those that need none.
     queues: [BinaryHeap<Waiting>; 2],
-    /// What waits for children and for stages with children: as `below`, for edges that came later.
+    /// Edges below children. They came after `below` was built, which has a fixed size.
     late: HashMap<u32, Vec<u32>>,
     /// Expanding stages whose last child has ended.
     due: Vec<StageId>,
@@ -244,37 +255,38 @@ pub struct Scheduler {
 #[derive(Debug)]
 struct Stage {
     state: State,
-    /// Stages above it that are not there yet.
+    /// Number of stages above it that have no outputs yet.
     missing: u32,
-    /// Longest way below it, in stages.
+    /// Longest chain of stages below it.
     height: u32,
     takes: Slots,
     retries: u32,
     attempt: u32,
-    /// Whose its slots are while it runs.
+    /// Who uses its slots while it runs.
     hold: Hold,
     expands: bool,
     primable: bool,
     /// The stage whose child it is.
     parent: Option<StageId>,
-    /// Children that have not ended.
+    /// Number of its children that have not ended.
     children: u32,
     /// Its gate was not met.
     shut: bool,
 }
 
-/// Whose the slots of a running stage are.
+/// How a running stage holds its slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
-    /// Its own.
+    /// The stage uses them.
     Own,
-    /// Others use them: it is being recorded.
+    /// Other stages use them while this one is being recorded.
     Lent,
-    /// It has none yet.
+    /// The stage has no slots yet.
     Primed,
 }
 
-/// Ordered so that the greatest goes first.
+/// A queued stage. The field order is the order of the queue: greatest height first, then smallest
+/// position.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting {
     height: u32,
@@ -282,12 +294,15 @@ struct Waiting {
 }
 
 impl Scheduler {
-    /// A run of `targets` and everything above them (all stages when there are none), and its first commands.
+    /// A run of `targets` and everything above them (all stages when there are none), and its first
+    /// commands.
     pub fn new(tasks: &[Task], total: Slots, targets: &[StageId], keep_going: bool) -> (Self, Vec<Command>) {
         let mut wanted = vec![targets.is_empty(); tasks.len()];
         for target in targets {
             wanted[target.0 as usize] = true;
         }
+        // From the last stage up: a stage is wanted when one below it is, and every stage below has
+        // a larger position.
         let mut heights = vec![0_u32; tasks.len()];
         let mut first = vec![0_u32; tasks.len() + 1];
         for (position, task) in tasks.iter().enumerate().rev() {
@@ -302,6 +317,8 @@ impl Scheduler {
                 first[above + 1] += 1;
             }
         }
+        // Counts become offsets, and the second pass fills in the edges: a counting sort by the
+        // stage above.
         for position in 0..tasks.len() {
             first[position + 1] += first[position];
         }
@@ -341,6 +358,7 @@ impl Scheduler {
             lent: 0,
             primed: VecDeque::new(),
             brief: false,
+            // With one processor stages run strictly one by one.
             lendable: if total.cpus > 1 { total.cpus } else { 0 },
             queues: Default::default(),
             late: HashMap::new(),
@@ -363,9 +381,11 @@ impl Scheduler {
         (scheduler, commands)
     }
 
-    /// Takes note of an event and says what to do next.
+    /// Applies an event and returns what to do next.
     ///
-    /// An event that does not fit the stage's state (a hit reported twice) changes nothing.
+    /// An event that does not fit the stage's state (a hit reported twice) changes nothing. The
+    /// driver can therefore report late answers, such as those after a cancel, without a check of
+    /// its own.
     pub fn on_event(&mut self, event: Event) -> Vec<Command> {
         let mut commands = Vec::new();
         self.on_event_into(event, &mut commands);
@@ -378,7 +398,7 @@ impl Scheduler {
             Event::Hit { stage, open } => {
                 if self.state(stage) == State::Ready {
                     self.end(stage, State::Hit);
-                    self.there(stage, open, commands);
+                    self.ready_below(stage, open, commands);
                 }
             }
             Event::Miss(stage) => {
@@ -387,6 +407,7 @@ impl Scheduler {
                         self.skip(stage, self.blocked, commands);
                     } else if self.stages[stage.0 as usize].expands {
                         let item = &mut self.stages[stage.0 as usize];
+                        // It takes no slots, so it does not wait in the queue.
                         item.state = State::Expanding;
                         item.attempt += 1;
                         commands.push(Command::Expand(stage));
@@ -402,13 +423,15 @@ impl Scheduler {
             Event::Done { stage, open } => {
                 if self.release(stage) {
                     self.end(stage, State::Done);
-                    self.there(stage, open, commands);
+                    self.ready_below(stage, open, commands);
                 }
             }
             Event::Failed { stage, again } => {
                 let ran = self.release(stage);
                 if ran || self.state(stage) == State::Ready {
                     let item = &self.stages[stage.0 as usize];
+                    // A stage with children is never retried: the children have retries of their
+                    // own.
                     let again = again && !item.expands;
                     if ran && again && item.attempt <= item.retries && !self.cancelled && self.blocked.is_none() {
                         self.queue(stage);
@@ -425,13 +448,14 @@ impl Scheduler {
                     } else {
                         let item = &mut self.stages[stage.0 as usize];
                         item.state = State::Ready;
-                        // The attempt did not fail: it does not count.
+                        // The attempt did not fail, so it does not use up a retry.
                         item.attempt -= 1;
                         commands.push(Command::Resolve(stage));
                     }
                 }
             }
             Event::Stopped(stage) => {
+                // `release` resets `hold`, so it is read first.
                 let began = self.stages[stage.0 as usize].hold != Hold::Primed;
                 let stopped = self.release(stage);
                 if stopped && !began {
@@ -447,12 +471,13 @@ impl Scheduler {
         self.start(commands);
     }
 
-    /// Adds a round of children of a stage that was asked for one ([`Command::Expand`]). Their positions are the next free
-    /// ones, in order; their `after` are earlier children. Whether they were taken: after a cancel or a failure elsewhere
-    /// nothing new begins, and the stage is skipped.
+    /// Adds a round of children for a stage that was asked for one ([`Command::Expand`]). Their
+    /// positions are the next free ones, in order; their `after` may name earlier children. Returns
+    /// whether the children were added. After a cancel or a failure elsewhere they are not, and the
+    /// stage is skipped.
     ///
     /// # Panics
-    /// When there is no child: the stage would wait forever.
+    /// When `tasks` is empty: the stage would wait forever.
     pub fn expand(&mut self, parent: StageId, tasks: &[Task], total: Slots, commands: &mut Vec<Command>) -> bool {
         assert!(!tasks.is_empty(), "a round has children");
         let owner = &self.stages[parent.0 as usize];
@@ -464,6 +489,7 @@ impl Scheduler {
             self.ask_again(commands);
             return false;
         }
+        // Children rank above their parent: everything below the parent waits for them, too.
         let (first, base) = (self.stages.len() as u32, owner.height + 1);
         let mut heights = vec![base; tasks.len()];
         for (at, task) in tasks.iter().enumerate().rev() {
@@ -471,12 +497,13 @@ impl Scheduler {
                 heights[above as usize] = heights[above as usize].max(heights[at] + 1);
             }
         }
+        // Skipped after the loop: `end` counts down the parent's children, which are set below.
         let mut doomed = Vec::new();
         for (at, task) in tasks.iter().enumerate() {
             let position = first + at as u32;
             let mut missing = 0;
             for above in &task.after {
-                debug_assert!(above.0 < position, "children stand behind what they need");
+                debug_assert!(above.0 < position, "children come after what they need");
                 let item = &self.stages[above.0 as usize];
                 if !item.state.is_final() {
                     missing += 1;
@@ -521,7 +548,8 @@ impl Scheduler {
     /// Asks the stages whose last child has ended for what comes next.
     fn ask_again(&mut self, commands: &mut Vec<Command>) {
         while let Some(parent) = self.due.pop() {
-            // A failed child is for its parent to tell of; a failure elsewhere, or a cancel, ends the course.
+            // The parent reports a failed child of its own. A failure elsewhere, or a cancel, skips
+            // the parent.
             let own = |blocked: StageId| self.stages[blocked.0 as usize].parent == Some(parent);
             match self.blocked {
                 _ if self.cancelled => self.skip(parent, None, commands),
@@ -546,13 +574,13 @@ impl Scheduler {
         self.stages[stage.0 as usize].attempt
     }
 
-    /// Whether a failure of the running attempt would be followed by another one.
+    /// Whether another attempt would follow a failure of the running one.
     pub fn retries(&self, stage: StageId) -> bool {
         let item = &self.stages[stage.0 as usize];
         item.attempt <= item.retries && !self.cancelled && self.blocked.is_none()
     }
 
-    /// What is not taken just now.
+    /// The slots that no stage uses now.
     pub fn free(&self) -> Slots {
         self.free
     }
@@ -562,7 +590,7 @@ impl Scheduler {
         self.running
     }
 
-    /// How the stages that are finished ended.
+    /// How the finished stages ended.
     pub fn tally(&self) -> Tally {
         self.tally
     }
@@ -572,8 +600,9 @@ impl Scheduler {
         self.stages.iter().filter(|stage| stage.state != State::Unwanted).count()
     }
 
-    /// A stage's outputs are there: what waits only for it becomes ready.
-    fn there(&mut self, stage: StageId, open: bool, commands: &mut Vec<Command>) {
+    /// A stage has its outputs: the stages that waited only for it become ready.
+    fn ready_below(&mut self, stage: StageId, open: bool, commands: &mut Vec<Command>) {
+        // A gate that was not met keeps its outputs and stops everything below.
         if !open {
             self.stages[stage.0 as usize].shut = true;
             self.tally.shut += 1;
@@ -596,6 +625,8 @@ impl Scheduler {
         if !self.keep_going && self.blocked.is_none() {
             self.blocked = Some(stage);
             self.skip_waiting(Some(stage), commands);
+            // Running stages may end, since their results count. Primed ones have not begun: they
+            // are stopped.
             commands.extend(self.primed.iter().map(|primed| Command::Stop(*primed)));
         }
     }
@@ -612,7 +643,8 @@ impl Scheduler {
         self.skip_waiting(None, commands);
     }
 
-    /// Everything that is not running (or being resolved, whose answer is still to come) is skipped.
+    /// Skips every stage that neither runs nor is being resolved. The answer for the latter is
+    /// still to come.
     fn skip_waiting(&mut self, because: Option<StageId>, commands: &mut Vec<Command>) {
         for position in 0..self.stages.len() {
             if matches!(self.stages[position].state, State::Want | State::Queued) {
@@ -624,8 +656,9 @@ impl Scheduler {
         }
     }
 
-    /// Everything below a stage that will not be there is skipped.
+    /// Skips everything below a stage that will have no outputs.
     fn skip_below(&mut self, stage: StageId, because: Option<StageId>, commands: &mut Vec<Command>) {
+        // A list instead of recursion: a chain of 100,000 stages must not overflow the stack.
         let mut open = vec![stage];
         while let Some(stage) = open.pop() {
             for at in 0.. {
@@ -638,7 +671,8 @@ impl Scheduler {
         }
     }
 
-    /// What waits for a stage, one by one.
+    /// The `at`-th stage that waits for this one. By index, because the caller changes stages
+    /// between two calls.
     fn below(&self, stage: StageId, at: usize) -> Option<u32> {
         let position = stage.0 as usize;
         if position + 1 < self.first.len() {
@@ -646,7 +680,7 @@ impl Scheduler {
             if from + at < to {
                 return Some(self.below[from + at]);
             }
-            // Children stand below other children only.
+            // Stages of the plan have no edges in `late`: only children depend on children.
             return None;
         }
         self.late.get(&stage.0)?.get(at).copied()
@@ -690,7 +724,7 @@ impl Scheduler {
         self.queues[usize::from(item.takes.gpus == 0)].push(waiting);
     }
 
-    /// Lets others use the slots of a stage that only has to be recorded.
+    /// Frees the slots of a stage that only has to be recorded.
     fn lend(&mut self, stage: StageId) {
         let item = &mut self.stages[stage.0 as usize];
         if item.state == State::Running && item.hold == Hold::Own && self.lent < self.lendable {
@@ -700,11 +734,11 @@ impl Scheduler {
         }
     }
 
-    /// Gives back the slots of a running stage; false when it does not run.
+    /// Frees the slots of a running stage; false when it does not run.
     fn release(&mut self, stage: StageId) -> bool {
         let item = &mut self.stages[stage.0 as usize];
         if item.state == State::Expanding {
-            // It holds nothing; while its children run there is nothing to tell of it.
+            // It has no slots. While its children run, no answer for it is expected.
             return item.children == 0;
         }
         if item.state != State::Running {
@@ -712,6 +746,7 @@ impl Scheduler {
         }
         match std::mem::replace(&mut item.hold, Hold::Own) {
             Hold::Own => self.free = self.free.plus(item.takes),
+            // Its slots were freed when they were lent.
             Hold::Lent => self.lent -= 1,
             Hold::Primed => self.primed.retain(|primed| *primed != stage),
         }
@@ -719,11 +754,12 @@ impl Scheduler {
         true
     }
 
-    /// Starts what fits, and primes what comes next.
+    /// Starts the stages that fit, and primes the next ones.
     fn start(&mut self, commands: &mut Vec<Command>) {
         if self.cancelled || self.blocked.is_some() {
             return;
         }
+        // Primed stages first: they left the head of the queue earlier, and they may hold locks.
         while let Some(stage) = self.primed.front().copied() {
             let item = &mut self.stages[stage.0 as usize];
             if !item.takes.fit(self.free) {
@@ -736,6 +772,7 @@ impl Scheduler {
         }
         while let Some((queue, position)) = self.first() {
             let takes = self.stages[position as usize].takes;
+            // The head waits, and nothing overtakes it. Smaller stages could otherwise starve it.
             if !takes.fit(self.free) {
                 break;
             }
@@ -754,7 +791,7 @@ impl Scheduler {
         }
     }
 
-    /// The stage that is to start next, and its queue.
+    /// The next stage to start, and its queue.
     fn first(&self) -> Option<(usize, u32)> {
         let [gpu, plain] = [self.queues[0].peek(), self.queues[1].peek()];
         let queue = match (gpu, plain) {
@@ -763,14 +800,14 @@ impl Scheduler {
             (None, Some(_)) => 1,
             (Some(gpu), Some(plain)) => {
                 let takes = self.stages[gpu.position.0 as usize].takes;
-                // A stage that waits for a device only must not keep the processors idle.
+                // A stage that waits for a GPU must not keep the processors idle.
                 if gpu > plain && takes.gpus <= self.free.gpus { 0 } else { 1 }
             }
         };
         self.queues[queue].peek().map(|waiting| (queue, waiting.position.0))
     }
 
-    /// Lets the first of a queue run.
+    /// Moves the first stage of a queue to the running ones.
     fn take(&mut self, queue: usize, position: u32, hold: Hold) -> (StageId, u32) {
         self.queues[queue].pop();
         self.running += 1;

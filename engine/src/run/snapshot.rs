@@ -1,13 +1,14 @@
-//! The shortcut of a run that has nothing to do.
+//! The shortcut for a run that has nothing to do.
 //!
-//! After a run in which everything went well a [snapshot](cache::Snapshot) is kept of all its outcome depended on. When
-//! the next run of the same program with the same options in the same environment finds all of it unmoved, it is a run of hits:
-//! nothing is parsed, planned or looked up.
+//! A successful run keeps a [snapshot](cache::Snapshot) of everything that its outcome depended on.
+//! The next run of the same program, with the same options and environment, checks that all of it
+//! is unmoved. If it is, every stage is a hit, and nothing is parsed, planned or looked up.
 //!
-//! A snapshot is not a memory of the run but a second look: [`take`] goes through the plan again, with the files as they are
-//! now, and gives up wherever it does not find exactly what the run has found. What it cannot vouch for with `stat` alone
-//! has no snapshot: folders, patterns and sources that lie elsewhere, stages that are not cached, chosen targets, warnings that would have to be
-//! said again. What depends on other things than files is in its [`name`].
+//! A snapshot does not trust the run that it follows. [`take`] goes through the plan again, with
+//! the files as they are now. It gives up wherever it does not find exactly what the run found. It
+//! also gives up on what `stat` cannot prove: folders, patterns, remote sources, stages without
+//! cache, chosen targets, and warnings that each run must repeat. Everything that is not a file
+//! enters the [`name`] of the snapshot.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,15 +28,15 @@ use crate::plan::{Plan, PlannedStage, StageId};
 use crate::run::driver::{Summary, run_name};
 use contract::kind::Program;
 
-/// Names that are shown of a run of hits; the rest is counted.
-const SHOWN: usize = 12;
+/// Most stage names that are shown for a run of hits. The rest is counted.
+const MAX_SHOWN: usize = 12;
 
-/// A run that had nothing to do, found without looking at the pipeline.
+/// A run that had nothing to do. The pipeline was not read to find that out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unmoved {
-    /// How many stages there are.
+    /// Number of stages.
     pub stages: usize,
-    /// The names of the first of them.
+    /// The names of the first stages.
     pub first: Vec<String>,
     /// Wall time.
     pub took: Duration,
@@ -43,17 +44,18 @@ pub struct Unmoved {
 
 #[derive(Serialize, Deserialize)]
 struct Info {
-    /// The run that is the base: it has the list of stages.
+    /// The run whose summary has the list of stages.
     run: String,
     pipeline: String,
     stages: usize,
     first: Vec<String>,
 }
 
-/// The name of a snapshot: what the outcome of a run depends on besides the files its pipeline names. `options` is
-/// whatever else the caller distinguishes. `None` when this program cannot tell what it is.
+/// The name of a snapshot: a digest of what the outcome of a run depends on besides files.
+/// `options` is whatever else the caller distinguishes. `None` when this program cannot identify
+/// its own file.
 ///
-/// All variables of the environment enter, not only those that are used: which these are is known only after parsing.
+/// All environment variables enter, also unused ones: which are used is known only after parsing.
 pub fn name(file: &Path, options: &[(&str, &str)], programs: &Programs) -> Option<Digest> {
     use std::os::unix::ffi::OsStrExt;
     let mut fold = Fold::new("pipeline snapshot v1");
@@ -80,8 +82,8 @@ pub fn name(file: &Path, options: &[(&str, &str)], programs: &Programs) -> Optio
     Some(fold.finish())
 }
 
-/// Whether the snapshot of this name holds. The run is then written into the history, as any run is; `None` means that the
-/// run has to go the long way.
+/// Checks whether the snapshot of this name holds, and if so writes the run into the history.
+/// `None` means that the run must read and plan the pipeline.
 pub fn unmoved(store: &Store, name: &Digest, root: &Path) -> Option<Unmoved> {
     let begun = Instant::now();
     let info: Info = serde_json::from_slice(&store.snapshot_holds(name, root)?).ok()?;
@@ -100,16 +102,17 @@ pub fn unmoved(store: &Store, name: &Digest, root: &Path) -> Option<Unmoved> {
         "skipped": 0,
         "stages_of": info.run,
     });
-    // What cannot be written down is for the long way to tell.
+    // If the summary cannot be written, the long way reports why.
     store.run_put(&id, &summary).ok()?;
     Some(Unmoved { stages: info.stages, first: info.first, took })
 }
 
-/// Keeps a snapshot of a run that went well; whether there is one now. `texts` are the files the plan was made from, with their
-/// content as it was read; `written` are other files that the next run must find as they are now.
+/// Keeps a snapshot of a successful run. Returns whether it did. `texts` are the files that the
+/// plan was made from, with the content that was read. `written` are other files that the next run
+/// must find as they are now.
 ///
 /// # Errors
-/// When the store or a file cannot be read or written. The run is what it was.
+/// When the store or a file cannot be read or written. The result of the run stays valid.
 pub fn take(
     plan: &Plan,
     store: &Store,
@@ -122,6 +125,8 @@ pub fn take(
     if summary.outcome != Outcome::Success || summary.stages.len() != plan.stages.len() {
         return Ok(false);
     }
+    // Before the snapshot begins: it holds the stat of the log of records, which a later flush
+    // would change.
     store.flush()?;
     let root = plan.root();
     let Some(mut snapshot) = store.snapshot(root) else { return Ok(false) };
@@ -137,13 +142,14 @@ pub fn take(
             return Ok(false);
         }
     }
-    let mut made: Vec<Vec<Blob>> = Vec::with_capacity(plan.stages.len());
+    let mut outputs_of: Vec<Vec<Blob>> = Vec::with_capacity(plan.stages.len());
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeSet::new());
-    for (stage, came) in plan.stages.iter().zip(&summary.stages) {
-        if !stage.cache || came.stage != stage.name || !came.open || !plain(stage) {
+    for (stage, ended) in plan.stages.iter().zip(&summary.stages) {
+        // An unmet gate must be reported by every run.
+        if !stage.cache || ended.stage != stage.name || !ended.open || !plain(stage) {
             return Ok(false);
         }
-        let output = |id: StageId, output: usize| made[id.0 as usize].get(output).map(|blob| blob.digest);
+        let output = |id: StageId, output: usize| outputs_of[id.0 as usize].get(output).map(|blob| blob.digest);
         let Some(read) = read(store, root, stage, &output)? else { return Ok(false) };
         let inputs = stage.inputs.iter().filter_map(|input| {
             let artifact = plan.stage(input.from).outputs.get(input.output)?.kind;
@@ -155,7 +161,8 @@ pub fn take(
             environment: environment.of(stage),
         };
         let key = describe(stage, &resolved).key();
-        if key.to_string() != came.key {
+        // A file that changed since the run gives another key.
+        if key.to_string() != ended.key {
             return Ok(false);
         }
         for (keyed, path) in &read {
@@ -182,8 +189,10 @@ pub fn take(
             }
             blobs.push(*blob);
         }
-        made.push(blobs);
+        outputs_of.push(blobs);
     }
+    // A folder that is replaced by a link shows other files under the same paths, so the folders
+    // count as well.
     folders.insert(root.to_path_buf());
     if !folders.iter().all(|folder| snapshot.folder(folder)) {
         return Ok(false);
@@ -192,14 +201,14 @@ pub fn take(
         run: summary.run.clone(),
         pipeline: summary.pipeline.clone(),
         stages: plan.stages.len(),
-        first: plan.stages.iter().take(SHOWN).map(|stage| stage.name.clone()).collect(),
+        first: plan.stages.iter().take(MAX_SHOWN).map(|stage| stage.name.clone()).collect(),
     };
     // A structure of texts and numbers always has JSON.
     store.snapshot_put(name, &snapshot, &serde_json::to_vec(&info).unwrap_or_default())?;
     Ok(true)
 }
 
-/// Whether `stat` can say of all the files of a stage that they are what they were.
+/// Whether `stat` alone can prove that the files of a stage are unchanged.
 fn plain(stage: &PlannedStage) -> bool {
     let exact = |index: usize| stage.written.iter().filter(|edge| edge.file as usize == index).all(|edge| edge.exact);
     stage
@@ -209,7 +218,8 @@ fn plain(stage: &PlannedStage) -> bool {
         .all(|(index, file)| !file.glob && !files::elsewhere(stage.program, file) && exact(index))
 }
 
-/// The files of a stage as they enter its key, with the path of those that are looked at; `None` when one is not a plain file.
+/// The files of a stage as they enter its key, each with its path if its content was read. `None`
+/// when one is a folder or cannot be read.
 #[expect(clippy::type_complexity, reason = "a pair that lives for ten lines")]
 fn read(
     store: &Store,

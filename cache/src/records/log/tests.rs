@@ -85,7 +85,11 @@ fn a_tail_torn_anywhere_is_ignored_and_then_cut_off() {
         }
         let kept = ends.iter().rev().find(|end| **end <= length).copied().unwrap_or(0);
         let after = fs::metadata(folder.path().join("records-v1/log")).unwrap().len() as usize;
-        assert_eq!(after, kept + HEADER + "stage".len() + "after".len(), "the tail of {length} bytes was not cut off");
+        assert_eq!(
+            after,
+            kept + HEADER_BYTES + "stage".len() + "after".len(),
+            "the tail of {length} bytes was not cut off"
+        );
     }
 }
 
@@ -158,7 +162,7 @@ fn dead_entries_do_not_pile_up() {
     }
     log.flush().unwrap();
     assert_eq!(get(&log, 1).unwrap(), vec![199; 100_000]);
-    assert!(fs::metadata(&log.path).unwrap().len() < 2 * SLACK);
+    assert!(fs::metadata(&log.path).unwrap().len() < 2 * MAX_DEAD_BYTES);
 }
 
 #[test]

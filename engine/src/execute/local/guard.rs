@@ -1,14 +1,16 @@
-//! No program outlives an engine that was killed.
+//! A guard that ends the user's programs when the engine is killed.
 //!
-//! Workers notice by themselves that the engine is gone. Programs of the user's do not, so a small shell script watches over
-//! them: it is told which process groups run, and when its stdin closes it ends those still on its list.
+//! A worker notices that its stdin closes when the engine dies. A program of the user does not, so
+//! a small shell script watches. The engine sends it the process groups that run. When the script's
+//! own stdin closes, it kills the groups that are still on its list.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-/// Reads `+ GROUP` and `- GROUP`; at the end kills what is on the list.
+/// Reads `+ GROUP` and `- GROUP`. At the end of its input it kills the groups on the list. It
+/// ignores the signals of a terminal, since a Ctrl-C must not end it before the engine.
 const SCRIPT: &str = r#"trap '' INT TERM HUP QUIT
 live=' '
 while read -r sign group; do
@@ -20,7 +22,7 @@ done
 for group in $live; do kill -KILL "-$group" 2>/dev/null; done
 exit 0"#;
 
-/// The watching script, started with the first program.
+/// The script's process, started with the first program.
 #[derive(Debug, Default)]
 pub(crate) struct Guard(Mutex<Option<Child>>);
 
@@ -31,13 +33,13 @@ impl Guard {
         if child.is_none() {
             *child = start();
         }
-        tell(&mut child, &format!("+ {group}\n"));
+        send(&mut child, &format!("+ {group}\n"));
     }
 
-    /// Takes it off again.
+    /// Takes a group off the list.
     pub(crate) fn forget(&self, group: u32) {
         if let Ok(mut child) = self.0.lock() {
-            tell(&mut child, &format!("- {group}\n"));
+            send(&mut child, &format!("- {group}\n"));
         }
     }
 }
@@ -47,20 +49,21 @@ impl Drop for Guard {
         if let Ok(child) = self.0.get_mut()
             && let Some(mut child) = child.take()
         {
+            // The script ends when its stdin closes; the wait leaves no zombie.
             drop(child.stdin.take());
             let _ = child.wait();
         }
     }
 }
 
-/// Without a shell there are no programs to guard either, so failing to start it is not an error of its own.
+/// Starts the script. A failure is not reported: without a shell no program can start either.
 fn start() -> Option<Child> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(SCRIPT).process_group(0).current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
 }
 
-fn tell(child: &mut Option<Child>, line: &str) {
+fn send(child: &mut Option<Child>, line: &str) {
     if let Some(stdin) = child.as_mut().and_then(|child| child.stdin.as_mut()) {
         let _ = stdin.write_all(line.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! Process groups: ending them, and saying how a process ended.
+//! Process groups: how to end them, and how a process ended.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -6,17 +6,20 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-/// Sends a signal to everything in the group a child leads. A group that is gone is no error.
+/// Sends a signal to every process of the group that a child leads. A group that no longer exists
+/// is not an error.
 pub(crate) fn signal_group(leader: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(pid, signal);
     }
 }
 
-/// Waits until nothing of the group is left, at most `limit`.
+/// Waits until no process of the group is left, at most `limit`.
 pub(crate) async fn group_gone(leader: u32, limit: Duration) {
     let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return };
     let begun = Instant::now();
+    // Polling: the engine is not the parent of the group's other processes, so it cannot wait for
+    // them.
     let mut pause = Duration::from_micros(200);
     while test_kill_process_group(pid).is_ok() && begun.elapsed() < limit {
         tokio::time::sleep(pause).await;
@@ -62,8 +65,9 @@ pub(crate) fn signal_help(status: ExitStatus) -> Option<&'static str> {
     })
 }
 
-/// Bytes of memory a process holds of its own; `None` when it cannot be told. What is mapped of files does not count: a data set
-/// may be larger than the memory there is, and the system takes its pages back when it needs them.
+/// Bytes of a process's own memory; `None` when they cannot be read. Mapped files do not count: a
+/// data set may be larger than the memory of the machine, and the system reclaims its pages when it
+/// needs them.
 pub(crate) fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| {
@@ -72,6 +76,7 @@ pub(crate) fn resident(pid: u32) -> Option<u64> {
     };
     match (field("RssAnon:"), field("RssShmem:")) {
         (Some(own), Some(shared)) => Some(own + shared),
+        // Kernels before 4.5 have only the total.
         _ => field("VmRSS:"),
     }
 }

@@ -1,4 +1,5 @@
-//! Programs of the user's: `sh -c` in the pipeline's folder, in a group of their own, with a small, declared environment.
+//! Commands: a shell per program, in the pipeline's folder, in a process group of its own, with a
+//! declared environment.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{PipeWriter, Write};
@@ -23,13 +24,19 @@ use super::worker::{timed_out, until};
 use crate::execute::executor::{Executor, Job, Order, Setup, Work};
 use crate::execute::{AttemptError, StageLog};
 
-/// Variables every program gets when they are set. None of them enters a key: they say where things are, not what to do.
+/// Variables that every program gets if they are set. They enter no key: they say where things are,
+/// not what to do.
 const PASSED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
-/// What a program has between the request to end and the end, on a cancel or timeout.
-const GRACE: Duration = Duration::from_millis(300);
+/// Longest time between SIGTERM and SIGKILL on a stop or timeout, and longest wait for the end of a
+/// killed group.
+const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Before the program's own text: it begins when it is told to, and never when the engine is gone by then. So nothing runs that
-/// the [`Guard`] does not know of. On the line of the text, so that the shell's messages count lines as the document does.
+/// Longest wait for the last output of a program that has ended.
+const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The text before the program's own. The shell waits for one line, and exits if the engine dies
+/// before it comes. Therefore no program runs that the [`Guard`] does not know. The text adds no
+/// line break, so that the line numbers in the shell's messages are those of the document.
 const PRELUDE: &str = "read -r go || exit 125; unset go; exec </dev/null; ";
 
 /// The executor of the user's own programs: a shell on this machine.
@@ -70,31 +77,33 @@ impl Executor for LocalPrograms {
 struct Command<'a> {
     /// For `sh -ec`.
     line: &'a str,
-    /// The folder of the file the stage stands in.
+    /// The folder of the file that declares the stage.
     folder: &'a Path,
     /// The whole environment.
     environment: Vec<(OsString, OsString)>,
-    /// Limit of wall time.
+    /// Longest wall time.
     timeout: Option<Duration>,
 }
 
-/// An input where the program finds it.
+/// An input and the path at which the program finds it.
 #[derive(Debug)]
 struct Mounted {
-    /// The port; of a port that takes many `port[0]`, `port[1]` …
+    /// The port; `port[0]`, `port[1]` … for a port that takes many.
     port: String,
-    /// What tells it from the others of its port.
+    /// The label of the child that it comes from, for a port that takes many.
     label: Option<String>,
-    /// Where it is.
+    /// Its path.
     path: PathBuf,
 }
 
-/// What the list of one port's artifacts may take: a variable of a program has at most 128 KiB.
-const LONGEST: usize = 100 << 10;
+/// Longest value of an `INPUT_` variable, in bytes. Linux allows 128 KiB for a variable with its
+/// name.
+const MAX_VARIABLE_BYTES: usize = 100 << 10;
 
-/// The environment of a program: what is passed always, what is declared, and `INPUT_<PORT>` for its inputs. A port that
-/// takes many has one path a line there, their number in `INPUT_<PORT>_COUNT` and what tells them apart, in the same
-/// order and one a line, in `INPUT_<PORT>_LABELS`.
+/// The environment of a program: variables that are always passed, declared ones, and
+/// `INPUT_<PORT>` for its inputs. For a port that takes many, that variable has one path a line.
+/// `INPUT_<PORT>_COUNT` has their number, and `INPUT_<PORT>_LABELS` their labels in the same order,
+/// one a line.
 fn environment(
     variables: &[(OsString, OsString)],
     declared: &[String],
@@ -105,7 +114,7 @@ fn environment(
         PASSED.contains(&name) || name.starts_with("LC_") || declared.iter().any(|declared| declared == name)
     };
     let mut all: Vec<(OsString, OsString)> = variables.iter().filter(|(name, _)| passed(name)).cloned().collect();
-    // For stages that call the program itself, wherever it is installed.
+    // Commands may call `pipeline` itself, which need not be on the PATH.
     all.extend(this_program().map(|program| ("PIPELINE".into(), program.into())));
     let mut at = 0;
     while let Some(input) = inputs.get(at) {
@@ -114,7 +123,7 @@ fn environment(
             at += 1;
             continue;
         };
-        // What lies at one port stands together, in order.
+        // The inputs of one port follow each other, in order.
         let many = inputs[at..].iter().take_while(|input| name::family(&input.port) == Some(port));
         let many: Vec<&Mounted> = many.collect();
         let paths: Vec<&OsStr> = many.iter().map(|input| input.path.as_os_str()).collect();
@@ -128,9 +137,9 @@ fn environment(
     all
 }
 
-/// Whether all lists of inputs can be given to a program.
+/// The fault of a list of inputs that is too long for a variable.
 fn too_many(stage: &str, environment: &[(OsString, OsString)]) -> Option<Fault> {
-    let (name, _) = environment.iter().find(|(_, value)| value.len() > LONGEST)?;
+    let (name, _) = environment.iter().find(|(_, value)| value.len() > MAX_VARIABLE_BYTES)?;
     let name = name.to_string_lossy();
     name.starts_with("INPUT_").then(|| {
         let message = format!("`${name}` of `{stage}` is longer than what a program can be given");
@@ -146,27 +155,28 @@ fn input_variable(port: &str) -> String {
     "INPUT_".chars().chain(upper).collect()
 }
 
-/// A program whose shell has started and waits for the word to begin, or that runs.
+/// A program that runs, or whose shell waits for the line that lets it begin.
 struct ProgramJob {
     guard: Arc<Guard>,
     child: Child,
     pid: u32,
-    /// Where the word is given.
-    word: Option<PipeWriter>,
-    /// What it writes, until somebody reads it.
+    /// The shell's stdin; `None` once the program has begun.
+    start: Option<PipeWriter>,
+    /// The output of the program; `None` once a task reads it.
     output: Option<Receiver>,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
 }
 
-/// Starts the shell of a program, which [waits](Job::begin). What it writes to its standard output and to its standard error
-/// comes through one pipe, in the order it was written. Has to be called where tokio is entered.
-fn start(program: Command<'_>, guard: Arc<Guard>, voice: &StageLog) -> Result<ProgramJob, AttemptError> {
+/// Starts the shell of a program, which waits for [`Job::begin`]. Its standard output and standard
+/// error share one pipe, so that their lines keep their order. Must be called inside a tokio
+/// runtime.
+fn start(program: Command<'_>, guard: Arc<Guard>, log: &StageLog) -> Result<ProgramJob, AttemptError> {
     let failed = |error: std::io::Error| {
-        let message = format!("the shell for `{}` does not start: {error}", voice.stage());
+        let message = format!("the shell for `{}` does not start: {error}", log.stage());
         AttemptError::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
     };
-    let (told, word) = std::io::pipe().map_err(failed)?;
+    let (stdin, start) = std::io::pipe().map_err(failed)?;
     let (output, written) = std::io::pipe().map_err(failed)?;
     let output = Receiver::from_owned_fd(output.into()).map_err(failed)?;
     let mut command = process::Command::new("/bin/sh");
@@ -177,22 +187,24 @@ fn start(program: Command<'_>, guard: Arc<Guard>, voice: &StageLog) -> Result<Pr
         .env_clear()
         .envs(program.environment)
         .process_group(0)
-        .stdin(told)
+        .stdin(stdin)
         .stdout(written.try_clone().map_err(failed)?)
         .stderr(written)
         .kill_on_drop(true);
     let child = command.spawn().map_err(failed)?;
-    // It holds this process's ends of what the program writes to.
+    // The command holds write ends of the output pipe. The reader would never see its end while
+    // they are open.
     drop(command);
     let Some(pid) = child.id() else {
         return Err(AttemptError::final_fault(Fault::error("command::shell", "the shell ended before it began")));
     };
+    // Before the program begins: from then on it must end with the engine.
     guard.watch(pid);
     Ok(ProgramJob {
         guard,
         child,
         pid,
-        word: Some(word),
+        start: Some(start),
         output: Some(output),
         timeout: program.timeout,
         deadline: None,
@@ -201,9 +213,10 @@ fn start(program: Command<'_>, guard: Arc<Guard>, voice: &StageLog) -> Result<Pr
 
 impl Drop for ProgramJob {
     fn drop(&mut self) {
-        // A shell that never gets its word ends by itself, so it need not be guarded. One that has begun stays on the
-        // guard's list when this is dropped early: then the guard ends it.
-        if self.word.is_some() {
+        // A shell whose stdin closes before the line comes exits by itself and needs no guard. A
+        // program that has begun stays on the guard's list when its job is dropped early, so that
+        // the guard ends it.
+        if self.start.is_some() {
             self.guard.forget(self.pid);
         }
     }
@@ -212,9 +225,9 @@ impl Drop for ProgramJob {
 impl Job for ProgramJob {
     fn begin(&mut self) {
         self.deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        if let Some(mut word) = self.word.take() {
-            // A shell that cannot read it has ended, and says so itself.
-            let _ = word.write_all(b"go\n");
+        if let Some(mut start) = self.start.take() {
+            // If the shell has died, its exit status reports it.
+            let _ = start.write_all(b"go\n");
         }
     }
 
@@ -232,28 +245,32 @@ impl Job for ProgramJob {
 
 impl ProgramJob {
     /// Waits for the end of the program; its output goes to the stage's log.
-    async fn wait(mut self: Box<Self>, voice: &StageLog, stop: &CancellationToken) -> Result<(), AttemptError> {
+    async fn wait(mut self: Box<Self>, log: &StageLog, stop: &CancellationToken) -> Result<(), AttemptError> {
         let (pid, limit, deadline) = (self.pid, self.timeout, self.deadline);
         let Some(output) = self.output.take() else { return Ok(()) };
         let tail = Arc::new(Mutex::new(lines::Tail::default()));
-        let mut output = tokio::spawn(listen(output, voice.clone(), Arc::clone(&tail)));
+        let mut output = tokio::spawn(listen(output, log.clone(), Arc::clone(&tail)));
         let ended = tokio::select! {
+            // A stop comes first: the result of a stopped attempt is not recorded.
             biased;
             () = stop.cancelled() => Err(AttemptError::Stopped),
             status = self.child.wait() => Ok(status),
-            () = until(deadline) => Err(timed_out(limit.unwrap_or_default(), voice.stage())),
+            () = until(deadline) => Err(timed_out(limit.unwrap_or_default(), log.stage())),
         };
         if ended.is_err() {
             signal_group(pid, Signal::TERM);
-            let _ = timeout(GRACE, self.child.wait()).await;
+            let _ = timeout(KILL_TIMEOUT, self.child.wait()).await;
         }
-        // A command is over when its shell is: what it left in the background goes with it.
+        // A command ends with its shell. Processes that it left in the background are killed, since
+        // they could still write to its outputs.
         signal_group(pid, Signal::KILL);
         let _ = self.child.wait().await;
-        group_gone(pid, GRACE).await;
+        group_gone(pid, KILL_TIMEOUT).await;
+        // Only now: if the engine is killed before this point, the guard ends the group.
         self.guard.forget(pid);
-        // A program in a session of its own may hold the pipe: what has come by now must do.
-        let _ = timeout(Duration::from_millis(500), &mut output).await;
+        // A process that left the group may hold the pipe open, so the wait for its end has a
+        // limit.
+        let _ = timeout(LAST_OUTPUT_TIMEOUT, &mut output).await;
         output.abort();
         let status = ended?.map_err(|error| {
             AttemptError::failed(vec![Fault::error(
@@ -264,30 +281,30 @@ impl ProgramJob {
         if status.success() {
             return Ok(());
         }
-        let told = tail.lock().map(|tail| tail.told()).unwrap_or_default();
+        let last_lines = tail.lock().map(|tail| tail.message()).unwrap_or_default();
         let help = match status.code() {
             Some(127) => "a program was not found: look at its spelling and at `PATH`",
             Some(126) => "a program may not be executed: is it executable, is it a program?",
             _ => signal_help(status).unwrap_or("its whole output is in the log above; nothing of it was recorded"),
         };
-        let message = format!("the command of `{}` ended with {}{told}", voice.stage(), how(status));
+        let message = format!("the command of `{}` ended with {}{last_lines}", log.stage(), how(status));
         Err(AttemptError::failed(vec![
             Fault::error("command::failed", message).help(help).at(Route::root().join("run")),
         ]))
     }
 }
 
-async fn listen(from: impl AsyncRead + Unpin, voice: StageLog, tail: Arc<Mutex<lines::Tail>>) {
+async fn listen(from: impl AsyncRead + Unpin, log: StageLog, tail: Arc<Mutex<lines::Tail>>) {
     lines::read(from, |line| {
         if let Ok(mut tail) = tail.lock() {
             tail.push(line);
         }
-        voice.log(Level::Info, line);
+        log.log(Level::Info, line);
     })
     .await;
 }
 
-/// Where this program is.
+/// The path of this program.
 fn this_program() -> Option<&'static PathBuf> {
     static THIS: OnceLock<Option<PathBuf>> = OnceLock::new();
     THIS.get_or_init(|| std::env::current_exe().ok()).as_ref()

@@ -1,7 +1,8 @@
-//! Worker programs on this machine, kept warm: each is a process that carries out one request at a time.
+//! Worker programs on this machine. Each process carries out one request at a time and is kept for
+//! the next one.
 //!
-//! Whatever happens to a worker (a crash in native code, a kill for want of memory, an answer that cannot be read) costs one
-//! attempt of one stage. A worker that failed in such a way is never used again.
+//! A worker may crash in native code, be killed for want of memory, or send an unreadable answer.
+//! Each costs one attempt of one stage, and that worker is never used again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::execute::executor::{Executor, Job, Order, Setup, Work};
 use crate::execute::{AttemptError, Programs, StageLog};
 use crate::key::Environment;
 
-/// How often the memory of a worker that has a limit is measured.
+/// Time between two measurements of the memory of a worker with a limit.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The worker processes of one engine. Dropping it ends those that are idle.
@@ -32,7 +33,7 @@ pub(crate) struct Pool {
     root: PathBuf,
     idle: Mutex<BTreeMap<Program, Vec<Client>>>,
     next: AtomicU64,
-    /// Held while a worker is started ahead of its request.
+    /// Locked while a worker is started ahead of its request.
     warming: tokio::sync::Mutex<()>,
 }
 
@@ -54,7 +55,7 @@ impl Executor for LocalWorkers {
     }
 }
 
-/// A stage that a worker of the pool will carry out.
+/// A stage for a worker of the pool.
 struct WorkerJob {
     pool: Arc<Pool>,
     program: Program,
@@ -62,7 +63,7 @@ struct WorkerJob {
 }
 
 impl Job for WorkerJob {
-    // The worker begins when it reads the request.
+    // The worker begins when it reads the request, which `finish` sends.
     fn begin(&mut self) {}
 
     fn abandon(self: Box<Self>) -> Work<()> {
@@ -93,7 +94,7 @@ impl Pool {
         }
     }
 
-    /// Carries out one request; its id is set here.
+    /// Carries out one request, whose id it sets.
     async fn run(
         &self,
         program: Program,
@@ -122,7 +123,8 @@ impl Pool {
             tokio::pin!(talk);
             loop {
                 tokio::select! {
-                    // A stop comes before an answer that is ready at the same time: its result would not be recorded.
+                    // A stop comes before an answer that is ready at the same time: its result
+                    // would not be recorded.
                     biased;
                     () = stop.cancelled() => break Err(AttemptError::Stopped),
                     end = &mut talk => break end,
@@ -137,13 +139,16 @@ impl Pool {
         };
         match end {
             Ok(Answer::Finished(finished)) => {
+                // The last lines of stderr belong to this stage. They must not reach the log of the
+                // next one.
                 worker.logged(id).await;
                 self.give_back(program, worker);
                 Ok(*finished)
             }
             Ok(Answer::Failed(faults)) => {
                 worker.logged(id).await;
-                // A panic may have left native state behind that no code of ours can put right.
+                // A panic may have left native libraries in a broken state, so that worker is not
+                // used again.
                 if !faults.iter().any(|fault| fault.code == "worker::panic") {
                     self.give_back(program, worker);
                 }
@@ -162,10 +167,11 @@ impl Pool {
         }
     }
 
-    /// Starts a worker ahead of its first request. Whether it works is found out by that request.
+    /// Starts a worker ahead of its first request. A failure is not reported: the request will fail
+    /// in the same way.
     pub(crate) async fn warm(&self, program: Program, log: &StageLog) {
         let _warming = self.warming.lock().await;
-        // One may be left from the run before.
+        // A worker of an earlier run may be idle.
         if self.idle.lock().unwrap_or_else(PoisonError::into_inner).get(&program).is_some_and(|idle| !idle.is_empty()) {
             return;
         }
@@ -183,11 +189,14 @@ impl Pool {
                     if worker.is_running() {
                         return Ok(worker);
                     }
-                    // It ended while it was idle: that is not a failure of this stage.
+                    // It ended while it was idle. That is not a failure of this stage: try the next
+                    // one.
                 }
                 None if waited => return self.start(program, log).await,
                 None => {
-                    // One that was started ahead may be about to say hello: waiting for it is faster than a second start.
+                    // A worker that was started ahead may be about to say hello. To wait for it is
+                    // faster than a second start. This waits once, so that a failed start ahead
+                    // cannot hold the stage up.
                     drop(self.warming.lock().await);
                     waited = true;
                 }
@@ -196,6 +205,7 @@ impl Pool {
     }
 
     fn give_back(&self, program: Program, worker: Client) {
+        // Before it is idle: another stage may take it at once.
         worker.log_to(None);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).entry(program).or_default().push(worker);
     }
@@ -209,7 +219,8 @@ impl Pool {
         Ok(client)
     }
 
-    /// The tool of the program must be the one that the keys of this run name.
+    /// Checks that the program's tool has the version that the keys of this run name. It may have
+    /// been replaced since the plan was made, and the records would then name the wrong version.
     fn check_tool(&self, program: Program, hello: &Hello) -> Result<(), AttemptError> {
         let Some(tool) = program.worker().and_then(|worker| worker.keyed_tool.as_ref()) else { return Ok(()) };
         let expected = self.environment.tools.get(&program).map(String::as_str).unwrap_or_default();
@@ -225,7 +236,7 @@ impl Pool {
     }
 }
 
-/// Sleeps until then, or for ever.
+/// Sleeps until the deadline; without one it never returns.
 pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,

@@ -1,4 +1,4 @@
-//! One attempt of one stage that is not a hit: lock, stage, run, check, adopt, commit.
+//! One attempt of one stage that is not a hit: lock, set up, run, check, adopt, commit.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,23 +26,25 @@ use crate::key::explain::Reason;
 use crate::plan::{PlannedInput, PlannedStage, StageId};
 use crate::run::{difference, inside};
 
-/// What an attempt gave.
+/// The result of an attempt.
 pub(crate) enum AttemptResult {
     /// It ran, and is recorded.
     Done(Box<Done>),
-    /// Somebody else had made it meanwhile.
+    /// Another process recorded the same work while this attempt waited.
     Hit(Box<Hit>),
 }
 
 /// A stage that ran.
 pub(crate) struct Done {
-    pub(crate) made: StageOutputs,
+    pub(crate) result: StageOutputs,
+    /// Wall time of the work, without the time for recording it.
     pub(crate) took: Duration,
     pub(crate) summary: BTreeMap<String, f64>,
     pub(crate) unmet: Vec<Fault>,
     pub(crate) warnings: Vec<Fault>,
+    /// Whether the outputs are those of the stage's last record.
     pub(crate) unchanged: bool,
-    /// What to say when the record this key had before says other bytes.
+    /// The warning when an earlier record of the same key has other outputs.
     pub(crate) differs: Option<Fault>,
 }
 
@@ -53,18 +55,23 @@ pub(crate) struct Attempt {
     pub(crate) attempt: u32,
     pub(crate) threads: usize,
     pub(crate) stop: CancellationToken,
-    /// What a primed stage waits for before it begins.
+    /// The gate that a primed stage waits at; a message means that it has its slots.
     pub(crate) gate: Option<oneshot::Receiver<()>>,
-    /// Told when the work is over and only its result has to be recorded, and whether the work was short.
+    /// Called when the work is over and only its result has to be recorded, with whether the work
+    /// was short.
     pub(crate) worked: Box<dyn Fn(bool) + Send + Sync>,
 }
 
-/// Shorter work is made ready beforehand: to look at a stage, take its locks and start a shell takes about a millisecond.
-const BRIEF: Duration = Duration::from_millis(50);
-/// How long a primed stage holds its locks while it waits for slots. Those who have slots may need what it holds, and all of them may.
-const HELD: Duration = Duration::from_millis(50);
-/// How long a stage waits at most before it looks again whether what it needs is free.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest work that counts as short. After short work the next stages are primed: a look-up, locks
+/// and the start of a shell take about a millisecond together.
+const MAX_BRIEF: Duration = Duration::from_millis(50);
+/// Longest time a primed stage keeps its locks while it waits for slots. Without a limit, the
+/// stages that hold all slots could wait for those locks forever.
+const PRIMED_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// First pause before a stage tries again to take its locks. It doubles with every try.
+const FIRST_LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Longest such pause.
+const MAX_LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The name of each input of a program, and where it lies.
 type InputPaths = Vec<(String, PathBuf)>;
@@ -74,7 +81,7 @@ impl Attempt {
         self.run.stage(self.id)
     }
 
-    /// Runs `work` beside the loop; a panic in it is a failure of the stage.
+    /// Runs blocking `work` on an offload thread. A panic in it fails the stage.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Run) -> Result<T, AttemptError> + Send + 'static,
@@ -86,99 +93,109 @@ impl Attempt {
         })
     }
 
-    /// Carries the attempt out; what it says is kept in the store.
+    /// Carries the attempt out, and keeps its log lines in the store.
     pub(crate) async fn carry_out(mut self) -> Result<AttemptResult, AttemptError> {
         let name = &self.stage().name;
         let log = self.run.store.log_writer(&self.run.name, name, self.attempt);
-        let voice = StageLog::new(name, &self.run.events).kept(log);
-        let result = self.attempt(&voice).await;
+        let log = StageLog::new(name, &self.run.events).kept(log);
+        let result = self.attempt(&log).await;
         match &result {
             Ok(AttemptResult::Done(done)) => {
-                let told = |fault: &Fault, level| voice.keep(level, &fault.message);
-                done.warnings.iter().for_each(|fault| told(fault, Level::Warn));
-                done.unmet.iter().for_each(|fault| told(fault, Level::Error));
+                let keep = |fault: &Fault, level| log.keep(level, &fault.message);
+                done.warnings.iter().for_each(|fault| keep(fault, Level::Warn));
+                done.unmet.iter().for_each(|fault| keep(fault, Level::Error));
             }
             Err(AttemptError::Failed { faults, .. }) => {
-                // The first line: its last lines are in the log already.
+                // Only the first line: the last lines of a program are in the log already.
                 let first = |fault: &Fault| {
                     let line = fault.message.lines().next().unwrap_or_default();
                     line.trim_end_matches("; its last lines:").to_owned()
                 };
-                faults.iter().for_each(|fault| voice.keep(Level::Error, &first(fault)));
+                faults.iter().for_each(|fault| log.keep(Level::Error, &first(fault)));
             }
-            Err(AttemptError::Stopped) => voice.keep(Level::Warn, "it was told to stop"),
+            Err(AttemptError::Stopped) => log.keep(Level::Warn, "it was told to stop"),
             Err(AttemptError::Changed(what)) => {
-                voice.keep(Level::Warn, &format!("{} changed meanwhile; the result is not kept", what.join(", ")));
+                log.keep(Level::Warn, &format!("{} changed meanwhile; the result is not kept", what.join(", ")));
             }
             Ok(AttemptResult::Hit(_)) | Err(AttemptError::Engine(_)) => {}
         }
         result
     }
 
-    /// Gets a stage to where its work begins, with its locks, unless somebody has made it meanwhile. A primed one waits for its
-    /// slots on the way; what others may want it does not hold for long.
+    /// Prepares the stage up to the point where its work begins, with all its locks; or finds that
+    /// another process has recorded the same work. A primed stage waits for its slots here, and
+    /// keeps its locks only for a short time.
     async fn ready(
         &mut self,
-        voice: &StageLog,
+        log: &StageLog,
     ) -> Result<ControlFlow<Box<Hit>, (Box<Ready>, Vec<KeyLock>)>, AttemptError> {
         let id = self.id;
-        let mut pause = Duration::from_millis(5);
-        let mut said = false;
+        let mut pause = FIRST_LOCK_PAUSE;
+        let mut reported = false;
         let mut gate = self.gate.take();
         loop {
             let begin = AttemptId { id, attempt: self.attempt, primed: gate.is_some() };
-            let (told, runtime) = (voice.clone(), Handle::current());
-            // In one go where nobody else works on the same: a change of threads costs as much as all of it.
-            let (ready, working) = match self.aside(move |run| run.begin(begin, &told, &runtime)).await? {
+            let (begin_log, runtime) = (log.clone(), Handle::current());
+            // One call for the whole set-up: each change of threads costs as much as all the rest
+            // of it.
+            let (ready, locks) = match self.aside(move |run| run.begin(begin, &begin_log, &runtime)).await? {
                 Start::Hit(hit) => return Ok(ControlFlow::Break(hit)),
-                Start::Ready(ready, working) => (ready, working),
+                Start::Ready(ready, locks) => (ready, locks),
+                // `begin` has released its locks. Polling, because a wait for a kernel lock cannot
+                // be cancelled.
                 Start::Busy(lock) => {
-                    if !begin.primed && !std::mem::replace(&mut said, true) {
+                    // A primed stage would wait for its slots anyway, so its wait is not reported.
+                    if !begin.primed && !std::mem::replace(&mut reported, true) {
                         let (level, text) = self.waits_for(&lock);
-                        voice.log(level, text);
+                        log.log(level, text);
                     }
                     tokio::select! {
                         () = self.stop.cancelled() => return Err(AttemptError::Stopped),
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_LOCK_PAUSE),
                     }
                     continue;
                 }
             };
-            let Some(waiting) = &mut gate else { return Ok(ControlFlow::Continue((ready, working))) };
-            let word = tokio::select! {
+            let Some(waiting) = &mut gate else { return Ok(ControlFlow::Continue((ready, locks))) };
+            let open = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Some(false),
-                // Who would give the word may be gone.
-                word = &mut *waiting => Some(word.is_ok()),
-                () = tokio::time::sleep(HELD) => None,
+                // The sender may have been dropped; treat that as a stop.
+                open = &mut *waiting => Some(open.is_ok()),
+                () = tokio::time::sleep(PRIMED_LOCK_TIMEOUT) => None,
             };
-            if word == Some(true) {
-                let ready = if self.run.nothing_there(id) {
-                    self.run.go(begin, false, ready, voice)?
+            if open == Some(true) {
+                // Removing old outputs may take long. Without any, a change of threads is not worth
+                // its cost.
+                let ready = if self.run.outputs_absent(id) {
+                    self.run.go(begin, false, ready, log)?
                 } else {
-                    let told = voice.clone();
-                    self.aside(move |run| run.go(begin, true, ready, &told)).await?
+                    let go_log = log.clone();
+                    self.aside(move |run| run.go(begin, true, ready, &go_log)).await?
                 };
-                return Ok(ControlFlow::Continue((ready, working)));
+                return Ok(ControlFlow::Continue((ready, locks)));
             }
             ready.job.abandon().await;
-            drop(working);
-            let go = word.is_none()
+            drop(locks);
+            let go = open.is_none()
                 && tokio::select! {
                     biased;
                     () = self.stop.cancelled() => false,
-                    word = waiting => word.is_ok(),
+                    open = waiting => open.is_ok(),
                 };
             if !go {
                 return Err(AttemptError::Stopped);
             }
+            // It has its slots now, so the next round of the loop takes its locks like any other
+            // stage.
             gate = None;
         }
     }
 
-    async fn attempt(&mut self, voice: &StageLog) -> Result<AttemptResult, AttemptError> {
+    async fn attempt(&mut self, log: &StageLog) -> Result<AttemptResult, AttemptError> {
         let id = self.id;
-        let (ready, _working) = match self.ready(voice).await? {
+        // The locks are held until the result is recorded, or the failed outputs are noted.
+        let (ready, _locks) = match self.ready(log).await? {
             ControlFlow::Continue(ready) => ready,
             ControlFlow::Break(hit) => return Ok(AttemptResult::Hit(hit)),
         };
@@ -186,22 +203,23 @@ impl Attempt {
         let key = looked.key;
         let worked = if self.stage().program.is_worker() {
             match self.request(&looked).await {
-                Ok((staging, request)) => {
-                    self.finish(job, Some(request), voice).await.map(|done| (Some(staging), done))
-                }
+                Ok((staging, request)) => self.finish(job, Some(request), log).await.map(|done| (Some(staging), done)),
                 Err(ended) => Err(ended),
             }
         } else {
-            self.finish(job, None, voice).await.map(|finished| (staging, finished))
+            self.finish(job, None, log).await.map(|finished| (staging, finished))
         };
         let took = begun.elapsed();
         let settled = match worked {
             Ok((staging, finished)) => {
-                (self.worked)(took < BRIEF);
+                // Before settling: the slots are free for other stages while this one is recorded.
+                (self.worked)(took < MAX_BRIEF);
                 self.aside(move |run| run.settle(id, &looked, staging, finished, took)).await
             }
             Err(ended) => Err(ended),
         };
+        // What a failed command left is noted as its own, so that the next attempt may remove it.
+        // Anything else at these paths counts as the user's work and is moved aside.
         if settled.is_err() && !self.stage().program.is_worker() {
             self.aside(move |run| {
                 for (path, _) in run.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
@@ -212,13 +230,14 @@ impl Attempt {
             .await?;
         }
         if settled.is_err() && self.run.options.scratch.is_some() {
-            // What a comparison cleared away comes back although it came to nothing.
+            // The comparison cleared the recorded outputs away. They come back although it failed.
             self.aside(move |run| run.put_back_recorded(id, &key)).await?;
         }
         settled.map(|done| AttemptResult::Done(Box::new(done)))
     }
 
-    /// For whom a stage waits. Of another process everybody is told: it may take long, and nothing is seen of it here.
+    /// The message that names the holder of a lock. A wait for another process is a warning: it may
+    /// take long, and this run shows nothing of that process.
     fn waits_for(&self, lock: &Digest) -> (Level, String) {
         let (level, holder) = match self.run.store.lock_holder(lock) {
             Some(process) if process == std::process::id() => (Level::Info, "another stage of this run".to_owned()),
@@ -277,37 +296,38 @@ impl Attempt {
     }
 }
 
-/// What a stage needs to itself while it works, or shares with others who leave it as it is.
+/// A lock that a stage needs while it works.
 struct LockRequest {
     lock: Digest,
     of: LockPurpose,
 }
 
 enum LockPurpose {
-    /// The work: nobody else does the same meanwhile.
+    /// The work itself, exclusive: no other process does the same work at the same time.
     Work,
-    /// A path of the project that is written.
+    /// A path of the project that the stage writes, exclusive.
     Write,
-    /// A path of the project that another stage has written, and which of its outputs that is.
+    /// A path of the project that another stage has written, shared; with the output that belongs
+    /// there.
     Read(StageId, u32),
 }
 
-/// How an attempt begins.
+/// The result of an attempt to begin.
 enum Start {
-    /// Somebody has made it meanwhile.
+    /// The stage is recorded by now.
     Hit(Box<Hit>),
-    /// Somebody else works on what it needs; by the name of the lock.
+    /// Another stage or process holds this lock. No lock is held.
     Busy(Digest),
-    /// It has its locks.
+    /// The stage is set up and holds these locks.
     Ready(Box<Ready>, Vec<KeyLock>),
 }
 
-/// Which attempt of which stage begins.
+/// An attempt that begins.
 #[derive(Debug, Clone, Copy)]
 struct AttemptId {
     id: StageId,
     attempt: u32,
-    /// Whether it has to wait for its slots.
+    /// Whether it still waits for its slots.
     primed: bool,
 }
 
@@ -315,10 +335,10 @@ struct AttemptId {
 struct Ready {
     looked: Lookup,
     reasons: Vec<Reason>,
-    /// When its work began.
+    /// When its work began: the start of a command, the set-up of a worker's stage.
     begun: Instant,
     job: Box<dyn Job>,
-    /// The copies of inputs that a program of the user's reads.
+    /// The folder with copies of inputs for a command.
     staging: Option<Staging>,
 }
 
@@ -330,10 +350,12 @@ struct Prepared {
 }
 
 impl Run {
-    /// Looks at a stage again (it may have waited for its slots for an hour), takes its locks and begins it.
+    /// Looks a stage up again, takes its locks, and sets it up. The stage may have waited for its
+    /// slots for an hour.
     ///
-    /// All locks or none are held: who waits for one holds no other, so that nobody waits in a circle.
-    fn begin(&self, begin: AttemptId, voice: &StageLog, runtime: &Handle) -> Result<Start, AttemptError> {
+    /// It takes all locks or none. A stage that waits for a lock holds no other, so no circle of
+    /// waiting stages forms.
+    fn begin(&self, begin: AttemptId, log: &StageLog, runtime: &Handle) -> Result<Start, AttemptError> {
         let id = begin.id;
         let stage = self.stage(id);
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -344,14 +366,15 @@ impl Run {
         if let Some(hit) = looked.hit.take() {
             return Ok(Start::Hit(Box::new(hit)));
         }
-        let mut working = Vec::new();
-        for want in self.wants(stage, looked.key) {
-            match self.take(&want)? {
-                Some(lock) => working.push(lock),
-                None => return Ok(Start::Busy(want.lock)),
+        let mut locks = Vec::new();
+        for request in self.lock_requests(stage, looked.key) {
+            match self.take(&request)? {
+                Some(lock) => locks.push(lock),
+                // Returning drops the locks taken so far.
+                None => return Ok(Start::Busy(request.lock)),
             }
         }
-        // What was looked at before the locks were held may have been another run's.
+        // The look-up above held no locks, so it may have seen the files of another run.
         if stage.written.iter().any(|edge| !edge.exact) {
             let (manifest, files) = self.describe(stage)?;
             let key = manifest.key();
@@ -360,13 +383,13 @@ impl Run {
                 (looked.key, looked.manifest, looked.files) = (key, manifest, files);
                 if stage.program.is_worker() {
                     match self.take(&LockRequest { lock, of: LockPurpose::Work })? {
-                        Some(lock) => working.push(lock),
+                        Some(lock) => locks.push(lock),
                         None => return Ok(Start::Busy(lock)),
                     }
                 }
             }
         }
-        // Just before, another process may have finished the same work.
+        // Another process may have finished the same work before it released these locks.
         if !self.forced(id) && stage.cache {
             self.look_up(stage, &mut looked, true)?;
             if let Some(hit) = looked.hit.take() {
@@ -376,35 +399,38 @@ impl Run {
         let reasons = self.reasons(stage, &looked);
         let (staging, inputs) =
             if stage.program.is_worker() { (None, Vec::new()) } else { self.prepare_command(stage)? };
-        let setup = Setup { stage, inputs, root: &self.options.root, log: voice };
+        let setup = Setup { stage, inputs, root: &self.options.root, log };
         let job = {
+            // This is an offload thread. Starting a process needs the runtime's reactor.
             let _entered = runtime.enter();
             self.executors.of(stage).set_up(setup)?
         };
         let mut ready = Box::new(Ready { looked, reasons, begun: Instant::now(), job, staging });
         if !begin.primed {
-            ready = self.go(begin, true, ready, voice)?;
+            ready = self.go(begin, true, ready, log)?;
         }
-        Ok(Start::Ready(ready, working))
+        Ok(Start::Ready(ready, locks))
     }
 
-    /// Lets a stage begin to work; what is at the places of its outputs is cleared away first, if anything is.
+    /// Lets the work of a stage begin. With `clear`, old outputs of a command are cleared away
+    /// first.
     fn go(
         &self,
         begin: AttemptId,
         clear: bool,
         mut ready: Box<Ready>,
-        voice: &StageLog,
+        log: &StageLog,
     ) -> Result<Box<Ready>, AttemptError> {
         let AttemptId { id, attempt, .. } = begin;
         let stage = self.stage(id);
         let key = ready.looked.key;
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key);
         let reasons = std::mem::take(&mut ready.reasons);
-        voice.send(Event::StageStarted { stage: stage.name.clone(), key: key.to_string(), reasons, attempt });
+        log.send(Event::StageStarted { stage: stage.name.clone(), key: key.to_string(), reasons, attempt });
         if !stage.program.is_worker() && clear {
-            self.clear_outputs(id, attempt, voice)?;
+            self.clear_outputs(id, attempt, log)?;
         }
+        // A primed command has waited since its set-up. That wait is not part of its wall time.
         if !stage.program.is_worker() {
             ready.begun = Instant::now();
         }
@@ -412,50 +438,61 @@ impl Run {
         Ok(ready)
     }
 
-    /// What a stage needs to itself: the paths of the project it writes, those it reads and other stages write (shared with who
-    /// reads them, too), and the work itself. So a run with other parameters in the same project never mixes with this one.
-    fn wants(&self, stage: &PlannedStage, key: Digest) -> Vec<LockRequest> {
-        let mut wants: Vec<LockRequest> = Vec::with_capacity(stage.outputs.len() + stage.written.len() + 1);
+    /// The locks of a stage, in the order in which they are taken: the project paths that it
+    /// writes, those that it reads and other stages write, and the work itself. They keep runs with
+    /// other parameters in one project apart.
+    fn lock_requests(&self, stage: &PlannedStage, key: Digest) -> Vec<LockRequest> {
+        let mut requests: Vec<LockRequest> = Vec::with_capacity(stage.outputs.len() + stage.written.len() + 1);
         for (path, _) in stage.outputs.iter().filter_map(|port| port.path.as_ref()) {
-            wants.push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Write });
+            requests.push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Write });
         }
-        // What a program writes is guarded by the paths; a worker writes into a folder of its own.
-        if wants.is_empty() || stage.program.is_worker() {
-            wants.push(LockRequest { lock: key, of: LockPurpose::Work });
+        // The path locks keep two runs of one command apart. A worker writes to a staging folder
+        // and needs the key.
+        if requests.is_empty() || stage.program.is_worker() {
+            requests.push(LockRequest { lock: key, of: LockPurpose::Work });
         }
         for edge in &stage.written {
             let port = self.stage(edge.from).outputs.get(edge.output as usize);
             if let Some((path, _)) = port.and_then(|port| port.path.as_ref()) {
-                wants.push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Read(edge.from, edge.output) });
+                requests
+                    .push(LockRequest { lock: self.path_lock(path), of: LockPurpose::Read(edge.from, edge.output) });
             }
         }
-        wants.sort_by_key(|want| want.lock);
-        wants.dedup_by_key(|want| want.lock);
-        wants
+        // The sort is stable: where a stage writes a path and reads it, too, the exclusive request
+        // stays.
+        requests.sort_by_key(|request| request.lock);
+        requests.dedup_by_key(|request| request.lock);
+        requests
     }
 
-    /// Takes a lock if nobody else holds it. What is read is what its stage gave then, whatever happened to it since.
-    fn take(&self, want: &LockRequest) -> Result<Option<KeyLock>, AttemptError> {
+    /// Takes a lock if it is free. A path that the stage reads is also made to hold what its own
+    /// stage gave, whatever happened to it since.
+    fn take(&self, request: &LockRequest) -> Result<Option<KeyLock>, AttemptError> {
         let store = &self.store;
-        let (from, output) = match want.of {
-            LockPurpose::Work => return Ok(store.try_lock_key(&want.lock)?),
-            LockPurpose::Write => return Ok(store.try_lock_name(&want.lock)?),
+        let (from, output) = match request.of {
+            LockPurpose::Work => return Ok(store.try_lock_key(&request.lock)?),
+            LockPurpose::Write => return Ok(store.try_lock_name(&request.lock)?),
             LockPurpose::Read(from, output) => (from, output as usize),
         };
-        let Some(shared) = store.try_share_name(&want.lock)? else { return Ok(None) };
+        let Some(shared) = store.try_share_name(&request.lock)? else { return Ok(None) };
         let (Some(port), Some(blob)) = (self.stage(from).outputs.get(output), self.output(from, output)) else {
             return Ok(Some(shared));
         };
         if self.in_place(port, &blob) {
             return Ok(Some(shared));
         }
+        // Released first: the shared lock would conflict with the exclusive one, also within one
+        // process.
         drop(shared);
-        let Some(own) = store.try_lock_name(&want.lock)? else { return Ok(None) };
+        let Some(own) = store.try_lock_name(&request.lock)? else { return Ok(None) };
         self.put_back(port, &blob).map_err(|error| workspace(&error, &port.name))?;
+        // Another process may take the lock while it changes from exclusive to shared, so the copy
+        // is checked again.
         Ok((own.share() && self.in_place(port, &blob)).then_some(own))
     }
 
-    /// Makes the inputs of a program ready, and says where they lie.
+    /// Prepares the inputs of a command. Returns the staging folder, if one is needed, and the path
+    /// of each input.
     fn prepare_command(&self, stage: &PlannedStage) -> Result<(Option<Staging>, InputPaths), AttemptError> {
         let id = stage.id;
         self.stay_inside(id)?;
@@ -466,7 +503,7 @@ impl Run {
         Ok((staging, inputs))
     }
 
-    /// Makes the folders of a request and looks up its inputs.
+    /// Makes the folders of a worker's request, and finds the paths and types of its inputs.
     fn prepare(&self, id: StageId, staging: &Path) -> Result<Prepared, AttemptError> {
         let stage = self.stage(id);
         self.stay_inside(id)?;
@@ -480,8 +517,8 @@ impl Run {
         for (input, (port, path)) in stage.inputs.iter().zip(paths) {
             let above = self.stage(input.from);
             let name = &above.outputs[input.output].name;
-            let Some(made) = self.made(input.from).get() else { continue };
-            let types = match self.store.lookup(&made.key)? {
+            let Some(given) = self.outputs_of(input.from).get() else { continue };
+            let types = match self.store.lookup(&given.key)? {
                 Some(record) => Detail::of(&record.detail).types,
                 None => Types::new(),
             };
@@ -492,14 +529,15 @@ impl Run {
                 (None, Some(planned)) => planned.clone(),
                 (None, None) => ArtifactType::Other(above.outputs[input.output].kind),
             };
-            let digest = made.outputs[input.output].digest.to_string();
+            let digest = given.outputs[input.output].digest.to_string();
             inputs.insert(port, InputArtifact { path, artifact, digest });
         }
         let outputs = stage.outputs.iter().map(|port| (port.name.clone(), outputs_folder.join(&port.name))).collect();
         Ok(Prepared { inputs, outputs, scratch })
     }
 
-    /// Where the inputs lie: a file in the store itself, what [`needs_copy`] as a copy in the staging folder.
+    /// The path of each input: in the store, or for one that [`needs_copy`] a copy in the staging
+    /// folder.
     fn input_paths(&self, id: StageId, staging: Option<&Path>) -> Result<InputPaths, AttemptError> {
         let mut paths = Vec::new();
         for input in &self.stage(id).inputs {
@@ -526,8 +564,9 @@ impl Run {
         if faults.is_empty() { Ok(()) } else { Err(AttemptError::Failed { faults, again: false }) }
     }
 
-    /// Whether no output of a stage is there, and their folders are: there is nothing to clear away, which may take its time.
-    fn nothing_there(&self, id: StageId) -> bool {
+    /// Whether no output of a stage exists while their folders do. Then there is nothing to clear
+    /// away.
+    fn outputs_absent(&self, id: StageId) -> bool {
         let paths = self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref());
         paths.map(|(path, _)| self.options.root.join(path)).all(|path| {
             let missing =
@@ -536,23 +575,25 @@ impl Run {
         })
     }
 
-    /// Old outputs must not pass for new ones. Their folders are made. What is at their places and in no result is somebody's work:
-    /// it is set aside, unless an attempt of this run has written it.
-    fn clear_outputs(&self, id: StageId, attempt: u32, voice: &StageLog) -> Result<(), AttemptError> {
+    /// Clears the paths of outputs, so that old outputs do not pass for new ones, and makes their
+    /// folders. A file that no result holds may be the user's work: it is set aside, unless an
+    /// earlier attempt of this run wrote it.
+    fn clear_outputs(&self, id: StageId, attempt: u32, log: &StageLog) -> Result<(), AttemptError> {
         for path in self.stage(id).outputs.iter().filter_map(|port| port.path.as_ref()) {
             let full = self.options.root.join(&path.0);
             let _ = fault::point("run.clear_output");
             let cleared = match attempt {
+                // What a later attempt finds was written by the one before.
                 0 | 1 => self.store.clear(&full),
                 _ => cache::remove_all(&full).map(|()| None),
             };
-            let made = cleared.and_then(|aside| {
+            let ready = cleared.and_then(|aside| {
                 if let Some(aside) = aside {
-                    voice.log(Level::Warn, self.set_aside(&path.0, &aside));
+                    log.log(Level::Warn, self.set_aside(&path.0, &aside));
                 }
                 full.parent().filter(|parent| !parent.is_dir()).map_or(Ok(()), std::fs::create_dir_all)
             });
-            if let Err(error) = made {
+            if let Err(error) = ready {
                 let message = format!("the old output `{}` cannot be removed: {error}", path.0);
                 let fault = Fault::error("command::old_output", message).at(path.1.clone());
                 return Err(AttemptError::final_fault(fault.help("look at its permissions and those of its folder")));
@@ -561,7 +602,7 @@ impl Run {
         Ok(())
     }
 
-    /// What a stage wrote becomes outputs and a record, if what it read is still what it was.
+    /// Turns what a stage wrote into outputs and a record, if its inputs are unchanged.
     fn settle(
         &self,
         id: StageId,
@@ -572,6 +613,7 @@ impl Run {
     ) -> Result<Done, AttemptError> {
         let stage = self.stage(id);
         let _ = fault::point("run.ended");
+        // Before the outputs move: a void attempt must leave the store as it was.
         self.unchanged_inputs(stage, looked)?;
         let into = self.options.scratch.as_ref().map_or(&self.store, |scratch| &scratch.store);
         let _ = fault::point("run.adopt");
@@ -583,7 +625,8 @@ impl Run {
         self.record(id, looked, blobs, finished, took)
     }
 
-    /// Puts the copies of outputs back and commits the record; with a scratch store, compares with the record that is there.
+    /// Puts the copies of outputs back and commits the record. With a scratch store it compares
+    /// with the old record.
     pub(crate) fn record(
         &self,
         id: StageId,
@@ -598,13 +641,15 @@ impl Run {
         }
         let _ = fault::point("run.adopted");
         for (port, blob) in stage.outputs.iter().zip(&blobs) {
-            // A program's output has just been moved away from its place.
+            // A command's output has just moved from this path into the store. The short way
+            // suffices unless something new is at the path.
             let place = port.path.as_ref().filter(|_| !stage.program.is_worker());
             if !place.is_some_and(|(path, _)| self.store.put_back(blob, &self.options.root.join(path))) {
                 self.put_back(port, blob).map_err(|error| workspace(&error, &port.name))?;
             }
         }
         let _ = fault::point("run.record");
+        // The record comes last: before it nothing counts, after it everything does.
         let outputs: Vec<(String, Blob)> =
             stage.outputs.iter().map(|port| port.name.clone()).zip(blobs.iter().copied()).collect();
         let last = self.store.last(&stage.name)?;
@@ -633,7 +678,7 @@ impl Run {
         };
         let _ = fault::point("run.recorded");
         Ok(Done {
-            made: StageOutputs { key: looked.key, outputs: blobs },
+            result: StageOutputs { key: looked.key, outputs: blobs },
             took,
             summary: finished.summary,
             unmet: absolute(&stage.name, finished.unmet),
@@ -643,7 +688,7 @@ impl Run {
         })
     }
 
-    /// The recorded outputs of a key are put into the project.
+    /// Puts copies of the recorded outputs of a key into the project.
     fn put_back_recorded(&self, id: StageId, key: &Digest) -> Result<(), AttemptError> {
         let Some(record) = self.store.lookup(key)? else { return Ok(()) };
         for port in &self.stage(id).outputs {
@@ -654,7 +699,8 @@ impl Run {
         Ok(())
     }
 
-    /// What a stage gave this time, beside what is recorded; the recorded outputs are what counts.
+    /// Compares the outputs of this time with the recorded ones. The stages below get the recorded
+    /// ones.
     fn compare(
         &self,
         stage: &PlannedStage,
@@ -683,7 +729,7 @@ impl Run {
         }
         let unchanged = outputs == again;
         Ok(Done {
-            made: StageOutputs { key: looked.key, outputs },
+            result: StageOutputs { key: looked.key, outputs },
             took,
             summary: finished.summary,
             unmet: absolute(&stage.name, finished.unmet),
@@ -693,13 +739,15 @@ impl Run {
         })
     }
 
-    /// An input edited while the stage ran was perhaps read before, perhaps after: the result belongs to neither.
+    /// Fails when an input changed while the stage ran. The stage may have read it before or after
+    /// the edit, so the result belongs to neither.
     ///
-    /// A file that is what it was and yet was written to may have been something else in between. Once that makes the stage run
-    /// again; when it happens every time, it is the program itself that writes what is there already.
+    /// A file with the same content that was written to may have had other content in between. The
+    /// first time that makes the stage run again. If it happens every time, the program itself
+    /// writes what the file holds already.
     pub(crate) fn unchanged_inputs(&self, stage: &PlannedStage, looked: &Lookup) -> Result<(), AttemptError> {
         let mut changed = Vec::new();
-        // Where other stages of the run give everything, only the copies in the project can have changed.
+        // If other stages of the run give every file, the key cannot have changed.
         let described = (!self.settled_key(stage)).then(|| self.describe(stage)).transpose();
         match described {
             Ok(None) => {}
@@ -710,24 +758,26 @@ impl Run {
                 }
             }
             Ok(Some((now, _))) => {
-                let told = crate::key::explain::compare(&looked.manifest, &now, &|port| port.to_owned());
-                changed.extend(told.into_iter().map(|reason| match reason {
+                let reasons = crate::key::explain::compare(&looked.manifest, &now, &|port| port.to_owned());
+                changed.extend(reasons.into_iter().map(|reason| match reason {
                     crate::key::explain::Reason::FileChanged { path, .. } => path,
                     crate::key::explain::Reason::EnvironmentChanged { what, .. } => what,
                     other => format!("{other:?}"),
                 }));
             }
-            // A file that has gone meanwhile is a change; the next look says what is missing.
+            // A file that was deleted is a change, too. The next look-up reports what is missing.
             Err(AttemptError::Failed { faults, .. }) => changed.extend(faults.into_iter().map(|fault| fault.message)),
             Err(ended) => return Err(ended),
         }
+        // Files with the digest of another stage's output were not read for the key. Their copies
+        // are checked here.
         for file in looked.files.iter().filter(|file| file.seen.is_none()) {
-            let there = self.store.file_digest(&file.found.path).is_ok_and(|now| now.digest == file.digest);
-            if !there {
+            let same = self.store.file_digest(&file.found.path).is_ok_and(|now| now.digest == file.digest);
+            if !same {
                 changed.push(file.found.shown.clone());
             }
         }
-        // A program that is bent on it can write into the store.
+        // A command gets paths inside the store and could write to them.
         for input in stage.inputs.iter().filter(|_| !stage.program.is_worker()) {
             if let Some(blob) = self.output(input.from, input.output)
                 && !self.store.check(&blob)?
@@ -738,14 +788,14 @@ impl Run {
         if changed.is_empty() { Ok(()) } else { Err(AttemptError::Changed(changed)) }
     }
 
-    /// The outputs of a program move from the project into the store; their copies are put back afterwards.
+    /// Moves the outputs of a command from the project into the store. Copies are put back later.
     fn adopt_command(&self, into: &Store, stage: &PlannedStage) -> Result<Vec<Blob>, AttemptError> {
         let mut missing = Vec::new();
         let mut places = Vec::new();
         for port in &stage.outputs {
             let Some((path, route)) = &port.path else { continue };
             let full = self.options.root.join(path);
-            // The program may have made links meanwhile: nothing behind them is moved into the store.
+            // The program may have made links. Files behind them must not move into the store.
             if let Err(fault) = inside::all_of(&self.options.root, path) {
                 missing.push(fault.at(route.clone()));
             } else if std::fs::metadata(&full).is_err() {
@@ -758,6 +808,7 @@ impl Run {
             }
             places.push(full);
         }
+        // Nothing is adopted unless every output exists.
         if !missing.is_empty() {
             return Err(AttemptError::failed(missing));
         }
@@ -780,7 +831,7 @@ fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Ve
     stage.outputs.iter().map(|port| Ok(into.adopt(&folder.join(&port.name))?)).collect()
 }
 
-/// The warning of a stage that gave other bytes than an earlier run of the same key.
+/// The warning for a stage that gave other bytes than an earlier run of the same key.
 fn unstable(run: &Run, stage: &PlannedStage, before: &Record, now: &[Blob]) -> Fault {
     let store = &run.store;
     let differing = stage.outputs.iter().zip(now).find_map(|(port, blob)| {
@@ -804,27 +855,30 @@ fn input_file(file: &crate::key::digests::Digested) -> InputFile {
     InputFile { role: found.role.clone(), path: found.path.clone(), shown: found.shown.clone() }
 }
 
-/// The files of a stage that no other stage writes and that were written to, whatever is in them now.
+/// The files of a stage that were written to, whatever they hold now. Files that other stages write
+/// are left out.
 fn written_to<'a>(
     stage: &'a PlannedStage,
     before: &'a [Digested],
     now: &'a [Digested],
 ) -> impl Iterator<Item = String> + 'a {
     let stamp = |file: &Digested| file.seen.map(|seen| seen.writing);
-    // The copy of an output may be one file with the blob, which others copy meanwhile: that moves its times, too.
+    // The copy of an output may be a hard link to the blob, whose times move when another process
+    // uses the blob.
     let own = |file: &Digested| stage.written.iter().all(|edge| edge.file != file.found.file);
     let pairs = before.iter().zip(now).filter(move |(before, _)| own(before));
     pairs.filter(move |(before, now)| stamp(before) != stamp(now)).map(|(before, _)| before.found.shown.clone())
 }
 
-/// A file in the store can be read where it is; a folder needs a place, and what is to be executed needs the permission.
+/// Whether an input must be copied out of the store. A folder has no path there, and an executable
+/// file lacks the permission.
 fn needs_copy(blob: &Blob) -> bool {
     blob.tree || blob.executable
 }
 
 fn make_folder(path: &Path) -> Result<(), AttemptError> {
-    let made = fault::point("run.staging_folder").and_then(|()| std::fs::create_dir_all(path));
-    made.map_err(|source| StoreError::io(path, "create folder", source).into())
+    let created = fault::point("run.staging_folder").and_then(|()| std::fs::create_dir_all(path));
+    created.map_err(|source| StoreError::io(path, "create folder", source).into())
 }
 
 fn to_value(value: &impl serde::Serialize) -> Result<Value, AttemptError> {
@@ -833,7 +887,7 @@ fn to_value(value: &impl serde::Serialize) -> Result<Value, AttemptError> {
     })
 }
 
-/// What was measured, with the wall time.
+/// The observations of a stage, with the wall time added.
 fn observations(measured: Value, took: Duration) -> Value {
     match measured {
         Value::Object(mut map) => {

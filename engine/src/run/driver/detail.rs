@@ -14,7 +14,8 @@ use crate::event::seconds;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Detail {
-    /// The true type of every output, by port, as the worker gave it: without lineage, which is the plan's.
+    /// The true type of every output, by port, as the worker gave it: without lineage, which is the
+    /// plan's.
     pub types: Types,
     /// Headline numbers.
     pub summary: BTreeMap<String, f64>,

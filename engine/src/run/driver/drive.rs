@@ -1,4 +1,4 @@
-//! The loop: carries out what the scheduler commands and tells it what came of it.
+//! The loop of a run: it carries out the scheduler's commands and reports their results as events.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -27,27 +27,30 @@ use crate::run::capacity::capacity;
 use crate::run::scheduler::{self, Command, Scheduler, Slots, Task};
 use tokio_util::sync::CancellationToken;
 
-/// How often a stage runs again because what it reads is being edited.
-const CHANGES: u32 = 3;
-/// How long a cancelled run waits for what it is doing to end. Whatever is not done then ends with the process.
-const PATIENCE: Duration = Duration::from_millis(800);
-/// How long it waits for what a newer run wants: as long as it takes.
-const SPARED: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The logs of so many runs are kept, of those that said anything.
-const LOGGED_RUNS: usize = 100;
-/// How the name of a run ends that only compares: it is no part of the history.
+/// Most attempts of one stage that are void because its inputs changed. The last one is a failure.
+const MAX_CHANGES: u32 = 3;
+/// Longest time a cancelled run waits for its running stages. What runs longer ends with the
+/// process.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(800);
+/// The same while a stage runs that a newer run wants. A year: the stage may take as long as it
+/// needs.
+const SPARED_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Most runs whose logs are kept. Runs without a log line do not count.
+const MAX_LOGGED_RUNS: usize = 100;
+/// The end of the name of a run that only compares. Such a run is not part of the history.
 pub const ASIDE: &str = "-verify";
-/// So many files may be open at once, where the system lets a process choose.
-const FILES: u64 = 1 << 16;
-/// After so many stages looked at without a pause, others get a turn.
-const BATCH: usize = 256;
+/// Most files that may be open at once, where the system lets a process choose.
+const MAX_OPEN_FILES: u64 = 1 << 16;
+/// Most commands that are carried out before other tasks of the runtime get a turn.
+const MAX_BATCH: usize = 256;
 
-/// Carries a plan out. Events go to `events`, whoever listens; the last one is [`Event::RunFinished`].
+/// Carries a plan out. Events go to `events`, whether or not it has a reader; the last is
+/// [`Event::RunFinished`].
 ///
 /// A failed stage, an unmet gate and a cancel are outcomes of the summary, not errors.
 ///
 /// # Errors
-/// What stops the engine itself: a target nobody has heard of, a store that cannot be written.
+/// What stops the engine itself: an unknown target, a store that cannot be written.
 pub async fn run(
     plan: Arc<Plan>,
     store: Arc<Store>,
@@ -68,7 +71,7 @@ pub async fn run(
     let started = now();
     let run = Run {
         name: options.scratch.as_ref().map_or_else(|| name(started), |_| format!("{}{ASIDE}", name(started))),
-        made: plan.stages.iter().map(|_| OnceLock::new()).collect(),
+        outputs: plan.stages.iter().map(|_| OnceLock::new()).collect(),
         forced,
         at_work: Mutex::default(),
         late: Growing::default(),
@@ -110,7 +113,7 @@ pub async fn run(
     drive.drive(commands.into(), incoming, cancel).await
 }
 
-/// What comes back from beside the loop.
+/// A message to the loop from the tasks and threads that work for it.
 enum Note {
     Looked(StageId, Result<Option<Hit>, AttemptError>),
     Worked(StageId, bool),
@@ -118,7 +121,7 @@ enum Note {
     Step(StageId, Result<Step, AttemptError>),
 }
 
-/// What a stage came to.
+/// How a stage ended.
 #[derive(Debug, Clone)]
 struct EndOf {
     end: End,
@@ -134,26 +137,27 @@ struct Drive {
     tasks: Vec<Task>,
     notes: UnboundedSender<Note>,
     ends: Vec<Option<EndOf>>,
-    /// How often the inputs of a stage changed under it.
+    /// Number of attempts of a stage whose inputs changed while it ran.
     changes: HashMap<StageId, u32>,
-    /// Running stages, and how to stop them.
+    /// The stop token of each running stage.
     stops: HashMap<StageId, CancellationToken>,
-    /// Primed stages, and how to let them begin.
+    /// The gate of each primed stage; a message through it lets the stage begin.
     gates: HashMap<StageId, oneshot::Sender<()>>,
-    /// Expanding stages on their way.
+    /// The progress of each expanding stage.
     courses: HashMap<StageId, Course>,
-    /// What there is to take.
+    /// All slots of the run.
     total: Slots,
     warmed: bool,
-    /// Until when a cancelled run waits for what it is doing.
+    /// When a cancelled run stops waiting for its running stages; `None` before a cancel.
     ending: Option<tokio::time::Instant>,
-    /// What was at work and ended by a cancel.
+    /// Stages that a cancel interrupted while they ran.
     lost: Vec<StageId>,
-    /// What stopped the engine.
+    /// The fault that stopped the engine.
     broken: Option<Fault>,
-    /// The note that this run has begun, once it does work: what is left of it when it is killed.
+    /// The note that this run has begun, once a stage runs. It is all that a killed run leaves in
+    /// the history.
     noted: Option<Begun>,
-    /// Whether that note has been tried.
+    /// Whether the note was attempted.
     noting: bool,
 }
 
@@ -172,14 +176,15 @@ impl Drive {
         });
         let mut more = Vec::new();
         loop {
-            let mut looked_at = 0;
+            let mut carried_out = 0;
             while let Some(command) = commands.pop_front() {
                 if let Some(event) = self.carry_out(command) {
                     self.scheduler.on_event_into(event, &mut more);
                 }
-                looked_at += 1;
-                if looked_at % BATCH == 1 {
-                    // A long row of hits must neither starve who watches nor miss a cancel.
+                carried_out += 1;
+                if carried_out % MAX_BATCH == 1 {
+                    // A long row of hits must neither starve the readers of events nor miss a
+                    // cancel.
                     tokio::task::yield_now().await;
                     if cancel.is_cancelled() {
                         self.cancel(&mut more);
@@ -190,8 +195,10 @@ impl Drive {
             if self.scheduler.finished() {
                 break;
             }
+            // Before a wait: a collector must see which records this run has used so far.
             self.run.store.tell();
             tokio::select! {
+                // A cancel comes before results that are ready at the same time.
                 biased;
                 () = cancel.cancelled(), if self.ending.is_none() => self.cancel(&mut more),
                 () = until(self.ending), if self.ending.is_some() => break,
@@ -202,7 +209,7 @@ impl Drive {
                 }
             }
             if self.broken.is_some() {
-                // Nothing can be recorded any more: what runs, runs for nothing.
+                // No result can be recorded any more, so running stages would work in vain.
                 self.cancel(&mut more);
             }
             commands.extend(more.drain(..));
@@ -210,23 +217,24 @@ impl Drive {
         self.finish(cancel.is_cancelled())
     }
 
-    /// Lets nothing new begin and ends what runs.
+    /// Stops running stages and lets no other stage begin.
     fn cancel(&mut self, commands: &mut Vec<Command>) {
         if self.ending.is_none() {
             let spared = self.stops.keys().any(|id| self.run.spared(*id));
-            let patience = if spared { SPARED } else { PATIENCE };
-            self.ending = Some(tokio::time::Instant::now() + patience);
+            let limit = if spared { SPARED_TIMEOUT } else { CANCEL_TIMEOUT };
+            self.ending = Some(tokio::time::Instant::now() + limit);
             self.scheduler.on_event_into(scheduler::Event::Cancel, commands);
         }
     }
 
-    /// Carries a command out; an event where the answer is known at once.
+    /// Carries a command out. Returns an event when the answer is known at once.
     fn carry_out(&mut self, command: Command) -> Option<scheduler::Event> {
         match command {
-            // After a cancel nothing is looked for any more; what would run is skipped.
+            // After a cancel no key is looked up any more. A miss is then skipped by the scheduler.
             Command::Resolve(id) if self.ending.is_some() => Some(scheduler::Event::Miss(id)),
             Command::Resolve(id) => {
                 let stage = self.run.stage(id);
+                // Hashing a large file here would delay every other stage.
                 if self.run.heavy(stage) {
                     let (run, notes) = (Arc::clone(&self.run), self.notes.clone());
                     self.run.offload.send(move || {
@@ -237,6 +245,8 @@ impl Drive {
                 }
                 let found = self.run.look(id).map(|mut looked| {
                     let hit = looked.hit.take();
+                    // The look-up is kept for the start of the stage, which would otherwise repeat
+                    // it.
                     if hit.is_none() {
                         self.run.keep_found(id, looked);
                     }
@@ -251,7 +261,7 @@ impl Drive {
                 self.start(stage, attempt, None);
                 None
             }
-            // The scheduler says that it is skipped.
+            // The scheduler then skips it.
             Command::Prime { stage, .. } if self.ending.is_some() => Some(scheduler::Event::Stopped(stage)),
             Command::Prime { stage, attempt } => {
                 let (open, gate) = oneshot::channel();
@@ -260,6 +270,7 @@ impl Drive {
                 None
             }
             Command::Go(stage) => {
+                // The attempt may have ended just now; its note is on the way.
                 if let Some(open) = self.gates.remove(&stage) {
                     let _ = open.send(());
                 }
@@ -288,7 +299,8 @@ impl Drive {
         self.note();
         let stop = CancellationToken::new();
         self.stops.insert(id, stop.clone());
-        // More threads never change a result, so a stage that did not ask for a number gets what is idle.
+        // More threads never change a result. A stage without a declared number gets the idle
+        // processors as well.
         let stage = self.run.stage(id);
         let own = self.tasks[id.0 as usize].takes.cpus;
         let idle = if stage.resources.cpus.is_none() { self.scheduler.free().cpus } else { 0 };
@@ -301,7 +313,8 @@ impl Drive {
         let attempt = Attempt { run: Arc::clone(&self.run), id, attempt, threads, stop, gate, worked };
         let begun = Instant::now();
         tokio::spawn(async move {
-            // A task of its own, so that a mistake in the engine is a failure of the stage and not a run that never ends.
+            // A task of its own, so that a panic of the engine fails the stage. Without it the run
+            // would never end.
             let result = tokio::spawn(attempt.carry_out()).await.unwrap_or_else(|_| {
                 let fault = Fault::error("run::panic", "the engine made a mistake while it ran the stage");
                 Err(AttemptError::final_fault(fault.help("please report this")))
@@ -310,7 +323,8 @@ impl Drive {
         });
     }
 
-    /// Notes that the run has begun, unless it is no part of the history. A note that cannot be written is not missed.
+    /// Notes once that the run has begun, unless it is not part of the history. A run works without
+    /// its note.
     fn note(&mut self) {
         if !std::mem::replace(&mut self.noting, true) && self.run.options.scratch.is_none() {
             let what = json!({ "run": self.run.name, "pipeline": self.run.plan.spec.name, "started": self.started });
@@ -318,7 +332,8 @@ impl Drive {
         }
     }
 
-    /// A program that is slow to start is started while others work, once in a run, if a stage will need it.
+    /// Starts a worker that is slow to start while other stages run. Once in a run, and only if a
+    /// stage will need it.
     fn warm(&mut self) {
         if std::mem::replace(&mut self.warmed, true) {
             return;
@@ -335,12 +350,12 @@ impl Drive {
     /// Asks an expanding stage for what comes next, unless one of its children failed.
     fn expand(&mut self, id: StageId) -> Option<scheduler::Event> {
         let course = self.courses.entry(id).or_insert_with(Course::new).clone();
-        let there = |child: &&StageId| {
+        let without_outputs = |child: &&StageId| {
             let of = self.ends.get(child.0 as usize).and_then(Option::as_ref);
             !of.is_some_and(|of| matches!(of.end, End::Hit | End::Ran))
         };
         let missing: Vec<&str> =
-            course.children.iter().filter(there).map(|child| self.run.stage(*child).name.as_str()).collect();
+            course.children.iter().filter(without_outputs).map(|child| self.run.stage(*child).name.as_str()).collect();
         if let Some(first) = missing.first() {
             let name = &self.run.stage(id).name;
             let others = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
@@ -350,6 +365,7 @@ impl Drive {
             return Some(self.on_ended(id, course.begun.elapsed(), AttemptError::final_fault(fault)));
         }
         let (run, notes) = (Arc::clone(&self.run), self.notes.clone());
+        // Off the loop: a step reads the outputs of children, which may be large.
         self.run.offload.send(move || {
             let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step(id, &course)));
             let step = step.unwrap_or_else(|_| {
@@ -382,7 +398,7 @@ impl Drive {
         }
     }
 
-    /// A round's children join the run.
+    /// Adds the children of a round to the run.
     fn on_round(
         &mut self,
         id: StageId,
@@ -399,6 +415,8 @@ impl Drive {
             }
         };
         let tasks: Vec<Task> = children.iter().map(|child| task(child, &self.run.options)).collect();
+        // The scheduler gives the children the positions from `first` on; `late` and `ends` must
+        // follow in step.
         if !self.scheduler.expand(id, &tasks, self.total, commands) {
             return None;
         }
@@ -409,7 +427,7 @@ impl Drive {
         self.tasks.extend(tasks);
         self.ends.resize(self.tasks.len(), None);
         for stage in children {
-            self.run.late.push(Late { stage, made: OnceLock::new() });
+            self.run.late.push(Late { stage, outputs: OnceLock::new() });
         }
         self.send(Event::StageExpanded { stage: self.run.stage(id).name.clone(), children: names });
         None
@@ -422,9 +440,10 @@ impl Drive {
             Note::Worked(stage, brief) => scheduler::Event::Worked { stage, brief },
             Note::Ended { stage, took, result } => {
                 self.stops.remove(&stage);
+                // The gate is still there only when the stage never got its slots.
                 let waited = self.gates.remove(&stage).is_some();
                 if waited && matches!(result, Err(AttemptError::Stopped)) {
-                    // It never began; the scheduler says why.
+                    // It never began, so it is skipped and not reported as interrupted.
                     return Some(scheduler::Event::Stopped(stage));
                 }
                 let began = self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage).is_some();
@@ -454,25 +473,26 @@ impl Drive {
         }
     }
 
-    /// Whether stages below may run.
+    /// Reports a hit. Returns whether stages below may run.
     fn on_hit(&mut self, id: StageId, hit: Hit) -> bool {
         let stage = self.run.stage(id);
         let (summary, unmet) = Detail::headline(&hit.record.detail);
-        self.run.store.touch(&stage.name, &hit.made.key);
+        self.run.store.touch(&stage.name, &hit.result.key);
         self.send(Event::StageHit {
             stage: stage.name.clone(),
-            key: hit.made.key.to_string(),
-            outputs: digests(stage, &hit.made.outputs),
+            key: hit.result.key.to_string(),
+            outputs: digests(stage, &hit.result.outputs),
             summary,
         });
         let open = unmet.is_empty();
         if !open {
-            // A gate that is not met is said again in every run that meets it.
+            // Every run reports the unmet gate again: it explains why the stages below did not run.
             for fault in absolute(&stage.name, unmet) {
                 self.send(Event::StageLog { stage: stage.name.clone(), level: Level::Error, text: fault.message });
             }
         }
-        let _ = self.run.made(id).set(hit.made);
+        // Before the event reaches the scheduler: the stages below read these outputs.
+        let _ = self.run.outputs_of(id).set(hit.result);
         self.end(id, End::Hit, Duration::ZERO, open);
         open
     }
@@ -485,15 +505,15 @@ impl Drive {
         let open = done.unmet.is_empty();
         self.send(Event::StageDone {
             stage: stage.name.clone(),
-            key: done.made.key.to_string(),
-            outputs: digests(stage, &done.made.outputs),
+            key: done.result.key.to_string(),
+            outputs: digests(stage, &done.result.outputs),
             took: done.took,
             summary: done.summary,
             unmet: done.unmet,
             warnings: done.warnings,
             unchanged: done.unchanged,
         });
-        let _ = self.run.made(id).set(done.made);
+        let _ = self.run.outputs_of(id).set(done.result);
         self.end(id, End::Ran, done.took, open);
         scheduler::Event::Done { stage: id, open }
     }
@@ -512,15 +532,16 @@ impl Drive {
                 let times = self.changes.entry(id).or_default();
                 *times += 1;
                 let what = what.iter().map(|what| format!("`{what}`")).collect::<Vec<_>>().join(", ");
-                if *times < CHANGES {
+                if *times < MAX_CHANGES {
                     let text = format!("{what} changed while the stage ran; the result is not kept, it runs again");
                     self.send(Event::StageLog { stage: name, level: Level::Warn, text });
                     return scheduler::Event::Changed(id);
                 }
-                let message = format!("{what} changed every time `{name}` ran ({CHANGES} times)");
+                let message = format!("{what} changed every time `{name}` ran ({MAX_CHANGES} times)");
                 let help = "let nothing write to what a stage reads while it runs; does the stage write to it itself?";
                 (vec![Fault::error("run::inputs_keep_changing", message).help(help)], false)
             }
+            // The first fault counts; later ones are mostly its consequences.
             AttemptError::Engine(fault) => {
                 self.broken.get_or_insert_with(|| fault.clone());
                 (vec![fault], false)
@@ -558,7 +579,7 @@ impl Drive {
         } else if failed > 0 {
             Outcome::Failed
         } else if self.ends[..self.run.plan.stages.len()].iter().flatten().any(|of| !of.open) {
-            // A child's gate is its parent's business.
+            // Only stages of the plan: a parent decides what the gate of a child means.
             Outcome::GateNotMet
         } else {
             Outcome::Success
@@ -575,15 +596,15 @@ impl Drive {
             skipped: stages.len() - hit - ran - failed,
             stages,
         };
-        // What was still at work when patience ended has not said how it ended.
+        // Stages that outlasted the timeout of a cancel have no end yet.
         for stage in self.wanted().filter(|stage| self.ends[stage.id.0 as usize].is_none()) {
             self.send(Event::StageSkipped { stage: stage.name.clone(), because: stage.name.clone() });
         }
         let _ = cache::fault::point("run.finish");
-        // A run that cannot be written down has still run; the warning says so.
-        self.run.store.prune_logs(LOGGED_RUNS);
+        // A run whose summary cannot be written has still run, so this is a warning.
+        self.run.store.prune_logs(MAX_LOGGED_RUNS);
         let put = match &self.run.options.scratch {
-            // It is no part of the history.
+            // A comparison is not part of the history.
             Some(_) => Ok(()),
             None => self.run.store.run_put(&summary.run, &summary.kept()),
         };
@@ -593,7 +614,7 @@ impl Drive {
             fault.severity = Severity::Warning;
             self.send(Event::Warning { fault });
         }
-        // What did not end in time ends with the process.
+        // Stages that still run are ended with the process, and their work is lost, too.
         self.lost.extend(self.run.at_work.lock().unwrap_or_else(PoisonError::into_inner).keys());
         self.lost.sort_unstable();
         let lost = self.lost.iter().map(|id| self.run.stage(*id).name.clone()).collect();
@@ -608,19 +629,20 @@ impl Drive {
     fn summary(&self, stage: &PlannedStage) -> StageSummary {
         let of = self.ends[stage.id.0 as usize].clone();
         let of = of.unwrap_or(EndOf { end: End::Skipped, took: Duration::ZERO, open: true });
-        let made = self.run.made(stage.id).get();
+        let given = self.run.outputs_of(stage.id).get();
         StageSummary {
             stage: stage.name.clone(),
             end: of.end,
-            key: made.map(|made| made.key.to_string()).unwrap_or_default(),
-            outputs: made.map(|made| digests(stage, &made.outputs)).unwrap_or_default(),
+            key: given.map(|given| given.key.to_string()).unwrap_or_default(),
+            outputs: given.map(|given| digests(stage, &given.outputs)).unwrap_or_default(),
             took: of.took,
             open: of.open,
         }
     }
 }
 
-/// Answers even when the work before the answer panics.
+/// The answer to a look-up on another thread. Dropping it without an answer, as a panic does, sends
+/// a fault.
 struct Answer {
     stage: StageId,
     notes: UnboundedSender<Note>,
@@ -629,6 +651,7 @@ struct Answer {
 impl Answer {
     fn give(self, looked: Result<Option<Hit>, AttemptError>) {
         let _ = self.notes.send(Note::Looked(self.stage, looked));
+        // Dropping it would send a second answer. This leaks one reference to the channel.
         std::mem::forget(self);
     }
 }
@@ -647,7 +670,7 @@ fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
 }
 
 fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
-    // All faults are alike; the first one says it.
+    // All faults are of the same kind, so the first is enough.
     plan.targets(names).map_err(|mut faults| faults.swap_remove(0))
 }
 
@@ -666,24 +689,25 @@ fn forced(plan: &Plan, force: &Force, chosen: &[StageId]) -> Result<Vec<bool>, F
     Ok(forced)
 }
 
-/// A stage that reads what a thousand others wrote holds a lock, which is an open file, for each: more than many systems allow a
-/// process unless it asks.
+/// Raises the limit of open files. A stage holds a lock, which is an open file, for each path that
+/// it reads of other stages. A stage that reads a thousand of them exceeds the limit that many
+/// systems set by default.
 fn more_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(FILES, |most| most.min(FILES));
+    let wanted = maximum.map_or(MAX_OPEN_FILES, |most| most.min(MAX_OPEN_FILES));
     if current.is_some_and(|current| current < wanted) {
-        // Where that is not allowed, a stage that needs more says so.
+        // If this fails, a stage that needs more files reports it.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }
 
-/// Whether the program of a stage takes so long to start that it is started ahead.
+/// Whether the program of a stage starts so slowly that a process is started ahead of time.
 fn is_slow_to_start(stage: &PlannedStage) -> bool {
     stage.program.worker().is_some_and(|worker| worker.slow_start)
 }
 
-/// What a stage takes while it runs.
+/// What the scheduler has to know of a stage.
 fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
     let on_cuda = stage.program.uses_device()
         && options.environment.device(&stage.device).is_ok_and(|device| device.starts_with("cuda"));
@@ -692,7 +716,8 @@ fn task(stage: &PlannedStage, options: &RunOptions) -> Task {
         memory: stage.resources.memory.unwrap_or(0),
         gpus: stage.resources.gpus.unwrap_or(u32::from(on_cuda)),
     };
-    // A primed stage has a shell that waits; it must not wait for more than a processor.
+    // A primed stage keeps a shell waiting. With memory or GPUs to wait for, it could wait for
+    // hours.
     let primable = !stage.program.is_worker() && takes == Slots { cpus: 1, memory: 0, gpus: 0 };
     let expands = stage.stage.expansion().is_some();
     Task { after: stage.after.clone(), takes, retries: stage.retries, expands, primable }

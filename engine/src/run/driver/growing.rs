@@ -1,31 +1,37 @@
-//! A list that only grows, and whose entries stay where they are: what joins a run that is already going.
+//! A list that only grows and never moves an entry, for stages that join a run after its start.
+//!
+//! Readers hold references to entries while the loop adds more. A `Vec` under a lock would move its
+//! entries as it grows.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Entries of the first chunk; every chunk is twice as long as the one before.
-const FIRST: usize = 32;
+/// Number of entries in the first chunk. Every chunk is twice as long as the one before.
+const FIRST_LENGTH: usize = 32;
 
-/// Read from everywhere, pushed to by one (the loop that drives the run).
+/// Number of chunks. Together they hold 2^32 - 32 entries, about as many as there are stage ids.
+const CHUNKS: usize = 27;
+
+/// The list. Any thread may read it; only the loop of the run adds to it.
 pub(crate) struct Growing<T> {
-    chunks: [OnceLock<Box<[OnceLock<T>]>>; 27],
+    chunks: [OnceLock<Box<[OnceLock<T>]>>; CHUNKS],
     len: AtomicUsize,
 }
 
 impl<T> Default for Growing<T> {
     fn default() -> Self {
-        Self { chunks: [const { OnceLock::new() }; 27], len: AtomicUsize::new(0) }
+        Self { chunks: [const { OnceLock::new() }; CHUNKS], len: AtomicUsize::new(0) }
     }
 }
 
-/// Chunk, and position in it.
+/// The chunk of a position, and the position within it.
 fn place(at: usize) -> (usize, usize) {
-    let chunk = (at / FIRST + 1).ilog2() as usize;
-    (chunk, at - FIRST * ((1 << chunk) - 1))
+    let chunk = (at / FIRST_LENGTH + 1).ilog2() as usize;
+    (chunk, at - FIRST_LENGTH * ((1 << chunk) - 1))
 }
 
 impl<T> Growing<T> {
-    /// How many there are.
+    /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
@@ -36,11 +42,12 @@ impl<T> Growing<T> {
         self.chunks.get(chunk)?.get()?.get(within)?.get()
     }
 
-    /// Adds an entry at the end. Only one may do so at a time.
+    /// Adds an entry at the end. Two calls must not overlap: both would write to the same place.
     pub(crate) fn push(&self, value: T) {
         let at = self.len();
         let (chunk, within) = place(at);
-        let slots = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| OnceLock::new()).collect());
+        let slots = self.chunks[chunk].get_or_init(|| (0..FIRST_LENGTH << chunk).map(|_| OnceLock::new()).collect());
+        // The length last, with `Release`: a reader that sees it also sees the entry.
         if slots[within].set(value).is_ok() {
             self.len.store(at + 1, Ordering::Release);
         }

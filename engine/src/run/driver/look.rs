@@ -18,16 +18,19 @@ use crate::key::{KeyedInput, Manifest, Resolved, describe};
 use crate::plan::files;
 use crate::plan::{PlannedStage, StageId};
 
-/// A larger file is hashed beside the loop that drives the run, not in it.
-const SMALL: u64 = 4 << 20;
+/// Largest file, in bytes, that is hashed inside the loop of a run. A larger one goes to an offload
+/// thread.
+const MAX_INLINE_BYTES: u64 = 4 << 20;
 
-/// Of so many stages that are to run what was found is kept until they begin.
-const MAX_FOUND: usize = 1000;
+/// Most look-ups that are kept until their stages begin. Each holds a manifest.
+const MAX_KEPT_LOOKUPS: usize = 1000;
 
 impl Run {
     /// Finds a stage's key and its record.
     pub(crate) fn look(&self, id: StageId) -> Result<Lookup, AttemptError> {
         let stage = self.stage(id);
+        // Before the files are digested: a remote source is a file in the store that this brings up
+        // to date.
         self.look_away(stage)?;
         let (manifest, files) = self.describe(stage)?;
         let key = manifest.key();
@@ -38,29 +41,32 @@ impl Run {
         Ok(looked)
     }
 
-    /// Whether everything a stage reads is exactly what other stages of the run give: its key cannot change any more.
+    /// Whether every file of a stage is exactly an output of another stage of the run. Then its key
+    /// is final.
     pub(crate) fn settled_key(&self, stage: &PlannedStage) -> bool {
         let exact = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
         (0..stage.files.len()).all(exact)
     }
 
-    /// Keeps what was found of a stage that is to run, where that is worth something.
+    /// Keeps the look-up of a miss until the stage begins, if it will still hold then.
     pub(crate) fn keep_found(&self, id: StageId, looked: Lookup) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() < MAX_FOUND && self.settled_key(self.stage(id)) {
+        if found.len() < MAX_KEPT_LOOKUPS && self.settled_key(self.stage(id)) {
             found.insert(id, looked);
         }
     }
 
-    /// Asks, once in a run, in which state the sources of a stage are that lie elsewhere. A server that cannot be asked is no
-    /// fault as long as something is known of it: what was fetched before is good enough to go on with, and a warning says so.
+    /// Asks a worker, once in a run, for the state of a stage's remote sources. If the server
+    /// cannot be reached, what was fetched before is used with a warning. Without anything fetched
+    /// before it is a fault.
     fn look_away(&self, stage: &PlannedStage) -> Result<(), AttemptError> {
         let sources: Vec<&FileInput> =
             stage.files.iter().filter(|file| files::elsewhere(stage.program, file)).collect();
-        // A run that only compares compares with what was fetched then.
+        // A comparison uses what the compared run fetched.
         if sources.is_empty() || self.options.scratch.is_some() {
             return Ok(());
         }
+        // Held while the worker answers: two looks at one stage would ask the server twice.
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         if away.contains(&stage.id) {
             return Ok(());
@@ -78,7 +84,7 @@ impl Run {
                 let text = format!("the worker's look at the sources cannot be read: {error}");
                 final_fault(Fault::error("worker::bad_answer", text).help("install the three programs together"))
             })?,
-            // The stage itself will say that the program is missing.
+            // The stage itself fails for want of the program.
             Ok(None) => return Ok(()),
             Err(faults) => {
                 let known = sources.iter().all(|file| remote::stand_in(&self.store, &file.path).exists());
@@ -103,11 +109,11 @@ impl Run {
         Ok(())
     }
 
-    /// The manifest of a stage as its inputs and files are now.
+    /// The manifest of a stage and its digested files, as they are now.
     pub(crate) fn describe(&self, stage: &PlannedStage) -> Result<(Manifest, Vec<Digested>), AttemptError> {
         let output = |id: StageId, output: u32| self.output(id, output as usize).map(|blob| blob.digest);
         let files = digests::digest_all(&self.store, &self.options.root, stage, output).map_err(|faults| {
-            // A file that is not there will not come back by trying again.
+            // A retry cannot bring back a missing file.
             AttemptError::Failed { faults, again: false }
         })?;
         let inputs = stage.inputs.iter().filter_map(|input| {
@@ -123,14 +129,16 @@ impl Run {
         Ok((describe(stage, &resolved), files))
     }
 
-    /// Looks for a usable record of the key; also again later, when another process may have made one. Unless the paths of the stage
-    /// are `held`, a record whose copies another run is using is none: the stage waits for its locks then, and looks again.
+    /// Looks for a usable record of the key. It is called again under the locks, since another
+    /// process may have committed one. `held` says that the caller holds the path locks. Otherwise
+    /// a record is a miss while another run holds one of them: the stage then waits for its locks
+    /// and looks again.
     pub(crate) fn look_up(&self, stage: &PlannedStage, looked: &mut Lookup, held: bool) -> Result<(), AttemptError> {
         looked.lost.clear();
         let Some(record) = self.store.lookup(&looked.key)? else { return Ok(()) };
         let mut outputs = Vec::with_capacity(stage.outputs.len());
         for port in &stage.outputs {
-            // A record of other ports is of another kind's time; it is of no use.
+            // The record is from a version of the kind with other ports.
             let Some((_, blob)) = record.outputs.iter().find(|(name, _)| *name == port.name) else { return Ok(()) };
             if !self.store.check(blob)? {
                 looked.lost.push(Reason::OutputLost { port: port.name.clone(), digest: blob.digest.to_string() });
@@ -140,6 +148,8 @@ impl Run {
         if !looked.lost.is_empty() {
             return Ok(());
         }
+        // Only once all blobs are whole: a record that turns out unusable must not change the
+        // project.
         for (port, blob) in stage.outputs.iter().zip(&outputs) {
             let Some((path, _)) = &port.path else { continue };
             if self.in_place(port, blob) {
@@ -154,7 +164,7 @@ impl Run {
             };
             if let Err(error) = self.put_back(port, blob) {
                 match error {
-                    // It was damaged between the look and the copy.
+                    // The blob was damaged or collected between the check and the copy.
                     StoreError::Damaged { digest } => {
                         let lost = Reason::OutputLost { port: port.name.clone(), digest: digest.to_string() };
                         looked.lost.push(lost);
@@ -164,25 +174,28 @@ impl Run {
                 }
             }
         }
-        looked.hit = Some(Hit { made: StageOutputs { key: looked.key, outputs }, record });
+        looked.hit = Some(Hit { result: StageOutputs { key: looked.key, outputs }, record });
         Ok(())
     }
 
-    /// The name of the lock of an output's path: of the place, whatever the way to it. Who changes what is there holds it alone, who
-    /// reads what is there shares it.
+    /// The name of the lock of a project path. It names the place without links, so that two ways
+    /// to one project share the lock. A stage that writes the path holds it alone; stages that read
+    /// the path share it.
     pub(crate) fn path_lock(&self, path: &str) -> Digest {
         Fold::new("pipeline workspace path v1").text("path", &self.place.join(path).to_string_lossy()).finish()
     }
 
-    /// Whether the project holds the copy of an output already.
+    /// Whether the project holds the copy of an output. An output without a path needs none.
     pub(crate) fn in_place(&self, port: &OutputPort, blob: &Blob) -> bool {
         port.path.as_ref().is_none_or(|(path, _)| self.store.holds(blob, &self.options.root.join(path)))
     }
 
-    /// Puts the copy of an output into the project, unless it is there already. Only for who holds [`Run::path_lock`].
+    /// Puts the copy of an output into the project, unless it is in place. The caller must hold
+    /// [`Run::path_lock`].
     pub(crate) fn put_back(&self, port: &OutputPort, blob: &Blob) -> Result<(), StoreError> {
         match &port.path {
             Some((path, _)) => {
+                // Checked every time: a link may have appeared since the last check.
                 if let Err(fault) = crate::run::inside::way_to(&self.options.root, path) {
                     return Err(StoreError::Unstorable { path: path.into(), why: fault.message });
                 }
@@ -202,13 +215,13 @@ impl Run {
         }
     }
 
-    /// What is said of something that was in the way of an output.
+    /// The message about a file that was in the way of an output.
     pub(crate) fn set_aside(&self, path: &str, aside: &Path) -> String {
         let aside = aside.strip_prefix(&self.options.root).unwrap_or(aside).display();
         format!("what was at `{path}` is in no result; it was moved to `{aside}`")
     }
 
-    /// Why a stage that was looked at is a miss. Never empty.
+    /// Why a stage is a miss. Never empty.
     pub(crate) fn reasons(&self, stage: &PlannedStage, looked: &Lookup) -> Vec<Reason> {
         let mut reasons = if !looked.lost.is_empty() {
             looked.lost.clone()
@@ -226,18 +239,18 @@ impl Run {
         reasons
     }
 
-    /// An output of a stage that is there.
+    /// An output of a stage, once the stage has ended well.
     pub(crate) fn output(&self, id: StageId, output: usize) -> Option<Blob> {
-        self.made(id).get()?.outputs.get(output).copied()
+        self.outputs_of(id).get()?.outputs.get(output).copied()
     }
 
-    /// Whether looking at a stage may take long enough to be noticed: large or many files.
+    /// Whether a look-up may take long: large files, folders, patterns or remote sources.
     pub(crate) fn heavy(&self, stage: &PlannedStage) -> bool {
         let large = |path: &str| match std::fs::metadata(self.options.root.join(path)) {
-            Ok(meta) => meta.is_dir() || meta.len() > SMALL,
+            Ok(meta) => meta.is_dir() || meta.len() > MAX_INLINE_BYTES,
             Err(_) => false,
         };
-        // What another stage has written is known by that stage's output.
+        // An exact file of another stage takes the digest of that stage's output and is not read.
         let known = |index: usize| stage.written.iter().any(|edge| edge.exact && edge.file as usize == index);
         let elsewhere = |file: &FileInput| files::elsewhere(stage.program, file);
         stage
@@ -249,7 +262,7 @@ impl Run {
     }
 }
 
-/// A fault of putting an output's copy into the project.
+/// The fault of a copy that cannot be put into the project.
 pub(crate) fn workspace(error: &StoreError, port: &str) -> AttemptError {
     let mut fault: Fault = crate::store_fault(error);
     fault.severity = Severity::Error;

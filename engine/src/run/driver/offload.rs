@@ -1,7 +1,8 @@
 //! Work that blocks (hashing, renaming, locking), on a few threads of its own.
 //!
-//! Not tokio's: a runtime that ends waits for its blocking threads, and an interrupted run must not wait until
-//! ten gigabytes are hashed. These threads end with the process.
+//! These are not tokio's blocking threads: a runtime waits for those when it ends, and an
+//! interrupted run must not wait until ten gigabytes are hashed. These threads end with the
+//! process.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,11 +11,12 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads. They end when this is dropped and their jobs are done.
+/// The threads. They end when this is dropped and the waiting jobs are done.
 #[derive(Debug)]
 pub(crate) struct Offload(Arc<Waiting>);
 
-/// The jobs that wait. Not a channel: of several threads that wait for one, a job would wake two.
+/// The waiting jobs. Not a channel: with several threads behind one receiver, each job would wake
+/// two of them.
 #[derive(Default)]
 struct Waiting {
     jobs: Mutex<Jobs>,
@@ -34,7 +36,8 @@ impl Offload {
             let waiting = Arc::clone(&waiting);
             std::thread::spawn(move || {
                 while let Some(job) = waiting.next() {
-                    // A panic is reported by the job's own end: its answer never comes.
+                    // The thread survives a panic. The caller notices it, because the answer is
+                    // dropped.
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 }
             });
@@ -51,7 +54,7 @@ impl Offload {
         receiver.await.ok()
     }
 
-    /// Runs `work` on one of the threads; nobody waits for it.
+    /// Runs `work` on one of the threads, without a way to wait for it.
     pub(crate) fn send(&self, work: impl FnOnce() + Send + 'static) {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(Box::new(work));
         self.0.more.notify_one();

@@ -27,7 +27,8 @@ pub struct RunOptions {
     pub refresh: bool,
     /// Whether a failure lets everything go on that does not depend on it.
     pub keep_going: bool,
-    /// How many processors stages may take together; `None` is what the pipeline or the machine says.
+    /// How many processors stages may take together; `None` is what the pipeline or the machine
+    /// says.
     pub jobs: Option<usize>,
     /// The worker programs.
     pub programs: Programs,
@@ -43,8 +44,9 @@ pub struct RunOptions {
     pub spare: Spare,
 }
 
-/// What goes on to its end although the run is cancelled: stages that a newer run wants under the very same keys. The newer run
-/// waits for them, as it would for another process, and finds their records. What a stage is called does not matter to that.
+/// What goes on to its end although the run is cancelled: stages that a newer run wants under the
+/// very same keys. The newer run waits for them, as it would for another process, and finds their
+/// records. What a stage is called does not matter to that.
 #[derive(Debug, Clone, Default)]
 pub struct Spare(Arc<Mutex<DigestSet>>);
 
@@ -60,8 +62,8 @@ impl Spare {
     }
 }
 
-/// Where the outputs of stages go that run again only to be compared: a store of its own. Nothing is recorded, stages below
-/// get what is recorded, and so do the paths in the project.
+/// Where the outputs of stages go that run again only to be compared: a store of its own. Nothing
+/// is recorded, stages below get what is recorded, and so do the paths in the project.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     /// The outputs of this time.

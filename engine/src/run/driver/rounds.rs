@@ -19,10 +19,10 @@ use crate::event::Event;
 use crate::graph::matrix::{MOST, is_label};
 use crate::plan::{Parent, PlannedInput, PlannedStage, StageId};
 
-/// How far an expanding stage is.
+/// The progress of an expanding stage.
 #[derive(Clone)]
 pub(crate) struct Course {
-    /// Its key, once it is known to be a miss.
+    /// Its look-up, once it is known to be a miss.
     pub(crate) looked: Option<Arc<Lookup>>,
     pub(crate) begun: Instant,
     pub(crate) children: Vec<StageId>,
@@ -34,22 +34,22 @@ impl Course {
     }
 }
 
-/// What comes next.
+/// The next step of an expanding stage.
 pub(crate) enum Step {
-    /// It was there all the time.
+    /// The stage itself is recorded; no child has to run.
     Hit(Box<Hit>),
-    /// These run first.
+    /// These children run before the stage is asked again.
     Run(Arc<Lookup>, Vec<Proposal>),
-    /// It is done and recorded.
+    /// The stage is done and recorded.
     Done(Box<Done>),
 }
 
-/// A round whose bytes lie in the store.
+/// A round that reads its bytes from the store.
 struct StoredRound<'a> {
     store: &'a Store,
     seed: u64,
     finished: &'a [Finished],
-    /// Of every finished child: what lies at each of its output ports.
+    /// For every finished child, the blob of each of its output ports.
     outputs: Vec<BTreeMap<String, Blob>>,
     inputs: BTreeMap<String, Blob>,
 }
@@ -83,13 +83,14 @@ impl Round for StoredRound<'_> {
     }
 }
 
-/// The label of the child that finishes the work of its parent in the parent's own worker program.
+/// The label of the child that finishes its parent's work in the parent's own worker program.
 const FINISH: &str = "finish";
 
-/// A stage that works through children, when it finishes: it takes their outputs, too, and expands no more.
+/// An expanding stage as the child that finishes it. It also takes outputs of other children, and
+/// does not expand.
 struct Finishing(Box<dyn Stage>);
 
-/// Whether a port is one at which a finishing stage finds what its children gave.
+/// Whether a port holds an output of a child for a finishing stage.
 fn is_child_port(port: &str) -> bool {
     port.starts_with("child[")
 }
@@ -101,7 +102,8 @@ impl Stage for Finishing {
 
     fn keyed(&self) -> Value {
         let mut keyed = self.0.keyed();
-        // A parent whose children give it nothing would have the same key as this.
+        // Without this the child and its parent would have one key when no child's output is passed
+        // on.
         if let Value::Object(keyed) = &mut keyed {
             keyed.insert(FINISH.to_owned(), true.into());
         }
@@ -115,7 +117,7 @@ impl Stage for Finishing {
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        // The copies in the project are the parent's.
+        // The parent puts the copies into the project. Two stages must not write one path.
         self.0.outputs().into_iter().map(|port| OutputPort { path: None, ..port }).collect()
     }
 
@@ -136,9 +138,11 @@ fn mistake(message: String) -> Fault {
 }
 
 impl Run {
-    /// Finds out what comes next for an expanding stage whose children so far are all there.
+    /// Finds out the next step of an expanding stage all of whose children so far have outputs.
     pub(crate) fn step(&self, id: StageId, course: &Course) -> Result<Step, AttemptError> {
         let stage = self.stage(id);
+        // The first round looks the key up. Later rounds keep that look-up, so that a change of an
+        // input in between is noticed at the end.
         let looked = match &course.looked {
             Some(looked) => Arc::clone(looked),
             None => {
@@ -165,15 +169,18 @@ impl Run {
         let ports = |child: &StageId| self.ports(*child);
         let outputs = course.children.iter().map(ports).collect::<Result<Vec<_>, _>>()?;
         let round = StoredRound { store: &self.store, seed: stage.seed, finished: &finished, outputs, inputs };
+        // The finishing child has run: the expansion is not asked again.
         if finished.last().is_some_and(|child| child.label == FINISH) {
             let outputs = self.finished_outputs(stage, course)?;
             return self.conclude(id, &looked, course, &finished, &round.outputs, outputs).map(Step::Done);
         }
         let next = expansion.next(&round).map_err(|faults| AttemptError::Failed { faults, again: false })?;
         match next {
+            // The scheduler panics at a round without children.
             Next::Run(children) if children.is_empty() => {
                 Err(AttemptError::final_fault(mistake(format!("`{}` asks for a round without children", stage.name))))
             }
+            // A limit on all rounds together: a faulty expansion could otherwise go on forever.
             Next::Run(children) if finished.len() + children.len() > MOST => {
                 let message = format!("`{}` asks for more than {MOST} children", stage.name);
                 Err(AttemptError::final_fault(
@@ -207,11 +214,12 @@ impl Run {
         }
     }
 
+    /// A finished child as its parent's expansion sees it.
     fn finished(&self, child: StageId) -> Result<Finished, AttemptError> {
         let stage = self.stage(child);
         let lost = || AttemptError::final_fault(mistake(format!("`{}` has no outputs", stage.name)));
-        let made = self.made(child).get().ok_or_else(lost)?;
-        let record = self.store.lookup(&made.key)?;
+        let given = self.outputs_of(child).get().ok_or_else(lost)?;
+        let record = self.store.lookup(&given.key)?;
         let (summary, unmet) = record.map(|record| Detail::headline(&record.detail)).unwrap_or_default();
         Ok(Finished {
             label: stage.parent.as_ref().map(|parent| parent.label.clone()).unwrap_or_default(),
@@ -220,12 +228,12 @@ impl Run {
         })
     }
 
-    /// The outputs of a stage that has finished in its own worker program: those of its last child.
+    /// The outputs of a stage whose last child finished it: those of that child.
     fn finished_outputs(&self, stage: &PlannedStage, course: &Course) -> Result<Outputs, AttemptError> {
         let lost = || AttemptError::final_fault(mistake(format!("`{}` has lost what it finished with", stage.name)));
         let child = course.children.last().ok_or_else(lost)?;
-        let made = self.made(*child).get().ok_or_else(lost)?;
-        let detail = Detail::of(&self.store.lookup(&made.key)?.ok_or_else(lost)?.detail);
+        let given = self.outputs_of(*child).get().ok_or_else(lost)?;
+        let detail = Detail::of(&self.store.lookup(&given.key)?.ok_or_else(lost)?.detail);
         let output = |port: &OutputPort| {
             (port.name.clone(), Output::Child { label: FINISH.to_owned(), port: port.name.clone() })
         };
@@ -237,23 +245,23 @@ impl Run {
         })
     }
 
-    /// What a finished child has at each of its output ports.
+    /// The blob at each output port of a finished child.
     fn ports(&self, child: StageId) -> Result<BTreeMap<String, Blob>, AttemptError> {
         let stage = self.stage(child);
         let lost = || AttemptError::final_fault(mistake(format!("`{}` has no outputs", stage.name)));
-        let made = self.made(child).get().ok_or_else(lost)?;
+        let given = self.outputs_of(child).get().ok_or_else(lost)?;
         let ports = stage.outputs.iter().map(|port| port.name.clone());
-        Ok(ports.zip(made.outputs.iter().copied()).collect())
+        Ok(ports.zip(given.outputs.iter().copied()).collect())
     }
 
-    /// The outputs become a record, if what the stage reads is still what it was.
+    /// Records the outputs, if the inputs of the stage are unchanged since its first step.
     fn conclude(
         &self,
         id: StageId,
         looked: &Lookup,
         course: &Course,
         finished: &[Finished],
-        made: &[BTreeMap<String, Blob>],
+        outputs: &[BTreeMap<String, Blob>],
         done: Outputs,
     ) -> Result<Box<Done>, AttemptError> {
         let stage = self.stage(id);
@@ -268,13 +276,13 @@ impl Run {
                 Some(Output::Child { label, port: of }) => {
                     let at = finished.iter().position(|child| child.label == *label);
                     if let Some(at) = at
-                        && let Some(child) = self.made(course.children[at]).get()
+                        && let Some(child) = self.outputs_of(course.children[at]).get()
                         && let Some(record) = self.store.lookup(&child.key)?
                         && let Some(known) = Detail::of(&record.detail).types.remove(of)
                     {
                         types.insert(port.name.clone(), known);
                     }
-                    at.and_then(|at| made[at].get(of).copied())
+                    at.and_then(|at| outputs[at].get(of).copied())
                 }
                 None => None,
             };
@@ -291,7 +299,7 @@ impl Run {
         self.record(id, looked, blobs, found, course.begun.elapsed()).map(Box::new)
     }
 
-    /// Makes stages of a round's children, from `first` on.
+    /// Makes stages of a round's proposals, with ids from `first` on.
     pub(crate) fn children(
         &self,
         parent: StageId,
@@ -299,21 +307,23 @@ impl Run {
         proposals: Vec<Proposal>,
         first: u32,
     ) -> Result<Vec<PlannedStage>, Vec<Fault>> {
-        let mut made: Vec<PlannedStage> = Vec::with_capacity(proposals.len());
+        let mut children: Vec<PlannedStage> = Vec::with_capacity(proposals.len());
         let mut faults = Vec::new();
         for (at, proposal) in proposals.into_iter().enumerate() {
-            match self.child(parent, course, &made, proposal, StageId(first + at as u32)) {
-                Ok(child) => made.push(child),
+            match self.child(parent, course, &children, proposal, StageId(first + at as u32)) {
+                Ok(child) => children.push(child),
                 Err(found) => {
                     faults.extend(found);
-                    // What is made of it cannot be judged.
+                    // A later child may need this one, so its faults would mislead.
                     break;
                 }
             }
         }
-        if faults.is_empty() { Ok(made) } else { Err(faults) }
+        if faults.is_empty() { Ok(children) } else { Err(faults) }
     }
 
+    /// Makes a stage of one proposal. It is checked like a stage of the document, without questions
+    /// to workers.
     fn child(
         &self,
         parent: StageId,
@@ -336,14 +346,15 @@ impl Run {
         let Some(kind) = self.options.registry.get(&proposal.kind) else {
             return Err(wrong(format!("`{name}` is of the kind `{}`, which does not exist", proposal.kind)));
         };
-        // What is wrong with a child is wrong with what its parent proposed.
-        let told = |fault: Fault| {
+        // The document does not hold the child, so its faults are reported at the parent.
+        let at_parent = |fault: Fault| {
             let Fault { message, route, .. } = &fault;
             let at = route.as_ref().map(|route| format!(" (at `{route}`)")).unwrap_or_default();
             Fault { message: format!("`{name}`: {message}{at}"), route: Some(Route::root()), ..fault }
         };
         let mut stage =
-            kind.stage(proposal.params).map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
+            kind.stage(proposal.params).map_err(|faults| faults.into_iter().map(at_parent).collect::<Vec<_>>())?;
+        // A stage of the parent's kind would expand in turn. The wrapper prevents that.
         if proposal.label == FINISH {
             stage = Box::new(Finishing(stage));
         }
@@ -380,7 +391,7 @@ impl Run {
         inputs.sort_by(|a, b| a.port.cmp(&b.port));
         let inference = stage.infer(&InferContext { stage: &name, connected: &ports, inputs: &types, oracle: &Silent });
         if inference.faults.iter().any(Fault::is_error) {
-            return Err(inference.faults.into_iter().filter(Fault::is_error).map(told).collect());
+            return Err(inference.faults.into_iter().filter(Fault::is_error).map(at_parent).collect());
         }
         let mut after: Vec<StageId> = inputs.iter().map(|input| input.from).collect();
         after.sort_unstable();

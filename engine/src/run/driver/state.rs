@@ -1,4 +1,4 @@
-//! What the stages of one run share, and what is known of each.
+//! The state that all attempts of one run share.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,32 +16,33 @@ use crate::key::digests::Digested;
 use crate::key::explain::Reason;
 use crate::plan::{Plan, PlannedStage, StageId};
 
-/// Everything the stages of one run share.
+/// The state that all attempts of one run share. The loop alone writes outputs and late stages.
 pub(crate) struct Run {
     /// The run's name.
     pub(crate) name: String,
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Arc<Store>,
     pub(crate) options: RunOptions,
-    /// The project's folder without links on the way to it.
+    /// The project's folder, without links in its path.
     pub(crate) place: PathBuf,
     pub(crate) events: UnboundedSender<Event>,
-    /// What each stage of the plan has given, once it has.
-    pub(crate) made: Vec<OnceLock<StageOutputs>>,
-    /// The keys under which stages are at work now.
+    /// The outputs of each stage of the plan, once it has ended well.
+    pub(crate) outputs: Vec<OnceLock<StageOutputs>>,
+    /// The keys of the stages that run now.
     pub(crate) at_work: Mutex<HashMap<StageId, Digest>>,
-    /// Stages whose sources that lie elsewhere were looked at in this run.
+    /// Stages whose remote sources were looked at in this run.
     pub(crate) away: Mutex<HashSet<StageId>>,
-    /// What was found of stages that are to run and whose inputs nothing but other stages of the run can change: it still holds
-    /// when they begin.
+    /// Look-ups of misses whose files all come from stages of this run. They still hold when the
+    /// stages begin.
     pub(crate) found: Mutex<HashMap<StageId, Lookup>>,
-    /// Stages that ran once more because a file was written to that is what it was.
+    /// Stages that ran again because a file was written to without a change of its content. Once a
+    /// run is enough.
     pub(crate) touched: Mutex<HashSet<StageId>>,
-    /// Asks for the state of such sources.
+    /// Asks workers for the state of remote sources.
     pub(crate) looker: WorkerOracle,
-    /// Stages that run although they are recorded.
+    /// For each stage of the plan, whether it runs although it is recorded.
     pub(crate) forced: Vec<bool>,
-    /// Stages that joined the run; their ids follow those of the plan.
+    /// Children of expanding stages; their ids follow those of the plan.
     pub(crate) late: Growing<Late>,
     pub(crate) executors: Executors,
     pub(crate) offload: Offload,
@@ -55,31 +56,33 @@ pub(crate) struct StageOutputs {
     pub(crate) outputs: Vec<Blob>,
 }
 
-/// What is known of a stage whose inputs are there.
+/// What a look-up found for a stage whose inputs are known.
 pub(crate) struct Lookup {
     pub(crate) key: Digest,
     pub(crate) manifest: Manifest,
     pub(crate) files: Vec<Digested>,
-    /// The record, when it is a hit: its outputs are in the store and, where they have a path, in the project.
+    /// The record, if it is usable: its outputs are whole in the store and, where they have a path,
+    /// in the project.
     pub(crate) hit: Option<Hit>,
-    /// Outputs the record claims and the store has lost.
+    /// Outputs that the record names and the store has lost.
     pub(crate) lost: Vec<Reason>,
 }
 
-/// A record that may be used.
+/// A usable record.
 pub(crate) struct Hit {
-    pub(crate) made: StageOutputs,
+    pub(crate) result: StageOutputs,
     pub(crate) record: Record,
 }
 
-/// A stage that joined the run while it went on.
+/// A stage that joined the run after its start.
 pub(crate) struct Late {
     pub(crate) stage: PlannedStage,
-    pub(crate) made: OnceLock<StageOutputs>,
+    pub(crate) outputs: OnceLock<StageOutputs>,
 }
 
 impl Run {
-    /// Whether a stage is at work on something that is wanted even after a cancel.
+    /// Whether a stage runs under a key that must not be interrupted by a cancel, because a newer
+    /// run wants it.
     pub(crate) fn spared(&self, id: StageId) -> bool {
         let key = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
         key.is_some_and(|key| self.options.spare.holds(&key))
@@ -88,17 +91,18 @@ impl Run {
     /// A stage of the plan, or one that joined later.
     ///
     /// # Panics
-    /// For an id that nobody gave out.
+    /// For an id that is not of this run.
     pub(crate) fn stage(&self, id: StageId) -> &PlannedStage {
         self.later(id).map_or_else(|| self.plan.stage(id), |late| &late.stage)
     }
 
-    /// What a stage has given, once it has.
-    pub(crate) fn made(&self, id: StageId) -> &OnceLock<StageOutputs> {
-        self.later(id).map_or_else(|| &self.made[id.0 as usize], |late| &late.made)
+    /// The outputs of a stage, once it has ended well.
+    pub(crate) fn outputs_of(&self, id: StageId) -> &OnceLock<StageOutputs> {
+        self.later(id).map_or_else(|| &self.outputs[id.0 as usize], |late| &late.outputs)
     }
 
-    /// Whether a stage runs although it is recorded. Children do when everything does.
+    /// Whether a stage runs although it is recorded. Children have no entry: they run only with
+    /// `Force::All`.
     pub(crate) fn forced(&self, id: StageId) -> bool {
         self.forced.get(id.0 as usize).copied().unwrap_or(self.options.force == Force::All)
     }

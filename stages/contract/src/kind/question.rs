@@ -23,7 +23,7 @@ pub struct Question {
     pub files: Vec<FileInput>,
 }
 
-/// Where questions go. `engine::oracle` has the one that asks workers and remembers the answers.
+/// Where questions go. `engine::execute` has the one that asks workers and remembers the answers.
 pub trait Oracle: Sync {
     /// Asks. `Ok(None)` means nobody is there to answer (no worker installed): the types stay unknown.
     ///
