@@ -5,10 +5,10 @@
 //!
 //! **How damage is found without hashing every time.** Once a blob is checked, the nanoseconds of
 //! its modification time are set to a number that follows from its digest; the seconds stay true. A
-//! later write to the file, through a hard link in the workspace or otherwise, moves the time, and
-//! the number is then right only once in a billion. So a blob with its number is undamaged as far
-//! as the file system can be trusted, and a blob without it is hashed. No list of checked blobs has
-//! to be kept, and none can be wrong.
+//! later write to the file, through a hard link in the workspace or otherwise, moves the time. The
+//! number is then right only once in a billion. So a blob with its number is undamaged as far as
+//! the file system can be trusted, and a blob without it is hashed. No list of checked blobs has to
+//! be kept, and none can be wrong.
 //!
 //! **How a power cut is survived.** Blobs of [`MIN_SYNCED_BYTES`] and more are synced before the
 //! rename, which costs little beside writing them. Smaller ones are not, since ten thousand syncs

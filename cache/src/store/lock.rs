@@ -69,7 +69,7 @@ impl Store {
 
     /// As [`Store::try_lock_key`], for a limited number of names that are locked again and again,
     /// such as the paths of a project: the file stays. To make and remove a file for every stage
-    /// was the largest cost of a large run on ext4, which does not reuse an inode that was freed in
+    /// was the largest cost of a large run on ext4. It does not reuse an inode that was freed in
     /// the last seconds, and searches past all of them.
     pub fn try_lock_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
         self.try_name(name, File::try_lock)

@@ -1,7 +1,7 @@
 //! The logs of work: the lines of each attempt.
 //!
-//! `logs-v1/<run>/<label>.log` is plain text, one file per run and label, made with the first line
-//! and written line by line, so that killed work has its log, too. An attempt begins with `==
+//! `logs-v1/<run>/<label>.log` is plain text, one file per run and label. It is made with the first
+//! line and written line by line, so that killed work has its log, too. An attempt begins with `==
 //! attempt N`; every other line is `SECONDS MARK TEXT`: the time since the attempt began, `i`, `w`
 //! or `e`, and the text. For a very long attempt only the beginning and the end are kept.
 
