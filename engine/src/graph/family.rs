@@ -1,13 +1,11 @@
-//! Expanding stages: one stage of a document that becomes many.
+//! Families: the children of one stage of a document.
 //!
-//! There are two sorts, and one vocabulary for both. A *static* expansion ([`matrix`]) is known
-//! before anything runs: the front end asks for its [`matrix::Combination`]s and writes a stage for
-//! each, so that the plan has ordinary stages only. Children are called `model[seed=1]`;
-//! [`selector`] says what `model[*]` and `model[seed=1,*]` mean. An *adaptive* one ([`course`])
-//! proposes its children round after round from what has finished, while the run goes on.
+//! A stage becomes many in two ways. A `matrix` ([`super::matrix`]) is expanded before anything
+//! runs: the front end writes one stage for each combination, so that the plan has only ordinary
+//! stages. [`super::selector`] says what `model[*]` and `model[seed=1,*]` mean. A kind may also
+//! propose children while the run goes on ([`contract::expansion`]).
 //!
-//! Children have keys of their own: they are cached, shared, run side by side and replayed like
-//! every other stage.
+//! Children have keys of their own. They are cached and run side by side like every other stage.
 
 use std::collections::HashSet;
 
