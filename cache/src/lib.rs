@@ -14,20 +14,21 @@
 //!   records-v1/    key -> outputs and readable manifest, one packed log
 //!   memo-v1/       small answers by digest, one packed log
 //!   filehash-v1/   (path, size, times, inode) -> digest, one packed log
-//!   runs-v1/       what finished runs looked like, one packed log
-//!   begun-v1/      run: runs that have begun and not ended, each held by its process: what is left of one that was killed
-//!   logs-v1/       run/label.log: what work said while it was done, plain text
-//!   downloads-v1/  what workers fetched from elsewhere, under its content; collected like blobs
-//!   remotes-v1/    in which state sources elsewhere were seen, one small file each
-//!   snapshots-v1/  what finished runs saw: a run that finds it unmoved is done
+//!   runs-v1/       summaries of finished runs, one packed log
+//!   begun-v1/      one locked file per run that has not ended; a killed run leaves it unlocked
+//!   logs-v1/       run/label.log: the lines of the work, plain text
+//!   downloads-v1/  files that workers fetched; the collector removes the oldest that do not fit
+//!   remotes-v1/    the last seen state of remote sources, one small file each
+//!   snapshots-v1/  what successful runs saw; a run that finds it unmoved is done
 //!   locks-v1/      one file per key that is being worked on, or path that was
 //!   users-v1/      one file per process that has the store open
-//!   aside-v1/      what was in the way of an output and nowhere else; the collector removes it after a week
-//!   tmp/           unfinished things of living processes
+//!   aside-v1/      files that were in the way of an output, kept for a week
+//!   tmp/           unfinished files of living processes
 //! ```
 //!
-//! What is promised: blobs are written before the record that names them, a record is trusted only when its
-//! checksum holds, a blob only when it is what its name says, and no lock outlives its process.
+//! What is promised: blobs are written before the record that names them, a record is trusted only
+//! when its checksum holds, a blob only when it is what its name says, and no lock outlives its
+//! process.
 
 mod error;
 pub mod fault;

@@ -1,4 +1,4 @@
-//! The folder on disk: its layout, who uses it, its locks, its history, and what is collected.
+//! The folder on disk: its layout, its users, its locks, its history, and the collector.
 
 pub(crate) mod begun;
 pub(crate) mod gc;

@@ -7,10 +7,11 @@ use crate::objects::remove::remove_all;
 use crate::{Blob, Store, StoreError, Tree, fault};
 
 impl Store {
-    /// Moves a finished file or folder into the store. The path is gone afterwards.
+    /// Moves a finished file or folder into the store. Nothing is left at the path.
     ///
-    /// Within one file system nothing is copied: files are hashed and renamed. Whoever still writes to the
-    /// file while it is adopted gets [`StoreError::Changing`]; later writes are found by [`Store::check`].
+    /// Within one file system nothing is copied: files are hashed and renamed. If a process still
+    /// writes to the file, this fails with [`StoreError::Changing`]. [`Store::check`] finds later
+    /// writes.
     pub fn adopt(&self, path: &Path) -> Result<Blob, StoreError> {
         let meta = fs::symlink_metadata(path).map_err(|source| StoreError::io(path, "read", source))?;
         if meta.is_dir() {

@@ -1,4 +1,5 @@
-//! What is in the way at a path of the project: removed when the store could give it back, else set aside.
+//! Files in the way of an output: they are removed if the store could give them back, and set aside
+//! otherwise.
 
 use std::fs;
 use std::io;
@@ -10,12 +11,12 @@ use crate::records::filehash::Stat;
 use crate::store::layout;
 use crate::{Digest, Fold, Store, StoreError, Tree, fault};
 
-/// How long what was set aside is kept, at least: a week.
-const ASIDE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Shortest time that a file stays set aside: a week.
+const MIN_ASIDE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Store {
-    /// Makes room at a path of the project. What the store could give back at any time is removed, anything else is
-    /// [set aside](Store::set_aside). Where to, in that case.
+    /// Makes room at a path of the project. Content that the store could give back is removed,
+    /// anything else is [set aside](Store::set_aside). Returns the new path in that case.
     ///
     /// # Errors
     /// When it can neither be removed nor moved.
@@ -26,8 +27,8 @@ impl Store {
         }
     }
 
-    /// Moves what is at a path of the project into `aside-v1`, unless the store could give it back at any time. Where to, in that
-    /// case.
+    /// Moves what is at a path of the project into `aside-v1`, unless the store could give it back.
+    /// Returns the new path.
     ///
     /// # Errors
     /// When it cannot be moved.
@@ -53,8 +54,8 @@ impl Store {
         }
     }
 
-    /// Notes that what is at a path now is what a program left that failed: as long as nobody touches it, it is nobody's work, and
-    /// [`Store::set_aside`] lets it be removed. A note that cannot be kept is not missed.
+    /// Notes that a failed program left what is at a path now. As long as it is not touched,
+    /// [`Store::set_aside`] lets it be removed. Without the note it is set aside, no more.
     pub fn leave(&self, path: &Path) {
         let note = |path: &Path, meta: &fs::Metadata| -> Result<(Digest, u64), StoreError> {
             self.filehash.queue(&left_key(path), &Stat::of(meta).bytes())?;
@@ -71,8 +72,8 @@ impl Store {
         matches!(self.filehash.get(&left_key(path)), Ok(Some(noted)) if noted == Stat::of(meta).bytes())
     }
 
-    /// Whether nothing is lost when this is removed: a link, an empty folder, content that is in the store or was left by a program
-    /// that failed.
+    /// Whether removing this loses nothing: a link, an empty folder, content in the store, or what
+    /// a failed program left.
     fn could_give(&self, path: &Path, meta: &fs::Metadata) -> bool {
         let stored = |path: &Path, meta: &fs::Metadata| -> Result<(Digest, u64), StoreError> {
             if self.is_left(path, meta) {
@@ -98,11 +99,11 @@ fn left_key(path: &Path) -> Digest {
     Fold::new("pipeline left by a failure v1").bytes("path", path.as_os_str().as_bytes()).finish()
 }
 
-/// Removes what was set aside long ago.
+/// Removes what was set aside longer than [`MIN_ASIDE`] ago.
 pub(crate) fn forget_aside(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age > ASIDE) {
+        if age.is_some_and(|age| age > MIN_ASIDE) {
             let _ = remove_all(&entry.path());
         }
     }

@@ -1,16 +1,19 @@
 //! Content under its digest.
 //!
-//! A blob is a read-only file `blobs-v1/ab/cdef…`, written beside and renamed, so a name never shows half a file.
+//! A blob is a read-only file `blobs-v1/ab/cdef…`. It is written under a temporary name and
+//! renamed, so its own name is never that of half a file.
 //!
-//! **How damage is found without hashing every time.** When a blob was checked, the nanoseconds of its modification time are
-//! set to a number that follows from its digest (the seconds stay true). Whoever writes to the file afterwards, through a
-//! hard link in the workspace or otherwise, moves the time, and the number is right only once in a billion. So a
-//! blob with its number in place is undamaged as far as the file system can be trusted, and one without is hashed.
-//! No list of checked blobs has to be kept, and none can be wrong.
+//! **How damage is found without hashing every time.** Once a blob is checked, the nanoseconds of
+//! its modification time are set to a number that follows from its digest; the seconds stay true. A
+//! later write to the file, through a hard link in the workspace or otherwise, moves the time. The
+//! number is then right only once in a billion. So a blob with its number is undamaged as far as
+//! the file system can be trusted, and a blob without it is hashed. No list of checked blobs has to
+//! be kept, and none can be wrong.
 //!
-//! **How a power cut is survived.** Blobs of [`SYNCED`] bytes and more are synced before the rename, which costs little beside
-//! writing them. Smaller ones are not, since ten thousand small commits would take minutes; instead the number of a small
-//! blob also depends on the boot: after a restart each is hashed once when it is first used, and a torn one is a miss.
+//! **How a power cut is survived.** Blobs of [`MIN_SYNCED_BYTES`] and more are synced before the
+//! rename, which costs little beside writing them. Smaller ones are not, since ten thousand syncs
+//! would take minutes. Instead, the number of a small blob also depends on the boot of the machine.
+//! After a restart each is hashed at its first use, and a torn one is a miss.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -25,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::objects::hash::hash_file;
 use crate::{Digest, Store, StoreError, fault};
 
-/// From this size on blobs are synced to disk.
-pub(crate) const SYNCED: u64 = 1 << 20;
+/// Smallest blob, in bytes, that is synced to disk.
+pub(crate) const MIN_SYNCED_BYTES: u64 = 1 << 20;
 
 /// Stored content: a file, or a folder by its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,18 +74,19 @@ impl Store {
         Ok(Blob { digest, size, tree: false, executable: false })
     }
 
-    /// Where a file's content lies; read-only. For a folder this is its manifest.
+    /// The path of a blob, which is read-only. For a folder it is that of the manifest.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.layout.blobs.join(&name[..2]).join(&name[2..])
     }
 
-    /// Whether a blob is there and undamaged; hashes only what may have been written to since it was last checked.
+    /// Whether a blob exists and is undamaged. Hashes only files that may have been written to
+    /// since they were last checked.
     pub fn check(&self, blob: &Blob) -> Result<bool, StoreError> {
         self.whole(blob, false)
     }
 
-    /// Whether a blob is there and undamaged; hashes everything.
+    /// Whether a blob exists and is undamaged. Hashes everything.
     pub fn verify(&self, blob: &Blob) -> Result<bool, StoreError> {
         self.whole(blob, true)
     }
@@ -121,7 +125,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether the file of a digest is there, has this size and holds what it should.
+    /// Whether the file of a digest exists, has this size and holds the right bytes.
     pub(crate) fn whole_file(&self, digest: &Digest, size: Option<u64>, always: bool) -> Result<bool, StoreError> {
         let path = self.blob_path(digest);
         let meta = match fs::symlink_metadata(&path) {
@@ -137,8 +141,8 @@ impl Store {
         }
         let failed = |source| StoreError::io(&path, "read", source);
         let file = File::open(&path).map_err(failed)?;
-        // Marked first: a write during the hashing takes the mark away again. Not so on a read-only file system, where nobody
-        // writes either.
+        // The provisional mark comes first, because a write during the hashing removes it. On a
+        // read-only file system it cannot be set, but there no process can write either.
         let marked = set_mark(&file, PROVISIONAL).is_ok();
         match hash_file(&file, meta.len()) {
             Ok(found) if found == *digest => {
@@ -158,7 +162,8 @@ impl Store {
         let mut file = File::open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
         if meta.dev() != self.device || meta.nlink() > 1 {
-            // Another file system, or a file that has another name somebody may write through: a copy of our own.
+            // A file on another file system cannot be renamed. A file with another name could be
+            // written to through that name. Both are copied.
             let temporary = self.temporary()?;
             let mut copy = || {
                 fault::point("blob.copy")?;
@@ -188,6 +193,8 @@ impl Store {
             if after.mtime_nsec() != PROVISIONAL || after.len() != size {
                 continue;
             }
+            // The store may hold these bytes already. The touch in `found_again` keeps a collector
+            // from removing them.
             if self.found_again(&digest, size)? {
                 fs::remove_file(path).map_err(|source| StoreError::io(path, "remove", source))?;
             } else {
@@ -209,6 +216,7 @@ impl Store {
         let to = self.blob_path(digest);
         fault::point("blob.place")?;
         match fs::rename(from, &to) {
+            // One of 256 folders, made at its first blob.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fault::point("blob.folder")?;
                 fs::create_dir_all(to.parent().unwrap_or(&to))?;
@@ -219,8 +227,8 @@ impl Store {
     }
 }
 
-/// Whether the blob of a digest is there, of this size and undamaged by its mark, found from the open folder of blobs. False where
-/// only hashing could tell.
+/// Whether the blob of a digest exists with this size and its mark, looked up from the open folder
+/// of blobs. False if only hashing could tell.
 pub(crate) fn looks_whole(blobs: BorrowedFd<'_>, digest: &Digest, size: u64) -> bool {
     let mut path = [0_u8; 65];
     digest.write_hex(&mut path);
@@ -228,10 +236,10 @@ pub(crate) fn looks_whole(blobs: BorrowedFd<'_>, digest: &Digest, size: u64) -> 
     path.copy_within(2..64, 3);
     path[2] = b'/';
     match rustix::fs::statat(blobs, &path[..], AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(there) => {
-            FileType::from_raw_mode(there.st_mode) == FileType::RegularFile
-                && there.st_size as u64 == size
-                && i128::from(there.st_mtime_nsec) == i128::from(mark(digest, size))
+        Ok(stat) => {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && stat.st_size as u64 == size
+                && i128::from(stat.st_mtime_nsec) == i128::from(mark(digest, size))
         }
         Err(_) => false,
     }
@@ -242,24 +250,25 @@ pub(crate) fn executable(meta: &fs::Metadata) -> bool {
     meta.permissions().mode() & 0o100 != 0
 }
 
-/// The last touch before the rename: on disk when large, and marked as checked.
+/// The last step before the rename: marks a file as checked, and syncs it if it is large.
 fn seal(file: &File, digest: &Digest, size: u64) -> io::Result<()> {
     set_mark(file, mark(digest, size))?;
     fault::point("blob.sync")?;
-    if size >= SYNCED { file.sync_data() } else { Ok(()) }
+    if size >= MIN_SYNCED_BYTES { file.sync_data() } else { Ok(()) }
 }
 
-/// The nanoseconds of a file whose digest is being taken.
+/// The nanoseconds of a file that is being hashed. No blob has them as its mark.
 const PROVISIONAL: i64 = 999_999_937;
 
-/// The nanoseconds of an undamaged blob; never round, so that coarse file systems do not produce them.
+/// The nanoseconds of an undamaged blob; never round, so that coarse file systems do not produce
+/// them.
 fn mark(digest: &Digest, size: u64) -> i64 {
     static BOOT: LazyLock<u64> = LazyLock::new(|| {
         let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         word(Digest::of(&boot).as_bytes())
     });
     let mut number = word(digest.as_bytes());
-    if size < SYNCED {
+    if size < MIN_SYNCED_BYTES {
         number ^= *BOOT;
     }
     (number % 999_999_000) as i64 | 1
@@ -269,7 +278,7 @@ fn word(bytes: &[u8; 32]) -> u64 {
     bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// Changes nothing about a file but its change time.
+/// Moves only the change time of a file: it writes the modification time that the file already has.
 pub(crate) fn touch(file: &File) -> io::Result<()> {
     set_mark(file, file.metadata()?.mtime_nsec())
 }

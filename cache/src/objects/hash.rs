@@ -1,7 +1,8 @@
 //! BLAKE3 of files, on all cores.
 //!
-//! Large files are read in pieces by several threads and joined as the subtrees of one BLAKE3 tree. This is as fast
-//! as hashing a memory map, and unlike a map it survives a file that somebody truncates meanwhile.
+//! Large files are read in pieces by several threads and joined as the subtrees of one BLAKE3 tree.
+//! This is as fast as hashing a memory map. Unlike a map it survives a file that is truncated while
+//! it is read.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +12,7 @@ use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_sub
 
 use crate::Digest;
 
-/// What one thread reads at a time; a power of two of BLAKE3's 1 KiB chunks.
+/// Number of bytes that one thread reads at a time: a power of two of BLAKE3's 1 KiB chunks.
 const PIECE: u64 = 512 * 1024;
 
 /// The digest of the first `length` bytes. A shorter file is an `UnexpectedEof`.

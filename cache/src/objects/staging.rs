@@ -1,4 +1,4 @@
-//! Folders for unfinished things in the store's file system.
+//! Folders for unfinished outputs in the store's file system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,15 +29,16 @@ impl Drop for Staging {
 }
 
 impl Store {
-    /// A fresh folder in the store's file system: what is finished in it is [adopted](Store::adopt) without a copy.
+    /// A fresh folder in the store's file system. Files that are finished in it are
+    /// [adopted](Store::adopt) without a copy.
     pub fn staging(&self) -> Result<Staging, StoreError> {
         let path = self.temporary()?;
-        let made = fault::point("staging.create").and_then(|()| fs::create_dir(&path));
-        made.map_err(|source| StoreError::io(&path, "create folder", source))?;
+        let created = fault::point("staging.create").and_then(|()| fs::create_dir(&path));
+        created.map_err(|source| StoreError::io(&path, "create folder", source))?;
         Ok(Staging { path })
     }
 
-    /// A path nobody uses, in this process's folder.
+    /// An unused path in this process's folder.
     pub(crate) fn temporary(&self) -> Result<PathBuf, StoreError> {
         Ok(self.workshop.folder(&self.layout.tmp)?.join(layout::fresh_name()))
     }

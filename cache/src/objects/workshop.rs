@@ -1,4 +1,4 @@
-//! A folder for unfinished things per process, which is swept when its process is gone.
+//! A folder per process for unfinished files, which is swept once its process has ended.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +9,8 @@ use crate::objects::remove::remove_all;
 use crate::store::layout;
 use crate::{StoreError, fault};
 
-/// This process's folder below `tmp/`, made when first needed; its `alive` file is locked as long as the process lives.
+/// This process's folder below `tmp/`, made at its first use. Its file `alive` is locked as long as
+/// the process lives.
 #[derive(Debug, Default)]
 pub(crate) struct Workshop(Mutex<Option<(PathBuf, File)>>);
 
@@ -20,11 +21,12 @@ impl Workshop {
         if let Some((path, _)) = &*place {
             return Ok(path.clone());
         }
-        // Under the lock of `tmp`, so that nobody sweeps the folder before its own lock is held.
+        // Under the lock of `tmp`: a sweep could otherwise remove the folder before `alive` is
+        // locked.
         let _door = door(tmp)?;
         let path = tmp.join(layout::fresh_name());
-        let made = fault::point("staging.workshop").and_then(|()| fs::create_dir(&path));
-        made.map_err(|source| StoreError::io(&path, "create folder", source))?;
+        let created = fault::point("staging.workshop").and_then(|()| fs::create_dir(&path));
+        created.map_err(|source| StoreError::io(&path, "create folder", source))?;
         let alive = path.join("alive");
         let file = fault::point("staging.alive").and_then(|()| File::create(&alive));
         let file = file.map_err(|source| StoreError::io(&alive, "write", source))?;
@@ -42,17 +44,18 @@ impl Drop for Workshop {
     }
 }
 
-/// Removes what processes that are gone have left in `tmp`. Errors do not matter: the next one tries again.
+/// Removes what dead processes have left in `tmp`. Errors do not matter: the next sweep tries
+/// again.
 pub(crate) fn sweep(tmp: &Path) {
-    let left: Vec<PathBuf> = match fs::read_dir(tmp) {
+    let folders: Vec<PathBuf> = match fs::read_dir(tmp) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect(),
         Err(_) => return,
     };
-    if left.is_empty() {
+    if folders.is_empty() {
         return;
     }
     let Ok(_door) = door(tmp) else { return };
-    for path in left {
+    for path in folders {
         let alive = match File::open(path.join("alive")) {
             Ok(file) => file.try_lock().is_err(),
             Err(error) => error.kind() != io::ErrorKind::NotFound,

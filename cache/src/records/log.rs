@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! entry  = header label payload
-//! header = magic(4) kind(1) 0(1) label length(2) payload length(4) 0(4) time(8) key(32) payload
-//! check(8) header check(8)
+//! header = magic(4) kind(1) 0(1) label length(2) payload length(4) 0(4) time(8) key(32)
+//!          payload check(8) header check(8)
 //! ```
 //!
 //! Numbers are little-endian; times are milliseconds since 1970. The header check covers the header

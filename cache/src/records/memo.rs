@@ -1,4 +1,4 @@
-//! Small answers by digest: what a worker said of itself, what an inference gave.
+//! Small answers by digest: the hello of a worker, the result of an inference.
 
 use crate::{Digest, Store, StoreError};
 

@@ -5,21 +5,22 @@ use serde_json::Value;
 
 use crate::{Blob, Digest, Store, StoreError, fault};
 
-/// A use is written down again after this many milliseconds (six hours): enough for the collector.
-pub(crate) const FRESH: u64 = 6 * 3600 * 1000;
+/// Least time between two notes that a record was used, in milliseconds: six hours. The collector
+/// needs no finer times.
+pub(crate) const MIN_TOUCH_MS: u64 = 6 * 3600 * 1000;
 
 /// The result of one piece of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// What was hashed to name the work.
     pub key: Digest,
-    /// Under what name it was done last (a stage's name).
+    /// The label of the work when it was last done: a stage's name.
     pub label: String,
     /// Content by output name, main output first.
     pub outputs: Vec<(String, Blob)>,
     /// The readable form of what was hashed.
     pub manifest: Value,
-    /// What was measured on the way: never part of any output's bytes.
+    /// Measurements of the work. They are never part of an output's bytes.
     pub observations: Value,
     /// What is known of the outputs without reading them.
     pub detail: Value,
@@ -44,7 +45,8 @@ impl Store {
         Ok(self.records.get(key)?.and_then(|bytes| Record::decode(key, &bytes)))
     }
 
-    /// The outputs of a key's record: [`Store::lookup`] without reading the rest, for the path of a hit.
+    /// The outputs of a key's record: [`Store::lookup`] without reading the rest, for the path of a
+    /// hit.
     pub fn lookup_outputs(&self, key: &Digest) -> Result<Option<Vec<(String, Blob)>>, StoreError> {
         Ok(self.records.get(key)?.and_then(|bytes| Reader(&bytes).outputs()))
     }
@@ -69,6 +71,8 @@ impl Store {
                 return Err(StoreError::Damaged { digest: blob.digest });
             }
         }
+        // Before the append: a collector that lists the record must find its key among the held
+        // ones.
         if let Some(user) = &self.user {
             user.hold(&record.key);
             user.tell();
@@ -84,7 +88,7 @@ impl Store {
             committed != Committed::Same
         })?;
         if committed == Committed::Same {
-            self.records.touch(&record.label, &record.key, FRESH)?;
+            self.records.touch(&record.label, &record.key, MIN_TOUCH_MS)?;
         }
         Ok(committed)
     }
@@ -97,14 +101,15 @@ impl Store {
         }
     }
 
-    /// Notes that a record was used under a label: for [`Store::last`] and the collector. Cheap; written by [`Store::flush`], and
-    /// seen by a collector that comes meanwhile after [`Store::tell`].
+    /// Notes that a record was used under a label, for [`Store::last`] and the collector. The note
+    /// is queued until [`Store::flush`]. A collector sees that the record is in use after
+    /// [`Store::tell`].
     pub fn touch(&self, label: &str, key: &Digest) {
         if let Some(user) = &self.user {
             user.hold(key);
         }
         // A note that cannot be made only makes the record look older than it is.
-        let _ = self.records.touch(label, key, FRESH);
+        let _ = self.records.touch(label, key, MIN_TOUCH_MS);
     }
 
     /// The newest `limit` records committed or touched under a label, newest first.
@@ -118,8 +123,9 @@ impl Store {
     }
 }
 
-/// The payload of a record: count and outputs (name, digest, size, flags), then time, then label and the three JSON texts,
-/// each with its length. Outputs come first so that a hit reads nothing else.
+/// The payload of a record: count and outputs (name, digest, size, flags), then time, then label
+/// and the three JSON texts, each with its length. Outputs come first so that a hit reads nothing
+/// else.
 impl Record {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1024);

@@ -37,7 +37,7 @@ use crate::objects::blob;
 use crate::objects::hash::hash_file;
 use crate::records::filehash::Stat;
 use crate::records::log::mix;
-use crate::records::record::FRESH;
+use crate::records::record::MIN_TOUCH_MS;
 use crate::store::layout;
 use crate::{Blob, Digest, Store, StoreError};
 
@@ -249,7 +249,7 @@ impl Written {
         // A run of hits by snapshot notes no uses, so after this time the long way must note them
         // for the collector. A snapshot from the future means that the clock was set back, and
         // times prove nothing then.
-        if head[..8] != MAGIC || created > now || created + FRESH < now {
+        if head[..8] != MAGIC || created > now || created + MIN_TOUCH_MS < now {
             return None;
         }
         let length = u32::from_le_bytes(*head[16..].first_chunk()?) as usize;

@@ -1,7 +1,8 @@
-//! Runs that have begun and not ended: what is left of one that was killed.
+//! Notes of runs that have begun and not ended, by which a killed run is found.
 //!
-//! A run that does work holds a file of its own under `begun-v1`, locked, and removes it when it has written down how it ended. The lock goes
-//! with the process, so a file that nobody holds is of a run that never came to its end.
+//! A run that does work holds a locked file of its own under `begun-v1`. It removes the file once
+//! its summary is written. The lock ends with the process, so a file without a lock is of a run
+//! that was killed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -11,14 +12,14 @@ use serde_json::Value;
 
 use crate::{Store, StoreError};
 
-/// So many runs that were killed are remembered.
-const KEPT: usize = 100;
+/// Most killed runs that are remembered.
+const MAX_KILLED_RUNS: usize = 100;
 
-/// A run that goes on, until dropped.
+/// The note of a run that goes on. Dropping it removes the note.
 #[derive(Debug)]
 pub struct Begun {
     path: PathBuf,
-    /// Locked by being open.
+    /// An open file holds the lock.
     _file: File,
 }
 
@@ -45,10 +46,11 @@ impl Store {
             }
             file => file.map_err(failed)?,
         };
-        // Nobody else has it: it has only just been made.
+        // A new file is rarely locked: only a listing of killed runs may hold it for a moment, and
+        // then the note is lost.
         file.try_lock().map_err(|error| failed(error.into()))?;
         file.write_all(&serde_json::to_vec(what).unwrap_or_default()).map_err(failed)?;
-        for (old, _) in self.killed_runs().into_iter().skip(KEPT) {
+        for (old, _) in self.killed_runs().into_iter().skip(MAX_KILLED_RUNS) {
             let _ = fs::remove_file(folder.join(old));
         }
         Ok(Begun { path, _file: file })

@@ -1,4 +1,4 @@
-//! Kernel locks: they go with the process that holds them, however it ends.
+//! Kernel locks. They end with the process that holds them, however it ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -10,15 +10,15 @@ use crate::{Digest, Store, StoreError, fault};
 /// The right to work on one key, until dropped or until the process ends.
 #[derive(Debug)]
 pub struct KeyLock {
-    /// The file to remove; `None` when it stays for the next one.
+    /// The file to remove on drop; `None` when it stays for the next holder.
     path: Option<PathBuf>,
-    /// Held by being open.
+    /// An open file holds the lock.
     file: File,
 }
 
 impl KeyLock {
-    /// Lets others share what was held alone. False when somebody else has taken it in the moment between: it is not held at all
-    /// then.
+    /// Turns an exclusive lock into a shared one. The kernel may do that in two steps. False when
+    /// another process took the lock in between; then it is not held at all.
     pub fn share(&self) -> bool {
         self.file.try_lock_shared().is_ok()
     }
@@ -26,7 +26,8 @@ impl KeyLock {
 
 impl Drop for KeyLock {
     fn drop(&mut self) {
-        // Unlinked while held: whoever waits on this file finds it gone and takes a new one.
+        // Removed while the lock is held: a process that waits on this file finds that the name has
+        // another file, and starts over.
         if let Some(path) = &self.path
             && fault::point("lock.remove").is_ok()
         {
@@ -36,9 +37,9 @@ impl Drop for KeyLock {
 }
 
 impl Store {
-    /// Waits until nobody else works on this key, in this or another process, and takes it.
+    /// Waits for the lock of this key, which this or another process may hold, and takes it.
     ///
-    /// Blocks the thread. See [`Store::lock_holder`] for whom it waits.
+    /// Blocks the thread. [`Store::lock_holder`] names the process that holds it.
     pub fn lock_key(&self, key: &Digest) -> Result<KeyLock, StoreError> {
         let path = self.layout.locks.join(key.to_string());
         loop {
@@ -50,7 +51,7 @@ impl Store {
         }
     }
 
-    /// Takes this key if nobody else works on it.
+    /// Takes the lock of this key if it is free.
     pub fn try_lock_key(&self, key: &Digest) -> Result<Option<KeyLock>, StoreError> {
         let path = self.layout.locks.join(key.to_string());
         loop {
@@ -66,14 +67,15 @@ impl Store {
         }
     }
 
-    /// [`Store::try_lock_key`] for one of a limited number of names that are locked again and again, such as the paths of a
-    /// project: the file stays. (Making and removing a file for every stage costs ext4 more than anything else in a run of
-    /// many: it does not give away an inode that was freed in the last seconds, and searches past all of them.)
+    /// As [`Store::try_lock_key`], for a limited number of names that are locked again and again,
+    /// such as the paths of a project: the file stays. To make and remove a file for every stage
+    /// was the largest cost of a large run on ext4. It does not reuse an inode that was freed in
+    /// the last seconds, and searches past all of them.
     pub fn try_lock_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
         self.try_name(name, File::try_lock)
     }
 
-    /// [`Store::try_lock_name`] together with others who only share it, too.
+    /// As [`Store::try_lock_name`], shared with other holders that share it.
     pub fn try_share_name(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
         self.try_name(name, File::try_lock_shared)
     }
@@ -97,7 +99,7 @@ impl Store {
         }
     }
 
-    /// The id of the process that works on this key or name, as far as it can be told.
+    /// The id of the process that holds the lock of this key or name, if it can be found out.
     pub fn lock_holder(&self, key: &Digest) -> Option<u32> {
         let path = self.layout.locks.join(key.to_string());
         let written = fs::read_to_string(&path).ok()?.trim().parse().ok();
@@ -105,13 +107,14 @@ impl Store {
     }
 }
 
-/// Removes the lock files that nobody holds. Each is removed by its holder, which this is for a moment: whoever opened it
-/// meanwhile finds it gone and takes a new one.
+/// Removes the lock files that no process holds. This takes each lock for a moment, so that it is
+/// the holder that removes the file. A process that opened the file in between finds that the name
+/// has another file, and starts over.
 pub(crate) fn forget_free(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let Ok(file) = File::open(&path) else { continue };
-        if file.try_lock().is_ok() && is_at(&path, &file).is_ok_and(|there| there) {
+        if file.try_lock().is_ok() && is_at(&path, &file).is_ok_and(|same| same) {
             let _ = fs::remove_file(&path);
         }
     }
@@ -131,24 +134,26 @@ fn open(path: &Path) -> Result<File, StoreError> {
     .map_err(|source| StoreError::io(path, "open", source))
 }
 
-/// Who holds a lock on this file, by the kernel's list: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:123456 0 EOF`.
+/// The holder of a lock on this file, from the kernel's list: `1: FLOCK  ADVISORY  WRITE 4711
+/// fe:00:123456 0 EOF`.
 fn kernel_holder(inode: u64) -> Option<u32> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let end = format!(":{inode}");
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        // With an arrow before it, a line tells who waits.
+        // The line of a waiting process has an arrow before `FLOCK`, so it does not match.
         let [_, "FLOCK", _, _, process, file, ..] = fields[..] else { return None };
         file.ends_with(&end).then(|| process.parse().ok()).flatten().filter(|process| *process > 0)
     })
 }
 
-/// The lock counts only when the file is still the one under its name: the last holder has removed it otherwise.
+/// Takes the lock only if the file is still the one under its name. Otherwise the last holder has
+/// removed it.
 fn claim(path: &Path, mut file: File) -> Result<Option<KeyLock>, StoreError> {
     if !is_at(path, &file)? {
         return Ok(None);
     }
-    // Only for people; a full disk does not matter here.
+    // The process id is for messages only, so a full disk does not matter here.
     let _ = fault::point("lock.name");
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Some(KeyLock { path: Some(path.to_owned()), file }))
@@ -159,7 +164,7 @@ fn is_at(path: &Path, file: &File) -> Result<bool, StoreError> {
     let failed = |source| StoreError::io(path, "lock", source);
     let ours = file.metadata().map_err(failed)?;
     match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed(error)),
     }

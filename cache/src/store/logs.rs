@@ -1,9 +1,9 @@
-//! Logs: what a piece of work said while it was done.
+//! The logs of work: the lines of each attempt.
 //!
-//! `logs-v1/<run>/<label>.log` is plain text, one file per run and label, made with the first line and written line by
-//! line, so that the log of something that was killed is there, too. An attempt begins with `== attempt N`; every
-//! other line is `SECONDS MARK TEXT`: the time since the attempt began, `i`, `w` or `e`, and the words. Of a very long
-//! attempt the beginning and the end are kept.
+//! `logs-v1/<run>/<label>.log` is plain text, one file per run and label. It is made with the first
+//! line and written line by line, so that killed work has its log, too. An attempt begins with `==
+//! attempt N`; every other line is `SECONDS MARK TEXT`: the time since the attempt began, `i`, `w`
+//! or `e`, and the text. For a very long attempt only the beginning and the end are kept.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -15,14 +15,15 @@ use std::time::Instant;
 
 use crate::{Digest, Store};
 
-/// How much of the beginning of an attempt is kept, in bytes.
-const HEAD: usize = 1 << 20;
-/// How much of its end is kept when it is longer.
-const TAIL: usize = 1 << 20;
-/// A longer label is cut in file names; what it was is in a digest.
-const LONGEST_NAME: usize = 180;
+/// Most bytes that are kept of the beginning of an attempt.
+const MAX_HEAD_BYTES: usize = 1 << 20;
+/// Most bytes that are kept of the end of a longer attempt.
+const MAX_TAIL_BYTES: usize = 1 << 20;
+/// Longest label in a file name, in bytes. A longer one is cut, and a digest of it is appended.
+const MAX_NAME_BYTES: usize = 180;
 
-/// Writes the log of one attempt. Nothing is made before the first line; the end is written when it is dropped.
+/// Writes the log of one attempt. Nothing is made before the first line; the end is written when it
+/// is dropped.
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
@@ -34,7 +35,7 @@ pub struct LogWriter {
 #[derive(Debug, Default)]
 struct State {
     file: Option<File>,
-    /// Making or writing the file failed: a log is never worth failing for.
+    /// Whether the file could not be made or written. The work goes on without its log.
     broken: bool,
     written: usize,
     tail: VecDeque<String>,
@@ -51,7 +52,7 @@ pub struct LogFile {
     pub attempts: Vec<LogAttempt>,
 }
 
-/// What one attempt said.
+/// The lines of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogAttempt {
     /// 1 for the first try.
@@ -105,14 +106,14 @@ impl State {
             self.file = open().ok();
             self.broken = self.file.is_none();
         }
-        if self.written < HEAD {
+        if self.written < MAX_HEAD_BYTES {
             self.written += line.len();
             self.write(line.as_bytes());
             return;
         }
         self.held += line.len();
         self.tail.push_back(line);
-        while self.held > TAIL
+        while self.held > MAX_TAIL_BYTES
             && let Some(first) = self.tail.pop_front()
         {
             self.held -= first.len();
@@ -150,7 +151,7 @@ impl Store {
         self.logs_folder().join(file_name(run)).join(format!("{}.log", file_name(label)))
     }
 
-    /// The log of a label in a run; `None` when nothing was said.
+    /// The log of a label in a run; `None` when it has no line.
     pub fn log(&self, run: &str, label: &str) -> Option<LogFile> {
         let bytes = fs::read(self.log_path(run, label)).ok()?;
         Some(LogFile { run: run.to_owned(), attempts: parse(&String::from_utf8_lossy(&bytes)) })
@@ -210,9 +211,9 @@ fn file_name(name: &str) -> String {
             }
         }
     }
-    if safe.len() > LONGEST_NAME {
+    if safe.len() > MAX_NAME_BYTES {
         let digest = Digest::of(name.as_bytes()).to_string();
-        safe.truncate(LONGEST_NAME - 17);
+        safe.truncate(MAX_NAME_BYTES - 17);
         safe.push('~');
         safe.push_str(&digest[..16]);
     }
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(file_name("../x/y"), "%2E.%2Fx%2Fy");
         assert_eq!(file_name("ä"), "%C3%A4");
         let (a, b) = (file_name(&"x".repeat(500)), file_name(&"x".repeat(501)));
-        assert!(a.len() <= LONGEST_NAME && a != b);
+        assert!(a.len() <= MAX_NAME_BYTES && a != b);
     }
 
     #[test]
@@ -272,7 +273,7 @@ mod tests {
         }
         drop(writer);
         let size = fs::metadata(store.log_path("r", "s")).unwrap().len() as usize;
-        assert!(size <= HEAD + TAIL + 4096, "{size}");
+        assert!(size <= MAX_HEAD_BYTES + MAX_TAIL_BYTES + 4096, "{size}");
         let lines = store.log("r", "s").unwrap().attempts.remove(0).lines;
         assert!(lines[0].text.starts_with("0 x") && lines.last().unwrap().text.starts_with("4999 x"));
         assert!(lines.iter().any(|line| line.text.ends_with("lines are left out here …")));

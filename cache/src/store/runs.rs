@@ -1,4 +1,4 @@
-//! What finished runs looked like.
+//! Summaries of finished runs.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,8 @@ use crate::{Digest, Fold, Store, StoreError};
 impl Store {
     /// Keeps the summary of a run under its id.
     ///
-    /// A summary with `"stages_of": ID` in place of `stages` stands for one that found everything as run ID had left it.
+    /// A summary with `"stages_of": ID` in place of `stages` is of a run that found everything as
+    /// run ID had left it.
     pub fn run_put(&self, id: &str, summary: &Value) -> Result<(), StoreError> {
         let entry = serde_json::to_vec(&(id, summary)).unwrap_or_default();
         self.runs.put(&run_key(id), "", &entry, |_| true)
@@ -18,7 +19,8 @@ impl Store {
         self.runs_where(limit, |_| true)
     }
 
-    /// The newest `limit` runs whose summaries fit, newest first, with their ids. A summary that is asked about may lack `stages`.
+    /// The newest `limit` runs whose summaries fit, newest first, with their ids. A summary that is
+    /// asked about may lack `stages`.
     pub fn runs_where(
         &self,
         limit: usize,
@@ -31,7 +33,7 @@ impl Store {
                 runs.len() < limit
             })?;
         }
-        // Many in a row stand for the same one.
+        // Many in a row often name the same run.
         let mut known: Option<(String, Value)> = None;
         for (_, summary) in &mut runs {
             let Some(Value::String(base)) = summary.as_object_mut().and_then(|run| run.remove("stages_of")) else {

@@ -13,7 +13,7 @@ use crate::store::using::User;
 
 /// A folder of content, records and memos, shared by any number of threads and processes.
 ///
-/// While it is open nothing is collected that it may have looked up or written.
+/// While it is open, no collector removes what it may have looked up or written.
 pub struct Store {
     pub(crate) layout: Layout,
     pub(crate) device: u64,
@@ -22,13 +22,15 @@ pub struct Store {
     pub(crate) filehash: Log,
     pub(crate) runs: Log,
     pub(crate) workshop: Workshop,
-    /// Whether the file system has reflinks, as far as is known.
+    /// Whether the file system may have reflinks. False after the first failure.
     pub(crate) reflinks: AtomicBool,
-    /// Whether a file can be put at a place on the condition that nothing is there, as far as is known.
+    /// Whether the file system may support a rename that fails when the target exists. False after
+    /// the first failure.
     pub(crate) keeping: AtomicBool,
     /// This process among the users; absent where the file system is read-only.
     pub(crate) user: Option<User>,
-    /// Held shared as long as the store is open; absent on a read-only file system without a lock file.
+    /// Held shared as long as the store is open; absent on a read-only file system without a lock
+    /// file.
     using: Option<File>,
 }
 
@@ -36,8 +38,9 @@ impl Store {
     /// Opens the store in a folder, and makes it when there is none.
     ///
     /// # Errors
-    /// [`StoreError::NewerFormat`] when a newer program wrote it; [`StoreError::ReadOnly`], [`StoreError::Permission`] and
-    /// [`StoreError::Full`] when it cannot be made. A complete store on a read-only file system can be read.
+    /// [`StoreError::NewerFormat`] when a newer program wrote it; [`StoreError::ReadOnly`],
+    /// [`StoreError::Permission`] and [`StoreError::Full`] when it cannot be made. A complete store
+    /// on a read-only file system can be read.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut store = Self::glance(folder)?;
         store.user = User::enter(&store.layout.users).ok();
@@ -45,8 +48,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store to see whether anything has moved, and to note that it was seen. Nothing is made or used, so that no collector
-    /// has to know of it, and nothing is tidied up.
+    /// Opens the store only to check whether anything has moved. No blob is made or used, so the
+    /// process does not enter the list of users, and nothing is swept.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -54,7 +57,8 @@ impl Store {
         let folder = std::path::absolute(folder).map_err(|source| StoreError::io(folder, "resolve", source))?;
         let layout = Layout::open(&folder)?;
         let device = fs::metadata(&folder).map_err(|source| StoreError::io(&folder, "read", source))?.dev();
-        // Reading is enough for a kernel lock. A collector at work is waited for.
+        // A file that is open for reading can be locked. This waits for a collector that is alone
+        // in the store.
         let using = File::open(folder.join("lock")).ok();
         if let Some(using) = &using {
             using.lock_shared().map_err(|source| StoreError::io(&folder.join("lock"), "lock", source))?;
@@ -86,7 +90,8 @@ impl Store {
         results.into_iter().collect()
     }
 
-    /// Lets collectors see which records were made or used here so far: those stay as long as the store is open.
+    /// Lets collectors see which records were made or used here so far. Those stay as long as the
+    /// store is open.
     pub fn tell(&self) {
         if let Some(user) = &self.user {
             user.tell();
@@ -101,7 +106,7 @@ impl Store {
         match using.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                // Trying may have given up the shared lock.
+                // The attempt may have released the shared lock.
                 using.lock_shared().map_err(failed)?;
                 return Err(StoreError::Busy { path: self.layout.root.clone() });
             }
@@ -115,7 +120,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // What cannot be written was a memo or a touch.
+        // Only memos and touches are lost if this fails.
         let _ = self.flush();
     }
 }

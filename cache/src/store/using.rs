@@ -1,13 +1,17 @@
-//! Which processes have the store open, and since when: what the collector leaves to them.
+//! The processes that have the store open, since when, and the records that they use. The collector
+//! leaves those alone.
 //!
-//! Each has a file in `users-v1/`, locked by the kernel as long as it lives:
+//! Each process has a file in `users-v1/`, locked by the kernel as long as the process lives:
 //!
 //! ```text
-//! moment by the clock nobody can set, space, moment by the file system's clock, newline, keys of 32 bytes each
+//! moment by the boot clock, space, moment by the file system's clock, newline, keys of 32 bytes
+//! each
 //! ```
 //!
-//! The moments are when the process came, in nanoseconds. The second is by the clock that also gives blobs their change times; the
-//! first tells when that one was set meanwhile. The keys are those of the records it has made or used: they stay as long as it does.
+//! The moments are when the process opened the store, in nanoseconds. The second is by the clock
+//! that also gives blobs their change times. The first is by a clock that cannot be set, and shows
+//! whether the other one was set since. The keys are those of the records that the process has made
+//! or used. Those records stay as long as the process lives.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,16 +24,16 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::store::layout;
 use crate::{Digest, DigestSet};
 
-/// How far the two clocks may drift apart, in nanoseconds, before one of them was set.
-const DRIFT: i128 = 1_000_000_000;
-/// So many keys are written down at once.
-const BATCH: usize = 256;
+/// Largest drift between the two clocks, in nanoseconds. A larger one means that a clock was set.
+const MAX_DRIFT_NS: i128 = 1_000_000_000;
+/// Most keys that are held before they are written.
+const MAX_BATCH: usize = 256;
 
 /// The entry of this process, until dropped or until the process ends.
 #[derive(Debug)]
 pub(crate) struct User {
     path: PathBuf,
-    // Locked by being open.
+    /// Its file stays open, which holds the lock.
     entry: Mutex<Entry>,
 }
 
@@ -37,8 +41,8 @@ pub(crate) struct User {
 struct Entry {
     file: File,
     held: DigestSet,
-    /// Keys that are not written down yet.
-    untold: Vec<u8>,
+    /// Keys that are not written to the file yet.
+    unwritten: Vec<u8>,
 }
 
 impl Drop for User {
@@ -51,7 +55,7 @@ impl User {
     /// Enters this process.
     ///
     /// # Errors
-    /// Where the folder cannot be written (a read-only file system: nothing is collected there either).
+    /// When the folder cannot be written. On a read-only file system no collector can work either.
     pub(crate) fn enter(folder: &Path) -> io::Result<Self> {
         loop {
             let path = folder.join(layout::fresh_name());
@@ -64,29 +68,31 @@ impl User {
                 other => other?,
             };
             file.lock()?;
-            // A collector that came between the two took it for a dead one's.
+            // A collector between the two steps takes the unlocked file for one of a dead process
+            // and removes it. Then this starts over.
             if fs::symlink_metadata(&path)
-                .is_ok_and(|there| file.metadata().is_ok_and(|ours| there.ino() == ours.ino()))
+                .is_ok_and(|named| file.metadata().is_ok_and(|ours| named.ino() == ours.ino()))
             {
-                writeln!(file, "{} {}", boot_ns(), came(&file.metadata()?))?;
-                let entry = Mutex::new(Entry { file, held: DigestSet::default(), untold: Vec::new() });
+                writeln!(file, "{} {}", boot_ns(), written_at(&file.metadata()?))?;
+                let entry = Mutex::new(Entry { file, held: DigestSet::default(), unwritten: Vec::new() });
                 return Ok(Self { path, entry });
             }
         }
     }
 
-    /// Takes note of a key that is used from now on. Others see it at the latest after [`User::tell`].
+    /// Notes a key that is in use from now on. Other processes see it after [`User::tell`] at the
+    /// latest.
     pub(crate) fn hold(&self, key: &Digest) {
         let mut entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
         if entry.held.insert(*key) {
-            entry.untold.extend_from_slice(key.as_bytes());
-            if entry.untold.len() >= BATCH * 32 {
+            entry.unwritten.extend_from_slice(key.as_bytes());
+            if entry.unwritten.len() >= MAX_BATCH * 32 {
                 entry.tell();
             }
         }
     }
 
-    /// Lets others see what is held.
+    /// Writes the held keys, so that other processes see them.
     pub(crate) fn tell(&self) {
         self.entry.lock().unwrap_or_else(PoisonError::into_inner).tell();
     }
@@ -94,50 +100,51 @@ impl User {
 
 impl Entry {
     fn tell(&mut self) {
-        if !self.untold.is_empty() {
-            // Where it cannot be written a collector may take a record: a miss later, nothing worse.
-            let _ = self.file.write_all(&self.untold);
-            self.untold.clear();
+        if !self.unwritten.is_empty() {
+            // If this fails, a collector may evict one of these records, which is then a miss.
+            let _ = self.file.write_all(&self.unwritten);
+            self.unwritten.clear();
         }
     }
 }
 
-/// Since when others have been using the store.
+/// Since when other processes have been using the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// Nobody else is there.
+    /// No other process uses it.
     Nobody,
-    /// Everything that changed before (nanoseconds since 1970) is none of their business.
+    /// The first of them opened it at this moment, in nanoseconds since 1970.
     Moment(i128),
-    /// The clock was set while somebody was there: no time can be compared.
+    /// The clock was set since, so no times can be compared.
     Unknown,
 }
 
-/// When a file was written last, by the file system's clock.
-fn came(meta: &fs::Metadata) -> i128 {
+/// When a file was last written, by the file system's clock.
+fn written_at(meta: &fs::Metadata) -> i128 {
     i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
 }
 
-/// What an entry says.
-struct Said {
+/// The content of an entry.
+struct Content {
     boot: i128,
-    /// Older programs leave it to the file's modification time.
-    came: Option<i128>,
+    /// `None` from older programs; the file's modification time stands for it.
+    opened: Option<i128>,
     held: DigestSet,
 }
 
-impl Said {
+impl Content {
     fn read(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let mut moments = std::str::from_utf8(&bytes[..end]).ok()?.split(' ').map(str::parse::<i128>);
         let boot = moments.next()?.ok()?;
-        let came = moments.next().transpose().ok()?;
+        let opened = moments.next().transpose().ok()?;
         let (keys, _) = bytes.get(end + 1..).unwrap_or_default().as_chunks::<32>();
-        Some(Self { boot, came, held: keys.iter().map(|key| Digest::from_bytes(*key)).collect() })
+        Some(Self { boot, opened, held: keys.iter().map(|key| Digest::from_bytes(*key)).collect() })
     }
 }
 
-/// Looks at who is there besides `own`, and which keys they hold; removes the entries of the dead.
+/// Reads the entries of other processes: since when they use the store, and which keys they hold.
+/// It removes the entries of dead processes.
 pub(crate) fn others(folder: &Path, own: Option<&User>) -> (Since, DigestSet) {
     let mut since = Since::Nobody;
     let mut held = DigestSet::default();
@@ -147,30 +154,33 @@ pub(crate) fn others(folder: &Path, own: Option<&User>) -> (Since, DigestSet) {
             continue;
         }
         let Ok(mut file) = File::open(&path) else { continue };
+        // A lock that can be taken belongs to a dead process.
         if file.try_lock().is_ok() {
             let _ = fs::remove_file(&path);
             continue;
         }
         let mut bytes = Vec::new();
-        let said = file.read_to_end(&mut bytes).ok().and_then(|_| Said::read(&bytes));
-        let (Some(said), Ok(meta)) = (said, file.metadata()) else {
+        let content = file.read_to_end(&mut bytes).ok().and_then(|_| Content::read(&bytes));
+        // An entry that is not complete yet is of a process that opens the store just now.
+        let (Some(content), Ok(meta)) = (content, file.metadata()) else {
             since = Since::Unknown;
             continue;
         };
-        let came = said.came.unwrap_or_else(|| came(&meta));
-        held.extend(said.held);
-        let set = ((layout::now_ns() - came) - (boot_ns() - said.boot)).abs() > DRIFT;
+        let opened = content.opened.unwrap_or_else(|| written_at(&meta));
+        held.extend(content.held);
+        // The time since the opening must be the same by both clocks.
+        let set = ((layout::now_ns() - opened) - (boot_ns() - content.boot)).abs() > MAX_DRIFT_NS;
         since = match since {
             Since::Unknown => Since::Unknown,
             _ if set => Since::Unknown,
-            Since::Moment(first) => Since::Moment(first.min(came)),
-            Since::Nobody => Since::Moment(came),
+            Since::Moment(first) => Since::Moment(first.min(opened)),
+            Since::Nobody => Since::Moment(opened),
         };
     }
     (since, held)
 }
 
-/// Nanoseconds since the machine started; nobody sets this clock.
+/// Nanoseconds since the machine started. This clock cannot be set.
 fn boot_ns() -> i128 {
     let now = clock_gettime(ClockId::Boottime);
     i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
@@ -189,11 +199,12 @@ mod tests {
         assert_eq!(others(&users, Some(&own)), nobody);
         let other = User::enter(&users).unwrap();
         assert!(matches!(others(&users, Some(&own)), (Since::Moment(_), held) if held.is_empty()));
-        // What it holds is seen when it says so, or when there is much of it; that does not move the moment it came.
+        // What it holds is seen when it says so, or when there is much of it; that does not move
+        // the moment it came.
         let (before, _) = others(&users, Some(&own));
         let keys: Vec<Digest> = (0..300u32).map(|number| Digest::of(&number.to_le_bytes())).collect();
         keys.iter().chain(&keys).for_each(|key| other.hold(key));
-        assert_eq!(others(&users, Some(&own)).1.len(), BATCH);
+        assert_eq!(others(&users, Some(&own)).1.len(), MAX_BATCH);
         other.tell();
         assert_eq!(others(&users, Some(&own)), (before, keys.into_iter().collect()));
         // Killed: the lock is gone, the file is there.

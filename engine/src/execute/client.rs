@@ -238,7 +238,7 @@ impl Client {
     }
 
     /// Waits until everything that the worker wrote to stderr for a request has been read, at most
-    /// [`LAST_LINES_TIMEOUT`]: stderr is another pipe than the answer's, and may be slower.
+    /// [`LAST_LINES_TIMEOUT`]. Stderr is another pipe than the answer's and may be slower.
     pub(crate) async fn logged(&mut self, id: u64) {
         let _ = timeout(LAST_LINES_TIMEOUT, self.logged.wait_for(|logged| *logged == id)).await;
     }

@@ -1,26 +1,27 @@
-//! Expanding stages: one stage of a document that becomes many.
+//! Families: the children of one stage of a document.
 //!
-//! There are two sorts, and one vocabulary for both. A *static* expansion ([`matrix`]) is known before anything runs: the
-//! front end asks for its [`matrix::Combination`]s and writes a stage for each, so that the plan has ordinary stages only.
-//! Children are called `model[seed=1]`; [`selector`] says what `model[*]` and `model[seed=1,*]` mean. An *adaptive* one
-//! ([`course`]) proposes its children round after round from what has finished, while the run goes on.
+//! A stage becomes many in two ways. A `matrix` ([`super::matrix`]) is expanded before anything
+//! runs: the front end writes one stage for each combination, so that the plan has only ordinary
+//! stages. [`super::selector`] says what `model[*]` and `model[seed=1,*]` mean. A kind may also
+//! propose children while the run goes on ([`contract::expansion`]).
 //!
-//! Children have keys of their own: they are cached, shared, run side by side and replayed like every other stage.
+//! Children have keys of their own. They are cached and run side by side like every other stage.
 
 use std::collections::HashSet;
 
 use contract::fault::{Fault, Segment};
 use contract::name;
 
-/// Faults of children that say the same of the same line are told once: of a family of a thousand, the first child
-/// that has it speaks for all. Faults that differ in more than the child's name stay.
+/// Keeps one of the faults that the children of one family have in common: that of the first child.
+/// A family may have a thousand children. Faults that differ in more than the child's name all
+/// stay.
 pub fn once_per_family(faults: Vec<Fault>) -> Vec<Fault> {
-    let mut told = HashSet::new();
+    let mut seen = HashSet::new();
     let mut once = Vec::with_capacity(faults.len());
     for fault in faults {
-        if let Some((of, said)) = family(&fault) {
+        if let Some((of, message)) = family(&fault) {
             let rest = fault.route.as_ref().map(|route| route.0[2..].to_vec()).unwrap_or_default();
-            if !told.insert((fault.code.clone(), of, rest, said)) {
+            if !seen.insert((fault.code.clone(), of, rest, message)) {
                 continue;
             }
         }

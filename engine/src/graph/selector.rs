@@ -33,12 +33,13 @@ fn terms(inside: &str) -> Option<Vec<Term<'_>>> {
         .collect()
 }
 
-/// What a name stands for.
+/// The stages that a name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selected {
     /// A single stage.
     One(u32),
-    /// Children of a stage, in order. Whether it is one or many follows from how it is written, not from how many there are.
+    /// Children of a stage, in order. Whether it is one or many follows from how it is written, not
+    /// from how many there are.
     Many(Vec<u32>),
 }
 
@@ -57,7 +58,8 @@ pub struct Names<'a> {
     families: HashMap<&'a str, Family<'a>>,
     /// All that can be called by name alone, in order.
     plain: Vec<&'a str>,
-    /// A document with thousands of wrong references among thousands of stages has another problem than spelling.
+    /// A document with thousands of wrong references among thousands of stages has another problem
+    /// than spelling.
     effort: usize,
 }
 
@@ -65,7 +67,8 @@ pub struct Names<'a> {
 const NEAREST_EFFORT: usize = 2_000_000;
 
 impl<'a> Names<'a> {
-    /// The names of these stages; positions are theirs. Of two stages with one name, the later one counts.
+    /// The names of these stages; positions are theirs. Of two stages with one name, the later one
+    /// counts.
     pub fn new(stages: impl IntoIterator<Item = &'a StageSpec>) -> Self {
         let mut all =
             Self { names: HashMap::new(), families: HashMap::new(), plain: Vec::new(), effort: NEAREST_EFFORT };
@@ -93,7 +96,8 @@ impl<'a> Names<'a> {
         self.names.get(name).copied()
     }
 
-    /// What a name, or a selection, stands for. `asking` is the stage that refers to it, for the message.
+    /// The stages that a name or a selection means. `asking` is the stage that refers to it, for
+    /// the message.
     ///
     /// # Errors
     /// What is wrong with it, without a place.

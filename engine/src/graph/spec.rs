@@ -8,7 +8,8 @@ use contract::expansion::Resources;
 use contract::fault::Route;
 use serde_json::Value;
 
-/// `stage` or `stage.port`; a stage that was expanded is named `model[seed=1]`, many of them `model[*]`.
+/// `stage` or `stage.port`; a stage that was expanded is named `model[seed=1]`, many of them
+/// `model[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// The stage's name.
@@ -24,7 +25,8 @@ pub struct StageSpec {
     pub name: String,
     /// `kind:`.
     pub kind: String,
-    /// `inputs:` in document order: port, reference. The route of an input is `stages.<name>.inputs.<port>`.
+    /// `inputs:` in document order: port, reference. The route of an input is
+    /// `stages.<name>.inputs.<port>`.
     pub inputs: Vec<(String, ReferenceSpec)>,
     /// `needs:`: order without data.
     pub needs: Vec<String>,
@@ -48,13 +50,15 @@ pub struct StageSpec {
     pub tags: Vec<String>,
     /// Which child of which stage it is, when a `matrix` made it.
     pub child: Option<Child>,
-    /// The folder its paths start from, relative to [`PipelineSpec::root`] (empty: that one): where the included file
-    /// stands that it comes from. A program runs in it.
+    /// The folder that its paths start from: that of the file which declares it, relative to
+    /// [`PipelineSpec::root`]. Empty for the root itself. A program runs in it.
     pub folder: String,
-    /// Its `when:` does not hold: neither it nor what reads from it takes part. It is proved as far as that needs no file.
+    /// Its `when:` does not hold: neither it nor what reads from it takes part. It is proved as far
+    /// as that needs no file.
     pub off: bool,
-    /// The front end has found and reported a fault in it: it is planned as far as its name, inputs and `needs` go, so
-    /// that the faults of the others are found in the same pass. Such a pipeline never runs.
+    /// The front end has found and reported a fault in it: it is planned as far as its name, inputs
+    /// and `needs` go, so that the faults of the others are found in the same pass. Such a pipeline
+    /// never runs.
     pub faulty: bool,
 }
 
@@ -68,14 +72,14 @@ pub struct Child {
 }
 
 impl Child {
-    /// What tells it from its siblings: `seed=1,lr=0.1`.
+    /// The part of its name that differs from its siblings: `seed=1,lr=0.1`.
     pub fn label(&self) -> String {
         let values: Vec<String> = self.values.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
         values.join(",")
     }
 }
 
-/// A reference with where it stands.
+/// A reference with its place in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceSpec {
     /// What it says.
@@ -91,7 +95,8 @@ pub struct PipelineSpec {
     pub name: String,
     /// The folder relative paths start from: that of the pipeline's file (empty: the current one).
     pub root: PathBuf,
-    /// The files it was read from, absolute or as seen from the current folder; the main one first. No stage may write them.
+    /// The files it was read from, absolute or as seen from the current folder; the main one first.
+    /// No stage may write them.
     pub documents: Vec<PathBuf>,
     /// `description:`.
     pub description: Option<String>,

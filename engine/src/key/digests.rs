@@ -20,8 +20,8 @@ pub struct Digested {
     pub found: Found,
     /// Of its content; of a folder, of its tree.
     pub digest: Digest,
-    /// How it was seen, to tell later whether it still is (see `Store::still`); `None` when another stage
-    /// writes it and its digest is that of the stage's output.
+    /// How it was seen, to tell later whether it still is (see `Store::still`); `None` when another
+    /// stage writes it and its digest is that of the stage's output.
     pub seen: Option<FileDigest>,
 }
 
@@ -37,7 +37,7 @@ impl Digested {
     }
 }
 
-/// A source that lies elsewhere, as the file in the store that stands for it.
+/// A remote source, represented by its file in the store.
 fn stand_in(store: &Store, index: u32, file: &FileInput) -> Result<Digested, Fault> {
     let path = remote::stand_in(store, &file.path);
     let shown = shown(&file.path).to_owned();
@@ -50,11 +50,12 @@ fn stand_in(store: &Store, index: u32, file: &FileInput) -> Result<Digested, Fau
     Ok(Digested { found, digest, seen })
 }
 
-/// All files of a stage with their content. A file that is exactly another stage's output takes the digest that
-/// `output` knows for it, without a look at the project.
+/// All files of a stage with their content. A file that is exactly another stage's output takes the
+/// digest that `output` knows for it, without a look at the project.
 ///
 /// # Errors
-/// As [`expand`] for each entry, with absolute routes, and `file::unreadable` when a file cannot be read.
+/// As [`expand`] for each entry, with absolute routes, and `file::unreadable` when a file cannot be
+/// read.
 pub fn digest_all(
     store: &Store,
     root: &Path,

@@ -12,12 +12,12 @@ use crate::plan::{Plan, PlannedStage};
 /// What of this machine enters keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// The version of the tool that enters the keys of a worker program's stages, by program; absent when the program
-    /// is not installed.
+    /// The version of the tool that enters the keys of a worker program's stages, by program;
+    /// absent when the program is not installed.
     pub tools: BTreeMap<Program, String>,
     /// CUDA devices that can be used, by name, in the order of their numbers.
     pub cuda_devices: Vec<String>,
-    /// All that the workers said of themselves, for provenance: `libtorch`, `cuda`, `datafusion` ...
+    /// All versions that the workers report, for provenance: `libtorch`, `cuda`, `datafusion` ...
     pub toolchain: BTreeMap<String, String>,
 }
 
@@ -25,7 +25,8 @@ impl Environment {
     /// The device a request comes to on this machine: `cpu` or `cuda:N`.
     ///
     /// # Errors
-    /// `device::missing` when a CUDA device is asked for that is not there, `device::unknown` for anything else.
+    /// `device::missing` when a CUDA device is asked for that is not there, `device::unknown` for
+    /// anything else.
     pub fn device(&self, requested: &str) -> Result<String, Fault> {
         let device = Device::parse(requested).ok_or_else(|| unknown_device(requested))?;
         match device {
@@ -73,8 +74,9 @@ impl Environment {
 
     /// What enters the key of a stage beside its parameters, inputs and files.
     ///
-    /// A stage depends on the tool that its worker program computes with, on the determinism mode and on the class of
-    /// the device; a `command` depends on the variables it declares (one that is not set has no entry).
+    /// A stage depends on the tool that its worker program computes with, on the determinism mode
+    /// and on the class of the device; a `command` depends on the variables it declares (one that
+    /// is not set has no entry).
     pub fn of(&self, stage: &PlannedStage) -> BTreeMap<String, String> {
         self.of_with(stage, |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
@@ -90,7 +92,8 @@ impl Environment {
                     entries.insert("determinism".into(), tool.determinism.into());
                 }
                 if worker.uses_device {
-                    // A device that is not there is reported where the stage would run; its key is that of the request.
+                    // A device that is not there is reported where the stage would run; its key is
+                    // that of the request.
                     let cuda = match Device::parse(&stage.device) {
                         Some(Device::Cuda(_)) => true,
                         Some(Device::Auto) => !self.cuda_devices.is_empty(),
@@ -105,7 +108,7 @@ impl Environment {
                         entries.insert(format!("env.{name}"), value);
                     }
                 }
-                // A program is told which child is which.
+                // A program gets the labels of the children.
                 for input in &stage.inputs {
                     if let (Some(port), Some(label)) = (name::family(&input.port), &input.label) {
                         let labels: &mut String = entries.entry(format!("labels.{port}")).or_default();

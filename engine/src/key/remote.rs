@@ -1,12 +1,16 @@
-//! Sources that lie elsewhere: behind a URL, in an object store, in a database.
+//! Remote sources: behind a URL, in an object store, in a database.
 //!
-//! What such a source holds is not known without fetching it, so its key holds what is known of its *state*: the entity tags and
-//! sizes a server tells, or, where it tells nothing, when it was asked. That is written into a small file in the store
-//! (`remotes-v1/<digest of the source>.json`), which stands for the source from then on: it is digested like any file, `plan` and
-//! `status` read it without a network, the worker learns from it which state it is to fetch, and a source that changes while
-//! it is fetched is an input that changed while the stage ran.
+//! The content of such a source is not known without fetching it, so the key holds its *state*: the
+//! entity tags and sizes that the server gives, or else the time at which it was asked. The state
+//! is written to a small file in the store (`remotes-v1/<digest of the source>.json`), which
+//! represents the source from then on:
 //!
-//! | the server tells | when the state counts as new |
+//! - it is digested like any file;
+//! - `plan` and `status` read it without a network;
+//! - the worker reads from it which state to fetch;
+//! - a source that changes while it is fetched is an input that changed while the stage ran.
+//!
+//! | the server gives | when the state counts as new |
 //! |---|---|
 //! | entity tags or modification times | when they differ from last time |
 //! | nothing, and asking again is costly (a database) | when the user says so: `pipeline run --refresh` |
@@ -21,12 +25,12 @@ use cache::{Digest, Store};
 use contract::fault::Fault;
 use contract::remote::{Freshness, Look, Seen, id, shown};
 
-/// The file that stands for a source.
+/// The file that represents a source.
 pub fn stand_in(store: &Store, path: &str) -> PathBuf {
     store.folder().join("remotes-v1").join(format!("{}.json", id(path)))
 }
 
-/// The digest of a source nobody has looked at: no record has it in its key.
+/// The digest of a source that no run has looked at. No record has it in its key.
 pub(crate) fn unseen(path: &str) -> Digest {
     Fold::new("pipeline remote source never seen v1").text("path", path).finish()
 }

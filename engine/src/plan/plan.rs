@@ -14,13 +14,15 @@ use crate::graph::PipelineSpec;
 use crate::graph::dag::Dag;
 use crate::graph::selector::{Names, Selected};
 
-/// A stage by its position in [`Plan::stages`], which is in topological order (ties in document order).
+/// A stage by its position in [`Plan::stages`], which is in topological order (ties in document
+/// order).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageId(pub u32);
 
 /// A pipeline that has been proved as far as it can be.
 pub struct Plan {
-    /// What it was made from. The stages' parameters have moved on: [`PlannedStage::params`] gives them after defaults.
+    /// What it was made from. The stages' parameters have moved on: [`PlannedStage::params`] gives
+    /// them after defaults.
     pub spec: PipelineSpec,
     /// In topological order.
     pub stages: Vec<PlannedStage>,
@@ -59,13 +61,15 @@ pub struct PlannedStage {
     pub stage: Box<dyn Stage>,
     /// Connected inputs, sorted by port.
     pub inputs: Vec<PlannedInput>,
-    /// Stages that must be done first: those behind inputs, `needs` and path edges; sorted, without repeats.
+    /// Stages that must be done first: those behind inputs, `needs` and path edges; sorted, without
+    /// repeats.
     pub after: Vec<StageId>,
     /// Outputs; the first is the main one.
     pub outputs: Vec<OutputPort>,
     /// Inferred types by output port.
     pub types: Types,
-    /// Outside files. A file that another stage writes is listed here, too, and that stage is among `after`.
+    /// Outside files. A file that another stage writes is listed here, too, and that stage is among
+    /// `after`.
     pub files: Vec<FileInput>,
     /// Which of `files` other stages of the plan write; sorted by file.
     pub written: Vec<Written>,
@@ -92,7 +96,7 @@ pub struct PlannedStage {
 pub struct Parent {
     /// Its name.
     pub name: String,
-    /// What tells the child from its siblings: `seed=1,lr=0.1`, `0`.
+    /// The part of the child's name that differs from its siblings: `seed=1,lr=0.1`, `0`.
     pub label: String,
 }
 
@@ -105,19 +109,21 @@ pub struct Written {
     pub from: StageId,
     /// Which of its outputs.
     pub output: u32,
-    /// Whether the file is that output and nothing else: then its digest is the output's, known without looking
-    /// at the project. Otherwise it is a part of the output, or a folder or pattern that holds it.
+    /// Whether the file is that output and nothing else: then its digest is the output's, known
+    /// without looking at the project. Otherwise it is a part of the output, or a folder or pattern
+    /// that holds it.
     pub exact: bool,
 }
 
-/// What planning came to.
+/// The result of planning.
 pub struct Planned {
-    /// The plan; `None` when there is an error among the faults, or a stage was faulty when it came
-    /// ([`crate::graph::StageSpec::faulty`]).
+    /// The plan; `None` when there is an error among the faults, or when the front end found a
+    /// stage faulty ([`crate::graph::StageSpec::faulty`]).
     pub plan: Option<Plan>,
     /// Errors and warnings, routes absolute, in document order.
     pub faults: Vec<Fault>,
-    /// What it reads, as far as that is known: [`Plan::sources`] also of a pipeline that is not valid. What is missing is among it.
+    /// What it reads, as far as that is known: [`Plan::sources`] also of a pipeline that is not
+    /// valid. What is missing is among it.
     pub sources: Vec<PathBuf>,
 }
 
@@ -135,8 +141,8 @@ pub struct PlannedInput {
 }
 
 impl PlannedStage {
-    /// Canonical parameters. They are made when they are asked for: in memory a hundred thousand of them weigh more than all the rest
-    /// of a plan.
+    /// Canonical parameters. They are made when they are asked for: in memory a hundred thousand of
+    /// them weigh more than all the rest of a plan.
     pub fn params(&self) -> Value {
         self.stage.params()
     }
@@ -165,7 +171,8 @@ impl Plan {
         self.stages.iter().find(|stage| stage.name == name)
     }
 
-    /// The stages a name of the command line stands for: one, or all that `model`, `model[*]` or `model[seed=1,*]` means.
+    /// The stages that a name on the command line means: one, or all of `model`, `model[*]` or
+    /// `model[seed=1,*]`.
     ///
     /// # Errors
     /// A name that no stage has; without a place.
@@ -179,7 +186,7 @@ impl Plan {
         }
         let mut names = Names::new(&self.spec.stages);
         let found = match names.resolve(None, name) {
-            // Here nobody can want one of them only.
+            // In a document this is ambiguous. On the command line it means all of them.
             Err(fault) if fault.code == "matrix::which" => names.resolve(None, &format!("{name}[*]"))?,
             found => found?,
         };
@@ -200,7 +207,8 @@ impl Plan {
         dag
     }
 
-    /// Which stages `targets` ([`crate::plan::selection`]; none means all) and everything above them are.
+    /// Which stages `targets` ([`crate::plan::selection`]; none means all) and everything above
+    /// them are.
     ///
     /// # Errors
     /// As [`Plan::targets`].
@@ -211,8 +219,8 @@ impl Plan {
         Ok(self.dag().needed_by(self.targets(targets)?.into_iter().map(|id| id.0)))
     }
 
-    /// The folders and files outside the store whose change can change a result: what `watch` looks at. Folders of
-    /// patterns are given as far as they are fixed; what stages write is left out.
+    /// The folders and files outside the store whose change can change a result: what `watch` looks
+    /// at. Folders of patterns are given as far as they are fixed; what stages write is left out.
     pub fn sources(&self) -> Vec<PathBuf> {
         let reading = self.stages.iter().map(|stage| {
             let exact = stage.written.iter().filter(|written| written.exact).map(|written| written.file).collect();

@@ -20,7 +20,8 @@ use crate::plan::seal::{Draft, Faults, Sealed, seal};
 
 /// Proves a pipeline as far as it can be proved before anything runs, and orders it.
 ///
-/// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know; changes nothing.
+/// Looks at the project (do the source files exist?) and asks `oracle` what only a worker can know;
+/// changes nothing.
 pub fn plan(mut spec: PipelineSpec, registry: &Kinds, oracle: &dyn Oracle) -> Planned {
     // Everything below sees one spelling of every path.
     let root = if spec.root.as_os_str().is_empty() { Path::new(".") } else { spec.root.as_path() };
@@ -37,7 +38,7 @@ pub fn plan(mut spec: PipelineSpec, registry: &Kinds, oracle: &dyn Oracle) -> Pl
     let reads = reads(&spec.root, reading);
     let sources_there = sources(&spec, &drafts, &off, &mut faults);
     let types = infer(&spec, &drafts, &order, &sources_there, oracle, &mut faults);
-    // A stage whose faults were told where it was read is not there either.
+    // A stage whose faults the front end has reported has no draft either.
     if faults.any_error() || drafts.iter().any(|draft| draft.stage.is_none()) {
         return Planned { plan: None, faults: once_per_family(faults.in_document_order()), sources: reads };
     }
@@ -62,8 +63,8 @@ pub fn plan(mut spec: PipelineSpec, registry: &Kinds, oracle: &dyn Oracle) -> Pl
     Planned { plan: Some(Plan { spec, stages, off }), faults, sources: reads }
 }
 
-/// Which stages do not take part, each with the stage it reads from that does not (`Some(None)`: its own `when`). Order
-/// without data takes nothing with it.
+/// Which stages do not take part, each with the stage it reads from that does not (`Some(None)`:
+/// its own `when`). Order without data takes nothing with it.
 fn off(spec: &PipelineSpec, drafts: &[Draft<'_>], order: &[u32]) -> Vec<Option<Option<u32>>> {
     let mut off: Vec<Option<Option<u32>>> = vec![None; drafts.len()];
     for position in order {
@@ -79,7 +80,8 @@ fn off(spec: &PipelineSpec, drafts: &[Draft<'_>], order: &[u32]) -> Vec<Option<O
     off
 }
 
-/// Makes a faultless draft the stage of a plan; `None` is never met, for with a draft without kind or stage there is no plan.
+/// Makes a faultless draft the stage of a plan; `None` is never met, for with a draft without kind
+/// or stage there is no plan.
 fn settle(
     spec: &PipelineSpec,
     position: u32,
@@ -132,12 +134,14 @@ fn settle(
     })
 }
 
-/// The pipeline's device; a document that says nothing, and a specification made by hand, mean `auto`.
+/// The pipeline's device; a document that says nothing, and a specification made by hand, mean
+/// `auto`.
 fn device_of(spec: &PipelineSpec) -> &str {
     if spec.device.is_empty() { "auto" } else { &spec.device }
 }
 
-/// The syntax of devices. Whether one is there is a question to the machine: [`Environment::check_devices`](crate::key::Environment::check_devices).
+/// The syntax of devices. Whether one is there is a question to the machine:
+/// [`Environment::check_devices`](crate::key::Environment::check_devices).
 fn devices(spec: &PipelineSpec, faults: &mut Faults) {
     if Device::parse(device_of(spec)).is_none() {
         faults.add(0, unknown_device(&spec.device).at(Route::root().join("device")));
@@ -149,8 +153,8 @@ fn devices(spec: &PipelineSpec, faults: &mut Faults) {
     }
 }
 
-/// Finds source files that do not exist. Says of each stage whether all its files can be read now: none
-/// missing, none that another stage has yet to write. What is off is not looked for.
+/// Finds source files that do not exist. Says of each stage whether all its files can be read now:
+/// none missing, none that another stage has yet to write. What is off is not looked for.
 fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], off: &[Option<Option<u32>>], faults: &mut Faults) -> Vec<bool> {
     let mut there: HashSet<&str> = HashSet::new();
     let mut readable = Vec::with_capacity(drafts.len());
@@ -178,8 +182,8 @@ fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], off: &[Option<Option<u32>>
     readable
 }
 
-/// Carries types along the edges. A stage with a fault of its own has no types, and what stands below it is
-/// not blamed for that: its input is absent.
+/// Carries types along the edges. A stage with a fault of its own has no types. The stages below it
+/// are not blamed for that: their input is absent.
 fn infer(
     spec: &PipelineSpec,
     drafts: &[Draft<'_>],
@@ -203,7 +207,8 @@ fn infer(
         }
         let connected = drafts[at].ports(wanted);
         let connected: Vec<&str> = connected.iter().map(String::as_str).collect();
-        // A file that is missing has been reported, one that is yet to be written cannot be looked into.
+        // A file that is missing has been reported, one that is yet to be written cannot be looked
+        // into.
         let placed = Placed { oracle, folder: &wanted.folder };
         let oracle: &dyn Oracle = match (sources_there[at], wanted.folder.is_empty()) {
             (false, _) => &Silent,
@@ -227,8 +232,9 @@ fn infer(
 /// The first stage that reads its files in this way, by what describes the reading.
 type Origins = HashMap<String, String>;
 
-/// What rows begin at a stage: their files as the pipeline's folder sees them, and beside the stage's name that of the first
-/// stage that reads the same files in the same way, for these are the same rows.
+/// What rows begin at a stage: their files as the pipeline's folder sees them, and beside the
+/// stage's name that of the first stage that reads the same files in the same way, for these are
+/// the same rows.
 fn originate(spec: &PipelineSpec, position: u32, draft: &Draft<'_>, types: &mut Types, origins: &mut Origins) {
     let wanted = &spec.stages[position as usize];
     let (Some(kind), Some(stage)) = (draft.kind, &draft.stage) else { return };

@@ -1,7 +1,8 @@
-//! Sealing: every name a document uses is resolved, every port matched, every path edge drawn, and the stages ordered.
+//! Sealing: every name a document uses is resolved, every port matched, every path edge drawn, and
+//! the stages ordered.
 //!
-//! Nothing here stops at the first fault. What cannot be resolved is reported once and left out, so that
-//! the rest of the pipeline is proved as if it were not there.
+//! Nothing here stops at the first fault. What cannot be resolved is reported once and left out, so
+//! that the rest of the pipeline is proved as if it were not there.
 
 use std::collections::HashSet;
 
@@ -31,7 +32,8 @@ pub(crate) struct Draft<'a> {
     pub written: Vec<(u32, Writer, bool)>,
     /// What must be done first; may repeat.
     pub after: Vec<u32>,
-    /// Files that may not be read (those it writes itself, the store): reported, and not looked at again.
+    /// Files that may not be read (those it writes itself, the store): reported, and not looked at
+    /// again.
     pub own: Vec<u32>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct Sealed<'a> {
     pub faults: Faults,
 }
 
-/// Faults with the stage each belongs to, so that they can be told in document order.
+/// Faults with the stage that each belongs to, so that they can be reported in document order.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<(u32, Fault)>);
 
@@ -154,7 +156,7 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &
         }
         Err(mut found) => {
             let here = Route::stage(&spec.name);
-            // A stage that is not there without an error would be missed by nobody.
+            // Without an error the stage would be dropped unnoticed.
             if !found.iter().any(Fault::is_error) {
                 let message =
                     format!("the parameters of `{}` are refused, and `{}` does not say why", spec.name, kind.name());
@@ -225,7 +227,8 @@ impl Resolver<'_> {
         drafts[position as usize].connected.sort_by(|a, b| plain_port(&a.0).cmp(plain_port(&b.0)));
     }
 
-    /// What a reference stands for; faults are told, but not of a stage that has told its own.
+    /// The stages that a reference means. Reports faults, but none about a stage that has reported
+    /// its own.
     fn resolve(
         &mut self,
         spec: &StageSpec,
@@ -264,7 +267,8 @@ impl Resolver<'_> {
         let known = known_port.is_some();
         let source = &drafts[from as usize];
         let mut connected = None;
-        // Where the ports of the other stage are not known, the order still is, so that cycles are found.
+        // Where the ports of the other stage are not known, the order still is, so that cycles are
+        // found.
         if source.stage.is_some() {
             let output = match &target.reference.port {
                 None => (!source.outputs.is_empty()).then_some(contract::kind::MAIN),
@@ -509,19 +513,20 @@ fn reads_own(spec: &PipelineSpec, position: usize, file: &str, output: &OutputPo
         .help("it would have to run again after every run; read something else, or split the stage in two")
 }
 
-/// A cycle, told along the direction of need, at the reference that begins it.
+/// The fault of a cycle, in the direction of `needs`, at the reference that begins it.
 fn cycle_fault(spec: &PipelineSpec, drafts: &[Draft<'_>], cycle: &[u32]) -> Fault {
     let name = |position: u32| spec.stages[position as usize].name.as_str();
-    // The cycle runs from what is first to what waits; told the other way round it reads as "needs".
-    let mut told: Vec<u32> = cycle.to_vec();
-    told[1..].reverse();
-    let first = told[0];
-    let needed = *told.get(1).unwrap_or(&first);
-    let fault = if told.len() == 1 {
+    // The cycle runs from each stage to the one that waits for it. The other direction reads as
+    // "needs".
+    let mut needs: Vec<u32> = cycle.to_vec();
+    needs[1..].reverse();
+    let first = needs[0];
+    let needed = *needs.get(1).unwrap_or(&first);
+    let fault = if needs.len() == 1 {
         Fault::error("graph::cycle", format!("`{}` needs itself", name(first)))
     } else {
         let mut shown: Vec<String> =
-            told.iter().chain([&first]).map(|position| format!("`{}`", name(*position))).collect();
+            needs.iter().chain([&first]).map(|position| format!("`{}`", name(*position))).collect();
         if shown.len() > 10 {
             let hidden = shown.len() - 8;
             shown.splice(5..5 + hidden, [format!("({hidden} more)")]);

@@ -1,4 +1,4 @@
-//! What there is for stages to take: what the pipeline says, or else what the machine has.
+//! The slots of a run: those that the pipeline declares, or else those of the machine.
 
 use contract::fault::{Fault, Route};
 
@@ -7,37 +7,38 @@ use crate::key::Environment;
 use crate::plan::Plan;
 use crate::run::scheduler::Slots;
 
-/// The slots of a run; `jobs` stands for the processors, whatever the pipeline says.
+/// The slots of a run. `jobs` overrides the pipeline's number of processors.
 pub fn capacity(plan: &Plan, environment: &Environment, jobs: Option<usize>) -> Slots {
-    let said = &plan.spec.resources;
+    let declared = &plan.spec.resources;
     let machine = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u32;
-    let cpus = jobs.map(|jobs| jobs as u32).or(said.cpus).unwrap_or_else(machine);
+    let cpus = jobs.map(|jobs| jobs as u32).or(declared.cpus).unwrap_or_else(machine);
     Slots {
         cpus: cpus.max(1),
-        memory: said.memory.or_else(machine_memory).unwrap_or(u64::MAX),
-        gpus: said.gpus.unwrap_or_else(|| machine_gpus(environment)),
+        memory: declared.memory.or_else(machine_memory).unwrap_or(u64::MAX),
+        gpus: declared.gpus.unwrap_or_else(|| machine_gpus(environment)),
     }
 }
 
-/// Finds stages that ask for more than there is, which a run gives everything and starts alone.
+/// Finds stages that ask for more than the slots of the run. Such a stage gets all processors and
+/// runs alone.
 pub fn beyond(plan: &Plan, environment: &Environment) -> Vec<Fault> {
-    let there = capacity(plan, environment, None);
+    let total = capacity(plan, environment, None);
     let mut faults = Vec::new();
     for stage in &plan.stages {
         let asked = &stage.resources;
         let counted = |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let beyond = [
-            ("cpus", u64::from(asked.cpus.unwrap_or(0)), u64::from(there.cpus)),
-            ("memory", asked.memory.unwrap_or(0), there.memory),
-            ("gpus", u64::from(asked.gpus.unwrap_or(0)), u64::from(there.gpus)),
+            ("cpus", u64::from(asked.cpus.unwrap_or(0)), u64::from(total.cpus)),
+            ("memory", asked.memory.unwrap_or(0), total.memory),
+            ("gpus", u64::from(asked.gpus.unwrap_or(0)), u64::from(total.gpus)),
         ];
         for (what, wanted, given) in beyond.into_iter().filter(|(_, wanted, given)| wanted > given) {
-            let told = |amount: u64| match what {
+            let shown = |amount: u64| match what {
                 "cpus" => counted(amount as u32, "processor"),
                 "gpus" => counted(amount as u32, "GPU"),
                 _ => format!("{:.1} GiB of memory", amount as f64 / f64::from(1 << 30)),
             };
-            let message = format!("`{}` asks for {}, and here is {}", stage.name, told(wanted), told(given));
+            let message = format!("`{}` asks for {}, and here is {}", stage.name, shown(wanted), shown(given));
             let help = format!("it runs alone; `resources: {{ {what}: … }}` of the pipeline says how much there is");
             let at = Route::stage(&stage.name).join("resources").join(what);
             faults.push(Fault::warning("resources::beyond", message).help(help).at(at));
@@ -53,7 +54,8 @@ fn machine_memory() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The GPUs libtorch can use; where it was not asked (only programs run), those the driver shows.
+/// The number of GPUs that libtorch can use. If libtorch was not asked, because only commands run,
+/// it is the number of GPUs that the driver shows.
 fn machine_gpus(environment: &Environment) -> u32 {
     if !environment.cuda_devices.is_empty() {
         return environment.cuda_devices.len() as u32;

@@ -1,4 +1,5 @@
-//! Where two results that should be equal first differ: the file, then the tensor, the route or the line.
+//! Where two results that should be equal first differ: the file, then the tensor, the route or the
+//! line.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -10,12 +11,13 @@ use contract::artifact::ArtifactKind;
 use contract::kind::{Oracle, Program, Question};
 use serde_json::{Value, json};
 
-/// Larger files are compared byte by byte, not read as text or JSON.
-const READABLE: u64 = 64 << 20;
-/// Characters of a value that are shown.
-const SHOWN: usize = 60;
+/// Largest file, in bytes, that is read as text or JSON. A larger one is compared byte by byte.
+const MAX_READABLE_BYTES: u64 = 64 << 20;
+/// Most characters of a value that are shown.
+const MAX_SHOWN: usize = 60;
 
-/// [`first`], where a worker program can tell more: of a data set, `pipeline-data` names the row and the column.
+/// [`first`], where a worker program can tell more: of a data set, `pipeline-data` names the row
+/// and the column.
 pub fn found(
     oracle: &dyn Oracle,
     kind: ArtifactKind,
@@ -38,10 +40,11 @@ pub fn found(
     place.or_else(|| first((there, old), (here, new)))
 }
 
-/// In words, where two stored results first differ; `None` when they do not, or when one of them cannot be read.
+/// In words, where two stored results first differ; `None` when they do not, or when one of them
+/// cannot be read.
 ///
-/// `sub/b, line 1: ...` for folders, `line 2: ...` for text, `` `b[1]`: ... `` for JSON, `` tensor `w`, element 7: ... `` for
-/// safetensors, `byte 12` for anything else.
+/// `sub/b, line 1: ...` for folders, `line 2: ...` for text, `` `b[1]`: ... `` for JSON, `` tensor
+/// `w`, element 7: ... `` for safetensors, `byte 12` for anything else.
 ///
 /// Each result comes with the store it lies in.
 pub fn first((there, old): (&Store, &Blob), (here, new): (&Store, &Blob)) -> Option<String> {
@@ -87,7 +90,7 @@ pub fn between(old: &Path, new: &Path) -> io::Result<Option<String>> {
     if let (Some(before), Some(now)) = (Tensors::of(&before)?, Tensors::of(&now)?) {
         return tensors(&before, &now);
     }
-    if before.metadata()?.len().max(now.metadata()?.len()) <= READABLE {
+    if before.metadata()?.len().max(now.metadata()?.len()) <= MAX_READABLE_BYTES {
         let (before, now) = (std::fs::read(old)?, std::fs::read(new)?);
         if before == now {
             return Ok(None);
@@ -123,15 +126,16 @@ fn line(old: &str, new: &str) -> Option<String> {
 fn was_and_is(old: Option<&str>, new: Option<&str>) -> String {
     let shown = |text: Option<&str>| match text {
         None => "nothing".to_owned(),
-        Some(text) if text.chars().count() > SHOWN => {
-            format!("`{}…`", text.chars().take(SHOWN).collect::<String>())
+        Some(text) if text.chars().count() > MAX_SHOWN => {
+            format!("`{}…`", text.chars().take(MAX_SHOWN).collect::<String>())
         }
         Some(text) => format!("`{text}`"),
     };
     format!("{} was, {} is now", shown(old), shown(new))
 }
 
-/// The first differing value in the order of the keys. Does not recurse: a document may be as deep as it likes.
+/// The first differing value in the order of the keys. Does not recurse: a document may be as deep
+/// as it likes.
 fn route(old: &Value, new: &Value) -> Option<String> {
     let mut open: Vec<(String, Option<&Value>, Option<&Value>)> = vec![(String::new(), Some(old), Some(new))];
     while let Some((at, before, now)) = open.pop() {
@@ -175,7 +179,8 @@ fn byte(old: File, new: File) -> io::Result<Option<String>> {
     }
 }
 
-/// A safetensors file: eight bytes with the length of a JSON header, the header, the tensors' bytes.
+/// A safetensors file: eight bytes with the length of a JSON header, the header, the tensors'
+/// bytes.
 struct Tensors<'a> {
     file: &'a File,
     header: serde_json::Map<String, Value>,
@@ -191,7 +196,7 @@ impl<'a> Tensors<'a> {
             return Ok(None);
         }
         let count = u64::from_le_bytes(count);
-        if count < 2 || count > READABLE.min(size - 8) {
+        if count < 2 || count > MAX_READABLE_BYTES.min(size - 8) {
             return Ok(None);
         }
         let mut header = vec![0; count as usize];

@@ -1,8 +1,9 @@
-//! `pipeline.lock`: what the pipeline last came to, for version control.
+//! `pipeline.lock`: the last result of the pipeline, for version control.
 //!
-//! Sorted and without anything that changes by itself (no times, no machine): a complete run that gave what the one
-//! before gave leaves the file as it is, byte for byte. It names, for every stage, its key and the digests of its
-//! outputs, and the outside files that were read, so that a difference can be told without a store.
+//! The file is sorted and holds nothing that changes by itself, such as times or names of machines.
+//! A complete run with the same result as the one before leaves it as it is, byte for byte. It
+//! lists the key of every stage, the digests of its outputs, and the outside files that were read,
+//! so that a difference can be found without a store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -22,7 +23,8 @@ use crate::run::preview::{self, Expected};
 /// The number of this format.
 const FORMAT: u32 = 1;
 
-/// What of the toolchain is written down: what is the same on every machine with the same installation.
+/// The tools whose versions are locked: those that are the same on every machine with the same
+/// installation.
 const TOOLS: [&str; 2] = ["datafusion", "libtorch"];
 
 /// The content of a lock file.
@@ -32,7 +34,7 @@ pub struct Lock {
     pub lock: u32,
     /// The pipeline's name.
     pub pipeline: String,
-    /// What it was made with: name -> version.
+    /// The versions of the tools: name -> version.
     #[serde(default)]
     pub toolchain: BTreeMap<String, String>,
     /// Outside files that were read: path -> digest of the content.
@@ -42,18 +44,19 @@ pub struct Lock {
     pub stages: BTreeMap<String, LockedStage>,
 }
 
-/// What a stage came to.
+/// The result of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedStage {
     /// Its key, 64 hex digits.
     pub key: String,
-    /// Output port -> digest. Empty for stages with `cache: false`: they may give something else every time.
+    /// Output port -> digest. Empty for stages with `cache: false`: they may give something else
+    /// every time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
 }
 
 impl Lock {
-    /// What a run came to, as far as it went.
+    /// The result of a run, as far as it went.
     pub fn of(plan: &Plan, store: &Store, environment: &Environment, summary: &Summary) -> Self {
         let mut toolchain = BTreeMap::from([("pipeline".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
         for tool in TOOLS {
@@ -72,7 +75,8 @@ impl Lock {
             let Some(stage) = by_name.get(of.stage.as_str()) else { continue };
             let outputs = if stage.cache { of.outputs.clone() } else { BTreeMap::new() };
             lock.stages.insert(of.stage.clone(), LockedStage { key: of.key.clone(), outputs });
-            // Only where there can be a file of the outside: most stages read what other stages wrote.
+            // Only where there can be a file of the outside: most stages read what other stages
+            // wrote.
             if stage.files.len() > stage.written.len()
                 && let Some(manifest) = manifest(store, &of.key)
             {
@@ -142,8 +146,9 @@ impl Lock {
         })
     }
 
-    /// What a run would change, as far as that can be known before it: keys under the assumption that every stage whose key
-    /// is the locked one gives what it gave. Only stages that are `wanted` (in the order of the plan) are compared.
+    /// What a run would change, as far as that can be known before it: keys under the assumption
+    /// that every stage whose key is the locked one gives what it gave. Only stages that are
+    /// `wanted` (in the order of the plan) are compared.
     pub fn before(
         &self,
         plan: &Plan,
@@ -243,7 +248,8 @@ impl Lock {
         Some(Fault::error("lock::changed", message).help("install the same toolchain, or run without `--locked`"))
     }
 
-    /// Why a stage has another key than the locked one: from the record of that key, or else from what the lock knows.
+    /// Why a stage has another key than the locked one: from the record of that key, or else from
+    /// what the lock knows.
     fn reasons(
         &self,
         plan: &Plan,

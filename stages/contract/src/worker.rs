@@ -1,7 +1,9 @@
-//! The loop both workers share: say hello, read a request, run it behind one panic boundary, answer.
+//! The loop that both workers share: say hello, read a request, run it behind one panic boundary,
+//! answer.
 //!
-//! A worker ends when its stdin closes, also in the middle of a stage: the engine is gone and nobody will ever read the
-//! answer. That is noticed by a thread of its own, so native code that computes for minutes does not delay it.
+//! A worker ends when its stdin closes, also in the middle of a stage: the engine has ended, and no
+//! process will read the answer. A thread of its own notices that, so native code that computes for
+//! minutes does not delay it.
 
 mod channel;
 mod panics;

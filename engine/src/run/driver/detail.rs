@@ -1,4 +1,4 @@
-//! What is known of a record's outputs without reading them: the `detail` of a record.
+//! The `detail` of a record: facts about its outputs that are known without reading them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::event::seconds;
 
-/// What a record says of its outputs.
+/// Facts about the outputs of a record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Detail {
@@ -28,13 +28,14 @@ pub struct Detail {
     /// Wall time in seconds.
     #[serde(with = "seconds")]
     pub took: Duration,
-    /// Versions of what made it.
+    /// Versions of the tools that made it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub toolchain: BTreeMap<String, String>,
 }
 
 impl Detail {
-    /// Reads the detail of a record; what cannot be read (an older format) is left at nothing.
+    /// Reads the detail of a record. A detail that cannot be read, such as one of an older format,
+    /// is empty.
     pub fn of(detail: &Value) -> Self {
         Self::deserialize(detail).unwrap_or_default()
     }
@@ -52,14 +53,14 @@ impl Detail {
 pub(crate) fn absolute(stage: &str, faults: Vec<Fault>) -> Vec<Fault> {
     let here = Route::stage(stage);
     let absolute = |fault: Fault| {
-        // Some come from places that know the whole document already.
+        // Some faults have an absolute route already.
         let done = fault.route.as_ref().is_some_and(|route| route.0.starts_with(&here.0));
         if done { fault } else { fault.under(&here) }
     };
     faults.into_iter().map(absolute).collect()
 }
 
-/// What the worker found, with the lineage only the plan knows.
+/// The type that the worker found, with the lineage, which only the plan knows.
 pub(crate) fn with_lineage(found: ArtifactType, planned: &ArtifactType) -> ArtifactType {
     match (found, planned) {
         (ArtifactType::Dataset(mut found), ArtifactType::Dataset(planned)) => {

@@ -1,4 +1,4 @@
-//! What a run is told, and what it came to.
+//! The options and the summary of a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,44 +14,44 @@ use crate::execute::Programs;
 use crate::execute::Workers;
 use crate::key::Environment;
 
-/// What a run is told.
+/// The options of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// The pipeline's folder.
     pub root: PathBuf,
     /// The stages asked for by name, with everything above them; empty is all.
     pub targets: Vec<String>,
-    /// What runs although it is recorded.
+    /// The stages that run although they are recorded.
     pub force: Force,
-    /// Whether sources that lie elsewhere count as changed, whatever their servers say.
+    /// Whether remote sources count as changed, whatever their servers report.
     pub refresh: bool,
-    /// Whether a failure lets everything go on that does not depend on it.
+    /// Whether stages that do not depend on a failed one go on.
     pub keep_going: bool,
-    /// How many processors stages may take together; `None` is what the pipeline or the machine
-    /// says.
+    /// Number of processors that all stages may take together; `None` is the number of the pipeline
+    /// or the machine.
     pub jobs: Option<usize>,
     /// The worker programs.
     pub programs: Programs,
-    /// What of this machine enters keys.
+    /// The part of this machine that enters keys.
     pub environment: Environment,
     /// The kinds, for stages that make children of other kinds.
     pub registry: Arc<Kinds>,
     /// Worker processes that outlive the run; `None` starts them for this run alone.
     pub workers: Option<Workers>,
-    /// The run is done again and compared: see [`Scratch`].
+    /// If set, stages run again only to be compared: see [`Scratch`].
     pub scratch: Option<Scratch>,
-    /// What a cancel spares.
+    /// The keys that a cancel does not interrupt.
     pub spare: Spare,
 }
 
-/// What goes on to its end although the run is cancelled: stages that a newer run wants under the
-/// very same keys. The newer run waits for them, as it would for another process, and finds their
-/// records. What a stage is called does not matter to that.
+/// The keys of stages that run to their end although the run is cancelled, because a newer run
+/// wants the same keys. The newer run waits for them, as it would for another process, and finds
+/// their records. The names of the stages do not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Spare(Arc<Mutex<DigestSet>>);
 
 impl Spare {
-    /// Says which keys are still wanted. To be called before the cancel.
+    /// Sets the keys that are still wanted. Must be called before the cancel.
     pub fn set(&self, wanted: DigestSet) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
@@ -62,17 +62,17 @@ impl Spare {
     }
 }
 
-/// Where the outputs of stages go that run again only to be compared: a store of its own. Nothing
-/// is recorded, stages below get what is recorded, and so do the paths in the project.
+/// A store for the outputs of stages that run again only to be compared. Nothing is recorded. The
+/// stages below and the paths in the project get the recorded outputs.
 #[derive(Debug, Clone)]
 pub struct Scratch {
-    /// The outputs of this time.
+    /// The store for the new outputs.
     pub store: Arc<Store>,
-    /// What was compared, in the order in which the stages ended.
+    /// The comparisons, in the order in which the stages ended.
     pub compared: Arc<Mutex<Vec<Compared>>>,
 }
 
-/// An output, as it is recorded and as it came out again.
+/// A recorded output and the output of the new attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// The stage.
@@ -85,13 +85,13 @@ pub struct Compared {
     pub again: Blob,
 }
 
-/// What runs although it is recorded.
+/// The stages that run although they are recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Force {
     /// Nothing.
     #[default]
     None,
-    /// The stages asked for (all, when none are), not what is above them.
+    /// The chosen stages (all, if none are chosen), but not the stages above them.
     Targets,
     /// Everything that takes part.
     All,
@@ -99,7 +99,7 @@ pub enum Force {
     Stages(Vec<String>),
 }
 
-/// What a run came to. Kept in the store (`runs`).
+/// The result of a run. It is kept in the store (`runs`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Identifies the run: the time it started in UTC, and the process.
@@ -125,7 +125,7 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
 }
 
-/// What one stage came to in a run.
+/// The result of one stage in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageSummary {
     /// Its name.
@@ -149,23 +149,24 @@ pub struct StageSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Its outputs were there.
+    /// Its outputs were cached.
     Hit,
     /// It ran.
     Ran,
     /// It failed.
     Failed,
-    /// It did not run, or was ended by a cancel.
+    /// It did not run, or a cancel interrupted it.
     Skipped,
 }
 
 impl Summary {
-    /// The names of the stages that ended so, in topological order.
+    /// The names of the stages with this end, in topological order.
     pub fn ended(&self, end: End) -> Vec<&str> {
         self.stages.iter().filter(|stage| stage.end == end).map(|stage| stage.stage.as_str()).collect()
     }
 
-    /// What is kept of it in the store. The outputs follow from the keys: their records have them.
+    /// The part that is kept in the store. Outputs are left out, since the records of the keys have
+    /// them.
     pub(crate) fn kept(&self) -> serde_json::Value {
         let mut kept = self.clone();
         kept.stages.iter_mut().for_each(|stage| stage.outputs.clear());

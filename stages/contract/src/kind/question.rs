@@ -1,4 +1,4 @@
-//! What only a worker can answer before a run, and who is asked.
+//! Questions that only a worker can answer before a run, and the trait that answers them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,8 +7,8 @@ use super::{FileInput, Program};
 use crate::artifact::Types;
 use crate::fault::Fault;
 
-/// A question for a worker, answered without running the stage. Answers are cached by digest of the question
-/// and of the files it names.
+/// A question for a worker, answered without running the stage. Answers are cached by digest of the
+/// question and of the files it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// The kind that asks.
@@ -25,11 +25,11 @@ pub struct Question {
 
 /// Where questions go. `engine::execute` has the one that asks workers and remembers the answers.
 pub trait Oracle: Sync {
-    /// Asks. `Ok(None)` means nobody is there to answer (no worker installed): the types stay unknown.
+    /// Asks. `Ok(None)` means that the worker is not installed: the types stay unknown.
     ///
     /// # Errors
-    /// What the worker found wrong: a missing file, a malformed header, an expression that does not parse. Routes are relative
-    /// to the stage's mapping.
+    /// What the worker found wrong: a missing file, a malformed header, an expression that does not
+    /// parse. Routes are relative to the stage's mapping.
     fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>>;
 }
 

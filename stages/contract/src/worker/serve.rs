@@ -27,17 +27,20 @@ pub trait Worker {
     /// Everything that is wrong, routes relative to the stage's mapping. At least one.
     fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>>;
 
-    /// Answers a question without running anything. `files` are the question's files, expanded and absolute.
+    /// Answers a question without running anything. `files` are the question's files, expanded and
+    /// absolute.
     ///
     /// # Errors
     /// Everything that is wrong with the question's files or parameters.
     fn infer(&mut self, root: &Path, question: &Question, files: &[InputFile]) -> Result<Value, Vec<Fault>>;
 }
 
-/// Runs a worker program until its stdin closes: the whole `main` of `pipeline-data` and `pipeline-torch`.
+/// Runs a worker program until its stdin closes: the whole `main` of `pipeline-data` and
+/// `pipeline-torch`.
 ///
-/// `--hello` prints the hello and ends; `--request FILE` carries out one [`RunRequest`] from a file, answers on stdout
-/// and ends with 0 (done) or 1 (failed); without arguments requests come over stdin.
+/// `--hello` prints the hello and ends; `--request FILE` carries out one [`RunRequest`] from a
+/// file, answers on stdout and ends with 0 (done) or 1 (failed); without arguments requests come
+/// over stdin.
 pub fn serve(program: &mut dyn Worker) -> ExitCode {
     let Ok(line) = Line::stdout() else {
         return ExitCode::from(4);
@@ -81,8 +84,8 @@ fn answer_all(program: &mut dyn Worker, line: &Line) -> ExitCode {
                 return;
             }
         }
-        // The engine is gone. When a stage is running there is no orderly way to stop native code, and none is
-        // needed: what it wrote lies in a staging folder.
+        // The engine has ended. Native code cannot be stopped in an orderly way while a stage runs.
+        // None is needed: all that the stage wrote is in a staging folder.
         if seen.load(Ordering::SeqCst) > 0 {
             end_now();
         }
@@ -131,7 +134,8 @@ fn answer(program: &mut dyn Worker, line: &Line, request: Request) -> Response {
             channel.flush();
             match result.and_then(|result| result) {
                 Ok(mut finished) => {
-                    // JSON has no NaN; a headline number that is none is left out rather than breaking the answer.
+                    // JSON has no NaN; a headline number that is none is left out rather than
+                    // breaking the answer.
                     finished.summary.retain(|_, value| value.is_finite());
                     memory.note(&mut finished.observations);
                     Response::Done { id, finished }
@@ -166,7 +170,8 @@ fn unreadable(error: &serde_json::Error) -> Fault {
         .help("`pipeline` and its workers must come from one build; install them together")
 }
 
-/// Ends the process without running exit handlers, which native libraries use to wait for their threads.
+/// Ends the process without running exit handlers, which native libraries use to wait for their
+/// threads.
 fn end_now() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
@@ -178,7 +183,8 @@ struct PeakMemory;
 impl PeakMemory {
     /// Starts a new peak.
     fn start() -> Self {
-        // `5` resets the high-water mark (proc(5), clear_refs). Not allowed everywhere; the mark is then the process's.
+        // `5` resets the high-water mark (proc(5), clear_refs). Not allowed everywhere; the mark is
+        // then the process's.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         Self
     }
