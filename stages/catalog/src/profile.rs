@@ -14,8 +14,8 @@ use crate::params::shape::OneOrMany;
 use crate::pattern;
 use crate::typed::{decode, encode, sound};
 
-/// Bumped whenever the same data would give another profile.
-pub const VERSION: u32 = 4;
+/// Bumped whenever the same data would give another profile or another page.
+pub const VERSION: u32 = 5;
 
 /// The kind.
 pub struct ProfileKind;
