@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use crate::faults::Faults;
-use crate::source::{Source, SourceId};
-use crate::syntax;
+use crate::report::faults::Faults;
+use crate::yaml::source::{Source, SourceId};
+use crate::yaml::syntax;
 
 fn ours(text: &str) -> Option<Value> {
     let source = Source::new("x", text);
@@ -96,7 +96,7 @@ proptest::proptest! {
     #[test]
     fn what_is_written_is_read(text in "[ -~\u{e9}\n]{0,24}", number in -1e6f64..1e6, whole in proptest::prelude::any::<i64>()) {
         let value = serde_json::json!({ "text": text, "number": number, "whole": whole, "list": [text, [whole]], text.clone(): 1 });
-        let written = crate::write::yaml(&value).expect("YAML");
+        let written = crate::yaml::write::yaml(&value).expect("YAML");
         proptest::prop_assert_eq!(ours(&written), Some(value), "{}", written);
     }
 }

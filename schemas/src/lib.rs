@@ -1,56 +1,37 @@
 //! The language: YAML text -> the engine's [`PipelineSpec`], with a place for everything.
 //!
-//! Passes, each doing its own thing and collecting its faults: [`source`] and `syntax` make a tree of [`node`]s with
-//! byte spans; `include`, `profile`, `overrides`, `interpolate` and `defaults` change it, in this order; `decode` checks it against the schemas of the registry's kinds;
-//! `lower` makes the specification. [`Sources`] remembers where everything stood and turns the route of any later
-//! fault into a line and a caret.
+//! Passes, each doing its own thing and collecting its faults: [`yaml`] makes a tree of nodes with byte spans. In `document`,
+//! `include`, `profile`, `overrides`, `interpolate` and `defaults` change the tree, in this order. `decode` checks it against the schemas
+//! of the registry's kinds, and `document::lower` makes the specification. [`report`] holds the words of messages; its [`Sources`] remember
+//! where everything stood, and turn the route of any later fault into a line and a caret.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use contract::fault::{Fault, Place};
+use contract::fault::Fault;
 use contract::kind::Kinds;
 use engine::graph::PipelineSpec;
 
-mod advice;
 #[cfg(test)]
 mod agreement;
-mod choice;
 mod decode;
-mod defaults;
-pub mod diagnostic;
 mod document;
-pub mod dvc;
-mod faults;
-mod include;
-mod interpolate;
-pub mod json_schema;
-mod language;
-mod lower;
-mod matrix;
-pub mod node;
-mod overrides;
-mod phrases;
-mod profile;
-mod shape;
-pub mod source;
-mod syntax;
-mod when;
-mod wording;
-pub mod write;
+pub mod report;
+pub mod yaml;
 
-pub use diagnostic::{Diagnostic, Sources};
-pub use json_schema::{json_schema, json_schema_text};
+pub use document::json_schema::{json_schema, json_schema_text};
+pub use report::diagnostic::{Diagnostic, Sources};
+pub use yaml::file::MAX_BYTES;
 
-use decode::Decoder;
-use faults::Faults;
-use language::Language;
-use node::{Kind, Node};
-use source::{Source, SourceId, Span};
-
-/// Largest file that is read.
-pub const MAX_BYTES: u64 = 32 << 20;
+use decode::decoder::Decoder;
+use document::language::Language;
+use document::{defaults, include, interpolate, lower, overrides, profile};
+use report::diagnostic;
+use report::faults::Faults;
+use yaml::file::read;
+use yaml::node::{Kind, Node};
+use yaml::source::{Source, SourceId, Span};
+use yaml::syntax;
 
 /// What changes the reading of a file.
 #[derive(Debug, Clone, Default)]
@@ -168,56 +149,4 @@ fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option
     let placed = faults.finish(&sources);
     let sources = Sources::new(sources, root, &placed);
     Loaded { spec, faults: placed.into_iter().map(|placed| placed.fault).collect(), sources, files: Vec::new() }
-}
-
-/// Reads a text file, with a message of our own for everything that can be wrong with it.
-fn read(path: &Path) -> Result<String, Box<Fault>> {
-    let shown = path.display().to_string();
-    let place = Place { file: shown.clone(), line: None, column: None };
-    let fault =
-        |code: &str, message: String, help: &str| Box::new(Fault::error(code, message).help(help).place(place.clone()));
-    let io = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => fault(
-            "source::missing",
-            format!("there is no file `{shown}`"),
-            "name the pipeline's file, go to its folder, or let `pipeline init` write one",
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            fault("source::permission", format!("`{shown}` may not be read"), "change its permissions: `chmod +r`")
-        }
-        _ => fault("source::unreadable", format!("`{shown}` cannot be read: {error}"), "look at the file and its disk"),
-    };
-    let about = std::fs::metadata(path).map_err(io)?;
-    if about.is_dir() {
-        return Err(fault("source::folder", format!("`{shown}` is a folder"), "name the pipeline's file in it"));
-    }
-    if !about.is_file() {
-        // A pipe that nobody writes into would be waited for without end.
-        return Err(fault("source::not_a_file", format!("`{shown}` is a pipe or a device"), "name a file"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MAX_BYTES)).unwrap_or_default());
-    // It may grow meanwhile.
-    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(io)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let size = match about.len() >> 20 {
-            0 => String::new(),
-            size => format!(" ({size} MiB)"),
-        };
-        return Err(fault(
-            "source::too_large",
-            format!("`{shown}` is more than a pipeline can have{size}"),
-            "a pipeline is text of at most 32 MiB; data belongs into data files",
-        ));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let bytes = error.as_bytes();
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            return fault("source::encoding", format!("`{shown}` is UTF-16"), "save it as UTF-8");
-        }
-        let good = &bytes[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let mut fault = fault("source::encoding", format!("`{shown}` is not UTF-8"), "save it as UTF-8");
-        fault.place = Some(Place { file: shown.clone(), line: Some(line as u64), column: None });
-        fault
-    })
 }

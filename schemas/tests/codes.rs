@@ -29,6 +29,7 @@ fn codes() -> BTreeMap<String, String> {
     let mut paths = Vec::new();
     for folder in [
         "src",
+        "dvc/src",
         "../engine/src",
         "../cache/src",
         "../src",

@@ -32,7 +32,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_schema_file_is_fresh() {
-    let now = schemas::json_schema::json_schema_text(&catalog::kinds());
+    let now = schemas::json_schema_text(&catalog::kinds());
     let kept = std::fs::read_to_string("pipeline.schema.json").unwrap_or_default();
     assert!(kept == now, "schemas/pipeline.schema.json is not what the kinds are now: run `cargo xtask fresh`");
 }
@@ -252,7 +252,7 @@ fn documents() -> Vec<Value> {
 
 /// The document with its stages as YAML writes them.
 fn accepted(document: &Value) -> (bool, String) {
-    let text = schemas::write::yaml(document).expect("YAML");
+    let text = schemas::yaml::write::yaml(document).expect("YAML");
     let loaded = schemas::load_text("samples/valid/x.yaml", &text, &LoadOptions::default(), &catalog::kinds());
     let lines: Vec<String> = loaded.faults.iter().map(|fault| loaded.sources.diagnostic(fault).line()).collect();
     (loaded.spec.is_some(), lines.join("\n"))
@@ -393,7 +393,7 @@ fn large_files_load() {
             json!({ "kind": "command", "run": format!("echo {at}"), "outs": [format!("out/{at}.txt")], "needs": before }),
         );
     }
-    let text = schemas::write::yaml(&json!({ "pipeline": "large", "stages": stages })).expect("YAML");
+    let text = schemas::yaml::write::yaml(&json!({ "pipeline": "large", "stages": stages })).expect("YAML");
     let loaded = schemas::load_text("x.yaml", &text, &LoadOptions::default(), &catalog::kinds());
     let lines: Vec<String> = loaded.faults.iter().map(|fault| loaded.sources.diagnostic(fault).line()).collect();
     assert_eq!(loaded.spec.map(|spec| spec.stages.len()), Some(5_000), "{lines:?}");

@@ -183,7 +183,7 @@ pub fn dvc(data: &[u8]) {
     let path = folder.join("dvc.yaml");
     fs::write(&path, dvc).expect("a file");
     fs::write(folder.join("params.yaml"), params).expect("a file");
-    let imported = match schemas::dvc::import(&[path], "fuzzed", &folder) {
+    let imported = match dvc::import(&[path], "fuzzed", &folder) {
         Ok(imported) => imported,
         Err(faults) => {
             assert!(!faults.is_empty());

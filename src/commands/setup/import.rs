@@ -28,7 +28,7 @@ pub struct Args {
 /// # Errors
 /// Files that cannot be read or are no YAML; a pipeline that is already there.
 pub fn execute(args: &Args) -> Result<u8, Failure> {
-    let home = schemas::dvc::home(&args.files);
+    let home = dvc::home(&args.files);
     let output = args.output.clone().unwrap_or_else(|| home.join("pipeline.yaml"));
     let to_stdout = output.as_os_str() == "-";
     let folder = if to_stdout { home } else { output.parent().unwrap_or(Path::new("")).to_owned() };
@@ -42,7 +42,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let name = std::path::absolute(Path::new(".").join(&folder))
         .ok()
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
-    let imported = schemas::dvc::import(&args.files, name.as_deref().unwrap_or("imported"), &folder)
+    let imported = dvc::import(&args.files, name.as_deref().unwrap_or("imported"), &folder)
         .map_err(|faults| Failure::faults(&faults))?;
     for notes in imported.notes.chunk_by(|(one, _), (other, _)| one == other) {
         let place = Styles::dim().apply_to(format!("{}:", notes[0].0)).to_string();

@@ -21,7 +21,7 @@ pub struct Args {
 /// # Errors
 /// A file that cannot be read, a key that is not in it.
 pub fn execute(args: &Args) -> Result<u8, Failure> {
-    let picked = schemas::dvc::pick(&args.file, &args.keys).map_err(|faults| Failure::faults(&faults))?;
+    let picked = dvc::pick(&args.file, &args.keys).map_err(|faults| Failure::faults(&faults))?;
     terminal::out(&picked.to_string());
     Ok(0)
 }

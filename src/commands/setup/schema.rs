@@ -19,7 +19,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     terminal::out(&if args.events {
         engine::event::json_schema_text()
     } else {
-        schemas::json_schema::json_schema_text(&catalog::kinds())
+        schemas::json_schema_text(&catalog::kinds())
     });
     Ok(0)
 }

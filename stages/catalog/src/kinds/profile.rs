@@ -22,8 +22,8 @@ use crate::params::scalar::Scalar;
 use crate::params::shape::OneOrMany;
 use crate::params::typed::{decode, encode, sound};
 
-/// Bumped whenever the same data would give another profile.
-pub const VERSION: u32 = 4;
+/// Bumped whenever the same data would give another profile or another page.
+pub const VERSION: u32 = 5;
 
 /// The port of another table.
 const RELATED_TABLE: DeclaredInput = DeclaredInput::optional(

@@ -2,7 +2,7 @@
 
 use contract::fault::{Fault, Place};
 
-use crate::source::{Source, Span};
+use crate::yaml::source::{Source, Span};
 
 /// A fault and where its caret goes.
 #[derive(Debug, Clone)]

@@ -1,8 +1,9 @@
 //! What the YAML parser complains about, in words that say what to do.
 
-use crate::phrases::shorten;
-use crate::source::{Source, Span};
-use crate::syntax::SyntaxError;
+use granit_parser::ErrorKind;
+
+use crate::report::phrases::shorten;
+use crate::yaml::source::{Source, Span};
 
 /// A syntax error as it is shown.
 pub(crate) struct Worded {
@@ -17,8 +18,8 @@ pub(crate) struct Worded {
 }
 
 /// Words an error at byte `at`. `open` is the innermost list or mapping that was being read.
-pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Option<Span>) -> Worded {
-    use SyntaxError as E;
+pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<Span>) -> Worded {
+    use ErrorKind as E;
     let text = source.text();
     let at = floor(text, at);
     let (start, end) = token(source, at);
@@ -85,7 +86,7 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
                 ..worded(
                     "yaml::quote_needed",
                     &format!("a text cannot start with `{character}`"),
-                    &format!("put it in quotes: `\"{}\"`", crate::phrases::shorten(rest)),
+                    &format!("put it in quotes: `\"{}\"`", crate::report::phrases::shorten(rest)),
                 )
             }
         }
@@ -126,7 +127,7 @@ pub(crate) fn syntax(kind: &SyntaxError, source: &Source, at: usize, open: Optio
         }
         E::RecursionLimitExceeded => worded(
             "yaml::too_deep",
-            &format!("lists and mappings are nested deeper than {}", crate::syntax::MAX_DEPTH),
+            &format!("lists and mappings are nested deeper than {}", crate::yaml::limits::MAX_DEPTH),
             "look for brackets that are opened and never closed",
         ),
         E::BomInsideDocument => worded(

@@ -6,11 +6,11 @@
 use contract::fault::{Fault, suggest};
 use contract::kind::Kinds;
 
-use crate::decode::Decoder;
-use crate::language::Language;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::shorten;
-use crate::syntax::MAX_TEXT;
+use crate::decode::decoder::Decoder;
+use crate::document::language::Language;
+use crate::report::phrases::shorten;
+use crate::yaml::limits::MAX_TEXT;
+use crate::yaml::node::{Entry, Kind, Node};
 
 /// The name for every kind.
 pub(crate) const ALL: &str = "all";

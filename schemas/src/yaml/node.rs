@@ -3,7 +3,7 @@
 use contract::fault::{Aspect, Route, Segment};
 use serde_json::{Map, Number, Value};
 
-use crate::source::Span;
+use crate::yaml::source::Span;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
@@ -219,5 +219,13 @@ pub fn number(value: i128) -> Value {
         value.into()
     } else {
         Number::from_f64(value as f64).map_or(Value::Null, Value::Number)
+    }
+}
+
+/// The place of a value in messages of other passes: its text, or its key when it has none.
+pub(crate) fn place(node: &Node, key: Option<&Key>) -> Span {
+    match key {
+        Some(key) if node.span.is_empty() => key.span,
+        _ => node.span,
     }
 }

@@ -11,8 +11,8 @@
 //! Variables are operands, not text that is pasted in: a value with a quote in it changes nothing. Both sides of `and` and
 //! `or` are always looked at, so that every fault is found.
 
-use crate::node::Kind;
-use crate::syntax;
+use crate::yaml::node::Kind;
+use crate::yaml::syntax;
 
 /// Deepest nesting of `not` and brackets. Parsing and evaluation recurse so deep.
 const MAX_DEPTH: usize = 32;
@@ -270,7 +270,7 @@ impl Scalar {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => format!("`{value}`"),
             Self::Number(value) => format!("the number `{value}`"),
-            Self::Text(text) | Self::Untyped(text) => format!("the text `{}`", crate::phrases::shorten(text)),
+            Self::Text(text) | Self::Untyped(text) => format!("the text `{}`", crate::report::phrases::shorten(text)),
         }
     }
 

@@ -8,23 +8,12 @@
 use std::collections::HashMap;
 
 use contract::fault::{Fault, Route, nearest};
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
 
-use crate::faults::Faults;
-use crate::node::{Entry, Key, Kind, Node};
-use crate::source::{Source, SourceId, Span};
-
-/// Deepest nesting of lists and mappings, aliases and variables resolved.
-pub const MAX_DEPTH: usize = 64;
-/// Most values in one document.
-pub const MAX_NODES: usize = if cfg!(test) { 50_000 } else { 4_000_000 };
-/// Values that aliases and variables may add, beyond 16 for each value written.
-pub const FREE_COPIES: usize = 100_000;
-
-/// Bytes of text that aliases, variables, defaults and `matrix` may each add to a document.
-pub const MAX_TEXT: usize = 64 << 20;
-/// Longest text that variables may be put together to.
-pub const MAX_SCALAR: usize = 1 << 20;
+use crate::report::faults::Faults;
+use crate::yaml::limits::{FREE_COPIES, MAX_DEPTH, MAX_NODES, MAX_TEXT};
+use crate::yaml::node::{Entry, Key, Kind, Node};
+use crate::yaml::source::{Source, SourceId, Span};
 
 /// Parses the text of a source from byte `offset` on. `None` when no tree could be made; faults say why.
 pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut Faults) -> Option<Node> {
@@ -399,7 +388,8 @@ impl Builder<'_> {
         let at =
             mark.byte_offset().map_or_else(|| self.source.byte(mark.line(), mark.col() + 1), |at| at + self.offset);
         let at = at.min(text.len());
-        let worded = crate::wording::syntax(error.kind(), self.source, at, self.stack.last().map(|frame| frame.start));
+        let worded =
+            crate::report::wording::syntax(error.kind(), self.source, at, self.stack.last().map(|frame| frame.start));
         let mut fault = Fault::error(worded.code, worded.message).at(self.route());
         fault.help = worded.help;
         let span = Span { source: self.id, start: worded.start as u32, end: worded.end as u32 };
@@ -409,9 +399,6 @@ impl Builder<'_> {
         }
     }
 }
-
-/// What kind of parser error it was, without the parser's own words.
-pub(crate) type SyntaxError = ErrorKind;
 
 /// The type of a plain scalar under YAML 1.2's core schema.
 pub fn resolve(text: &str) -> Kind {

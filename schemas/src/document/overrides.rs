@@ -2,10 +2,10 @@
 
 use contract::fault::{Fault, suggest};
 
-use crate::faults::Faults;
-use crate::node::{Entry, Key, Kind, Node};
-use crate::source::{Source, SourceId, Span};
-use crate::syntax;
+use crate::report::faults::Faults;
+use crate::yaml::node::{Entry, Key, Kind, Node};
+use crate::yaml::source::{Source, SourceId, Span};
+use crate::yaml::syntax;
 
 /// Applies one `--set`, whose whole text is a source.
 pub(crate) fn apply(root: &mut Node, id: SourceId, source: &Source, faults: &mut Faults) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::node::{Kind, Node};
+use crate::yaml::node::{Kind, Node};
 
 /// A JSON value as YAML.
 ///

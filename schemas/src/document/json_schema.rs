@@ -7,9 +7,9 @@
 use contract::kind::Kinds;
 use serde_json::{Map, Value, json};
 
-use crate::document::NAME;
-use crate::language::RawSchemas;
-use crate::shape::Shapes;
+use crate::decode::format::NAME;
+use crate::decode::shape::Shapes;
+use crate::document::language::RawSchemas;
 
 /// A value that is one `${...}`.
 const VARIABLE: &str = "^\\$\\{[^{}]*\\}$";
@@ -90,7 +90,7 @@ pub fn json_schema(registry: &Kinds) -> Value {
     let mut defaults = Map::new();
     let all = json!({ "description": "Of every stage.", "type": "object", "additionalProperties": false,
         "properties": without(&stage["properties"]) });
-    defaults.insert(crate::defaults::ALL.to_owned(), all);
+    defaults.insert(crate::document::defaults::ALL.to_owned(), all);
     for (name, (_, summary)) in &raw.kinds {
         let properties = without(&definitions[&format!("stage.{name}")]["properties"]);
         let of = json!({ "description": summary, "type": "object", "additionalProperties": false, "properties": properties });
@@ -114,7 +114,7 @@ pub fn json_schema_text(registry: &Kinds) -> String {
 fn without(properties: &Value) -> Value {
     let mut properties = properties.clone();
     if let Some(object) = properties.as_object_mut() {
-        object.retain(|key, _| !crate::language::NO_DEFAULT.contains(&key.as_str()));
+        object.retain(|key, _| !crate::document::language::NO_DEFAULT.contains(&key.as_str()));
     }
     properties
 }

@@ -9,11 +9,11 @@ use contract::fault::{Fault, Route, nearest, suggest};
 use engine::graph::Child;
 use engine::graph::matrix::{self, Axis, MOST, is_label, position};
 
-use crate::faults::Faults;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::shorten;
-use crate::source::{Source, Span};
-use crate::syntax::MAX_TEXT;
+use crate::report::faults::Faults;
+use crate::report::phrases::shorten;
+use crate::yaml::limits::MAX_TEXT;
+use crate::yaml::node::{Entry, Kind, Node};
+use crate::yaml::source::{Source, Span};
 
 /// Nodes all children of a document may have together: a stage of a thousand lines may still have a thousand children.
 const MOST_NODES: usize = 4_000_000;
@@ -195,7 +195,7 @@ impl Reader<'_> {
     fn axis(&mut self, entry: &Entry) -> Option<Line> {
         let name = entry.key.text.as_str();
         let route = self.route.join(name);
-        if !crate::document::is_name(name) {
+        if !crate::decode::format::is_name(name) {
             let fault = Fault::error("matrix::axis_name", format!("`{}` cannot be the name of an axis", shorten(name)))
                 .help("a name is a letter, then letters, digits, `_` and `-`");
             self.faults.add(fault.at_key(route), entry.key.span);

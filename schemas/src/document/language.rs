@@ -6,8 +6,8 @@ use contract::kind::Kinds;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use crate::document::{Pipeline, Stage};
-use crate::shape::{Form, MappingForm, Shape, Shapes};
+use crate::decode::shape::{Form, MappingForm, Shape, Shapes};
+use crate::document::form::{Pipeline, Stage};
 
 /// The schemas as schemars makes them (draft 7, references under `definitions`), before anything is added for editors.
 pub(crate) struct RawSchemas {

@@ -9,12 +9,13 @@ use contract::name;
 use engine::graph::{Child, PipelineSpec, Reference, ReferenceSpec, StageSpec};
 use serde_json::{Map, Value};
 
-use crate::decode::Decoder;
-use crate::document::{self, Format, duration, is_name, memory};
-use crate::interpolate::Children;
-use crate::language::Language;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::{list, shorten};
+use crate::decode::decoder::Decoder;
+use crate::decode::format::{Format, duration, is_name, memory};
+use crate::document::form;
+use crate::document::interpolate::Children;
+use crate::document::language::Language;
+use crate::report::phrases::{list, shorten};
+use crate::yaml::node::{Entry, Kind, Node};
 
 /// Decodes a whole document. Stages with faults are marked; a specification that has any never runs.
 pub(crate) fn lower<'a>(
@@ -44,7 +45,7 @@ pub(crate) fn lower<'a>(
     };
     let head = Node::new(root.span, Kind::Mapping(entries.iter().map(shallow).collect()));
     let head = decoder.mapping(&language.pipeline, &head, None, "the pipeline");
-    let head = serde_json::from_value::<document::Pipeline>(head).ok();
+    let head = serde_json::from_value::<form::Pipeline>(head).ok();
     let mut spec = PipelineSpec { device: "auto".to_owned(), ..PipelineSpec::default() };
     if let Some(head) = head {
         spec.name = head.pipeline;
@@ -148,7 +149,7 @@ fn stage<'a>(
                 entries.retain(|entry| language.stage.properties.contains_key(&entry.key.text));
                 if !entries.iter().any(|entry| entry.key.text == "kind" && !matches!(entry.value.kind, Kind::Null)) {
                     entries.retain(|entry| entry.key.text != "kind");
-                    let key = crate::node::Key { text: "kind".into(), span: entry.key.span };
+                    let key = crate::yaml::node::Key { text: "kind".into(), span: entry.key.span };
                     entries.push(Entry { key, value: Node::new(entry.key.span, Kind::Text(String::new())) });
                 }
             }
@@ -217,7 +218,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
         let route = route.join(input.key.text.as_str());
         spec.inputs.push((input.key.text.clone(), ReferenceSpec { reference, route }));
     }
-    let Ok(common) = serde_json::from_value::<document::Stage>(Value::Object(common)) else { return };
+    let Ok(common) = serde_json::from_value::<form::Stage>(Value::Object(common)) else { return };
     spec.needs = common.needs.0;
     spec.description = common.description;
     spec.seed = common.seed;
@@ -230,7 +231,7 @@ fn fill(spec: &mut StageSpec, value: Value, language: &Language, node: &Node) {
     spec.off = common.when.is_some_and(|when| !when.0);
 }
 
-fn resources(written: Option<document::Resources>) -> Resources {
+fn resources(written: Option<form::Resources>) -> Resources {
     written.map_or_else(Resources::default, |written| Resources {
         cpus: written.cpus,
         memory: written.memory.as_deref().and_then(memory),

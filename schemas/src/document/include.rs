@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use contract::fault::{Fault, Route, nearest};
 
-use crate::faults::Faults;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::shorten;
-use crate::source::{Source, SourceId, Span};
-use crate::syntax;
+use crate::report::faults::Faults;
+use crate::report::phrases::shorten;
+use crate::yaml::node::{Entry, Kind, Node};
+use crate::yaml::source::{Source, SourceId, Span};
+use crate::yaml::syntax;
 
 /// Most files of one pipeline.
 const MAX_FILES: usize = 1000;

@@ -11,12 +11,12 @@ use super::python::Style;
 use super::scope::Scope;
 use super::written::{self, Item, Notes, Out, Stage};
 use super::{python, shell};
-use crate::diagnostic::FILE;
-use crate::faults::Faults;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::shorten;
-use crate::source::{Source, Span};
-use crate::syntax;
+use schemas::report::diagnostic::FILE;
+use schemas::report::faults::Faults;
+use schemas::report::phrases::shorten;
+use schemas::yaml::node::{Entry, Kind, Node};
+use schemas::yaml::source::{Source, Span};
+use schemas::yaml::syntax;
 
 /// Most stages one import makes.
 const MOST_STAGES: usize = 100_000;
@@ -125,7 +125,7 @@ type Outcome<T = ()> = Result<T, Vec<Fault>>;
 
 /// A YAML file with its numbers as DVC takes them.
 pub(super) fn parse(path: &Path) -> Outcome<(Source, Option<Node>)> {
-    let text = crate::read(path).map_err(|fault| vec![*fault])?;
+    let text = schemas::yaml::file::read(path).map_err(|fault| vec![*fault])?;
     let source = Source::new(path.display().to_string(), text);
     let mut faults = Faults::default();
     let mut node = syntax::parse(FILE, &source, 0, &mut faults);

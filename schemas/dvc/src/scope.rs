@@ -1,6 +1,6 @@
 //! What `${…}` may name: variables of a file, those of a stage before them, `item` and `key` before all.
 
-use crate::node::{Entry, Kind, Node};
+use schemas::yaml::node::{Entry, Kind, Node};
 
 /// Names and their values; what an inner scope does not have, the outer one is asked for.
 #[derive(Debug, Default)]

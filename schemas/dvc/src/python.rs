@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::node::{Entry, Kind, Node};
-use crate::source::Source;
+use schemas::yaml::node::{Entry, Kind, Node};
+use schemas::yaml::source::Source;
 
 /// Makes of every plain scalar of a tree what DVC makes of it: `010` is ten, `1_000` a thousand. A key that is a number
 /// becomes the text that DVC calls it by.

@@ -3,12 +3,12 @@
 use contract::fault::{Segment, nearest, suggest};
 use serde_json::Value;
 
-use crate::decode::Decoder;
-use crate::document::Format;
-use crate::node::{Entry, Kind, Node};
-use crate::phrases::{lower_first, owner_phrase, shorten};
-use crate::shape::{Form, MappingForm, Shape};
-use crate::syntax;
+use crate::decode::decoder::Decoder;
+use crate::decode::format::Format;
+use crate::decode::shape::{Form, MappingForm, Shape};
+use crate::report::phrases::{lower_first, owner_phrase, shorten};
+use crate::yaml::node::{Entry, Kind, Node};
+use crate::yaml::syntax;
 
 /// What other tools call the keys of a pipeline and of every stage. What they call the parameters of a kind, the kind knows.
 const SYNONYMS: &[(&str, &str)] = &[

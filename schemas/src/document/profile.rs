@@ -5,11 +5,11 @@
 
 use contract::fault::{Fault, nearest, suggest};
 
-use crate::faults::Faults;
-use crate::node::{Entry, Node};
-use crate::overrides::{path, put};
-use crate::phrases::shorten;
-use crate::source::{Source, SourceId, Span};
+use crate::document::overrides::{path, put};
+use crate::report::faults::Faults;
+use crate::report::phrases::shorten;
+use crate::yaml::node::{Entry, Node};
+use crate::yaml::source::{Source, SourceId, Span};
 
 /// Checks the names in all profiles, and lays the chosen one over the document. `chosen` is the source that holds its
 /// name and nothing else.

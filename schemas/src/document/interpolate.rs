@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use contract::fault::{Fault, Route, Segment, suggest};
 use engine::graph::Child;
 
-use crate::decode::place;
-use crate::faults::Faults;
-use crate::matrix;
-use crate::node::{Entry, Key, Kind, Link, Node};
-use crate::phrases::shorten;
-use crate::source::{Source, Span};
-use crate::syntax::{FREE_COPIES, MAX_DEPTH, MAX_SCALAR, MAX_TEXT};
-use crate::when::Scalar;
+use crate::document::matrix;
+use crate::document::when::Scalar;
+use crate::report::faults::Faults;
+use crate::report::phrases::shorten;
+use crate::yaml::limits::{FREE_COPIES, MAX_DEPTH, MAX_SCALAR, MAX_TEXT};
+use crate::yaml::node::{Entry, Key, Kind, Link, Node, place};
+use crate::yaml::source::{Source, Span};
 
 /// Which stages of a document a `matrix` made, by name.
 pub(crate) type Children = BTreeMap<String, Child>;
@@ -239,7 +238,7 @@ impl Pass<'_> {
     /// `when`: a comparison becomes whether it holds.
     fn condition(&mut self, text: &str, node: &mut Node, route: &[Segment]) {
         let place = self.sources[node.span.source.0 as usize].first_line(node.span);
-        let parsed = crate::when::parse(text);
+        let parsed = crate::document::when::parse(text);
         let held = match &parsed {
             Err(wrong) => Some(Err(wrong.clone())),
             Ok(condition) => {

@@ -3,10 +3,10 @@
 use contract::fault::{Fault, Segment};
 use serde_json::{Map, Value};
 
-use crate::decode::{Decoder, fits};
-use crate::node::{Entry, Key, Kind, Node};
-use crate::phrases::{choices, list, shorten};
-use crate::shape::Variant;
+use crate::decode::decoder::{Decoder, fits};
+use crate::decode::shape::Variant;
+use crate::report::phrases::{choices, list, shorten};
+use crate::yaml::node::{Entry, Key, Kind, Node};
 
 impl<'a> Decoder<'a> {
     pub(crate) fn choice(&mut self, variants: &'a [Variant], node: &Node, key: Option<&Key>) -> Value {
@@ -52,7 +52,7 @@ impl<'a> Decoder<'a> {
         let Some(variant) = variants.iter().find(|variant| variant.name == text) else {
             let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
             let mut fault = Fault::error("document::unknown_choice", message);
-            fault.help = crate::advice::learned(text, &self.list_name())
+            fault.help = crate::decode::advice::learned(text, &self.list_name())
                 .or_else(|| choices(text, variants.iter().map(|variant| variant.name.as_str())));
             self.fault_at_key(fault, entry);
             return Value::Null;
@@ -146,7 +146,7 @@ impl<'a> Decoder<'a> {
     ) {
         let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
         let mut fault = Fault::error("document::unknown_choice", message);
-        fault.help = crate::advice::learned(text, &self.list_name()).or_else(|| choices(text, names));
+        fault.help = crate::decode::advice::learned(text, &self.list_name()).or_else(|| choices(text, names));
         self.fault(fault, node, key);
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use contract::fault::Place;
 use engine::plan::paths::{self, Clash, Writer, Writers};
 
-use crate::node::Kind;
-use crate::syntax;
+use schemas::yaml::node::Kind;
+use schemas::yaml::syntax;
 
 /// One stage of the pipeline.
 #[derive(Debug, Default)]

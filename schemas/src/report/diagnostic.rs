@@ -7,9 +7,9 @@ use contract::fault::{Fault, Route, Severity};
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use serde_json::{Value, json};
 
-use crate::faults::Placed;
-use crate::node::{Kind, Link, Node};
-use crate::source::{Position, Source, SourceId, Span};
+use crate::report::faults::Placed;
+use crate::yaml::node::{Kind, Link, Node};
+use crate::yaml::source::{Position, Source, SourceId, Span};
 
 /// The name of a text that is an override and not a file.
 pub(crate) const SET: &str = "--set";
@@ -63,7 +63,7 @@ impl Sources {
 
     /// The document with variables and overrides put in, as YAML.
     pub fn resolved(&self) -> Option<String> {
-        crate::write::node(self.root.as_ref()?)
+        crate::yaml::write::node(self.root.as_ref()?)
     }
 
     /// The place of a route: its value, or its key. When the route goes beyond what is written, the deepest part that
@@ -310,4 +310,4 @@ impl SourceCode for Source {
 }
 
 /// The text every pipeline file is.
-pub(crate) const FILE: SourceId = SourceId(0);
+pub const FILE: SourceId = SourceId(0);

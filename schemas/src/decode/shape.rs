@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::document::Format;
+use crate::decode::format::Format;
 
 /// What may stand at a place: any of these forms.
 #[derive(Debug, Clone, Default)]
