@@ -102,6 +102,21 @@ impl StoreError {
         }
     }
 
+    /// Every code that [`StoreError::code`] gives.
+    pub const CODES: [&str; 11] = [
+        "store::full",
+        "store::read_only",
+        "store::permission",
+        "store::damaged",
+        "store::newer_format",
+        "store::not_a_store",
+        "store::busy",
+        "store::unstorable",
+        "store::changing",
+        "store::missing",
+        "store::io",
+    ];
+
     /// The stable identifier, `store::name`.
     pub fn code(&self) -> &'static str {
         match self {

@@ -66,7 +66,9 @@ impl Worker for Fake {
             "panic" => panic!("index 7 is out of range\nsecond line nobody needs"),
             "fault" => {
                 return Err(vec![
-                    Fault::error("data::bad", "`x` is bad").help("make it good").at(Route::root().join("do")),
+                    Fault::error(contract::code!("data::cell"), "`x` is bad")
+                        .help("make it good")
+                        .at(Route::root().join("do")),
                 ]);
             }
             "garbage" => {
@@ -88,12 +90,14 @@ impl Worker for Fake {
                 }
             }
             "nothing" => return Ok(finished),
-            "gate" => finished.unmet.push(Fault::error("evaluate::gate", "`accuracy` is 0.5, below 0.9")),
+            "gate" => {
+                finished.unmet.push(Fault::error(contract::code!("gate::not_met"), "`accuracy` is 0.5, below 0.9"))
+            }
             "flaky" => {
                 let flag = request.root.join(text("flag"));
                 if !flag.exists() {
                     std::fs::write(flag, "").unwrap();
-                    return Err(vec![Fault::error("data::flaky", "not today")]);
+                    return Err(vec![Fault::error(contract::code!("data::changed"), "not today")]);
                 }
             }
             _ => {}

@@ -255,7 +255,7 @@ fn a_stage_that_is_refused_with_a_warning_is_not_left_out() {
     let planned = prove(project.path(), stages);
     assert!(planned.plan.is_none(), "a plan without `clean` would run without it");
     let codes: Vec<(&str, bool)> = planned.faults.iter().map(|fault| (fault.code.as_str(), fault.is_error())).collect();
-    assert_eq!(codes, [("fake::grudge", false), ("parameters::invalid", true)]);
+    assert_eq!(codes, [("train::missing_target", false), ("parameters::invalid", true)]);
 }
 
 #[test]

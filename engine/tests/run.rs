@@ -213,7 +213,7 @@ fn attempts_are_made_as_often_as_asked_for() {
     let flaky = fake("flaky", json!({"do": "flaky", "flag": "flag"}));
     let ran = house.run(vec![StageSpec { retries: 1, ..flaky }]);
     ran.did(&["flaky"], &[]).is_well_formed();
-    assert_eq!(ran.faults("flaky")[0].code, "data::flaky");
+    assert_eq!(ran.faults("flaky")[0].code, "data::changed");
     let attempts: Vec<u32> = ran
         .events
         .iter()

@@ -1,163 +1,127 @@
-//! The table of codes is the codes there are, and the language page names every key.
+//! The page of codes is printed from the table, and the table is what the sources and the tests say.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+use contract::fault::{CODES, Entry};
+
+/// Crates whose sources give faults, seen from this crate's folder.
+const CRATES: [&str; 11] = [
+    ".",
+    "dvc",
+    "..",
+    "../engine",
+    "../cache",
+    "../stages/contract",
+    "../stages/catalog",
+    "../stages/model",
+    "../stages/data",
+    "../stages/torch",
+    "../web/pages",
+];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files(&path, found);
+        } else {
             found.push(path);
         }
     }
-    found.sort();
 }
 
-/// `area::name`, both in snake case.
-fn is_code(text: &str) -> bool {
-    let word = |word: &str| {
-        word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    };
-    text.split_once("::").is_some_and(|(area, name)| word(area) && word(name))
-}
-
-/// Every code in the sources (tests aside), with the words of the first message it stands beside.
-fn codes() -> BTreeMap<String, String> {
-    let mut paths = Vec::new();
-    for folder in [
-        "src",
-        "dvc/src",
-        "../engine/src",
-        "../cache/src",
-        "../src",
-        "../stages/contract/src",
-        "../stages/catalog/src",
-        "../stages/data/src",
-        "../stages/model/src",
-        "../stages/torch/src",
-    ] {
-        sources(Path::new(folder), &mut paths);
-    }
-    let mut codes: BTreeMap<String, String> = BTreeMap::new();
-    for path in paths {
-        if path.components().any(|part| part.as_os_str() == "tests")
-            || path.ends_with("tests.rs")
-            || path.ends_with("agreement.rs")
-        {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).expect("a source");
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let text = lines.join("\n");
-        let literals: Vec<(&str, usize)> = literals(&text);
-        for (literal, start) in &literals {
-            if !is_code(literal) {
+/// The text of the sources without their tests, and that of the tests and samples.
+fn texts() -> (String, String) {
+    let (mut sources, mut tests) = (String::new(), String::new());
+    for of in CRATES {
+        let mut paths = Vec::new();
+        files(&Path::new(of).join("src"), &mut paths);
+        for path in paths {
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name == "codes.rs" {
                 continue;
             }
-            let message = message(&text, start + literal.len() + 1, &literals).map(in_words).unwrap_or_default();
-            let known = codes.entry((*literal).to_owned()).or_default();
-            if known.is_empty() {
-                *known = message;
+            let of_tests = name == "tests.rs"
+                || name.ends_with("_tests.rs")
+                || path.components().any(|part| part.as_os_str() == "tests");
+            if of_tests {
+                tests.push_str(&text);
+            } else {
+                let (source, test) = text.split_at(text.find("#[cfg(test)]").unwrap_or(text.len()));
+                sources.push_str(source);
+                tests.push_str(test);
+            }
+        }
+        let mut paths = Vec::new();
+        for folder in ["tests", "samples"] {
+            files(&Path::new(of).join(folder), &mut paths);
+        }
+        for path in paths {
+            let this = path.ends_with("schemas/tests/codes.rs") || path == Path::new("./tests/codes.rs");
+            let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            let read = ["rs", "txt", "snap", "json", "yaml", "out", "md"].contains(&ending.as_str()) && !this;
+            // The corpora of the fuzzer hold whatever it found.
+            if read && !path.components().any(|part| part.as_os_str() == "fuzz") {
+                tests.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
             }
         }
     }
-    codes
+    (sources, tests)
 }
 
-/// The message of a fault whose code ends at `end`: the literal that follows it, or the one behind the last `let message`.
-fn message<'t>(text: &str, end: usize, literals: &[(&'t str, usize)]) -> Option<&'t str> {
-    let wordy = |literal: &&(&str, usize)| literal.0.contains(' ');
-    let after = text[end..].trim_start().strip_prefix(',')?.trim_start();
-    let after = after.strip_prefix("format!(").map_or(after, str::trim_start);
-    let position = if after.starts_with('"') {
-        text.len() - after.len()
-    } else if after.starts_with("message") {
-        text[..end].rfind("let message")?
-    } else {
-        return None;
-    };
-    let next = literals.iter().find(|(_, start)| *start > position).filter(wordy);
-    next.map(|(literal, _)| *literal)
+/// Whether a text has the code as a whole word.
+fn has(text: &str, code: &str) -> bool {
+    text.match_indices(code).any(|(at, _)| {
+        let word =
+            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b':');
+        !word(text.as_bytes().get(at + code.len())) && !word(at.checked_sub(1).and_then(|at| text.as_bytes().get(at)))
+    })
 }
 
-/// The string literals of a text, roughly: what stands between two quotes.
-fn literals(text: &str) -> Vec<(&str, usize)> {
-    let bytes = text.as_bytes();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\'' if bytes.get(at + 2) == Some(&b'\'') => at += 3,
-            b'\'' if bytes.get(at + 1) == Some(&b'\\') && bytes.get(at + 3) == Some(&b'\'') => at += 4,
-            b'"' => {
-                let start = at + 1;
-                at = start;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += 1 + usize::from(bytes[at] == b'\\');
-                }
-                found.extend(text.get(start..at.min(bytes.len())).map(|literal| (literal, start)));
-                at += 1;
-            }
-            _ => at += 1,
+#[test]
+fn every_code_is_given_and_met_by_a_test() {
+    let (sources, tests) = texts();
+    let mut faults = Vec::new();
+    for Entry { code, untested, .. } in CODES {
+        if !has(&sources, code) {
+            faults.push(format!("`{code}` is in the table, but no source gives it"));
+        }
+        // Codes with a reason may be named by a test that only excuses them.
+        if untested.is_empty() && !has(&tests, code) {
+            faults.push(format!("`{code}` is met by no test: write one, or say in the table why there is none"));
         }
     }
-    found
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A message with its holes as `…`.
-fn in_words(message: &str) -> String {
-    let mut out = String::new();
-    let mut rest = message.replace("{{", "\u{1}").replace("}}", "\u{2}").replace("\\\"", "\"");
-    while let Some(open) = rest.find('{') {
-        let close = rest[open..].find('}').map_or(rest.len(), |close| open + close + 1);
-        out.push_str(&rest[..open]);
-        out.push('…');
-        rest = rest[close..].to_owned();
+fn printed() -> String {
+    let mut page =
+        "# Codes\n\nEvery fault has a code, a message and a help line. This page is printed from the table in\n\
+                    `stages/contract/src/fault/codes.rs`; a test keeps it fresh (`cargo xtask fresh`).\n"
+            .to_owned();
+    let areas: BTreeSet<&str> = CODES.iter().filter_map(|entry| Some(entry.code.split_once("::")?.0)).collect();
+    for area in areas {
+        let _ = write!(page, "\n## {area}\n\n| code | what is wrong |\n|---|---|\n");
+        for Entry { code, meaning, .. } in CODES.iter().filter(|entry| entry.code.split("::").next() == Some(area)) {
+            let _ = writeln!(page, "| `{code}` | {} |", meaning.replace('|', "\\|"));
+        }
     }
-    out.push_str(&rest);
-    let out = out.replace('\u{1}', "{").replace('\u{2}', "}").replace("\\n", " ").replace('|', "\\|");
-    out.split_whitespace().filter(|word| *word != "\\").collect::<Vec<_>>().join(" ")
+    page
 }
 
 #[test]
 fn the_table_of_codes_is_fresh() {
-    let codes = codes();
-    assert!(codes.len() > 120, "{}", codes.len());
-    let mut page = String::from(
-        "# Codes\n\nEvery fault has a code, a message and a help line. Generated from the sources\nby `cargo xtask fresh`. `…` is what the fault is about.\n",
-    );
-    let mut area = "";
-    for (code, message) in &codes {
-        let (of, _) = code.split_once("::").unwrap_or((code, ""));
-        if of != area {
-            page.push_str(&format!("\n## {of}\n\n| code | for example |\n|---|---|\n"));
-            area = of;
-        }
-        page.push_str(&format!("| `{code}` | {message} |\n"));
-    }
     let file = "../docs/codes.md";
+    let now = printed();
     if std::env::var_os("PIPELINE_WRITE_GENERATED").is_some() {
-        std::fs::write(file, &page).expect("the page");
+        std::fs::write(file, &now).expect("the page of codes");
     }
     let kept = std::fs::read_to_string(file).unwrap_or_default();
-    assert!(
-        kept == page,
-        "docs/codes.md is stale: run `cargo xtask fresh`; it differs in\n{}",
-        differing(&kept, &page)
-    );
-}
-
-/// The lines that only one of two pages has.
-fn differing(kept: &str, fresh: &str) -> String {
-    let only = |one: &str, other: &str, mark: &str| -> String {
-        let known: std::collections::BTreeSet<&str> = other.lines().collect();
-        one.lines().filter(|line| !known.contains(line)).map(|line| format!("{mark} {line}\n")).collect()
-    };
-    only(kept, fresh, "-") + &only(fresh, kept, "+")
+    assert!(kept == now, "docs/codes.md is stale: run `cargo xtask fresh`");
 }
 
 /// The top-level keys and the keys of every stage are all described.

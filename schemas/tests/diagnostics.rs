@@ -63,7 +63,8 @@ fn routes_lead_to_what_is_written() {
 #[test]
 fn an_alias_shows_both_places() {
     let loaded = load(TEXT, &[]);
-    let fault = Fault::error("model::x", "too wide").at(route!["stages", "other", "model", "mlp", "hidden", 0]);
+    let fault = Fault::error(contract::code!("train::state"), "too wide")
+        .at(route!["stages", "other", "model", "mlp", "hidden", 0]);
     let diagnostic = loaded.sources.diagnostic(&fault);
     assert_eq!(diagnostic.location.as_deref(), Some("dir/pipeline.yaml:15:23"));
     let labels: Vec<_> = miette::Diagnostic::labels(&diagnostic).expect("labels").collect();
@@ -94,7 +95,7 @@ fn one_line_and_json() {
 fn places_in_data_files_come_first_and_the_route_has_the_caret() {
     let loaded = load(TEXT, &[]);
     let place = Place { file: "data/x.csv".into(), line: Some(17), column: Some(3) };
-    let fault = Fault::error("data::malformed_row", "the row has 64 fields, but the header has 65")
+    let fault = Fault::error(contract::code!("data::malformed_row"), "the row has 64 fields, but the header has 65")
         .help("add the missing field")
         .at(route!["stages", "raw", "from"])
         .place(place);
@@ -109,7 +110,7 @@ fn places_in_data_files_come_first_and_the_route_has_the_caret() {
 #[test]
 fn a_fault_without_any_place_is_still_shown() {
     let loaded = load(TEXT, &[]);
-    let diagnostic = loaded.sources.diagnostic(&Fault::error("store::full", "the disk is full"));
+    let diagnostic = loaded.sources.diagnostic(&Fault::error(contract::code!("store::full"), "the disk is full"));
     assert_eq!(diagnostic.line(), "error[store::full]: the disk is full");
     assert!(miette::Diagnostic::source_code(&diagnostic).is_none());
 }
@@ -118,9 +119,9 @@ fn a_fault_without_any_place_is_still_shown() {
 fn later_faults_of_overridden_values_point_at_the_argument() {
     let loaded = load(TEXT, &["stages.model.optimizer.adam.lr=0.5", "stages.raw.from.csv=data/y.csv"]);
     assert!(loaded.spec.is_some(), "{:?}", loaded.faults);
-    let line = |route| loaded.sources.diagnostic(&Fault::error("x::y", "z").at(route)).line();
-    assert_eq!(line(route!["stages", "model", "optimizer", "adam", "lr"]), "--set:1:32: error[x::y]: z");
-    assert_eq!(line(route!["stages", "raw", "from", "csv"]), "--set:1:21: error[x::y]: z");
+    let line = |route| loaded.sources.diagnostic(&Fault::error(contract::code!("graph::cycle"), "z").at(route)).line();
+    assert_eq!(line(route!["stages", "model", "optimizer", "adam", "lr"]), "--set:1:32: error[graph::cycle]: z");
+    assert_eq!(line(route!["stages", "raw", "from", "csv"]), "--set:1:21: error[graph::cycle]: z");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Failure {
 
 impl Failure {
     /// A mistake on the command line or around the pipeline (exit code 2).
-    pub fn user(code: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn user(code: contract::fault::Code, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::fault(&Fault::error(code, message).help(help), INVALID)
     }
 

@@ -24,16 +24,17 @@ pub fn unknown_stage(plan: &Plan, name: &str) -> Failure {
         Err(fault) => unknown(fault),
         Ok(many) => {
             let names: Vec<&str> = many.iter().take(5).map(|id| plan.stage(*id).name.as_str()).collect();
-            let fault = Fault::error("cli::several_stages", format!("`{name}` is {} stages", many.len()))
-                .help(format!("name one of them: {}{}", names.join(", "), if many.len() > 5 { ", …" } else { "" }));
+            let fault =
+                Fault::error(contract::code!("cli::several_stages"), format!("`{name}` is {} stages", many.len()))
+                    .help(format!("name one of them: {}{}", names.join(", "), if many.len() > 5 { ", …" } else { "" }));
             Failure::fault(&fault, INVALID)
         }
     }
 }
 
 fn unknown(mut fault: Fault) -> Failure {
-    if fault.code == "graph::unknown_stage" {
-        fault.code = "cli::unknown_stage".into();
+    if fault.code == contract::code!("graph::unknown_stage") {
+        fault.code = contract::code!("cli::unknown_stage").into();
     }
     Failure::fault(&fault, INVALID)
 }

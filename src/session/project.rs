@@ -45,7 +45,7 @@ impl Project {
             Some(path) => path.clone(),
             None => nearest_file().ok_or_else(|| {
                 Failure::user(
-                    "cli::no_pipeline",
+                    contract::code!("cli::no_pipeline"),
                     "there is no `pipeline.yaml` here or in any folder above",
                     "start one with `pipeline init`, or name a file with `--file`",
                 )

@@ -6,7 +6,7 @@ use crate::house::House;
 
 /// Stages of the fixture that run again because the version of their kind was raised: the same inputs and parameters
 /// give other bytes since then. A change of a key for any other reason is a mistake.
-const OF_A_NEWER_VERSION: [&str; 0] = [];
+const OF_A_NEWER_VERSION: [&str; 1] = ["facts"];
 
 #[test]
 fn a_store_of_an_earlier_build_holds_hits_alone() {
@@ -17,7 +17,6 @@ fn a_store_of_an_earlier_build_holds_hits_alone() {
     ran.ran(OF_A_NEWER_VERSION).hit([
         "artifact",
         "clean",
-        "facts",
         "model[seed=1]",
         "model[seed=2]",
         "note",

@@ -82,10 +82,11 @@ impl Asker {
         match answer {
             Some(Ok(Answer::Value(value))) => Ok(Ok(value)),
             Some(Ok(Answer::Failed(faults))) => Ok(Err(faults)),
-            Some(Ok(Answer::Finished(_))) => {
-                Err(Fault::error("worker::unreadable", "a worker answered a question as if it were a stage")
-                    .help("please report this; `pipeline doctor` shows the versions"))
-            }
+            Some(Ok(Answer::Finished(_))) => Err(Fault::error(
+                contract::code!("worker::unreadable"),
+                "a worker answered a question as if it were a stage",
+            )
+            .help("please report this; `pipeline doctor` shows the versions")),
             Some(Err(error)) => Err(error.into_fault()),
             None => Err(no_runtime()),
         }
@@ -121,7 +122,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn no_runtime() -> Fault {
-    Fault::error("worker::not_started", "the system gives no thread to speak with a worker program")
+    Fault::error(contract::code!("worker::not_started"), "the system gives no thread to speak with a worker program")
         .help("too many processes or open files? see `ulimit -u` and `ulimit -n`")
 }
 
@@ -129,7 +130,7 @@ fn silent(program: &Path, limit: Duration) -> AttemptError {
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
     let message = format!("`{name}` did not answer a question in {}", seconds(limit));
     AttemptError::failed(vec![
-        Fault::error("worker::silent", message)
+        Fault::error(contract::code!("worker::silent"), message)
             .help("if the files are very large or far away, try again; otherwise `pipeline doctor` checks the program"),
     ])
 }

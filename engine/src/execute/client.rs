@@ -137,7 +137,7 @@ impl Client {
         let name = self.name.clone();
         let wrong = |message: String| {
             AttemptError::final_fault(
-                Fault::error("worker::wrong_protocol", message)
+                Fault::error(contract::code!("worker::wrong_protocol"), message)
                     .help(format!("`{}` is from another build; install the programs together", program.display())),
             )
         };
@@ -158,14 +158,15 @@ impl Client {
                 let how = status.map_or_else(|| "an unknown status".into(), how);
                 let message = format!("`{}` ended at once with {how}{last_lines}", self.name);
                 Err(AttemptError::final_fault(
-                    Fault::error("worker::no_hello", message)
+                    Fault::error(contract::code!("worker::no_hello"), message)
                         .help("`pipeline doctor` says what it needs and does not find"),
                 ))
             }
             Err(_) => {
                 let message = format!("`{name}` did not say hello in {}", seconds(limit));
                 Err(AttemptError::final_fault(
-                    Fault::error("worker::no_hello", message).help("`pipeline doctor` checks the installation"),
+                    Fault::error(contract::code!("worker::no_hello"), message)
+                        .help("`pipeline doctor` checks the installation"),
                 ))
             }
         }
@@ -203,7 +204,10 @@ impl Client {
         log: Option<&StageLog>,
     ) -> Result<Answer, AttemptError> {
         let mut text = serde_json::to_vec(request).map_err(|error| {
-            AttemptError::final_fault(Fault::error("run::request", format!("a request has no JSON: {error}")))
+            AttemptError::final_fault(Fault::error(
+                contract::code!("run::request"),
+                format!("a request has no JSON: {error}"),
+            ))
         })?;
         text.push(b'\n');
         // A broken pipe says only that the process is gone. How it ended is found out from its
@@ -271,7 +275,7 @@ impl Client {
     fn unreadable(&self, what: &str, work: &str) -> AttemptError {
         let message = format!("`{}` said {what} instead of an answer while it {work}", self.name);
         AttemptError::failed(vec![
-            Fault::error("worker::unreadable", message)
+            Fault::error(contract::code!("worker::unreadable"), message)
                 .help("please report this; `pipeline doctor` shows the versions"),
         ])
     }
@@ -285,7 +289,7 @@ impl Client {
         let help = status
             .and_then(signal_help)
             .unwrap_or("nothing of the attempt was kept; run again, and report it if it happens again");
-        AttemptError::failed(vec![Fault::error("worker::died", message).help(help)])
+        AttemptError::failed(vec![Fault::error(contract::code!("worker::died"), message).help(help)])
     }
 
     /// How the process ended, once its stdout has closed.
@@ -314,7 +318,7 @@ pub(crate) fn missing(name: &str, looked: Option<&Path>) -> Fault {
         Some(path) => format!("the program `{name}` is not at `{}`", path.display()),
         None => format!("the program `{name}` is not installed"),
     };
-    Fault::error("worker::missing", message).help(format!(
+    Fault::error(contract::code!("worker::missing"), message).help(format!(
         "`cargo xtask install` puts it beside `pipeline` (in a checkout `cargo build` does); `PIPELINE_WORKERS` names another \
          folder to look for `{name}` in"
     ))
@@ -323,11 +327,15 @@ pub(crate) fn missing(name: &str, looked: Option<&Path>) -> Fault {
 fn not_started(name: &str, program: &Path, error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::NotFound => missing(name, Some(program)),
-        io::ErrorKind::PermissionDenied => {
-            Fault::error("worker::not_executable", format!("`{}` may not be started", program.display()))
-                .help("make it executable, and see that its file system allows programs")
-        }
-        _ => Fault::error("worker::not_started", format!("`{}` does not start: {error}", program.display()))
-            .help("`pipeline doctor` says more"),
+        io::ErrorKind::PermissionDenied => Fault::error(
+            contract::code!("worker::not_executable"),
+            format!("`{}` may not be started", program.display()),
+        )
+        .help("make it executable, and see that its file system allows programs"),
+        _ => Fault::error(
+            contract::code!("worker::not_started"),
+            format!("`{}` does not start: {error}", program.display()),
+        )
+        .help("`pipeline doctor` says more"),
     }
 }

@@ -36,7 +36,7 @@ impl AttemptError {
 
     /// The first fault, for a caller without attempts, such as a question.
     pub(crate) fn into_fault(self) -> Fault {
-        let stopped = || Fault::error("run::stopped", "the work was stopped");
+        let stopped = || Fault::error(contract::code!("run::stopped"), "the work was stopped");
         match self {
             Self::Failed { faults, .. } => faults.into_iter().next().unwrap_or_else(stopped),
             Self::Engine(fault) => fault,

@@ -92,14 +92,14 @@ fn other_tool(worker: &WorkerProgram, hello: &Hello) -> Option<Fault> {
     (!same).then(|| {
         let (program, name, version) = (worker.name, tool.name, tool.version);
         let message = format!("`{program}` runs on {name} {found}, this release is made for {version}");
-        Fault::error("worker::wrong_tool", message)
+        Fault::error(contract::code!("worker::wrong_tool"), message)
             .help(format!("is there another {name} in LD_LIBRARY_PATH? `cargo xtask setup` installs the right one"))
     })
 }
 
 /// The warning of a worker that is not installed.
 pub(crate) fn missing(program: Program) -> Fault {
-    Fault::warning("worker::missing", format!("`{program}` is not installed"))
+    Fault::warning(contract::code!("worker::missing"), format!("`{program}` is not installed"))
         .help("install the programs side by side; `pipeline doctor` says where they are looked for")
 }
 

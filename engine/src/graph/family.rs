@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn one_child_speaks_for_its_family() {
-        let fault = |stage: &str, message: &str| Fault::error("a::b", message).at(Route::stage(stage).join("lr"));
+        let fault = |stage: &str, message: &str| {
+            Fault::error(contract::code!("graph::cycle"), message).at(Route::stage(stage).join("lr"))
+        };
         let told = once_per_family(vec![
             fault("model[seed=1]", "`model[seed=1]` is wrong"),
             fault("model[seed=2]", "`model[seed=2]` is wrong"),

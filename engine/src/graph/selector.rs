@@ -108,7 +108,7 @@ impl<'a> Names<'a> {
         if let Some(family) = self.families.get(text) {
             let (count, first) = (family.children.len(), family.example(text));
             return Err(Fault::error(
-                "matrix::which",
+                contract::code!("matrix::which"),
                 format!("`{text}` has a `matrix`: it is {count} stages, not one"),
             )
             .help(format!("write `{text}[*]` for all of them, or name one: `{first}`")));
@@ -118,8 +118,11 @@ impl<'a> Names<'a> {
         };
         let Some(family) = self.families.get(of) else {
             if self.exact(of).is_some() {
-                return Err(Fault::error("matrix::none", format!("`{of}` has no `matrix`, so there is no `{text}`"))
-                    .help(format!("write `{of}`, or give that stage a `matrix`")));
+                return Err(Fault::error(
+                    contract::code!("matrix::none"),
+                    format!("`{of}` has no `matrix`, so there is no `{text}`"),
+                )
+                .help(format!("write `{of}`, or give that stage a `matrix`")));
             }
             return Err(self.unknown(asking, of));
         };
@@ -131,7 +134,7 @@ impl<'a> Names<'a> {
             Some(stage) => format!("`{stage}` needs `{unknown}`, which no stage is called"),
             None => format!("no stage is called `{unknown}`"),
         };
-        let mut fault = Fault::error("graph::unknown_stage", message);
+        let mut fault = Fault::error(contract::code!("graph::unknown_stage"), message);
         if self.effort >= self.plain.len() {
             self.effort -= self.plain.len();
             let own = asking.map(|asking| family(asking).unwrap_or(asking));
@@ -149,10 +152,11 @@ impl Family<'_> {
 
     fn select(&self, of: &str, inside: &str) -> Result<Selected, Fault> {
         let Some(terms) = terms(inside) else {
-            return Err(Fault::error("matrix::selection", format!("`{of}[{inside}]` cannot be read")).help(format!(
-                "between the brackets stand `axis=value` and `*`: `{}` or `{of}[*]`",
-                self.example(of)
-            )));
+            return Err(Fault::error(contract::code!("matrix::selection"), format!("`{of}[{inside}]` cannot be read"))
+                .help(format!(
+                    "between the brackets stand `axis=value` and `*`: `{}` or `{of}[*]`",
+                    self.example(of)
+                )));
         };
         let mut wanted: Vec<Option<Option<&str>>> = vec![None; self.axes.len()];
         let mut any = false;
@@ -162,8 +166,10 @@ impl Family<'_> {
                 continue;
             };
             let Some(at) = self.axes.iter().position(|known| *known == axis) else {
-                let mut fault =
-                    Fault::error("matrix::unknown_axis", format!("the `matrix` of `{of}` has no axis `{axis}`"));
+                let mut fault = Fault::error(
+                    contract::code!("matrix::unknown_axis"),
+                    format!("the `matrix` of `{of}` has no axis `{axis}`"),
+                );
                 fault.help = suggest(axis, self.axes.iter().copied());
                 return Err(fault);
             };
@@ -176,8 +182,10 @@ impl Family<'_> {
                         labels.push(values[at]);
                     }
                 }
-                let mut fault =
-                    Fault::error("matrix::unknown_value", format!("no child of `{of}` has `{axis}` at `{value}`"));
+                let mut fault = Fault::error(
+                    contract::code!("matrix::unknown_value"),
+                    format!("no child of `{of}` has `{axis}` at `{value}`"),
+                );
                 fault.help = suggest(value, labels);
                 return Err(fault);
             }
@@ -185,7 +193,7 @@ impl Family<'_> {
         }
         if let Some(open) = wanted.iter().position(Option::is_none).filter(|_| !any) {
             return Err(Fault::error(
-                "matrix::open_axis",
+                contract::code!("matrix::open_axis"),
                 format!("`{of}[{inside}]` does not say which `{}`", self.axes[open]),
             )
             .help(format!("write `{of}[{inside},*]` for all, or add `{}=…`", self.axes[open])));
@@ -200,8 +208,11 @@ impl Family<'_> {
             self.children.iter().filter(|(_, values)| fits(values)).map(|(position, _)| *position).collect();
         let single = wanted.iter().all(|wanted| matches!(wanted, Some(Some(_))));
         match found.as_slice() {
-            [] => Err(Fault::error("matrix::no_child", format!("`{of}[{inside}]` is none of the children of `{of}`"))
-                .help(format!("that combination was excluded; there is, for example, `{}`", self.example(of)))),
+            [] => Err(Fault::error(
+                contract::code!("matrix::no_child"),
+                format!("`{of}[{inside}]` is none of the children of `{of}`"),
+            )
+            .help(format!("that combination was excluded; there is, for example, `{}`", self.example(of)))),
             [only] if single => Ok(Selected::One(*only)),
             _ => Ok(Selected::Many(found)),
         }

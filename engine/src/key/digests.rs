@@ -113,6 +113,6 @@ pub(crate) fn digest_some(
 
 /// The fault of a file whose content cannot be read.
 pub(crate) fn store_fault(shown: &str, error: &cache::StoreError) -> Fault {
-    Fault::error("file::unreadable", format!("`{shown}` cannot be read: {error}"))
+    Fault::error(contract::code!("file::unreadable"), format!("`{shown}` cannot be read: {error}"))
         .help("look at its permissions, and whether something is replacing it just now")
 }

@@ -39,7 +39,10 @@ impl Environment {
     }
 
     fn missing_device(&self, requested: &str, number: u32) -> Fault {
-        let fault = Fault::error("device::missing", format!("there is no device `{requested}` on this machine"));
+        let fault = Fault::error(
+            contract::code!("device::missing"),
+            format!("there is no device `{requested}` on this machine"),
+        );
         match self.cuda_devices.len() {
             0 => match self.missing_program() {
                 Some(program) => fault.help(format!("`{program}` is not installed; `pipeline doctor` says more")),

@@ -63,8 +63,11 @@ pub(crate) fn remember(store: &Store, path: &str, look: &Look, run: &str, refres
         fs::rename(&beside, &file)
     };
     write().map_err(|error| {
-        Fault::error("store::remote", format!("what was seen of `{}` cannot be kept: {error}", shown(path)))
-            .help("check the disk that holds `.pipeline`")
+        Fault::error(
+            contract::code!("store::remote"),
+            format!("what was seen of `{}` cannot be kept: {error}", shown(path)),
+        )
+        .help("check the disk that holds `.pipeline`")
     })
 }
 

@@ -31,7 +31,7 @@ impl Device {
 
 /// The fault of a device that cannot be read.
 pub(crate) fn unknown_device(requested: &str) -> Fault {
-    Fault::error("device::unknown", format!("`{requested}` is not a device"))
+    Fault::error(contract::code!("device::unknown"), format!("`{requested}` is not a device"))
         .help("a device is `auto`, `cpu`, `cuda` or `cuda:N`")
 }
 

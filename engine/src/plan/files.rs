@@ -55,7 +55,8 @@ pub fn expand(root: &Path, program: Program, index: u32, file: &FileInput) -> Re
     let matches =
         pattern.expand(root).map_err(|error| unreadable(root, pattern.fixed(), &error).at(file.route.clone()))?;
     if matches.is_empty() {
-        let fault = Fault::error("file::no_match", format!("no file matches `{}`", file.path)).at(file.route.clone());
+        let fault = Fault::error(contract::code!("file::no_match"), format!("no file matches `{}`", file.path))
+            .at(file.route.clone());
         let help = match root.join(pattern.fixed()).is_dir() {
             true => "`*` stands for any characters of one name, `**` for any number of folders".to_owned(),
             false => missing(root, pattern.fixed()).help.unwrap_or_default(),
@@ -84,9 +85,11 @@ pub(crate) fn suffix(path: &str) -> String {
 pub(crate) fn unreadable(root: &Path, shown: &str, error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => missing(root, shown),
-        io::ErrorKind::PermissionDenied => Fault::error("file::unreadable", format!("`{shown}` may not be read"))
-            .help("its permissions, or those of a folder above it, do not allow it"),
-        _ => Fault::error("file::unreadable", format!("`{shown}` cannot be looked at: {error}"))
+        io::ErrorKind::PermissionDenied => {
+            Fault::error(contract::code!("file::unreadable"), format!("`{shown}` may not be read"))
+                .help("its permissions, or those of a folder above it, do not allow it")
+        }
+        _ => Fault::error(contract::code!("file::unreadable"), format!("`{shown}` cannot be looked at: {error}"))
             .help("look at the path and the file system it lies on"),
     }
 }
@@ -96,7 +99,7 @@ const NEAREST_NAMES: usize = 20_000;
 
 /// The fault of a path that does not exist, with the nearest name in the folder where it stops being right.
 fn missing(root: &Path, shown: &str) -> Fault {
-    let fault = Fault::error("file::missing", format!("`{shown}` does not exist"));
+    let fault = Fault::error(contract::code!("file::missing"), format!("`{shown}` does not exist"));
     let (mut folder, mut rest) =
         (PathBuf::from(if shown.starts_with('/') { "/" } else { "" }), shown.trim_start_matches('/'));
     loop {

@@ -58,20 +58,26 @@ fn plain(path: &str) -> String {
 /// `path::absolute`, `path::outside`, `path::reserved`: without a route.
 pub fn output(path: &str) -> Result<String, Fault> {
     if path.starts_with('/') {
-        return Err(Fault::error("path::absolute", format!("the output `{path}` is an absolute path"))
-            .help("outputs lie in the pipeline's folder; `pipeline get` copies them elsewhere"));
+        return Err(Fault::error(
+            contract::code!("path::absolute"),
+            format!("the output `{path}` is an absolute path"),
+        )
+        .help("outputs lie in the pipeline's folder; `pipeline get` copies them elsewhere"));
     }
     let normal = plain(path);
     if normal == "." {
-        return Err(Fault::error("path::outside", format!("the output `{path}` is the pipeline's own folder"))
-            .help("name a file or a folder inside it"));
+        return Err(Fault::error(
+            contract::code!("path::outside"),
+            format!("the output `{path}` is the pipeline's own folder"),
+        )
+        .help("name a file or a folder inside it"));
     }
     if normal == ".." || normal.starts_with("../") {
-        return Err(Fault::error("path::outside", format!("the output `{path}` leaves the project"))
+        return Err(Fault::error(contract::code!("path::outside"), format!("the output `{path}` leaves the project"))
             .help("outputs lie in the pipeline's folder; `pipeline get` copies them elsewhere"));
     }
     if normal == ".pipeline" || normal.starts_with(".pipeline/") {
-        return Err(Fault::error("path::reserved", format!("the output `{path}` lies in the store"))
+        return Err(Fault::error(contract::code!("path::reserved"), format!("the output `{path}` lies in the store"))
             .help("`.pipeline` belongs to the engine; choose another folder"));
     }
     Ok(normal)
@@ -142,12 +148,15 @@ pub fn reserved(path: &str, shown: &str, documents: &[String]) -> Result<(), Fau
             true => format!("the output `{shown}` is a file of the pipeline itself"),
             false => format!("the output `{shown}` is a folder with `{document}` in it, a file of the pipeline itself"),
         };
-        return Err(Fault::error("path::reserved", message)
+        return Err(Fault::error(contract::code!("path::reserved"), message)
             .help("outputs are removed before their stage runs; choose a path of its own"));
     }
     if path == ".git" || path.starts_with(".git/") {
-        return Err(Fault::error("path::reserved", format!("the output `{shown}` lies in the history of the project"))
-            .help("`.git` belongs to git; choose another folder"));
+        return Err(Fault::error(
+            contract::code!("path::reserved"),
+            format!("the output `{shown}` lies in the history of the project"),
+        )
+        .help("`.git` belongs to git; choose another folder"));
     }
     Ok(())
 }

@@ -187,7 +187,9 @@ impl Plan {
         let mut names = Names::new(&self.spec.stages);
         let found = match names.resolve(None, name) {
             // In a document this is ambiguous. On the command line it means all of them.
-            Err(fault) if fault.code == "matrix::which" => names.resolve(None, &format!("{name}[*]"))?,
+            Err(fault) if fault.code == contract::code!("matrix::which") => {
+                names.resolve(None, &format!("{name}[*]"))?
+            }
             found => found?,
         };
         Ok(match found {

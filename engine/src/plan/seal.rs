@@ -95,7 +95,7 @@ pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Kinds) -> Sealed<'
             let message = format!("two stages are called `{}`", stage.name);
             faults.add(
                 position as u32,
-                Fault::error("graph::duplicate_stage", message)
+                Fault::error(contract::code!("graph::duplicate_stage"), message)
                     .help("give one of them another name")
                     .at_key(Route::stage(&stage.name)),
             );
@@ -140,7 +140,8 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &
         return draft;
     }
     let Some(kind) = draft.kind else {
-        let mut fault = Fault::error("graph::unknown_kind", format!("there is no kind `{}`", spec.kind));
+        let mut fault =
+            Fault::error(contract::code!("graph::unknown_kind"), format!("there is no kind `{}`", spec.kind));
         fault.help = suggest(&spec.kind, registry.names());
         faults.add(position, fault.at(Route::stage(&spec.name).join("kind")));
         return draft;
@@ -161,7 +162,7 @@ fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &
                 let message =
                     format!("the parameters of `{}` are refused, and `{}` does not say why", spec.name, kind.name());
                 let help = "this is a mistake in the kind, not in the pipeline; the warnings beside it say what it met";
-                found.push(Fault::error("parameters::invalid", message).help(help));
+                found.push(Fault::error(contract::code!("parameters::invalid"), message).help(help));
             }
             for fault in found {
                 faults.add(position, fault.under(&here));
@@ -317,12 +318,13 @@ fn plain_port(slot: &str) -> &str {
 
 fn one_port(spec: &StageSpec, port: &str, text: &str, first: &str) -> Fault {
     let message = format!("the input `{port}` of `{}` takes one artifact, and `{text}` is a list of them", spec.name);
-    Fault::error("matrix::takes_one", message)
+    Fault::error(contract::code!("matrix::takes_one"), message)
         .help(format!("name one of them, as in `{first}`; a `command` can take all and join them"))
 }
 
 fn unknown_input(spec: &StageSpec, port: &str, ports: &[InputPort]) -> Fault {
-    let mut fault = Fault::error("graph::unknown_port", format!("`{}` has no input `{port}`", spec.name));
+    let mut fault =
+        Fault::error(contract::code!("graph::unknown_port"), format!("`{}` has no input `{port}`", spec.name));
     fault.help = if ports.is_empty() {
         Some(format!("`{}` takes no inputs", spec.kind))
     } else {
@@ -336,7 +338,7 @@ fn unknown_output(stage: &str, port: Option<&str>, outputs: &[OutputPort]) -> Fa
         Some(port) => format!("`{stage}` has no output `{port}`"),
         None => format!("`{stage}` has no outputs"),
     };
-    let mut fault = Fault::error("graph::unknown_port", message);
+    let mut fault = Fault::error(contract::code!("graph::unknown_port"), message);
     fault.help = match (port, outputs) {
         (_, []) => Some(format!("to only wait for it, write `needs: [{stage}]`")),
         (_, [only]) => Some(format!("its one output is `{}`: write `{stage}`", only.name)),
@@ -353,7 +355,7 @@ fn wrong_artifact(spec: &StageSpec, input: &InputPort, from: &str, outputs: &[Ou
     let message = format!("the input `{}` of `{}` takes {takes}, but `{port}` is {}", input.name, spec.name, {
         article(outputs[output].kind)
     });
-    let fault = Fault::error("graph::wrong_artifact", message);
+    let fault = Fault::error(contract::code!("graph::wrong_artifact"), message);
     let fitting: Vec<String> = outputs
         .iter()
         .filter(|output| input.accepts.contains(&output.kind))
@@ -368,8 +370,11 @@ fn wrong_artifact(spec: &StageSpec, input: &InputPort, from: &str, outputs: &[Ou
 
 fn missing_input(spec: &StageSpec, input: &InputPort) -> Fault {
     let takes = if input.accepts.is_empty() { "any output".into() } else { one_of(&input.accepts) };
-    let fault = Fault::error("graph::missing_input", format!("`{}` needs an input `{}`", spec.name, input.name))
-        .help(format!("add `{}: <stage>` under `inputs`; it takes {takes}", input.name));
+    let fault = Fault::error(
+        contract::code!("graph::missing_input"),
+        format!("`{}` needs an input `{}`", spec.name, input.name),
+    )
+    .help(format!("add `{}: <stage>` under `inputs`; it takes {takes}", input.name));
     let here = Route::stage(&spec.name);
     if spec.inputs.is_empty() { fault.at_key(here) } else { fault.at_key(here.join("inputs")) }
 }
@@ -389,7 +394,8 @@ fn article(kind: ArtifactKind) -> String {
 /// For a path with a character that the system ends paths with.
 fn no_path(path: &str) -> Fault {
     let shown = path.replace('\0', "\\0");
-    Fault::error("path::nul", format!("`{shown}` has a character that no path can have (NUL)")).help("take it away")
+    Fault::error(contract::code!("path::nul"), format!("`{shown}` has a character that no path can have (NUL)"))
+        .help("take it away")
 }
 
 /// Draws the edges that paths make, and finds outputs that get in each other's way.
@@ -437,7 +443,8 @@ fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults
             if !file.glob && paths::meets_store(&normal, &spec.root) {
                 let name = &spec.stages[position].name;
                 let message = format!("`{name}` reads `{}`, and with it the store, which every run changes", file.path);
-                let fault = Fault::error("path::reserved", message).help("name the files and folders it needs");
+                let fault = Fault::error(contract::code!("path::reserved"), message)
+                    .help("name the files and folders it needs");
                 faults.add(position as u32, fault.at(Route::stage(name).concat(&file.route)));
                 draft.own.push(index as u32);
                 continue;
@@ -498,7 +505,7 @@ fn clash_fault(spec: &PipelineSpec, name: &str, position: u32, path: &str, clash
         }
         None => "every output has a path of its own; change one of the two".to_owned(),
     };
-    Fault::error("graph::two_writers", message).help(help)
+    Fault::error(contract::code!("graph::two_writers"), message).help(help)
 }
 
 fn reads_own(spec: &PipelineSpec, position: usize, file: &str, output: &OutputPort) -> Fault {
@@ -509,7 +516,7 @@ fn reads_own(spec: &PipelineSpec, position: usize, file: &str, output: &OutputPo
     } else {
         format!("`{name}` reads `{file}`, and with it `{written}`, which it writes itself")
     };
-    Fault::error("graph::reads_own_output", message)
+    Fault::error(contract::code!("graph::reads_own_output"), message)
         .help("it would have to run again after every run; read something else, or split the stage in two")
 }
 
@@ -523,7 +530,7 @@ fn cycle_fault(spec: &PipelineSpec, drafts: &[Draft<'_>], cycle: &[u32]) -> Faul
     let first = needs[0];
     let needed = *needs.get(1).unwrap_or(&first);
     let fault = if needs.len() == 1 {
-        Fault::error("graph::cycle", format!("`{}` needs itself", name(first)))
+        Fault::error(contract::code!("graph::cycle"), format!("`{}` needs itself", name(first)))
     } else {
         let mut shown: Vec<String> =
             needs.iter().chain([&first]).map(|position| format!("`{}`", name(*position))).collect();
@@ -531,7 +538,10 @@ fn cycle_fault(spec: &PipelineSpec, drafts: &[Draft<'_>], cycle: &[u32]) -> Faul
             let hidden = shown.len() - 8;
             shown.splice(5..5 + hidden, [format!("({hidden} more)")]);
         }
-        Fault::error("graph::cycle", format!("these stages need each other in a circle: {}", shown.join(" → ")))
+        Fault::error(
+            contract::code!("graph::cycle"),
+            format!("these stages need each other in a circle: {}", shown.join(" → ")),
+        )
     };
     fault.help("every arrow is a need; take one of them away").at(edge_route(
         spec,

@@ -57,10 +57,16 @@ impl Plan {
         }
         if let Some(off) = self.off.iter().find(|off| off.stage == word) {
             let fault = match &off.because {
-                None => Fault::error("graph::stage_off", format!("`{word}` is off: its `when` does not hold"))
-                    .help("choose another profile, or set what its `when` asks for: `--set vars.…=…`"),
-                Some(other) => Fault::error("graph::stage_off", format!("`{word}` is off: it reads from `{other}`"))
-                    .help(format!("see why `{other}` is off: `pipeline plan`")),
+                None => Fault::error(
+                    contract::code!("graph::stage_off"),
+                    format!("`{word}` is off: its `when` does not hold"),
+                )
+                .help("choose another profile, or set what its `when` asks for: `--set vars.…=…`"),
+                Some(other) => Fault::error(
+                    contract::code!("graph::stage_off"),
+                    format!("`{word}` is off: it reads from `{other}`"),
+                )
+                .help(format!("see why `{other}` is off: `pipeline plan`")),
             };
             return Err(Box::new(fault));
         }
@@ -70,7 +76,8 @@ impl Plan {
             if !found.is_empty() {
                 return Ok(found);
             }
-            let mut fault = Fault::error("graph::no_match", format!("no stage's name matches `{word}`"));
+            let mut fault =
+                Fault::error(contract::code!("graph::no_match"), format!("no stage's name matches `{word}`"));
             let plain = word.replace(['*', '?'], "");
             fault.help = suggest(&plain, self.stages.iter().map(|stage| stage.name.as_str()));
             return Err(Box::new(fault));
@@ -78,11 +85,10 @@ impl Plan {
         let mut fault = match self.named(word) {
             Ok(found) if !found.is_empty() => return Ok(found),
             Err(fault) => fault,
-            Ok(_) => {
-                Fault::error("graph::stage_off", format!("all of `{word}` are off")).help("`pipeline plan` says why")
-            }
+            Ok(_) => Fault::error(contract::code!("graph::stage_off"), format!("all of `{word}` are off"))
+                .help("`pipeline plan` says why"),
         };
-        if fault.code != "graph::unknown_stage" {
+        if fault.code != contract::code!("graph::unknown_stage") {
             return Err(Box::new(fault));
         }
         let tags = || self.tags();
@@ -100,7 +106,7 @@ impl Plan {
         if !found.is_empty() {
             return Ok(found);
         }
-        let mut fault = Fault::error("graph::unknown_tag", format!("no stage has the tag `{tag}`"));
+        let mut fault = Fault::error(contract::code!("graph::unknown_tag"), format!("no stage has the tag `{tag}`"));
         fault.help = Some(match nearest(tag, self.tags()) {
             Some(near) => format!("did you mean `tag:{near}`?"),
             None if self.tags().next().is_none() => "give stages `tags: [nightly]`".to_owned(),

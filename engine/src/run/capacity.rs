@@ -41,7 +41,7 @@ pub fn beyond(plan: &Plan, environment: &Environment) -> Vec<Fault> {
             let message = format!("`{}` asks for {}, and here is {}", stage.name, shown(wanted), shown(given));
             let help = format!("it runs alone; `resources: {{ {what}: … }}` of the pipeline says how much there is");
             let at = Route::stage(&stage.name).join("resources").join(what);
-            faults.push(Fault::warning("resources::beyond", message).help(help).at(at));
+            faults.push(Fault::warning(contract::code!("resources::beyond"), message).help(help).at(at));
         }
     }
     once_per_family(faults)

@@ -50,7 +50,7 @@ fn follow(root: &Path, path: &str, link: &Path) -> Result<(), Fault> {
     } else {
         format!("the output `{path}` lies behind the link `{shown}`, which leads {leads}")
     };
-    Err(Fault::error("path::link_outside", message)
+    Err(Fault::error(contract::code!("path::link_outside"), message)
         .help("outputs are files and folders of the project itself; `pipeline get` copies them elsewhere"))
 }
 

@@ -98,18 +98,25 @@ impl Lock {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                let fault = Fault::error("lock::unreadable", format!("`{shown}` cannot be read: {}", error.kind()));
+                let fault = Fault::error(
+                    contract::code!("lock::unreadable"),
+                    format!("`{shown}` cannot be read: {}", error.kind()),
+                );
                 return Err(fault.help("look at its permissions"));
             }
         };
         let newer = serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|value| value["lock"].as_u64());
         if newer.is_some_and(|number| number > u64::from(FORMAT)) {
-            let fault = Fault::error("lock::newer", format!("`{shown}` was written by a newer `pipeline`"));
+            let fault =
+                Fault::error(contract::code!("lock::newer"), format!("`{shown}` was written by a newer `pipeline`"));
             return Err(fault.help("use that version, or write the file anew with `pipeline run`"));
         }
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Fault::error("lock::unreadable", format!("`{shown}` is not a lock file (line {})", error.line()))
-                .help("was it merged by hand? take either side, or write it anew with `pipeline run`")
+            Fault::error(
+                contract::code!("lock::unreadable"),
+                format!("`{shown}` is not a lock file (line {})", error.line()),
+            )
+            .help("was it merged by hand? take either side, or write it anew with `pipeline run`")
         })
     }
 
@@ -141,8 +148,11 @@ impl Lock {
         write().map(|()| true).map_err(|error| {
             let _ = std::fs::remove_file(&temporary);
             let shown = path.file_name().unwrap_or_default().to_string_lossy();
-            Fault::warning("lock::unwritable", format!("`{shown}` cannot be written: {}", error.kind()))
-                .help("the run went well; look at the permissions of the pipeline's folder")
+            Fault::warning(
+                contract::code!("lock::unwritable"),
+                format!("`{shown}` cannot be written: {}", error.kind()),
+            )
+            .help("the run went well; look at the permissions of the pipeline's folder")
         })
     }
 
@@ -171,9 +181,12 @@ impl Lock {
         let mut below = 0;
         for (stage, expected) in plan.stages.iter().zip(expected).filter(|(stage, _)| wanted[stage.id.0 as usize]) {
             let here = |reason: String| {
-                Fault::error("lock::changed", format!("`{}` would change `{file}`: {reason}", stage.name))
-                    .help("run without `--locked` to accept it, and put the file under version control")
-                    .at(Route::stage(&stage.name))
+                Fault::error(
+                    contract::code!("lock::changed"),
+                    format!("`{}` would change `{file}`: {reason}", stage.name),
+                )
+                .help("run without `--locked` to accept it, and put the file under version control")
+                .at(Route::stage(&stage.name))
             };
             let Some(locked) = self.stages.get(&stage.name) else {
                 faults.push(here("it is not in there".to_owned()));
@@ -215,7 +228,7 @@ impl Lock {
         }
         for (name, stage) in &now.stages {
             let here = |reason: &str| {
-                Fault::error("lock::changed", format!("`{name}` would change `{file}`: {reason}"))
+                Fault::error(contract::code!("lock::changed"), format!("`{name}` would change `{file}`: {reason}"))
                     .help("run without `--locked` to accept it, and put the file under version control")
                     .at(Route::stage(name))
             };
@@ -235,7 +248,7 @@ impl Lock {
         let there: BTreeSet<&str> = names.collect();
         let gone = self.stages.keys().find(|name| !there.contains(name.as_str()))?;
         let message = format!("`{gone}` is in `{file}` and not in the pipeline any more");
-        Some(Fault::error("lock::changed", message).help("run without `--locked` to take it out"))
+        Some(Fault::error(contract::code!("lock::changed"), message).help("run without `--locked` to take it out"))
     }
 
     fn tools(&self, environment: &Environment, file: &str) -> Option<Fault> {
@@ -245,7 +258,10 @@ impl Lock {
         })?;
         let told = |version: Option<&String>| version.map_or_else(|| "none".to_owned(), Clone::clone);
         let message = format!("`{file}` was made with `{tool}` {}, here is {}", told(old), told(new));
-        Some(Fault::error("lock::changed", message).help("install the same toolchain, or run without `--locked`"))
+        Some(
+            Fault::error(contract::code!("lock::changed"), message)
+                .help("install the same toolchain, or run without `--locked`"),
+        )
     }
 
     /// Why a stage has another key than the locked one: from the record of that key, or else from

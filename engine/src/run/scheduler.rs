@@ -574,10 +574,10 @@ impl Scheduler {
         self.stages[stage.0 as usize].attempt
     }
 
-    /// Whether another attempt would follow a failure of the running one.
+    /// Whether another attempt would follow a failure of the running one. A stage that expands has no attempts of its own.
     pub fn retries(&self, stage: StageId) -> bool {
         let item = &self.stages[stage.0 as usize];
-        item.attempt <= item.retries && !self.cancelled && self.blocked.is_none()
+        !item.expands && item.attempt <= item.retries && !self.cancelled && self.blocked.is_none()
     }
 
     /// The slots that no stage uses now.

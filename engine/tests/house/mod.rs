@@ -58,11 +58,14 @@ impl Kind for Fake {
     }
     fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
         if let Some(bad) = params.get("bad") {
-            let fault = Fault::error("fake::bad", format!("`bad` is {bad}")).at(route!["bad"]);
+            let fault =
+                Fault::error(contract::code!("parameters::invalid"), format!("`bad` is {bad}")).at(route!["bad"]);
             return Err(vec![fault]);
         }
         if params.get("grudge").is_some() {
-            return Err(vec![Fault::warning("fake::grudge", "not like this").at(route!["grudge"])]);
+            return Err(vec![
+                Fault::warning(contract::code!("train::missing_target"), "not like this").at(route!["grudge"]),
+            ]);
         }
         Ok(Box::new(FakeStage { kind: self.0, params }))
     }
@@ -167,7 +170,8 @@ impl Stage for FakeStage {
                     && input.columns.is_some()
                     && input.column(column).is_none()
                 {
-                    let fault = Fault::error("fake::no_column", format!("there is no column `{column}`"));
+                    let fault =
+                        Fault::error(contract::code!("data::unknown_column"), format!("there is no column `{column}`"));
                     inference.faults.push(fault.at(route!["column"]));
                 }
                 types.insert("data".into(), ArtifactType::Dataset(input.unwrap_or_default().into()));

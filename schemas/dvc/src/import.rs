@@ -79,7 +79,10 @@ pub fn import(files: &[PathBuf], name: &str, root: &Path) -> Result<Imported, Ve
 /// For a project that makes no pipeline.
 fn nothing(files: &[PathBuf], notes: &Notes) -> Fault {
     let names: Vec<String> = files.iter().map(|file| format!("`{}`", file.display())).collect();
-    let fault = Fault::error("import::no_stages", format!("no stage of {} can be carried over", names.join(", ")));
+    let fault = Fault::error(
+        contract::code!("import::no_stages"),
+        format!("no stage of {} can be carried over", names.join(", ")),
+    );
     let mut help = "a pipeline has at least one stage".to_owned();
     for (place, note) in notes.iter().take(5) {
         help.push_str(&format!("\n{place}: {note}"));
@@ -332,7 +335,7 @@ impl Import {
                 let made = sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ");
                 let message =
                     format!("`{}` makes {made} stages; the project has more than {MOST_STAGES}", shorten(name));
-                let fault = Fault::error("import::too_many", message);
+                let fault = Fault::error(contract::code!("import::too_many"), message);
                 Err(vec![fault.help("take values away, or import a part of the project").place(file.place(span))])
             }
         }
@@ -356,8 +359,8 @@ impl Import {
     fn whole(&self) -> Outcome {
         let Some(place) = &self.burst else { return Ok(()) };
         let message = format!("what this unfolds into is more than {} MiB of text", MOST_BYTES >> 20);
-        let fault =
-            Fault::error("import::too_large", message).help("use shorter values, or import a part of the project");
+        let fault = Fault::error(contract::code!("import::too_large"), message)
+            .help("use shorter values, or import a part of the project");
         Err(vec![fault.place(place.clone())])
     }
 

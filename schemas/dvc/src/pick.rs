@@ -21,7 +21,7 @@ pub fn pick(path: &Path, keys: &[String]) -> Result<serde_json::Value, Vec<Fault
             Some(value) => drop(picked.insert(key.clone(), value.to_json())),
             None => {
                 let message = format!("`{}` has no key `{key}`", path.display());
-                let mut fault = Fault::error("import::missing_key", message);
+                let mut fault = Fault::error(contract::code!("import::missing_key"), message);
                 fault.help = scope.near(key);
                 faults.push(fault);
             }

@@ -22,7 +22,11 @@ impl<'a> Decoder<'a> {
                 Some(payload) => {
                     let message = format!("`{text}` says not enough by itself");
                     let help = format!("write `{}`", self.example(text, payload));
-                    self.fault(Fault::error("document::choice_needs_value", message).help(help), node, key);
+                    self.fault(
+                        Fault::error(contract::code!("document::choice_needs_value"), message).help(help),
+                        node,
+                        key,
+                    );
                     Value::Null
                 }
             };
@@ -32,7 +36,7 @@ impl<'a> Decoder<'a> {
         match entries {
             [] => {
                 let mut fault = Fault::error(
-                    "document::no_value",
+                    contract::code!("document::no_value"),
                     format!("`{name}` is an empty mapping, but one choice is wanted"),
                 );
                 fault.help = Some(format!("choose one of {}", list(names())));
@@ -51,14 +55,14 @@ impl<'a> Decoder<'a> {
         let text = entry.key.text.as_str();
         let Some(variant) = variants.iter().find(|variant| variant.name == text) else {
             let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
-            let mut fault = Fault::error("document::unknown_choice", message);
+            let mut fault = Fault::error(contract::code!("document::unknown_choice"), message);
             fault.help = crate::decode::advice::learned(text, &self.list_name())
                 .or_else(|| choices(text, variants.iter().map(|variant| variant.name.as_str())));
             self.fault_at_key(fault, entry);
             return Value::Null;
         };
         let Some(payload) = &variant.payload else {
-            let fault = Fault::error("document::no_options", format!("`{text}` has no options"))
+            let fault = Fault::error(contract::code!("document::no_options"), format!("`{text}` has no options"))
                 .help(format!("write `{text}` alone, without the colon"));
             self.fault_at_key(fault, entry);
             return Value::Null;
@@ -73,7 +77,8 @@ impl<'a> Decoder<'a> {
                 format!("write `{}`", self.example(text, payload))
             };
             self.fault(
-                Fault::error("document::no_value", format!("nothing stands after `{text}:`")).help(help),
+                Fault::error(contract::code!("document::no_value"), format!("nothing stands after `{text}:`"))
+                    .help(help),
                 &entry.value,
                 Some(&entry.key),
             );
@@ -96,7 +101,7 @@ impl<'a> Decoder<'a> {
             let choice = &choice.key.text;
             let message =
                 format!("{options} stand{} beside `{choice}`, not below it", if beside.len() == 1 { "s" } else { "" });
-            let fault = Fault::error("document::beside_choice", message).help(format!(
+            let fault = Fault::error(contract::code!("document::beside_choice"), message).help(format!(
                 "indent {options} further, so that `{choice}` holds {}",
                 if beside.len() == 1 { "it" } else { "them" }
             ));
@@ -109,7 +114,7 @@ impl<'a> Decoder<'a> {
                 chosen.len(),
                 list(chosen.iter().map(|entry| entry.key.text.as_str()))
             );
-            let mut fault = Fault::error("document::two_choices", message).help("keep one of them");
+            let mut fault = Fault::error(contract::code!("document::two_choices"), message).help("keep one of them");
             if matches!(self.route.last(), Some(Segment::Index(_))) {
                 fault = fault.help("start each with its own `-`");
             }
@@ -129,12 +134,12 @@ impl<'a> Decoder<'a> {
                 .map(|entry| format!("{}: …", entry.key.text));
             let message = format!("`{name}` wants the choice as the key, not under `{}`", tag.key.text);
             let help = format!("write `{{ {choice}: {{ {} }} }}`", options.collect::<Vec<_>>().join(", "));
-            self.fault_at_key(Fault::error("document::unknown_choice", message).help(help), tag);
+            self.fault_at_key(Fault::error(contract::code!("document::unknown_choice"), message).help(help), tag);
             return;
         }
         let message = format!("`{name}` wants one choice as its key");
         let help = format!("choose one of {}", list(variants.iter().map(|variant| variant.name.as_str())));
-        self.fault(Fault::error("document::unknown_choice", message).help(help), node, key);
+        self.fault(Fault::error(contract::code!("document::unknown_choice"), message).help(help), node, key);
     }
 
     pub(crate) fn unknown_choice<'n>(
@@ -145,7 +150,7 @@ impl<'a> Decoder<'a> {
         key: Option<&Key>,
     ) {
         let message = format!("`{}` is not a choice of `{}`", shorten(text), self.list_name());
-        let mut fault = Fault::error("document::unknown_choice", message);
+        let mut fault = Fault::error(contract::code!("document::unknown_choice"), message);
         fault.help = crate::decode::advice::learned(text, &self.list_name()).or_else(|| choices(text, names));
         self.fault(fault, node, key);
     }

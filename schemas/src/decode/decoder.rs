@@ -76,7 +76,8 @@ impl<'a> Decoder<'a> {
             }
             [Form::Null] if node.span.is_empty() => {
                 let message = format!("`{}` has no value: it is as if it were not there", self.name());
-                let fault = Fault::warning("document::no_value", message).help("give it a value, or remove the key");
+                let fault = Fault::warning(contract::code!("document::no_value"), message)
+                    .help("give it a value, or remove the key");
                 self.fault(fault, node, key);
                 Value::Null
             }
@@ -146,7 +147,11 @@ impl<'a> Decoder<'a> {
 
     fn not_finite(&mut self, node: &Node, key: Option<&Key>) {
         let message = format!("`{}` must be a finite number", self.name());
-        self.fault(Fault::error("document::out_of_range", message).help("write an ordinary number"), node, key);
+        self.fault(
+            Fault::error(contract::code!("document::out_of_range"), message).help("write an ordinary number"),
+            node,
+            key,
+        );
     }
 
     fn number(&mut self, form: &NumberForm, shape: &Shape, node: &Node, key: Option<&Key>) -> Value {
@@ -165,7 +170,7 @@ impl<'a> Decoder<'a> {
         }
         if form.integer && value.fract() != 0.0 {
             let message = format!("`{}`: expected a whole number, found {}", self.name(), self.found(node));
-            let fault = Fault::error("document::wrong_type", message).help(format!(
+            let fault = Fault::error(contract::code!("document::wrong_type"), message).help(format!(
                 "`{}` or `{}` would do",
                 value.floor(),
                 value.ceil()
@@ -182,7 +187,7 @@ impl<'a> Decoder<'a> {
         let high = form.max.is_some_and(|max| value > max) || form.below.is_some_and(|below| value >= below) || !exact;
         if low || high {
             let message = format!("`{}` is {}, but must be {}", self.name(), self.written(node), range(form, low));
-            let mut fault = Fault::error("document::out_of_range", message);
+            let mut fault = Fault::error(contract::code!("document::out_of_range"), message);
             fault.help = self.doc_help(shape);
             self.fault(fault, node, key);
             return Value::Null;
@@ -205,9 +210,11 @@ impl<'a> Decoder<'a> {
         } else if let Some(format) = form.format {
             if !format.accepts(text) {
                 let (what, how) = format.wanted();
-                let fault =
-                    Fault::error("document::wrong_format", format!("`{name}`: `{}` is not {what}", shorten(text)))
-                        .help(how);
+                let fault = Fault::error(
+                    contract::code!("document::wrong_format"),
+                    format!("`{name}`: `{}` is not {what}", shorten(text)),
+                )
+                .help(how);
                 self.fault(fault, node, key);
             }
         } else if form.min.is_some_and(|min| length < min) || form.max.is_some_and(|max| length > max) {
@@ -221,7 +228,7 @@ impl<'a> Decoder<'a> {
                 }
                 (min, _) => format!("`{name}` has {length} characters, but at least {} are needed", min.unwrap_or(0)),
             };
-            let mut fault = Fault::error("document::wrong_length", message);
+            let mut fault = Fault::error(contract::code!("document::wrong_length"), message);
             fault.help = self.doc_help(shape);
             self.fault(fault, node, key);
         }
@@ -246,7 +253,7 @@ impl<'a> Decoder<'a> {
             };
             let plain = if few { "add what is missing" } else { "remove what is too much" };
             let help = self.doc_help(shape).unwrap_or_else(|| plain.to_owned());
-            self.fault(Fault::error("document::wrong_length", message).help(help), node, key);
+            self.fault(Fault::error(contract::code!("document::wrong_length"), message).help(help), node, key);
         }
         let mut values: Vec<Value> = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -257,8 +264,10 @@ impl<'a> Decoder<'a> {
                 None => self.any(item, None),
             };
             if form.unique && values.contains(&value) {
-                let fault =
-                    Fault::error("document::repeated_item", format!("{} stands twice in `{name}`", self.written(item)));
+                let fault = Fault::error(
+                    contract::code!("document::repeated_item"),
+                    format!("{} stands twice in `{name}`", self.written(item)),
+                );
                 self.fault(fault.help("keep one of the two"), item, None);
             }
             values.push(value);
@@ -295,22 +304,28 @@ impl<'a> Decoder<'a> {
                 self.name(),
                 if min == 1 { "y" } else { "ies" }
             );
-            self.fault(Fault::error("document::wrong_length", message).help("add what is missing"), node, key);
+            self.fault(
+                Fault::error(contract::code!("document::wrong_length"), message).help("add what is missing"),
+                node,
+                key,
+            );
         }
         Value::Object(object)
     }
 
     fn unknown_key(&mut self, form: &'a MappingForm, node: &Node, entry: &Entry, owner: &str) {
         let name = entry.key.text.as_str();
-        let mut fault =
-            Fault::error("document::unknown_key", format!("{} has no key `{}`", owner_phrase(owner), shorten(name)));
+        let mut fault = Fault::error(
+            contract::code!("document::unknown_key"),
+            format!("{} has no key `{}`", owner_phrase(owner), shorten(name)),
+        );
         fault.help = self.fitted_key(owner, name).or_else(|| self.where_key_belongs(form, node, entry));
         self.fault_at_key(fault, entry);
     }
 
     fn missing_key(&mut self, form: &'a MappingForm, required: &str, node: &Node, key: Option<&Key>, owner: &str) {
         let message = format!("{} needs `{required}`", owner_phrase(owner));
-        let mut fault = Fault::error("document::missing_key", message);
+        let mut fault = Fault::error(contract::code!("document::missing_key"), message);
         let doc = form.properties.get(required).and_then(|shape| shape.doc.clone());
         fault.help = self
             .fitted_key(owner, required)
@@ -323,13 +338,16 @@ impl<'a> Decoder<'a> {
         let name = self.name();
         let wanted = expected(forms);
         if matches!(node.kind, Kind::Null) {
-            let mut fault = Fault::error("document::no_value", format!("`{name}` has no value; {wanted} is wanted"));
+            let mut fault = Fault::error(
+                contract::code!("document::no_value"),
+                format!("`{name}` has no value; {wanted} is wanted"),
+            );
             fault.help = self.doc_help(shape).or_else(|| Some("give it a value, or remove the key".to_owned()));
             self.fault(fault, node, key);
             return;
         }
         let message = format!("`{name}`: expected {wanted}, found {}", self.found(node));
-        let mut fault = Fault::error("document::wrong_type", message);
+        let mut fault = Fault::error(contract::code!("document::wrong_type"), message);
         fault.help = self.type_help(forms, node).or_else(|| self.doc_help(shape));
         self.fault(fault, node, key);
     }

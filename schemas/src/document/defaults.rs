@@ -44,7 +44,7 @@ pub(crate) fn apply<'a>(decoder: &mut Decoder<'a>, language: &'a Language, regis
                 copied += entry.value.bytes();
                 if fits && copied > MAX_TEXT {
                     let message = format!("the defaults become more than {} MiB of text in the stages", MAX_TEXT >> 20);
-                    let fault = Fault::error("defaults::too_long", message)
+                    let fault = Fault::error(contract::code!("defaults::too_long"), message)
                         .help("use shorter texts, or put them where they are needed");
                     decoder.faults.add(fault, entry.key.span);
                 }
@@ -66,8 +66,10 @@ fn check<'a>(decoder: &mut Decoder<'a>, language: &'a Language, registry: &Kinds
     let name = owner.key.text.as_str();
     let form = if name == ALL { Some(&language.every) } else { language.defaults.get(name) };
     let Some(form) = form else {
-        let mut fault =
-            Fault::error("defaults::unknown_kind", format!("no kind of stage is called `{}`", shorten(name)));
+        let mut fault = Fault::error(
+            contract::code!("defaults::unknown_kind"),
+            format!("no kind of stage is called `{}`", shorten(name)),
+        );
         fault.help = suggest(name, registry.names().chain([ALL]));
         let fault = fault.at_key(decoder.here());
         decoder.faults.add(fault, owner.key.span);

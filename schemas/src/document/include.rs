@@ -100,9 +100,12 @@ impl Walk<'_> {
             }
         }
         if let Some(span) = wrong {
-            let fault = Fault::error("document::wrong_type", "`include` must be a file's name, or a list of them")
-                .help("write `include: [data.yaml, models/pipeline.yaml]`")
-                .at(Route::root().join("include"));
+            let fault = Fault::error(
+                contract::code!("document::wrong_type"),
+                "`include` must be a file's name, or a list of them",
+            )
+            .help("write `include: [data.yaml, models/pipeline.yaml]`")
+            .at(Route::root().join("include"));
             let span = self.sources[span.source.0 as usize].first_line(span);
             self.faults.add(fault, span);
             entry.value.kind = Kind::Unknown;
@@ -114,8 +117,9 @@ impl Walk<'_> {
 
     fn file(&mut self, path: &str, span: Span, folder: &str) {
         if path.contains("${") {
-            let fault = Fault::error("include::variable", format!("`{}` has a variable in it", shorten(path)))
-                .help("files are included before variables have values: write the name out");
+            let fault =
+                Fault::error(contract::code!("include::variable"), format!("`{}` has a variable in it", shorten(path)))
+                    .help("files are included before variables have values: write the name out");
             self.faults.add(fault, span);
             return;
         }
@@ -134,7 +138,7 @@ impl Walk<'_> {
                 2 => format!("{} includes itself", way[0]),
                 _ => format!("these files include each other in a circle: {}", way.join(" → ")),
             };
-            self.faults.add(Fault::error("include::circle", message).help("take this one away"), span);
+            self.faults.add(Fault::error(contract::code!("include::circle"), message).help("take this one away"), span);
             return;
         }
         if !self.done.insert(identity.clone()) {
@@ -144,7 +148,7 @@ impl Walk<'_> {
         }
         if self.done.len() > MAX_FILES || self.open.len() > MAX_CHAIN {
             let fault = Fault::error(
-                "include::too_many",
+                contract::code!("include::too_many"),
                 format!("more than {MAX_FILES} files, or a chain of more than {MAX_CHAIN}"),
             )
             .help("put stages that belong together into one file");
@@ -158,7 +162,7 @@ impl Walk<'_> {
             Ok(text) => text,
             Err(fault) => {
                 let mut fault = *fault;
-                if fault.code == "source::missing" {
+                if fault.code == contract::code!("source::missing") {
                     fault.help =
                         near(&shown).or(Some("paths start at the folder of the file they stand in".to_owned()));
                 }
@@ -183,8 +187,11 @@ impl Walk<'_> {
             Kind::Mapping(entries) => entries,
             Kind::Null | Kind::Unknown => return,
             _ => {
-                let fault = Fault::error("document::wrong_type", "an included file is a mapping of keys like `stages`")
-                    .help("write `stages:` and the stages below it");
+                let fault = Fault::error(
+                    contract::code!("document::wrong_type"),
+                    "an included file is a mapping of keys like `stages`",
+                )
+                .help("write `stages:` and the stages below it");
                 let span = self.sources[document.span.source.0 as usize].first_line(document.span);
                 self.faults.add(fault, span).label(used, "included here");
                 return;
@@ -197,8 +204,9 @@ impl Walk<'_> {
             } else if let Some((area, levels)) = AREAS.iter().find(|(area, _)| *area == name) {
                 self.area(area, *levels, entry);
             } else if MAIN_ONLY.contains(&name) {
-                let fault = Fault::error("include::main_only", format!("`{name}` stands in an included file"))
-                    .help(format!("move it into `{}`; a stage may have its own", self.open[0].1));
+                let fault =
+                    Fault::error(contract::code!("include::main_only"), format!("`{name}` stands in an included file"))
+                        .help(format!("move it into `{}`; a stage may have its own", self.open[0].1));
                 self.faults.add(fault, entry.key.span).label(used, "included here");
             } else if !OWN.contains(&name) {
                 let known = AREAS.iter().map(|(area, _)| *area).chain(OWN.iter().copied());
@@ -207,7 +215,7 @@ impl Walk<'_> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "it may have `stages`, `vars`, `defaults`, `profiles` and `include`".to_owned(),
                 };
-                let fault = Fault::error("document::unknown_key", message).help(help);
+                let fault = Fault::error(contract::code!("document::unknown_key"), message).help(help);
                 self.faults.add(fault, entry.key.span);
             }
         }
@@ -216,8 +224,9 @@ impl Walk<'_> {
     fn area(&mut self, area: &'static str, levels: usize, entry: Entry) {
         let Kind::Mapping(mut new) = entry.value.kind else {
             if !matches!(entry.value.kind, Kind::Null | Kind::Unknown) {
-                let fault = Fault::error("document::wrong_type", format!("`{area}` must be a mapping"))
-                    .help("write names and, indented below them, what they are");
+                let fault =
+                    Fault::error(contract::code!("document::wrong_type"), format!("`{area}` must be a mapping"))
+                        .help("write names and, indented below them, what they are");
                 self.faults.add(fault, entry.key.span);
             }
             return;
@@ -274,8 +283,8 @@ fn merge(entries: &mut Vec<Entry>, new: Vec<Entry>, levels: usize, faults: &mut 
 
 fn twice(faults: &mut Faults, what: &str, entry: &Entry, first: Span) {
     let message = format!("the {what} `{}` stands in two files", shorten(&entry.key.text));
-    let fault =
-        Fault::error("include::twice", message).help("included files share one set of names: rename one of the two");
+    let fault = Fault::error(contract::code!("include::twice"), message)
+        .help("included files share one set of names: rename one of the two");
     faults.add(fault, entry.key.span).label(first, "first here").caption = Some("again here".to_owned());
 }
 

@@ -190,7 +190,7 @@ impl Pass<'_> {
     fn entry(&mut self, entry: &mut Entry, route: &mut Vec<Segment>) {
         if let Some(at) = entry.key.text.find("${") {
             let fault = Fault::error(
-                "vars::in_key",
+                contract::code!("vars::in_key"),
                 format!("`{}` is a key, and keys are not interpolated", shorten(&entry.key.text)),
             )
             .help("write the key out, or put the whole mapping into a variable");
@@ -222,7 +222,7 @@ impl Pass<'_> {
                 let text = std::mem::take(text);
                 let stage_kind = matches!(route.as_slice(), [Segment::Key(stages), _, Segment::Key(kind)] if stages == "stages" && kind == "kind");
                 if stage_kind {
-                    let fault = Fault::error("vars::in_kind", "`kind` must be written out")
+                    let fault = Fault::error(contract::code!("vars::in_kind"), "`kind` must be written out")
                         .help("what a stage does cannot depend on a variable; its parameters can")
                         .at(Route(route.clone()));
                     self.faults.add(fault, place(node, key));
@@ -256,7 +256,8 @@ impl Pass<'_> {
                         Kind::Unknown => return None,
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             let message = format!("`{}` cannot be compared: it has parts", &text[start..end]);
-                            let fault = Fault::error("when::form", message).help("name one of its parts");
+                            let fault =
+                                Fault::error(contract::code!("when::form"), message).help("name one of its parts");
                             self.faults.add(fault.at(Route(route.to_vec())), span).label(value.span, "set here");
                             return None;
                         }
@@ -267,7 +268,9 @@ impl Pass<'_> {
         node.kind = match held {
             Some(Ok(holds)) => Kind::Bool(holds),
             Some(Err(wrong)) => {
-                let fault = Fault::error("when::form", wrong.message).help(wrong.help).at(Route(route.to_vec()));
+                let fault = Fault::error(contract::code!("when::form"), wrong.message)
+                    .help(wrong.help)
+                    .at(Route(route.to_vec()));
                 self.faults.add(fault, place);
                 Kind::Unknown
             }
@@ -294,8 +297,11 @@ impl Pass<'_> {
                     }
                     if route.len() + height > MAX_DEPTH || self.copies > self.allowed {
                         self.burst = true;
-                        let fault = Fault::error("vars::bomb", format!("`${{{inside}}}` unfolds into too much"))
-                            .help("variables that hold variables multiply: use smaller ones");
+                        let fault = Fault::error(
+                            contract::code!("vars::bomb"),
+                            format!("`${{{inside}}}` unfolds into too much"),
+                        )
+                        .help("variables that hold variables multiply: use smaller ones");
                         self.faults.add(fault.at(Route(route.to_vec())), span);
                         node.kind = Kind::Unknown;
                         return;
@@ -360,7 +366,7 @@ impl Pass<'_> {
                         Kind::Sequence(_) | Kind::Mapping(_) => {
                             let what = if matches!(value.kind, Kind::Sequence(_)) { "a list" } else { "a mapping" };
                             let fault = Fault::error(
-                                "vars::in_text",
+                                contract::code!("vars::in_text"),
                                 format!("`${{{inside}}}` is {what} and cannot stand inside a text"),
                             )
                             .help("let it be the whole value, or name one of its parts");
@@ -377,7 +383,7 @@ impl Pass<'_> {
                 }
                 Piece::Open { start } => {
                     let span = places.of(start, text.len());
-                    let fault = Fault::error("vars::unclosed", "`${` is never closed")
+                    let fault = Fault::error(contract::code!("vars::unclosed"), "`${` is never closed")
                         .help("close it with `}`, or write `$${` for the two characters themselves");
                     self.faults.add(fault.at(Route(route.to_vec())), span);
                     failed = true;
@@ -402,7 +408,7 @@ impl Pass<'_> {
             return true;
         };
         self.burst = true;
-        let fault = Fault::error("vars::too_long", message)
+        let fault = Fault::error(contract::code!("vars::too_long"), message)
             .help("texts of texts multiply: use shorter ones, or put the data into a file");
         self.faults.add(fault.at(Route(route.to_vec())), span);
         false
@@ -416,10 +422,12 @@ impl Pass<'_> {
             if let Some(value) = (self.environment)(name) {
                 return Some(Node::new(span, Kind::Untyped(value)));
             }
-            let fault =
-                Fault::error("vars::unset_environment", format!("the environment variable `{name}` is not set"))
-                    .help(format!("set it: `export {name}=…`"))
-                    .at(at());
+            let fault = Fault::error(
+                contract::code!("vars::unset_environment"),
+                format!("the environment variable `{name}` is not set"),
+            )
+            .help(format!("set it: `export {name}=…`"))
+            .at(at());
             self.faults.add(fault, span);
             return None;
         }
@@ -427,9 +435,11 @@ impl Pass<'_> {
             return self.look_up_matrix(path, span, route);
         }
         let Some(path) = name.strip_prefix("vars.") else {
-            let mut fault =
-                Fault::error("vars::unknown", format!("`${{{name}}}` is neither a variable nor from the environment"))
-                    .at(at());
+            let mut fault = Fault::error(
+                contract::code!("vars::unknown"),
+                format!("`${{{name}}}` is neither a variable nor from the environment"),
+            )
+            .at(at());
             fault.help = Some(if self.variables.contains_key(name) {
                 format!("write `${{vars.{name}}}`")
             } else {
@@ -441,7 +451,8 @@ impl Pass<'_> {
         let mut parts = path.split('.');
         let first = parts.next().unwrap_or_default();
         let Some(variable) = self.variables.get(first) else {
-            let mut fault = Fault::error("vars::undefined", format!("no variable is called `{first}`")).at(at());
+            let mut fault =
+                Fault::error(contract::code!("vars::undefined"), format!("no variable is called `{first}`")).at(at());
             fault.help = suggest(first, self.variables.keys().map(String::as_str))
                 .or_else(|| Some(format!("add it: `vars: {{ {first}: … }}`")));
             self.faults.add(fault, span);
@@ -453,7 +464,9 @@ impl Pass<'_> {
             circle.push(first);
             let message = format!("variables stand for each other in a circle: {}", circle.join(" → "));
             let key = variable.key.span;
-            let fault = Fault::error("vars::circle", message).help("give one of them a value of its own").at(at());
+            let fault = Fault::error(contract::code!("vars::circle"), message)
+                .help("give one of them a value of its own")
+                .at(at());
             self.faults.add(fault, span).label(key, "the circle closes here");
             return None;
         }
@@ -474,13 +487,18 @@ impl Pass<'_> {
         let mut parts = path.split('.');
         let first = parts.next().unwrap_or_default();
         let Some(values) = &self.matrix else {
-            let fault = Fault::error("matrix::outside", format!("`${{matrix.{path}}}` stands where no `matrix` is"))
-                .help("it is for the values of a stage that has a `matrix`; elsewhere use `${vars.…}`");
+            let fault = Fault::error(
+                contract::code!("matrix::outside"),
+                format!("`${{matrix.{path}}}` stands where no `matrix` is"),
+            )
+            .help("it is for the values of a stage that has a `matrix`; elsewhere use `${vars.…}`");
             self.faults.add(fault.at(at), span);
             return None;
         };
         let Some((_, node)) = values.iter().find(|(axis, _)| axis == first) else {
-            let mut fault = Fault::error("matrix::unknown_axis", format!("the `matrix` has no axis `{first}`")).at(at);
+            let mut fault =
+                Fault::error(contract::code!("matrix::unknown_axis"), format!("the `matrix` has no axis `{first}`"))
+                    .at(at);
             fault.help = suggest(first, values.iter().map(|(axis, _)| axis.as_str()));
             self.faults.add(fault, span);
             return None;
@@ -504,8 +522,11 @@ impl Pass<'_> {
         let mut node = std::mem::replace(&mut variable.node, Node::new(variable.key.span, Kind::Null));
         let key = variable.key.clone();
         if self.path.len() >= MAX_DEPTH {
-            let fault = Fault::error("vars::bomb", format!("`vars.{name}` is {MAX_DEPTH} variables away from a value"))
-                .help("give one of them a value of its own");
+            let fault = Fault::error(
+                contract::code!("vars::bomb"),
+                format!("`vars.{name}` is {MAX_DEPTH} variables away from a value"),
+            )
+            .help("give one of them a value of its own");
             self.faults.add(fault, key.span);
         } else {
             self.path.push(name.to_owned());
@@ -564,7 +585,8 @@ fn part_of<'n, 'p>(
             _ => node.get(part),
         };
         let Some(next) = next else {
-            let mut fault = Fault::error("vars::undefined", format!("the {what} `{so_far}` has no part `{part}`"));
+            let mut fault =
+                Fault::error(contract::code!("vars::undefined"), format!("the {what} `{so_far}` has no part `{part}`"));
             fault.help = suggest(part, node.entries().iter().map(|entry| entry.key.text.as_str()))
                 .or_else(|| Some("it is neither a mapping nor a list".to_owned()).filter(|_| what == "axis"));
             return Err((fault, node.span));

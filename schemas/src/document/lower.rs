@@ -27,10 +27,13 @@ pub(crate) fn lower<'a>(
 ) -> Option<PipelineSpec> {
     let Kind::Mapping(entries) = &root.kind else {
         let fault = match &root.kind {
-            Kind::Null => Fault::error("document::empty", "the file is empty")
+            Kind::Null => Fault::error(contract::code!("document::empty"), "the file is empty")
                 .help("start with `pipeline: name` and `stages:`, or let `pipeline init` write a first one"),
-            _ => Fault::error("document::wrong_type", "a pipeline is a mapping of keys like `pipeline` and `stages`")
-                .help("write `key: value` lines"),
+            _ => Fault::error(
+                contract::code!("document::wrong_type"),
+                "a pipeline is a mapping of keys like `pipeline` and `stages`",
+            )
+            .help("write `key: value` lines"),
         };
         decoder.fault(fault, root, None);
         return None;
@@ -73,9 +76,11 @@ pub(crate) fn lower<'a>(
         }
         Kind::Null => no_stages(decoder, stages),
         _ => {
-            let fault =
-                Fault::error("document::wrong_type", "`stages` must be a mapping: name of a stage to what it does")
-                    .help("write `name:` and, indented below it, `kind: …`; no dashes");
+            let fault = Fault::error(
+                contract::code!("document::wrong_type"),
+                "`stages` must be a mapping: name of a stage to what it does",
+            )
+            .help("write `name:` and, indented below it, `kind: …`; no dashes");
             decoder.fault(fault, &stages.value, Some(&stages.key));
         }
     }
@@ -85,7 +90,7 @@ pub(crate) fn lower<'a>(
 }
 
 fn no_stages(decoder: &mut Decoder<'_>, stages: &Entry) {
-    let fault = Fault::error("document::no_stages", "a pipeline needs at least one stage")
+    let fault = Fault::error(contract::code!("document::no_stages"), "a pipeline needs at least one stage")
         .help("write `name:` and, indented below it, `kind: …`");
     decoder.fault(fault, &stages.value, Some(&stages.key));
 }
@@ -105,8 +110,11 @@ fn stage<'a>(
     spec.child = child.cloned();
     let name = child.map_or(name, |child| child.of.as_str());
     if !is_name(name) && !name.contains("${") {
-        let fault = Fault::error("document::stage_name", format!("`{}` cannot be the name of a stage", shorten(name)))
-            .help("a name is a letter, then letters, digits, `_` and `-`");
+        let fault = Fault::error(
+            contract::code!("document::stage_name"),
+            format!("`{}` cannot be the name of a stage", shorten(name)),
+        )
+        .help("a name is a letter, then letters, digits, `_` and `-`");
         let fault = fault.at_key(decoder.here());
         decoder.faults.add(fault, entry.key.span);
     }
@@ -115,7 +123,7 @@ fn stage<'a>(
     }
     if !matches!(node.kind, Kind::Mapping(_)) {
         let fault = Fault::error(
-            "document::wrong_type",
+            contract::code!("document::wrong_type"),
             format!("the stage `{}` must be a mapping that has `kind`", shorten(name)),
         )
         .help("write `kind: …` below it, indented");
@@ -136,8 +144,10 @@ fn stage<'a>(
             if let Some(kind) = kind
                 && let Some(entry) = node.entry("kind")
             {
-                let mut fault =
-                    Fault::error("document::unknown_kind", format!("no kind of stage is called `{}`", shorten(kind)));
+                let mut fault = Fault::error(
+                    contract::code!("document::unknown_kind"),
+                    format!("no kind of stage is called `{}`", shorten(kind)),
+                );
                 fault.help = suggest(kind, kinds());
                 decoder.route.push("kind".into());
                 decoder.fault(fault, &entry.value, Some(&entry.key));
@@ -180,7 +190,8 @@ fn missing_kind<'n>(decoder: &mut Decoder<'_>, node: &Node, entry: &Entry, kinds
         }
     });
     let help = hint.unwrap_or_else(|| format!("add `kind:` and one of {}", list(known.into_iter())));
-    let fault = Fault::error("document::missing_key", format!("the stage `{name}` needs `kind`")).help(help);
+    let fault =
+        Fault::error(contract::code!("document::missing_key"), format!("the stage `{name}` needs `kind`")).help(help);
     decoder.fault(fault.at(decoder.here()), node, Some(&entry.key));
 }
 
@@ -194,8 +205,9 @@ fn one_input(decoder: &mut Decoder<'_>, registry: &Kinds, kind: &str, node: &mut
     let Some((entry, text)) = found else { return };
     let ports = registry.get(kind).map(|kind| kind.about().inputs).unwrap_or_default();
     let port = ports.first().map_or("data", |port| port.name);
-    let fault = Fault::error("document::wrong_type", "`inputs` must say which port each input goes to")
-        .help(format!("write `inputs: {{ {port}: {} }}`", shorten(&text)));
+    let fault =
+        Fault::error(contract::code!("document::wrong_type"), "`inputs` must say which port each input goes to")
+            .help(format!("write `inputs: {{ {port}: {} }}`", shorten(&text)));
     decoder.route.push("inputs".into());
     decoder.fault(fault, &entry.value, Some(&entry.key));
     decoder.route.pop();

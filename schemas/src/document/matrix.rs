@@ -96,7 +96,7 @@ impl Reader<'_> {
             () if *text > MAX_TEXT => format!("have more than {} MiB of text together", MAX_TEXT >> 20),
             () => return true,
         };
-        let fault = Fault::error("matrix::too_large", format!("the stages made by `matrix` {much}"))
+        let fault = Fault::error(contract::code!("matrix::too_large"), format!("the stages made by `matrix` {much}"))
             .help("take values away, or write shorter stages");
         self.faults.add(fault.at_key(self.route.clone()), key);
         false
@@ -106,8 +106,11 @@ impl Reader<'_> {
         let route = self.route.clone();
         let Kind::Mapping(entries) = &entry.value.kind else {
             if !matches!(entry.value.kind, Kind::Unknown) {
-                let fault = Fault::error("matrix::form", "`matrix` must be a mapping: name of an axis to its values")
-                    .help("write `matrix: { seed: [1, 2, 3] }`");
+                let fault = Fault::error(
+                    contract::code!("matrix::form"),
+                    "`matrix` must be a mapping: name of an axis to its values",
+                )
+                .help("write `matrix: { seed: [1, 2, 3] }`");
                 self.fault(fault, route, &entry.value, entry.key.span);
             }
             return None;
@@ -120,7 +123,7 @@ impl Reader<'_> {
         let exclude = entry.value.entry("exclude");
         let include = entry.value.entry("include");
         if lines.is_empty() && self.faults.errors() == before && include.is_none() {
-            let fault = Fault::error("matrix::empty", format!("the `matrix` of `{of}` has no axis"))
+            let fault = Fault::error(contract::code!("matrix::empty"), format!("the `matrix` of `{of}` has no axis"))
                 .help("write `matrix: { seed: [1, 2, 3] }`");
             self.fault(fault, route.clone(), &entry.value, entry.key.span);
             return None;
@@ -130,7 +133,8 @@ impl Reader<'_> {
         if size.is_none() {
             let factors: Vec<String> = axes.iter().map(|axis| axis.labels.len().to_string()).collect();
             let message = format!("the `matrix` of `{of}` makes {} stages, more than {MOST}", factors.join(" × "));
-            let fault = Fault::error("matrix::too_many", message).help("use fewer values, or a search over them");
+            let fault = Fault::error(contract::code!("matrix::too_many"), message)
+                .help("use fewer values, or a search over them");
             self.faults.add(fault.at_key(route), entry.key.span);
             return None;
         }
@@ -178,14 +182,16 @@ impl Reader<'_> {
             }
         }
         if made.is_empty() && self.faults.errors() == before {
-            let fault = Fault::error("matrix::empty", format!("the `matrix` of `{of}` leaves no stage"))
-                .help("`exclude` takes every combination away; leave one, or remove the stage");
+            let fault =
+                Fault::error(contract::code!("matrix::empty"), format!("the `matrix` of `{of}` leaves no stage"))
+                    .help("`exclude` takes every combination away; leave one, or remove the stage");
             self.fault(fault, self.route.clone(), &entry.value, entry.key.span);
             return None;
         }
         if made.len() > MOST {
             let message = format!("the `matrix` of `{of}` makes {} stages, more than {MOST}", made.len());
-            let fault = Fault::error("matrix::too_many", message).help("use fewer values, or a search over them");
+            let fault = Fault::error(contract::code!("matrix::too_many"), message)
+                .help("use fewer values, or a search over them");
             self.faults.add(fault.at_key(self.route.clone()), entry.key.span);
             return None;
         }
@@ -196,8 +202,11 @@ impl Reader<'_> {
         let name = entry.key.text.as_str();
         let route = self.route.join(name);
         if !crate::decode::format::is_name(name) {
-            let fault = Fault::error("matrix::axis_name", format!("`{}` cannot be the name of an axis", shorten(name)))
-                .help("a name is a letter, then letters, digits, `_` and `-`");
+            let fault = Fault::error(
+                contract::code!("matrix::axis_name"),
+                format!("`{}` cannot be the name of an axis", shorten(name)),
+            )
+            .help("a name is a letter, then letters, digits, `_` and `-`");
             self.faults.add(fault.at_key(route), entry.key.span);
             return None;
         }
@@ -206,14 +215,17 @@ impl Reader<'_> {
             Kind::Mapping(entries) => entries.iter().map(|entry| (Some(entry.key.text.as_str()), &entry.value)).unzip(),
             Kind::Unknown => return None,
             _ => {
-                let fault = Fault::error("matrix::form", format!("the axis `{name}` must be a list of values"))
-                    .help(format!("write `{name}: [{}]`", self.written(&entry.value).unwrap_or_else(|| "…".into())));
+                let fault = Fault::error(
+                    contract::code!("matrix::form"),
+                    format!("the axis `{name}` must be a list of values"),
+                )
+                .help(format!("write `{name}: [{}]`", self.written(&entry.value).unwrap_or_else(|| "…".into())));
                 self.fault(fault, route, &entry.value, entry.key.span);
                 return None;
             }
         };
         if values.is_empty() {
-            let fault = Fault::error("matrix::empty_axis", format!("the axis `{name}` has no values"))
+            let fault = Fault::error(contract::code!("matrix::empty_axis"), format!("the axis `{name}` has no values"))
                 .help("an axis without values makes no stage at all: give it one, or remove it");
             self.fault(fault, route, &entry.value, entry.key.span);
             return None;
@@ -228,7 +240,7 @@ impl Reader<'_> {
             let label = label.filter(|label| is_label(label)).unwrap_or_else(|| position(at));
             if !seen.insert(label.clone()) {
                 let message = format!("two values of the axis `{name}` are both called `{label}`");
-                let fault = Fault::error("matrix::repeated_value", message)
+                let fault = Fault::error(contract::code!("matrix::repeated_value"), message)
                     .help("remove one, or name them: write the axis as a mapping of names to values");
                 let here = route.join(at);
                 self.fault(fault, here, value, entry.key.span);
@@ -284,7 +296,7 @@ impl Reader<'_> {
 
     fn not_combinations(&mut self, entry: &Entry, node: &Node, route: Route) {
         let key = &entry.key.text;
-        let fault = Fault::error("matrix::form", format!("`{key}` must be a list of combinations"))
+        let fault = Fault::error(contract::code!("matrix::form"), format!("`{key}` must be a list of combinations"))
             .help(format!("write `{key}: [{{ seed: 1, model: a }}]`"));
         self.fault(fault, route, node, entry.key.span);
     }
@@ -312,7 +324,7 @@ impl Reader<'_> {
                         let shown = label.clone().unwrap_or_else(|| "this".to_owned());
                         let message = format!("the axis `{}` has no value `{}`", line.axis.name, shorten(&shown));
                         let known = line.axis.labels.iter().map(String::as_str);
-                        let mut fault = Fault::error("matrix::unknown_value", message);
+                        let mut fault = Fault::error(contract::code!("matrix::unknown_value"), message);
                         fault.help = suggest(&shown, known);
                         self.fault(fault, route, &entry.value, entry.key.span);
                     }
@@ -327,7 +339,10 @@ impl Reader<'_> {
 
     fn unknown_axis(&mut self, entry: &Entry, route: Route, lines: &[Line]) {
         let name = entry.key.text.as_str();
-        let mut fault = Fault::error("matrix::unknown_axis", format!("the `matrix` has no axis `{}`", shorten(name)));
+        let mut fault = Fault::error(
+            contract::code!("matrix::unknown_axis"),
+            format!("the `matrix` has no axis `{}`", shorten(name)),
+        );
         fault.help = suggest(name, lines.iter().map(|line| line.axis.name.as_str()));
         self.faults.add(fault.at_key(route), entry.key.span);
     }
@@ -345,9 +360,11 @@ impl Reader<'_> {
             let mut values = Vec::new();
             for axis in &axes {
                 let Some(entry) = node.entry(axis) else {
-                    let fault =
-                        Fault::error("matrix::open_axis", format!("this combination does not say which `{axis}`"))
-                            .help(format!("what `include` adds has a value for every axis: add `{axis}: …`"));
+                    let fault = Fault::error(
+                        contract::code!("matrix::open_axis"),
+                        format!("this combination does not say which `{axis}`"),
+                    )
+                    .help(format!("what `include` adds has a value for every axis: add `{axis}: …`"));
                     self.fault(fault, route.clone(), node, node.span);
                     continue;
                 };
@@ -365,7 +382,7 @@ impl Reader<'_> {
             for entry in node.entries().iter().filter(|entry| !axes.contains(&entry.key.text)) {
                 let name = entry.key.text.as_str();
                 let message = format!("the `matrix` has no axis `{}`", shorten(name));
-                let mut fault = Fault::error("matrix::unknown_axis", message);
+                let mut fault = Fault::error(contract::code!("matrix::unknown_axis"), message);
                 fault.help = nearest(name, axes.iter().map(String::as_str))
                     .map(|near| format!("did you mean `{near}`?"))
                     .or_else(|| Some("all combinations have the same axes".to_owned()));

@@ -12,13 +12,13 @@ pub(crate) fn apply(root: &mut Node, id: SourceId, source: &Source, faults: &mut
     let text = source.text();
     let span = |start: usize, end: usize| Span { source: id, start: start as u32, end: end as u32 };
     let Some(equals) = text.find('=') else {
-        let fault = Fault::error("set::form", format!("`{text}` has no `=`"))
+        let fault = Fault::error(contract::code!("set::form"), format!("`{text}` has no `=`"))
             .help("write a path and a value: `--set stages.model.epochs=3`, `--set vars.epochs=3`");
         faults.add(fault, span(0, text.len()));
         return;
     };
     let Some(path) = path(&text[..equals]) else {
-        let fault = Fault::error("set::form", format!("`{}` is not a path", &text[..equals]))
+        let fault = Fault::error(contract::code!("set::form"), format!("`{}` is not a path", &text[..equals]))
             .help("write keys with dots between them: `stages.model.epochs`; quote a key that has a dot: `\"a.b\"`");
         faults.add(fault, span(0, equals));
         return;
@@ -43,7 +43,7 @@ fn known(root: &Node, steps: &[(String, Span)]) -> Result<(), Box<(Fault, Span)>
     let [(area, _), (name, at), rest @ ..] = steps else {
         return match steps {
             [(area, at)] if area == "stages" => Err(Box::new((
-                Fault::error("set::form", "`stages` cannot be replaced as a whole")
+                Fault::error(contract::code!("set::form"), "`stages` cannot be replaced as a whole")
                     .help("name one value: `--set stages.model.epochs=3`"),
                 *at,
             ))),
@@ -54,11 +54,12 @@ fn known(root: &Node, steps: &[(String, Span)]) -> Result<(), Box<(Fault, Span)>
     let exists = root.get(area).is_some_and(|area| area.entry(name).is_some());
     let (code, what) = match area.as_str() {
         "stages" if rest.is_empty() && exists => {
-            let fault = Fault::error("set::form", format!("the stage `{name}` cannot be replaced as a whole"));
+            let fault =
+                Fault::error(contract::code!("set::form"), format!("the stage `{name}` cannot be replaced as a whole"));
             return Err(Box::new((fault.help(format!("name one of its keys: `--set stages.{name}.epochs=3`")), *at)));
         }
-        "stages" => ("set::unknown_stage", "stage"),
-        "vars" => ("set::unknown_variable", "variable"),
+        "stages" => (contract::code!("set::unknown_stage"), "stage"),
+        "vars" => (contract::code!("set::unknown_variable"), "variable"),
         _ => return Ok(()),
     };
     if exists {
@@ -80,13 +81,15 @@ pub(crate) fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults
             match key.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
                 Some(item) => put(item, rest, value, faults),
                 None => {
-                    let fault = Fault::error("set::position", format!("`{key}` is not a position in this list")).help(
-                        if count == 0 {
-                            "the list is empty".to_owned()
-                        } else {
-                            format!("positions go from 0 to {}", count - 1)
-                        },
-                    );
+                    let fault = Fault::error(
+                        contract::code!("set::position"),
+                        format!("`{key}` is not a position in this list"),
+                    )
+                    .help(if count == 0 {
+                        "the list is empty".to_owned()
+                    } else {
+                        format!("positions go from 0 to {}", count - 1)
+                    });
                     faults.add(fault, *at).label(node.span, "the list");
                 }
             }

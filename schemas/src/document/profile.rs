@@ -16,7 +16,10 @@ use crate::yaml::source::{Source, SourceId, Span};
 pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults: &mut Faults) {
     let profiles: Vec<Entry> = root.get("profiles").map(Node::entries).unwrap_or_default().to_vec();
     for profile in &profiles {
-        let codes = [("stages", "stage", "profile::unknown_stage"), ("vars", "variable", "profile::unknown_variable")];
+        let codes = [
+            ("stages", "stage", contract::code!("profile::unknown_stage")),
+            ("vars", "variable", contract::code!("profile::unknown_variable")),
+        ];
         for (area, what, code) in codes {
             for entry in profile.value.get(area).map(Node::entries).unwrap_or_default() {
                 known(root, area, (what, code), entry, faults);
@@ -26,7 +29,8 @@ pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults
     let Some((id, source)) = chosen else { return };
     let name = source.text();
     let Some(profile) = profiles.iter().find(|profile| profile.key.text == name) else {
-        let mut fault = Fault::error("profile::unknown", format!("no profile is called `{}`", shorten(name)));
+        let mut fault =
+            Fault::error(contract::code!("profile::unknown"), format!("no profile is called `{}`", shorten(name)));
         fault.help = suggest(name, profiles.iter().map(|profile| profile.key.text.as_str()))
             .or_else(|| Some("the file has no `profiles`".to_owned()));
         faults.add(fault, Span { source: id, start: 0, end: name.len() as u32 });
@@ -66,7 +70,7 @@ pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults
 }
 
 /// A misspelt stage or variable must not quietly become a new one.
-fn known(root: &Node, area: &str, (what, code): (&str, &str), entry: &Entry, faults: &mut Faults) {
+fn known(root: &Node, area: &str, (what, code): (&str, contract::fault::Code), entry: &Entry, faults: &mut Faults) {
     let text = entry.key.text.as_str();
     let there = root.get(area);
     let exists = |name: &str| there.is_some_and(|there| there.entry(name).is_some());
@@ -91,7 +95,7 @@ fn route(root: &mut Node, mut steps: Vec<(String, Span)>, entry: &Entry, whole: 
         (true, _) => vec![text.to_owned()],
         (_, Some(keys)) => keys.into_iter().map(|(key, ..)| key).collect(),
         (_, None) => {
-            let fault = Fault::error("profile::route", format!("`{}` is not a route", shorten(text)))
+            let fault = Fault::error(contract::code!("profile::route"), format!("`{}` is not a route", shorten(text)))
                 .help("write keys with dots between them: `optimizer.adam.lr`");
             faults.add(fault, entry.key.span);
             return;

@@ -1,5 +1,6 @@
 //! What the YAML parser complains about, in words that say what to do.
 
+use contract::fault::Code;
 use granit_parser::ErrorKind;
 
 use crate::report::phrases::shorten;
@@ -7,7 +8,7 @@ use crate::yaml::source::{Source, Span};
 
 /// A syntax error as it is shown.
 pub(crate) struct Worded {
-    pub code: &'static str,
+    pub code: Code,
     pub message: String,
     pub help: Option<String>,
     /// The bytes under the caret.
@@ -37,7 +38,11 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
             Worded {
                 start: quote,
                 end: source.line_range(source.line_of(quote)).1.max(quote),
-                ..worded("yaml::unclosed_quote", "this quote is never closed", "close it with the same quote")
+                ..worded(
+                    contract::code!("yaml::unclosed_quote"),
+                    "this quote is never closed",
+                    "close it with the same quote",
+                )
             }
         }
         E::UnclosedFlowCollection { .. }
@@ -50,7 +55,7 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
         E::MismatchedFlowCollectionEnd { open: left, close } => {
             let wanted = if *left == '[' { ']' } else { '}' };
             let mut worded = worded(
-                "yaml::wrong_bracket",
+                contract::code!("yaml::wrong_bracket"),
                 &format!("`{left}` is closed with `{close}`"),
                 &format!("write `{wanted}`"),
             );
@@ -62,9 +67,11 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
             }
             worded
         }
-        E::MisplacedFlowCollectionEnd => {
-            worded("yaml::wrong_bracket", "this bracket closes nothing", "remove it, or quote the text it belongs to")
-        }
+        E::MisplacedFlowCollectionEnd => worded(
+            contract::code!("yaml::wrong_bracket"),
+            "this bracket closes nothing",
+            "remove it, or quote the text it belongs to",
+        ),
         E::TabNotAllowed
         | E::TabInBlockIndentation
         | E::TabInIndentation
@@ -75,7 +82,11 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
             Worded {
                 start: tab,
                 end: (tab + 1).min(text.len()),
-                ..worded("yaml::tab", "a tab stands where spaces are wanted", "indent with spaces: two for each level")
+                ..worded(
+                    contract::code!("yaml::tab"),
+                    "a tab stands where spaces are wanted",
+                    "indent with spaces: two for each level",
+                )
             }
         }
         E::UnexpectedCharacter { character } => {
@@ -84,7 +95,7 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
             Worded {
                 end: at + rest.len().max(character.len_utf8()),
                 ..worded(
-                    "yaml::quote_needed",
+                    contract::code!("yaml::quote_needed"),
                     &format!("a text cannot start with `{character}`"),
                     &format!("put it in quotes: `\"{}\"`", crate::report::phrases::shorten(rest)),
                 )
@@ -101,7 +112,7 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
         | E::MappingKeyNotAllowed
         | E::InvalidIndentation => indentation(source, at, worded),
         E::BlockEntryInFlowCollection => worded(
-            "yaml::dash_in_brackets",
+            contract::code!("yaml::dash_in_brackets"),
             "a list with `-` cannot stand inside brackets",
             "write `[a, b]` with commas, or leave the brackets out",
         ),
@@ -111,37 +122,39 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
                 end: ceil(text, start + 2),
                 start,
                 ..worded(
-                    "yaml::escape",
+                    contract::code!("yaml::escape"),
                     "this escape means nothing in double quotes",
                     "use single quotes for a text with backslashes: `'C:\\data'`",
                 )
             }
         }
         E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => worded(
-            "yaml::after_quote",
+            contract::code!("yaml::after_quote"),
             "text goes on after the closing quote",
             "quote the whole text, and double a `'` inside single quotes",
         ),
-        E::CommentNotSeparated | E::CommentInterceptedScalar => {
-            worded("yaml::comment", "a comment is in the way of this text", "put a space before `#`, or quote the text")
-        }
+        E::CommentNotSeparated | E::CommentInterceptedScalar => worded(
+            contract::code!("yaml::comment"),
+            "a comment is in the way of this text",
+            "put a space before `#`, or quote the text",
+        ),
         E::RecursionLimitExceeded => worded(
-            "yaml::too_deep",
+            contract::code!("yaml::too_deep"),
             &format!("lists and mappings are nested deeper than {}", crate::yaml::limits::MAX_DEPTH),
             "look for brackets that are opened and never closed",
         ),
         E::BomInsideDocument => worded(
-            "yaml::character",
+            contract::code!("yaml::character"),
             "an invisible byte-order mark stands here",
             "delete it, or save the file as plain UTF-8",
         ),
         E::MissingAnchorOrAliasName => worded(
-            "yaml::quote_needed",
+            contract::code!("yaml::quote_needed"),
             "`*` and `&` begin an alias or an anchor, and its name is missing",
             "a text that starts with `*` or `&` must be quoted: `\"*\"`",
         ),
         E::ZeroBlockScalarIndent | E::InvalidBlockScalarHeader | E::InvalidBlockScalarIndent => worded(
-            "yaml::block_text",
+            contract::code!("yaml::block_text"),
             "this block of text does not start as it should",
             "write `|` or `>` alone on the line, and indent the text below it",
         ),
@@ -151,35 +164,47 @@ pub(crate) fn syntax(kind: &ErrorKind, source: &Source, at: usize, open: Option<
         | E::MissingDirectiveName
         | E::UnsupportedYamlMajorVersion
         | E::ExpectedDocumentStart => worded(
-            "yaml::directive",
+            contract::code!("yaml::directive"),
             "this is not the start of a pipeline",
             "a text that starts with `%` must be quoted; keys stand at the start of a line",
         ),
-        E::InvalidDocumentEnd => {
-            worded("yaml::second_document", "something follows the end of the document", "keep one pipeline in a file")
-        }
+        E::InvalidDocumentEnd => worded(
+            contract::code!("yaml::second_document"),
+            "something follows the end of the document",
+            "keep one pipeline in a file",
+        ),
         E::UndeclaredTagHandle
         | E::ExpectedTagBang
         | E::InvalidTagTerminator
         | E::UnclosedVerbatimTag
         | E::InvalidTagEscape
-        | E::MissingTagUri => {
-            worded("yaml::tag", "tags mean nothing here", "a text that starts with `!` must be quoted: `\"!…\"`")
-        }
+        | E::MissingTagUri => worded(
+            contract::code!("yaml::tag"),
+            "tags mean nothing here",
+            "a text that starts with `!` must be quoted: `\"!…\"`",
+        ),
         other => {
             let message = format!("this is not well-formed: {other}");
-            worded("yaml::syntax", &message, "look at the indentation, the colons and the quotes around here")
+            worded(
+                contract::code!("yaml::syntax"),
+                &message,
+                "look at the indentation, the colons and the quotes around here",
+            )
         }
     }
 }
 
 /// Brackets: not closed, or a comma is missing.
-fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(Code, &str, &str) -> Worded) -> Worded {
     let text = source.text();
     let rest = text[at..].trim_start();
     let bracket = open.and_then(|open| text[open.start as usize..].chars().next()).filter(|char| "[{".contains(*char));
     let (Some(bracket), Some(open)) = (bracket, open) else {
-        return worded("yaml::unclosed_bracket", "a bracket is not closed", "close it with `]` or `}`");
+        return worded(
+            contract::code!("yaml::unclosed_bracket"),
+            "a bracket is not closed",
+            "close it with `]` or `}`",
+        );
     };
     let wanted = if bracket == '[' { ']' } else { '}' };
     let same_line = source.line_of(open.start as usize) == source.line_of(at);
@@ -189,7 +214,7 @@ fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static
             start,
             end: start + 1,
             ..worded(
-                "yaml::unclosed_bracket",
+                contract::code!("yaml::unclosed_bracket"),
                 &format!("this `{bracket}` is never closed"),
                 &format!("close it with `{wanted}`; a text with brackets in it must be quoted"),
             )
@@ -204,7 +229,8 @@ fn flow(source: &Source, at: usize, open: Option<Span>, worded: impl Fn(&'static
         ),
         None => "items between brackets are separated by commas".to_owned(),
     };
-    let mut worded = worded("yaml::missing_comma", &format!("a `,` or `{wanted}` is wanted before this"), &help);
+    let mut worded =
+        worded(contract::code!("yaml::missing_comma"), &format!("a `,` or `{wanted}` is wanted before this"), &help);
     worded.also = Some((open.start as usize, open.start as usize + 1, "opened here".into()));
     worded
 }
@@ -224,11 +250,11 @@ fn unknown_escape(quoted: &str) -> Option<usize> {
 }
 
 /// `: ` inside a text, or a value below a value.
-fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+fn colon(source: &Source, at: usize, worded: impl Fn(Code, &str, &str) -> Worded) -> Worded {
     let (from, to) = source.line_range(source.line_of(at));
     if source.text()[from..at.clamp(from, to)].contains(": ") {
         return worded(
-            "yaml::colon_in_text",
+            contract::code!("yaml::colon_in_text"),
             "a second `:` on this line",
             "a text with `: ` in it must be quoted: `key: \"this: that\"`",
         );
@@ -237,14 +263,14 @@ fn colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -
 }
 
 /// A line without its colon.
-fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+fn missing_colon(source: &Source, at: usize, worded: impl Fn(Code, &str, &str) -> Worded) -> Worded {
     let line = source.line_of(at);
     // The parser notices a line late: the one without a colon is this one or the one before.
     let candidates = (line.saturating_sub(2)..=line).rev().chain(std::iter::once(line + 1));
     let suspect = candidates.into_iter().find_map(|line| bare(source, line));
     let Some((start, body)) = suspect else {
         return worded(
-            "yaml::missing_colon",
+            contract::code!("yaml::missing_colon"),
             "a `:` is missing here",
             "write `key: value`, with a space after the colon",
         );
@@ -257,7 +283,12 @@ fn missing_colon(source: &Source, at: usize, worded: impl Fn(&'static str, &str,
             None => format!("write `{body}:`, then its value"),
         },
     };
-    Worded { start, end, help: Some(help), ..worded("yaml::missing_colon", "this line is not `key: value`", "") }
+    Worded {
+        start,
+        end,
+        help: Some(help),
+        ..worded(contract::code!("yaml::missing_colon"), "this line is not `key: value`", "")
+    }
 }
 
 /// The content of a line that has no `key:`, and where it starts.
@@ -272,7 +303,7 @@ fn bare(source: &Source, line: usize) -> Option<(usize, &str)> {
 }
 
 /// A line that stands too far left or right, or the line above it lacks its colon.
-fn indentation(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &str) -> Worded) -> Worded {
+fn indentation(source: &Source, at: usize, worded: impl Fn(Code, &str, &str) -> Worded) -> Worded {
     let text = source.text();
     let line = source.line_of(at);
     let (from, to) = source.line_range(line);
@@ -284,7 +315,7 @@ fn indentation(source: &Source, at: usize, worded: impl Fn(&'static str, &str, &
         return missing_colon(source, at, &worded);
     }
     let mut result = worded(
-        "yaml::indentation",
+        contract::code!("yaml::indentation"),
         &format!("this line is indented by {indent}, which fits no line above"),
         "keys of one mapping, and dashes of one list, start in the same column",
     );

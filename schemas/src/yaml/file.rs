@@ -15,26 +15,41 @@ pub const MAX_BYTES: u64 = 32 << 20;
 pub fn read(path: &Path) -> Result<String, Box<Fault>> {
     let shown = path.display().to_string();
     let place = Place { file: shown.clone(), line: None, column: None };
-    let fault =
-        |code: &str, message: String, help: &str| Box::new(Fault::error(code, message).help(help).place(place.clone()));
+    let fault = |code: contract::fault::Code, message: String, help: &str| {
+        Box::new(Fault::error(code, message).help(help).place(place.clone()))
+    };
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => fault(
-            "source::missing",
+            contract::code!("source::missing"),
             format!("there is no file `{shown}`"),
             "name the pipeline's file, go to its folder, or let `pipeline init` write one",
         ),
-        std::io::ErrorKind::PermissionDenied => {
-            fault("source::permission", format!("`{shown}` may not be read"), "change its permissions: `chmod +r`")
-        }
-        _ => fault("source::unreadable", format!("`{shown}` cannot be read: {error}"), "look at the file and its disk"),
+        std::io::ErrorKind::PermissionDenied => fault(
+            contract::code!("source::permission"),
+            format!("`{shown}` may not be read"),
+            "change its permissions: `chmod +r`",
+        ),
+        _ => fault(
+            contract::code!("source::unreadable"),
+            format!("`{shown}` cannot be read: {error}"),
+            "look at the file and its disk",
+        ),
     };
     let about = std::fs::metadata(path).map_err(io)?;
     if about.is_dir() {
-        return Err(fault("source::folder", format!("`{shown}` is a folder"), "name the pipeline's file in it"));
+        return Err(fault(
+            contract::code!("source::folder"),
+            format!("`{shown}` is a folder"),
+            "name the pipeline's file in it",
+        ));
     }
     if !about.is_file() {
         // A pipe that nobody writes into would be waited for without end.
-        return Err(fault("source::not_a_file", format!("`{shown}` is a pipe or a device"), "name a file"));
+        return Err(fault(
+            contract::code!("source::not_a_file"),
+            format!("`{shown}` is a pipe or a device"),
+            "name a file",
+        ));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(MAX_BYTES)).unwrap_or_default());
     // It may grow meanwhile.
@@ -45,7 +60,7 @@ pub fn read(path: &Path) -> Result<String, Box<Fault>> {
             size => format!(" ({size} MiB)"),
         };
         return Err(fault(
-            "source::too_large",
+            contract::code!("source::too_large"),
             format!("`{shown}` is more than a pipeline can have{size}"),
             "a pipeline is text of at most 32 MiB; data belongs into data files",
         ));
@@ -53,11 +68,12 @@ pub fn read(path: &Path) -> Result<String, Box<Fault>> {
     String::from_utf8(bytes).map_err(|error| {
         let bytes = error.as_bytes();
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            return fault("source::encoding", format!("`{shown}` is UTF-16"), "save it as UTF-8");
+            return fault(contract::code!("source::encoding"), format!("`{shown}` is UTF-16"), "save it as UTF-8");
         }
         let good = &bytes[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let mut fault = fault("source::encoding", format!("`{shown}` is not UTF-8"), "save it as UTF-8");
+        let mut fault =
+            fault(contract::code!("source::encoding"), format!("`{shown}` is not UTF-8"), "save it as UTF-8");
         fault.place = Some(Place { file: shown.clone(), line: Some(line as u64), column: None });
         fault
     })

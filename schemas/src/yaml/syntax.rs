@@ -50,7 +50,7 @@ pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut Faults) 
         if matches!(event, Event::DocumentStart(..)) {
             documents += 1;
             if documents > 1 {
-                let fault = Fault::error("yaml::second_document", "a second document starts here")
+                let fault = Fault::error(contract::code!("yaml::second_document"), "a second document starts here")
                     .help("keep one pipeline in a file: move this part to a file of its own, or remove the `---`");
                 builder.faults.add(fault, builder.source.first_line(span));
                 break;
@@ -137,7 +137,8 @@ impl Builder<'_> {
             Event::UnresolvedAlias(name) => {
                 let known: Vec<String> = self.anchor_names();
                 let mut fault =
-                    Fault::error("yaml::unknown_anchor", format!("no anchor is called `{name}`")).at(self.route());
+                    Fault::error(contract::code!("yaml::unknown_anchor"), format!("no anchor is called `{name}`"))
+                        .at(self.route());
                 fault.help = Some(match nearest(&name, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `*{near}`?"),
                     None => format!("a text that starts with `*` must be quoted: `\"*{name}\"`"),
@@ -219,8 +220,10 @@ impl Builder<'_> {
                         } else {
                             "keys are plain text"
                         };
-                        let fault =
-                            Fault::error("yaml::complex_key", "a list or a mapping stands where a key is wanted");
+                        let fault = Fault::error(
+                            contract::code!("yaml::complex_key"),
+                            "a list or a mapping stands where a key is wanted",
+                        );
                         self.faults.add(fault.help(help), source.first_line(node.span));
                     }
                     *key = Some(text.map(|text| Key { text, span: node.span }));
@@ -232,8 +235,11 @@ impl Builder<'_> {
     fn alias(&mut self, id: usize, span: Span) -> bool {
         let Some(Some((node, count, height))) = self.anchors.get(&id) else {
             let name = self.source.slice(span).to_owned();
-            let fault = Fault::error("yaml::recursive_alias", format!("`{name}` is inside the value it stands for"))
-                .help("an alias can only repeat what is finished before it");
+            let fault = Fault::error(
+                contract::code!("yaml::recursive_alias"),
+                format!("`{name}` is inside the value it stands for"),
+            )
+            .help("an alias can only repeat what is finished before it");
             self.faults.add(fault, span);
             return self.finish(Node::new(span, Kind::Unknown), 0, span.end);
         };
@@ -244,8 +250,9 @@ impl Builder<'_> {
         self.copies += count;
         self.copied += node.bytes();
         if self.copies > FREE_COPIES + 16 * self.nodes || self.copied > MAX_TEXT {
-            let fault = Fault::error("yaml::alias_bomb", "the aliases of this file unfold into too much")
-                .help("aliases of aliases multiply: write the values out, or repeat smaller parts");
+            let fault =
+                Fault::error(contract::code!("yaml::alias_bomb"), "the aliases of this file unfold into too much")
+                    .help("aliases of aliases multiply: write the values out, or repeat smaller parts");
             self.faults.add(fault, span);
             return false;
         }
@@ -273,9 +280,12 @@ impl Builder<'_> {
             };
             if let Some(first) = first {
                 let name = &entry.key.text;
-                let fault = Fault::error("yaml::duplicate_key", format!("`{name}` stands twice in one mapping"))
-                    .help("keep one of the two")
-                    .at_key(self.route().join(name.as_str()));
+                let fault = Fault::error(
+                    contract::code!("yaml::duplicate_key"),
+                    format!("`{name}` stands twice in one mapping"),
+                )
+                .help("keep one of the two")
+                .at_key(self.route().join(name.as_str()));
                 self.faults.add(fault, entry.key.span).label(first, "first here").caption =
                     Some("again here".to_owned());
                 continue;
@@ -296,9 +306,12 @@ impl Builder<'_> {
             };
             for source in sources {
                 let Kind::Mapping(more) = source.kind else {
-                    let fault = Fault::error("yaml::merge", "`<<` can only take in a mapping, or a list of mappings")
-                        .help("write `<<: *name` where `&name` stands before a mapping")
-                        .at(self.route());
+                    let fault = Fault::error(
+                        contract::code!("yaml::merge"),
+                        "`<<` can only take in a mapping, or a list of mappings",
+                    )
+                    .help("write `<<: *name` where `&name` stands before a mapping")
+                    .at(self.route());
                     let span = if source.span.is_empty() { merge.key.span } else { source.span };
                     self.faults.add(fault, self.source.first_line(span));
                     continue;
@@ -328,9 +341,10 @@ impl Builder<'_> {
             }
         };
         if !fits {
-            let fault = Fault::error("yaml::tag", format!("`{written}` wants {wanted}, and `{text}` is not"))
-                .help("remove the tag, or correct the value")
-                .at(self.route());
+            let fault =
+                Fault::error(contract::code!("yaml::tag"), format!("`{written}` wants {wanted}, and `{text}` is not"))
+                    .help("remove the tag, or correct the value")
+                    .at(self.route());
             self.faults.add(fault, span);
             return Kind::Unknown;
         }
@@ -341,7 +355,7 @@ impl Builder<'_> {
     }
 
     fn unknown_tag(&mut self, written: &str, span: Span) {
-        let fault = Fault::error("yaml::tag", format!("the tag `{written}` means nothing here"))
+        let fault = Fault::error(contract::code!("yaml::tag"), format!("the tag `{written}` means nothing here"))
             .help("remove it; a text that starts with `!` must be quoted")
             .at(self.route());
         // The tag stands before the value, on the same line as a rule.
@@ -352,14 +366,18 @@ impl Builder<'_> {
     }
 
     fn too_deep(&mut self, span: Span) {
-        let fault = Fault::error("yaml::too_deep", format!("lists and mappings are nested deeper than {MAX_DEPTH}"))
-            .help("look for brackets that are opened and never closed");
+        let fault = Fault::error(
+            contract::code!("yaml::too_deep"),
+            format!("lists and mappings are nested deeper than {MAX_DEPTH}"),
+        )
+        .help("look for brackets that are opened and never closed");
         self.faults.add(fault, self.source.first_line(span));
     }
 
     fn too_large(&mut self, span: Span) {
-        let fault = Fault::error("yaml::too_large", format!("the file has more than {MAX_NODES} values"))
-            .help("put data into data files and let `collect` read them");
+        let fault =
+            Fault::error(contract::code!("yaml::too_large"), format!("the file has more than {MAX_NODES} values"))
+                .help("put data into data files and let `collect` read them");
         self.faults.add(fault, self.source.first_line(span));
     }
 

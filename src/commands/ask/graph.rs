@@ -63,7 +63,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         None => terminal::out(&drawn),
         Some(path) => std::fs::write(path, &drawn).map_err(|error| {
             let message = format!("`{}` cannot be written: {}", path.display(), error.kind());
-            Failure::user("cli::cannot_write", message, "name a file in a folder you may write to")
+            Failure::user(contract::code!("cli::cannot_write"), message, "name a file in a folder you may write to")
         })?,
     }
     Ok(0)

@@ -17,7 +17,7 @@ pub fn ask_data(project: &Project, proved: &Proved, question: &Question) -> Resu
     match oracle.ask(Program::Data, question) {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(Failure::user(
-            "worker::missing",
+            contract::code!("worker::missing"),
             "`pipeline-data` is not installed, and only it reads data sets",
             "install the three programs side by side; `pipeline doctor` says where they are looked for",
         )),
@@ -30,6 +30,13 @@ pub fn ask_data(project: &Project, proved: &Proved, question: &Question) -> Resu
 
 /// Whether a worker's fault is of what was asked for: not of the machine, and not of the worker.
 fn asked_wrongly(fault: &Fault) -> bool {
-    let machine = ["data::disk_full", "data::read_only", "data::unwritable", "data::kernel", "data::memory"];
-    fault.code.starts_with("data::") && !machine.contains(&fault.code.as_str())
+    // These are faults of the machine, not of the question.
+    let machine = [
+        contract::code!("data::disk_full"),
+        contract::code!("data::read_only"),
+        contract::code!("data::unwritable"),
+        contract::code!("data::kernel"),
+        contract::code!("data::memory"),
+    ];
+    fault.code.starts_with("data::") && !machine.iter().any(|code| fault.code == *code)
 }

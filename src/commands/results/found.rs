@@ -48,7 +48,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
             Some(main) => main.name.clone(),
             None => {
                 return Err(Failure::user(
-                    "cli::no_output",
+                    contract::code!("cli::no_output"),
                     format!("`{}` gives nothing: it has no output", stage.name),
                     format!(
                         "what it said is in `pipeline logs {}`; what a program writes is named under `outs`",
@@ -59,7 +59,8 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         },
         Some(port) if stage.outputs.iter().any(|output| output.name == port) => port.to_owned(),
         Some(port) => {
-            let mut fault = Fault::error("cli::unknown_port", format!("`{}` has no output `{port}`", stage.name));
+            let mut fault =
+                Fault::error(contract::code!("cli::unknown_port"), format!("`{}` has no output `{port}`", stage.name));
             fault.help = contract::fault::suggest(port, stage.outputs.iter().map(|output| output.name.as_str()));
             return Err(Failure::fault(&fault, INVALID));
         }
@@ -75,7 +76,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
         Some(record) => record,
         None => proved.store.last(&stage.name)?.ok_or_else(|| {
             Failure::user(
-                "cli::never_ran",
+                contract::code!("cli::never_ran"),
                 format!("`{}` has no result yet", stage.name),
                 format!("run it with `pipeline run {}`", stage.name),
             )
@@ -83,7 +84,7 @@ pub fn find(proved: &Proved, target: &str) -> Result<Found, Failure> {
     };
     let gone = || {
         Failure::user(
-            "cli::output_lost",
+            contract::code!("cli::output_lost"),
             format!("the result of `{}.{port}` is no longer in the store", stage.name),
             format!("make it again with `pipeline run {}`", stage.name),
         )

@@ -44,7 +44,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let rows = matches!(found.artifact.kind(), ArtifactKind::Dataset | ArtifactKind::Labels);
     if rows && !converted && !AS_IT_IS.contains(&suffix.as_str()) && !is_stdout(&args.output) {
         return Err(Failure::user(
-            "cli::unknown_ending",
+            contract::code!("cli::unknown_ending"),
             format!("rows cannot be written as `.{suffix}`"),
             "end the name with `.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`, or `.png` for a sheet of images",
         ));
@@ -57,7 +57,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
             _ => ("json", "JSON"),
         };
         return Err(Failure::user(
-            "cli::unknown_ending",
+            contract::code!("cli::unknown_ending"),
             format!("`{}` is {what}, not rows: it cannot be written as `.{suffix}`", args.target),
             format!("end the name with `.{ending}`"),
         ));
@@ -66,7 +66,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     if is_stdout(&args.output) {
         if found.blob.tree {
             return Err(Failure::user(
-                "cli::folder_to_stdout",
+                contract::code!("cli::folder_to_stdout"),
                 format!("`{}` is a folder", args.target),
                 "name a folder with `-o FOLDER`",
             ));
@@ -105,7 +105,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
 /// of.
 fn free(output: &Path, args: &Args, proved: &Proved, tree: bool) -> Result<(), Failure> {
     let shown = args.output.display();
-    let in_the_way = |what: String, help: String| Err(Failure::user("cli::in_the_way", what, help));
+    let in_the_way = |what: String, help: String| Err(Failure::user(contract::code!("cli::in_the_way"), what, help));
     if output.is_dir() {
         let empty = std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
         return match tree {
@@ -140,7 +140,7 @@ fn writable(output: &Path) -> Result<(), Failure> {
         let why = error.to_string();
         let why = why.split(" (os error").next().unwrap_or_default();
         Failure::user(
-            "cli::unwritable",
+            contract::code!("cli::unwritable"),
             format!("`{}` cannot be written: {why}", output.display()),
             format!("check the folder `{}`, or name another one with `-o`", folder.display()),
         )

@@ -40,7 +40,7 @@ impl History {
 
 fn unknown(text: &str) -> Failure {
     Failure::user(
-        "cli::unknown_run",
+        contract::code!("cli::unknown_run"),
         format!("no run is called `{text}`"),
         "`pipeline runs` lists them; `latest` is the newest, `latest~1` (or `@1`) the one before",
     )
@@ -83,7 +83,11 @@ pub fn resolve<'a>(names: &[&'a str], text: &str) -> Result<&'a str, Failure> {
         let count = names.len();
         return names.get::<usize>(back).copied().ok_or_else(|| {
             let runs = if count == 1 { "is 1 run".to_owned() } else { format!("are {count} runs") };
-            Failure::user("cli::unknown_run", format!("there is no run `{text}`"), format!("there {runs} here"))
+            Failure::user(
+                contract::code!("cli::unknown_run"),
+                format!("there is no run `{text}`"),
+                format!("there {runs} here"),
+            )
         });
     }
     let fitting: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(text)).collect();
@@ -92,7 +96,7 @@ pub fn resolve<'a>(names: &[&'a str], text: &str) -> Result<&'a str, Failure> {
         [only] => Ok(only),
         [] => Err(unknown(text)),
         _ => Err(Failure::user(
-            "cli::unknown_run",
+            contract::code!("cli::unknown_run"),
             format!("{} runs begin with `{text}`", fitting.len()),
             format!("write more of the name: `{}`", fitting[0]),
         )),

@@ -111,7 +111,8 @@ fn silent(project: &Project, store: &cache::Store, args: &Args) -> Failure {
         .map(|spec| spec.stages.into_iter().map(|stage| stage.name).collect())
         .unwrap_or_default();
     if !ran && !names.is_empty() && !names.contains(&args.stage) {
-        let mut fault = Fault::error("cli::unknown_stage", format!("no stage is called `{}`", args.stage));
+        let mut fault =
+            Fault::error(contract::code!("cli::unknown_stage"), format!("no stage is called `{}`", args.stage));
         fault.help = contract::fault::suggest(&args.stage, names.iter().map(String::as_str));
         return Failure::fault(&fault, INVALID);
     }
@@ -122,7 +123,7 @@ fn silent(project: &Project, store: &cache::Store, args: &Args) -> Failure {
         (None, None) => "so far".to_owned(),
     };
     Failure::user(
-        "cli::no_log",
+        contract::code!("cli::no_log"),
         format!("`{}` said nothing {which}", args.stage),
         "the logs of the last 100 runs that said anything are kept",
     )

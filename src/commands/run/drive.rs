@@ -16,8 +16,9 @@ use crate::terminal::progress::Bars;
 /// One thread drives: the work is done by other processes, and hashing has its own threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        let fault = Fault::error("engine::no_runtime", format!("the run cannot start: {}", error.kind()))
-            .help("the system is out of threads or file handles; close some programs and try again");
+        let fault =
+            Fault::error(contract::code!("engine::no_runtime"), format!("the run cannot start: {}", error.kind()))
+                .help("the system is out of threads or file handles; close some programs and try again");
         Failure::fault(&fault, ENGINE_FAILED)
     })
 }

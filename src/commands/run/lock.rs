@@ -58,7 +58,7 @@ impl Keeper {
         }
         let Some(lock) = Lock::read(&keeper.path).map_err(|fault| Failure::fault(&fault, INVALID))? else {
             return Err(Failure::user(
-                "lock::missing",
+                contract::code!("lock::missing"),
                 format!("there is no `{}`", keeper.name),
                 "a complete `pipeline run` writes it; put it under version control",
             ));

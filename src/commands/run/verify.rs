@@ -58,7 +58,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
             }
             None => ("there is nothing to compare".to_owned(), "stages with `cache: false` are never the same twice"),
         };
-        return Err(Failure::user("verify::not_recorded", what, help));
+        return Err(Failure::user(contract::code!("verify::not_recorded"), what, help));
     }
     let staging = proved.store.staging()?;
     let scratch = Scratch { store: Arc::new(Store::open(&staging.path().join("store"))?), compared: Arc::default() };

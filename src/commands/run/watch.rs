@@ -248,7 +248,7 @@ impl Flight {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(fault)) => Err(Failure { text: render(&fault, &self.sources), exit_code: ENGINE_FAILED }),
             Err(_) => {
-                let fault = Fault::error("run::panic", "the engine made a mistake while it ran");
+                let fault = Fault::error(contract::code!("run::panic"), "the engine made a mistake while it ran");
                 Err(Failure::fault(&fault.help("please report this"), ENGINE_FAILED))
             }
         }
@@ -609,7 +609,7 @@ impl Folders {
 
 fn cannot_watch(error: &notify::Error) -> Failure {
     Failure::user(
-        "watch::unavailable",
+        contract::code!("watch::unavailable"),
         format!("files cannot be watched: {error}"),
         "raise `fs.inotify.max_user_watches`, or look at files every half second with `--poll`",
     )

@@ -34,7 +34,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let folder = if to_stdout { home } else { output.parent().unwrap_or(Path::new("")).to_owned() };
     if !to_stdout && !args.force && output.exists() {
         return Err(Failure::user(
-            "import::exists",
+            contract::code!("import::exists"),
             format!("`{}` is already there", output.display()),
             "name another file with `--output`, or write over it with `--force`",
         ));
@@ -70,7 +70,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     }
     std::fs::write(&output, &imported.text).map_err(|error| {
         let message = format!("`{}` cannot be written: {error}", output.display());
-        Failure::user("import::unwritable", message, "look at the folder and its permissions")
+        Failure::user(contract::code!("import::unwritable"), message, "look at the folder and its permissions")
     })?;
     terminal::err(&format!(
         "{} {} in `{}`, {}; next: `pipeline check`",

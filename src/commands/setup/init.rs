@@ -69,7 +69,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
             .collect();
         if !taken.is_empty() {
             return Err(Failure::user(
-                "init::in_the_way",
+                contract::code!("init::in_the_way"),
                 format!("{} is already there", taken.join(", ")),
                 "name another folder (`pipeline init NAME`), or write over it with `--force`",
             ));
@@ -82,7 +82,7 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
         }
         write(&path, &adapt(file)).map_err(|error| {
             Failure::user(
-                "init::cannot_write",
+                contract::code!("init::cannot_write"),
                 format!("`{}` cannot be written: {}", path.display(), error.kind()),
                 "choose a folder you may write to",
             )

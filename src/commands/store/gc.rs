@@ -32,7 +32,11 @@ pub fn execute(args: &Args) -> Result<u8, Failure> {
     let keep = match &args.keep {
         None => u64::MAX,
         Some(keep) => parse_bytes(keep).ok_or_else(|| {
-            Failure::user("cli::size", format!("`{keep}` is not a size"), "write a number and a unit: `20GiB`, `500MB`")
+            Failure::user(
+                contract::code!("cli::size"),
+                format!("`{keep}` is not a size"),
+                "write a number and a unit: `20GiB`, `500MB`",
+            )
         })?,
     };
     let project = Project::find(&args.file)?;

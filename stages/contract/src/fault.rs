@@ -3,6 +3,7 @@
 //! A [`Fault`] is plain data. It crosses the worker protocol as JSON, is collected (never first-only) by
 //! every pass, and only the language front end turns its [`Route`] into a line, a column and a caret.
 
+mod codes;
 #[expect(clippy::module_inception, reason = "the file is named after what it defines")]
 mod fault;
 mod faults;
@@ -10,6 +11,7 @@ mod nearest;
 mod place;
 mod route;
 
+pub use codes::{CODES, Code, Entry};
 pub use fault::{Aspect, Fault, Severity};
 pub use faults::Faults;
 pub use nearest::{nearest, suggest};

@@ -25,21 +25,23 @@ pub fn unreadable(file: &str, error: &io::Error) -> Fault {
         }
         _ => (format!("could not be read: {error}"), "check that the disk or network share is well"),
     };
-    Fault::error("data::unreadable", format!("`{file}` {what}")).help(help).place(place(file, None, None))
+    Fault::error(contract::code!("data::unreadable"), format!("`{file}` {what}"))
+        .help(help)
+        .place(place(file, None, None))
 }
 
 /// An output that could not be written.
 pub fn unwritable(error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Fault::error("data::disk_full", "the disk is full: the data set could not be written")
+            Fault::error(contract::code!("data::disk_full"), "the disk is full: the data set could not be written")
                 .help("free some space (`pipeline gc` drops old results), then run again; nothing was lost")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Fault::error("data::read_only", "the store's folder may not be written to")
+            Fault::error(contract::code!("data::read_only"), "the store's folder may not be written to")
                 .help("give yourself the right to write to `.pipeline`, or move the project")
         }
-        _ => Fault::error("data::unwritable", format!("the data set could not be written: {error}"))
+        _ => Fault::error(contract::code!("data::unwritable"), format!("the data set could not be written: {error}"))
             .help("check the disk that holds `.pipeline`"),
     }
 }
@@ -61,14 +63,14 @@ pub const COLUMNS: usize = 1 << 16;
 /// A file of more columns than [`COLUMNS`].
 pub fn too_wide(file: &str, line: Option<u64>) -> Fault {
     let text = format!("`{file}` has too many columns: no more than {COLUMNS}, and not a new one in every row");
-    Fault::error("data::too_wide", text)
+    Fault::error(contract::code!("data::too_wide"), text)
         .help("is the delimiter right, and are keys perhaps values? numbers of one kind belong into one tensor column (`npy`, or `parquet` with lists of a fixed length)")
         .place(place(file, line, None))
 }
 
 /// A file without rows.
 pub fn empty(file: &str, why: &str) -> Fault {
-    Fault::error("data::empty", format!("`{file}` has no rows: {why}"))
+    Fault::error(contract::code!("data::empty"), format!("`{file}` has no rows: {why}"))
         .help("a data set needs at least one row; check that the file is the right one and complete")
         .place(place(file, None, None))
 }
@@ -77,7 +79,7 @@ pub fn empty(file: &str, why: &str) -> Fault {
 pub fn kernel(what: &str, error: &dyn std::fmt::Display) -> Vec<Fault> {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    vec![Fault::error("data::kernel", format!("{what} failed: {line}")).help(
+    vec![Fault::error(contract::code!("data::kernel"), format!("{what} failed: {line}")).help(
         "this is a limit of the table engine or a mistake in `pipeline`; a smaller data set or a simpler step may pass",
     )]
 }

@@ -555,9 +555,12 @@ pub fn reference(path: &Path, stored: bool, memory: &Memory, threads: usize) -> 
     let document: Option<Document> = serde_json::from_slice(&bytes).ok();
     document.filter(|document| document.format == FORMAT).ok_or_else(|| {
         vec![
-            Fault::error("profile::unreadable", "the reference is not a profile that this version reads")
-                .help("run the stage that made it again")
-                .place(place(&shown, None, None)),
+            Fault::error(
+                contract::code!("profile::unreadable"),
+                "the reference is not a profile that this version reads",
+            )
+            .help("run the stage that made it again")
+            .place(place(&shown, None, None)),
         ]
     })
 }

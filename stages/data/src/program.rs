@@ -71,12 +71,12 @@ fn same_version(request: &RunRequest) -> Outcome<()> {
         request.version
     );
     Err(vec![
-        Fault::error("worker::version", text)
+        Fault::error(contract::code!("worker::version"), text)
             .help("install `pipeline` and `pipeline-data` together: `cargo xtask install`"),
     ])
 }
 
 fn stranger(kind: &str) -> Fault {
-    Fault::error("worker::unknown_kind", format!("`pipeline-data` does not know the kind `{kind}`"))
+    Fault::error(contract::code!("worker::unknown_kind"), format!("`pipeline-data` does not know the kind `{kind}`"))
         .help("`pipeline` and `pipeline-data` must be of one version")
 }

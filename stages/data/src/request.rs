@@ -20,7 +20,7 @@ pub type Output<'a> = (&'a str, &'a dyn Rows, &'a DatasetType);
 pub fn typed<T: DeserializeOwned>(params: &Value) -> Outcome<T> {
     serde_json::from_value(params.clone()).map_err(|error| {
         vec![
-            Fault::error("worker::bad_request", format!("the parameters do not fit: {error}"))
+            Fault::error(contract::code!("worker::bad_request"), format!("the parameters do not fit: {error}"))
                 .help("`pipeline` and `pipeline-data` must be of one version"),
         ]
     })
@@ -31,7 +31,8 @@ pub fn typed<T: DeserializeOwned>(params: &Value) -> Outcome<T> {
 /// # Errors
 /// `worker::bad_answer`: the value has no JSON form.
 pub fn answer<T: serde::Serialize>(value: &T) -> Outcome<Value> {
-    serde_json::to_value(value).map_err(|error| vec![Fault::error("worker::bad_answer", error.to_string())])
+    serde_json::to_value(value)
+        .map_err(|error| vec![Fault::error(contract::code!("worker::bad_answer"), error.to_string())])
 }
 
 /// The rows at an input port, and the type that says where they come from.
@@ -42,7 +43,8 @@ pub fn input(request: &RunRequest, port: &str) -> Outcome<(Table, DatasetType)> 
     let Some(input) = request.inputs.get(port) else {
         let text = format!("the input `{port}` is not connected");
         return Err(vec![
-            Fault::error("worker::bad_request", text).help("`pipeline` and `pipeline-data` must be of one version"),
+            Fault::error(contract::code!("worker::bad_request"), text)
+                .help("`pipeline` and `pipeline-data` must be of one version"),
         ]);
     };
     let from = input.artifact.dataset().cloned().unwrap_or_default();
@@ -59,7 +61,8 @@ pub fn finish(request: &RunRequest, outputs: Vec<Output<'_>>, warnings: Vec<Faul
         let Some(path) = request.outputs.get(port) else {
             let text = format!("the request has no path for the output `{port}`");
             return Err(vec![
-                Fault::error("worker::bad_request", text).help("`pipeline` and `pipeline-data` must be of one version"),
+                Fault::error(contract::code!("worker::bad_request"), text)
+                    .help("`pipeline` and `pipeline-data` must be of one version"),
             ]);
         };
         let mut dataset = write(table, path, request.threads.max(1))?;

@@ -74,6 +74,6 @@ pub fn unknown_layer(name: &str) -> Fault {
 }
 
 fn damaged(what: &str) -> Fault {
-    Fault::error("model::damaged", format!("the model's weights do not fit its layers: {what}"))
+    Fault::error(contract::code!("model::damaged"), format!("the model's weights do not fit its layers: {what}"))
         .help("train the model again")
 }

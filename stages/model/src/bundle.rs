@@ -159,7 +159,9 @@ impl Bundle {
     /// # Errors
     /// `model::write` when the format refuses them.
     pub fn to_bytes(&self) -> Outcome<Vec<u8>> {
-        let broken = |what: String| Fault::error("model::write", format!("the model cannot be written: {what}"));
+        let broken = |what: String| {
+            Fault::error(contract::code!("model::write"), format!("the model cannot be written: {what}"))
+        };
         let json = serde_json::to_string(&self.description).map_err(|error| broken(error.to_string()))?;
         serialize(&self.tensors, Some(HashMap::from([(ENTRY.to_owned(), json)])))
             .map_err(|error| broken(error.to_string()))
@@ -179,7 +181,7 @@ impl Bundle {
     /// `model::damaged` for anything that is not a whole bundle, `model::newer` for one of a later version.
     pub fn read(path: &Path, name: &str) -> Outcome<Self> {
         let damaged = |what: &str| {
-            Fault::error("model::damaged", format!("the model at `{name}` cannot be read: {what}"))
+            Fault::error(contract::code!("model::damaged"), format!("the model at `{name}` cannot be read: {what}"))
                 .help("it is damaged or was not made by `pipeline`; run the stage that makes it again")
         };
         let buffer = map::map(path).map_err(|error| damaged(&error.to_string()))?;
@@ -190,8 +192,11 @@ impl Bundle {
             .map_err(|error| damaged(&format!("its metadata: {error}")))?;
         let format = json.get("format").and_then(Value::as_u64).unwrap_or(0);
         if format > u64::from(FORMAT) {
-            return Err(Fault::error("model::newer", format!("the model at `{name}` has format {format}"))
-                .help(format!("this version reads formats up to {FORMAT}; update `pipeline`, or train it again")));
+            return Err(Fault::error(
+                contract::code!("model::newer"),
+                format!("the model at `{name}` has format {format}"),
+            )
+            .help(format!("this version reads formats up to {FORMAT}; update `pipeline`, or train it again")));
         }
         let description: Description =
             serde_json::from_value(json).map_err(|error| damaged(&format!("its metadata: {error}")))?;

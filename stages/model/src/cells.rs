@@ -58,7 +58,7 @@ pub fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 
 fn infinite(name: &str, data: &Dataset, row: usize, what: &str) -> Fault {
     Fault::error(
-        "data::not_finite",
+        contract::code!("data::not_finite"),
         format!("column `{name}` at `{}` holds {what} in row {}", data.name(), data.before() + row + 1),
     )
     .help("remove such rows with `filter`, or make them missing, in a `preprocess` stage")
@@ -94,7 +94,7 @@ pub fn packed(wanted: &Column, data: &Dataset) -> Outcome<Packed> {
     let column = data.column(&wanted.name)?;
     if column.shape != wanted.shape {
         return Err(Fault::error(
-            "data::other_shape",
+            contract::code!("data::other_shape"),
             format!(
                 "column `{}` at `{}` is {}, the model was trained on {}",
                 column.name,

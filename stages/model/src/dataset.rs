@@ -174,8 +174,10 @@ impl Dataset {
 
     fn position(&self, name: &str) -> Outcome<usize> {
         self.columns.iter().position(|column| column.name == name).ok_or_else(|| {
-            let fault =
-                Fault::error("data::unknown_column", format!("the data at `{}` has no column `{name}`", self.name));
+            let fault = Fault::error(
+                contract::code!("data::unknown_column"),
+                format!("the data at `{}` has no column `{name}`", self.name),
+            );
             match suggest(name, self.columns.iter().map(|column| column.name.as_str())) {
                 Some(help) => fault.help(help),
                 None => fault,
@@ -209,7 +211,7 @@ impl Dataset {
         let column = self.column(name)?;
         let refuse = || {
             Fault::error(
-                "data::not_a_number",
+                contract::code!("data::not_a_number"),
                 format!("column `{name}` at `{}` is {} and not a number", self.name, column.type_name()),
             )
             .help("encode it with `one_hot`, or `cast` it in a `preprocess` stage")
@@ -244,7 +246,7 @@ impl Dataset {
         let column = self.column(name)?;
         if !column.shape.is_empty() || column.dtype == DType::Binary {
             return Err(Fault::error(
-                "data::not_a_scalar",
+                contract::code!("data::not_a_scalar"),
                 format!(
                     "column `{name}` at `{}` is {}: it has no distinct values to list",
                     self.name,
@@ -287,7 +289,7 @@ impl Dataset {
         let column = self.column(name)?;
         let array = self.array(name)?;
         let refuse = |what: &str| {
-            Fault::error("data::not_a_tensor", format!("column `{name}` at `{}` {what}", self.name))
+            Fault::error(contract::code!("data::not_a_tensor"), format!("column `{name}` at `{}` {what}", self.name))
                 .help("`pack` the columns of the image into one in a `preprocess` stage")
         };
         let Some(list) = array.as_fixed_size_list_opt() else {
@@ -312,19 +314,22 @@ impl Dataset {
     }
 
     fn unreadable(&self, column: &str, error: &arrow::error::ArrowError) -> Fault {
-        Fault::error("data::damaged_dataset", format!("column `{column}` at `{}` cannot be read: {error}", self.name))
-            .help("run the stage that makes it again")
+        Fault::error(
+            contract::code!("data::damaged_dataset"),
+            format!("column `{column}` at `{}` cannot be read: {error}", self.name),
+        )
+        .help("run the stage that makes it again")
     }
 }
 
 fn damaged(name: &str, what: &str) -> Fault {
-    Fault::error("data::damaged_dataset", format!("the data set at `{name}` cannot be read: {what}"))
+    Fault::error(contract::code!("data::damaged_dataset"), format!("the data set at `{name}` cannot be read: {what}"))
         .help("it is damaged or was not made by `pipeline`; run the stage that makes it again")
 }
 
 /// The fault for a data set without rows.
 pub fn empty(name: &str) -> Fault {
-    Fault::error("data::empty", format!("the data set at `{name}` has no rows"))
+    Fault::error(contract::code!("data::empty"), format!("the data set at `{name}` has no rows"))
         .help("look at the stages above: a filter, `drop_missing` or a split ratio may leave nothing")
 }
 
@@ -379,7 +384,9 @@ pub fn write(path: &Path, columns: &[(Column, ArrayRef)]) -> Outcome<DatasetType
         }
         writer.finish()
     };
-    fill().map_err(|error| Fault::error("data::write", format!("a data set cannot be written: {error}")))?;
+    fill().map_err(|error| {
+        Fault::error(contract::code!("data::write"), format!("a data set cannot be written: {error}"))
+    })?;
     file::write(path, &bytes)?;
     Ok(description)
 }

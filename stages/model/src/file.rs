@@ -14,7 +14,8 @@ use crate::fault::Outcome;
 /// `model::write` with the operating system's reason.
 pub fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
     std::fs::write(path, bytes).map_err(|error| {
-        let fault = Fault::error("model::write", format!("`{}` cannot be written: {error}", path.display()));
+        let fault =
+            Fault::error(contract::code!("model::write"), format!("`{}` cannot be written: {error}", path.display()));
         match error.kind() {
             ErrorKind::StorageFull => fault.help("the disk is full: `pipeline gc` frees what is not needed"),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => fault.help("the folder is read-only"),

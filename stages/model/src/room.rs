@@ -62,15 +62,18 @@ impl<'a> Room<'a> {
         let bytes = size.iter().product::<usize>() as u64 * size_of::<T>() as u64;
         let Some(scratch) = self.scratch.filter(|_| bytes > self.bound) else {
             return Sheet::held(size).map_err(|error| {
-                Fault::error("torch::out_of_memory", format!("making the tensor of encoded rows: {error}"))
-                    .help("use a smaller `batch_size` or a smaller model, or a machine with more memory")
+                Fault::error(
+                    contract::code!("torch::out_of_memory"),
+                    format!("making the tensor of encoded rows: {error}"),
+                )
+                .help("use a smaller `batch_size` or a smaller model, or a machine with more memory")
             });
         };
         // Several tensors of one stage may go to the same folder.
         let name = format!("encoded-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Sheet::filed(size, &scratch.join(name)).map_err(|error| {
             let text = format!("the encoded rows ({} MiB) cannot be put into a scratch file: {error}", bytes >> 20);
-            Fault::error("train::scratch", text).help(match error.kind() {
+            Fault::error(contract::code!("train::scratch"), text).help(match error.kind() {
                 io::ErrorKind::StorageFull => "the disk is full: `pipeline gc` frees what is not needed",
                 _ => "raise `resources.memory`, so that they can be held, or see why the project's folder cannot be written to",
             })

@@ -58,7 +58,7 @@ impl Target {
         let column = data.column(name).map_err(|fault| fault.at(route!["target"]))?.clone();
         if !column.shape.is_empty() || column.dtype == DType::Binary {
             return Err(Fault::error(
-                "train::target_type",
+                contract::code!("train::target_type"),
                 format!("the target `{name}` is {}, which cannot be predicted", column.type_name()),
             )
             .help("a target is one number, text or true/false a row")
@@ -162,7 +162,7 @@ impl Target {
                 .map(|text| format!("`{text}`"))
                 .collect();
             return Err(Fault::error(
-                "data::unseen_class",
+                contract::code!("data::unseen_class"),
                 format!(
                     "{rows} {} at `{}` {} of a class of `{name}` that the training part does not have: {}",
                     if rows == 1 { "row" } else { "rows" },
@@ -202,7 +202,7 @@ fn classes(column: &Column, data: &Dataset) -> Outcome<Vec<String>> {
     let classes = distinct(found.into_iter(), column.dtype);
     if let [one] = classes.as_slice() {
         return Err(Fault::error(
-            "train::one_class",
+            contract::code!("train::one_class"),
             format!("the target `{}` has only one class in the training part: `{one}`", column.name),
         )
         .help("there is nothing to learn; look at the stages above, or choose another `target`")
@@ -213,7 +213,7 @@ fn classes(column: &Column, data: &Dataset) -> Outcome<Vec<String>> {
 
 fn missing_target(name: &str, data: &Dataset, missing: usize) -> Fault {
     let rows = if missing == 1 { "row has" } else { "rows have" };
-    Fault::error("data::missing_target", format!("{missing} {rows} no `{name}` at `{}`", data.name()))
+    Fault::error(contract::code!("data::missing_target"), format!("{missing} {rows} no `{name}` at `{}`", data.name()))
         .help(format!("`drop_missing: {{ columns: [{name}] }}` in a `preprocess` stage removes such rows"))
 }
 

@@ -31,13 +31,13 @@ impl Device {
             other => other.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
         };
         let Some(index) = index else {
-            return Err(Fault::error("device::unknown", format!("there is no device `{name}`"))
+            return Err(Fault::error(contract::code!("device::unknown"), format!("there is no device `{name}`"))
                 .help("devices are `cpu`, `cuda` and `cuda:0`, `cuda:1` ..."));
         };
         let count = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
         if count == 0 {
             return Err(Fault::error(
-                "device::no_cuda",
+                contract::code!("device::no_cuda"),
                 format!("`device: {name}` was asked for, and there is no CUDA here"),
             )
             .help(
@@ -47,7 +47,7 @@ impl Device {
         }
         if index as i64 >= count {
             return Err(Fault::error(
-                "device::no_cuda",
+                contract::code!("device::no_cuda"),
                 format!("`device: {name}` was asked for, and there are {count} CUDA devices"),
             )
             .help(format!("they are `cuda:0` to `cuda:{}`", count - 1)));

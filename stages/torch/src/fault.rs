@@ -26,10 +26,10 @@ pub fn operator(what: &str, error: &TchError) -> Fault {
     let text = error.to_string();
     let first = first_line(&text);
     if first.contains("allocate memory") || first.contains("out of memory") {
-        return Fault::error("torch::out_of_memory", format!("{what}: {first}"))
+        return Fault::error(contract::code!("torch::out_of_memory"), format!("{what}: {first}"))
             .help("use a smaller `batch_size` or a smaller model, or a machine with more memory");
     }
-    Fault::error("torch::operator", format!("{what}: {first}"))
+    Fault::error(contract::code!("torch::operator"), format!("{what}: {first}"))
 }
 
 /// The part of libtorch's message that says something.

@@ -34,7 +34,7 @@ pub fn check_libtorch(found: Option<(u8, u8, u8)>) -> Result<(), Fault> {
         None => "older than 2.8".to_owned(),
     };
     Err(Fault::error(
-        "worker::wrong_libtorch",
+        contract::code!("worker::wrong_libtorch"),
         format!("the libtorch that was loaded is {found}, `pipeline-torch` was built for {major}.{minor}.{patch}"),
     )
     .help("run `cargo xtask setup` and build again, or unset LD_LIBRARY_PATH and LIBTORCH if they name another one"))
@@ -71,7 +71,7 @@ impl Worker for Torch {
             && kind.version() != request.version
         {
             return Err(one(Fault::error(
-                "worker::other_version",
+                contract::code!("worker::other_version"),
                 format!(
                     "`pipeline` asked for version {} of `{}`, `pipeline-torch` has version {}",
                     request.version,
@@ -92,16 +92,17 @@ impl Worker for Torch {
             "evaluate" => evaluate::run(request, device, channel),
             "compress" => compress::run(request, device, channel),
             "export" => export::run(request, channel),
-            other => {
-                Err(one(Fault::error("worker::unknown_kind", format!("`pipeline-torch` does not carry out `{other}`"))
-                    .help("the programs were built from different sources: build or install both again")))
-            }
+            other => Err(one(Fault::error(
+                contract::code!("worker::unknown_kind"),
+                format!("`pipeline-torch` does not carry out `{other}`"),
+            )
+            .help("the programs were built from different sources: build or install both again"))),
         }
     }
 
     fn infer(&mut self, _: &Path, question: &Question, _: &[InputFile]) -> Result<Value, Vec<Fault>> {
         Err(vec![Fault::error(
-            "worker::unknown_question",
+            contract::code!("worker::unknown_question"),
             format!("`pipeline-torch` has no answer for `{}`", question.kind),
         )])
     }

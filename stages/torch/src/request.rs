@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Vec<Fault>> {
     serde_json::from_value(request.params.clone()).map_err(|error| {
         vec![Fault::error(
-            "worker::parameters",
+            contract::code!("worker::parameters"),
             format!("the parameters of `{}` cannot be read: {error}", request.kind),
         )]
     })
@@ -26,8 +26,11 @@ pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Vec<Fault>
 pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifact, Vec<Fault>> {
     request.inputs.get(port).ok_or_else(|| {
         vec![
-            Fault::error("graph::missing_input", format!("`{}` needs the input `{port}`", request.stage))
-                .at(contract::route!["inputs"]),
+            Fault::error(
+                contract::code!("graph::missing_input"),
+                format!("`{}` needs the input `{port}`", request.stage),
+            )
+            .at(contract::route!["inputs"]),
         ]
     })
 }
@@ -37,8 +40,7 @@ pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifac
 /// # Errors
 /// When the engine did not ask for it.
 pub fn output<'a>(request: &'a RunRequest, port: &str) -> Result<&'a PathBuf, Vec<Fault>> {
-    request
-        .outputs
-        .get(port)
-        .ok_or_else(|| vec![Fault::error("worker::no_output", format!("no path was given for the output `{port}`"))])
+    request.outputs.get(port).ok_or_else(|| {
+        vec![Fault::error(contract::code!("worker::no_output"), format!("no path was given for the output `{port}`"))]
+    })
 }

@@ -68,7 +68,10 @@ pub fn stored(name: &str, tensor: &Tensor) -> Outcome<Stored> {
         Kind::Int64 => Dtype::I64,
         Kind::Int8 => Dtype::I8,
         other => {
-            return Err(Fault::error("model::write", format!("the model cannot be written: `{name}` is {other:?}")));
+            return Err(Fault::error(
+                contract::code!("model::write"),
+                format!("the model cannot be written: `{name}` is {other:?}"),
+            ));
         }
     };
     let shape = tensor.size().iter().map(|side| *side as usize).collect();

@@ -56,7 +56,8 @@ impl Executor for LocalPrograms {
     fn set_up(&self, setup: Setup<'_>) -> Result<Box<dyn Job>, AttemptError> {
         let Setup { stage, inputs, root, log } = setup;
         let Some(line) = &stage.command else {
-            let fault = Fault::error("run::no_command", format!("`{}` has no program to start", stage.name));
+            let fault =
+                Fault::error(contract::code!("run::no_command"), format!("`{}` has no program to start", stage.name));
             return Err(AttemptError::final_fault(fault.help("please report this")));
         };
         let label = |port: &str| stage.inputs.iter().find(|input| input.port == port)?.label.clone();
@@ -143,7 +144,7 @@ fn too_many(stage: &str, environment: &[(OsString, OsString)]) -> Option<Fault> 
     let name = name.to_string_lossy();
     name.starts_with("INPUT_").then(|| {
         let message = format!("`${name}` of `{stage}` is longer than what a program can be given");
-        Fault::error("command::too_many_inputs", message)
+        Fault::error(contract::code!("command::too_many_inputs"), message)
             .help("join the children in groups first, each by a stage of its own: `model[seed=1,*]`")
             .at(Route::root().join("inputs"))
     })
@@ -174,7 +175,9 @@ struct ProgramJob {
 fn start(program: Command<'_>, guard: Arc<Guard>, log: &StageLog) -> Result<ProgramJob, AttemptError> {
     let failed = |error: std::io::Error| {
         let message = format!("the shell for `{}` does not start: {error}", log.stage());
-        AttemptError::final_fault(Fault::error("command::shell", message).help("programs are started by `/bin/sh`"))
+        AttemptError::final_fault(
+            Fault::error(contract::code!("command::shell"), message).help("programs are started by `/bin/sh`"),
+        )
     };
     let (stdin, start) = std::io::pipe().map_err(failed)?;
     let (output, written) = std::io::pipe().map_err(failed)?;
@@ -196,7 +199,10 @@ fn start(program: Command<'_>, guard: Arc<Guard>, log: &StageLog) -> Result<Prog
     // they are open.
     drop(command);
     let Some(pid) = child.id() else {
-        return Err(AttemptError::final_fault(Fault::error("command::shell", "the shell ended before it began")));
+        return Err(AttemptError::final_fault(Fault::error(
+            contract::code!("command::shell"),
+            "the shell ended before it began",
+        )));
     };
     // Before the program begins: from then on it must end with the engine.
     guard.watch(pid);
@@ -274,7 +280,7 @@ impl ProgramJob {
         output.abort();
         let status = ended?.map_err(|error| {
             AttemptError::failed(vec![Fault::error(
-                "command::failed",
+                contract::code!("command::failed"),
                 format!("the command's end cannot be told: {error}"),
             )])
         })?;
@@ -289,7 +295,7 @@ impl ProgramJob {
         };
         let message = format!("the command of `{}` ended with {}{last_lines}", log.stage(), how(status));
         Err(AttemptError::failed(vec![
-            Fault::error("command::failed", message).help(help).at(Route::root().join("run")),
+            Fault::error(contract::code!("command::failed"), message).help(help).at(Route::root().join("run")),
         ]))
     }
 }

@@ -74,7 +74,7 @@ impl Job for WorkerJob {
         Box::pin(async move {
             let Order { request, log, stop } = order;
             let Some(request) = request else {
-                let fault = Fault::error("run::request", format!("`{}` has no request", log.stage()));
+                let fault = Fault::error(contract::code!("run::request"), format!("`{}` has no request", log.stage()));
                 return Err(AttemptError::final_fault(fault.help("please report this")));
             };
             self.pool.run(self.program, request, self.limits, &log, &stop).await
@@ -149,7 +149,7 @@ impl Pool {
                 worker.logged(id).await;
                 // A panic may have left native libraries in a broken state, so that worker is not
                 // used again.
-                if !faults.iter().any(|fault| fault.code == "worker::panic") {
+                if !faults.iter().any(|fault| fault.code == contract::code!("worker::panic")) {
                     self.give_back(program, worker);
                 }
                 Err(AttemptError::failed(faults))
@@ -157,7 +157,7 @@ impl Pool {
             Ok(Answer::Value(_)) => {
                 worker.end().await;
                 let message = format!("`{program}` answered a question that was not asked");
-                let fault = Fault::error("worker::unreadable", message);
+                let fault = Fault::error(contract::code!("worker::unreadable"), message);
                 Err(AttemptError::failed(vec![fault.help("please report this; `pipeline doctor` shows the versions")]))
             }
             Err(error) => {
@@ -230,7 +230,7 @@ impl Pool {
         }
         let name = tool.name;
         let message = format!("`{program}` runs on {name} `{found}`, and this run was planned for `{expected}`");
-        Err(AttemptError::final_fault(Fault::error("worker::wrong_tool", message).help(format!(
+        Err(AttemptError::final_fault(Fault::error(contract::code!("worker::wrong_tool"), message).help(format!(
             "{name} was exchanged since then: start the run again; `pipeline doctor` shows which one is used"
         ))))
     }
@@ -247,7 +247,7 @@ pub(crate) async fn until(deadline: Option<Instant>) {
 pub(crate) fn timed_out(limit: Duration, stage: &str) -> AttemptError {
     let message = format!("`{stage}` did not end within {} and was ended", seconds(limit));
     AttemptError::failed(vec![
-        Fault::error("run::timeout", message)
+        Fault::error(contract::code!("run::timeout"), message)
             .help("raise `timeout`, or take it away")
             .at(Route::root().join("timeout")),
     ])
@@ -256,7 +256,7 @@ pub(crate) fn timed_out(limit: Duration, stage: &str) -> AttemptError {
 fn too_large(limit: u64, held: u64, stage: &str) -> AttemptError {
     let message = format!("`{stage}` took {} of memory, its limit is {}, and was ended", bytes(held), bytes(limit));
     AttemptError::failed(vec![
-        Fault::error("run::memory", message)
+        Fault::error(contract::code!("run::memory"), message)
             .help("raise `resources.memory`, or make the stage need less (smaller batches)")
             .at(Route::root().join("resources").join("memory")),
     ])

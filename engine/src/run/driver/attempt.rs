@@ -88,7 +88,8 @@ impl Attempt {
     ) -> Result<T, AttemptError> {
         let run = Arc::clone(&self.run);
         self.run.offload.run(move || work(&run)).await.unwrap_or_else(|| {
-            let fault = Fault::error("run::panic", "the engine made a mistake while it handled the stage");
+            let fault =
+                Fault::error(contract::code!("run::panic"), "the engine made a mistake while it handled the stage");
             Err(AttemptError::final_fault(fault.help("please report this")))
         })
     }
@@ -595,7 +596,7 @@ impl Run {
             });
             if let Err(error) = ready {
                 let message = format!("the old output `{}` cannot be removed: {error}", path.0);
-                let fault = Fault::error("command::old_output", message).at(path.1.clone());
+                let fault = Fault::error(contract::code!("command::old_output"), message).at(path.1.clone());
                 return Err(AttemptError::final_fault(fault.help("look at its permissions and those of its folder")));
             }
         }
@@ -719,7 +720,8 @@ impl Run {
         for (port, again) in stage.outputs.iter().zip(again) {
             let Some(recorded) = blob(&port.name) else {
                 let message = format!("`{}` has no record to compare with", stage.name);
-                let fault = Fault::error("verify::no_record", message).help("it changed meanwhile; run it first");
+                let fault = Fault::error(contract::code!("verify::no_record"), message)
+                    .help("it changed meanwhile; run it first");
                 return Err(AttemptError::final_fault(fault));
             };
             self.put_back(port, &recorded).map_err(|error| workspace(&error, &port.name))?;
@@ -801,7 +803,7 @@ impl Run {
             } else if std::fs::metadata(&full).is_err() {
                 let message = format!("the command of `{}` did not write `{path}`", stage.name);
                 missing.push(
-                    Fault::error("command::missing_output", message)
+                    Fault::error(contract::code!("command::missing_output"), message)
                         .help("it ended well, so either the program or the path under `outs` is not what it should be")
                         .at(route.clone()),
                 );
@@ -822,7 +824,7 @@ fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Ve
     for port in &stage.outputs {
         if std::fs::symlink_metadata(folder.join(&port.name)).is_err() {
             let message = format!("`{}` is done without having written its output `{}`", stage.name, port.name);
-            missing.push(Fault::error("worker::missing_output", message).help("please report this"));
+            missing.push(Fault::error(contract::code!("worker::missing_output"), message).help("please report this"));
         }
     }
     if !missing.is_empty() {
@@ -845,7 +847,7 @@ fn unstable(run: &Run, stage: &PlannedStage, before: &Record, now: &[Blob]) -> F
     });
     let differing = differing.unwrap_or_else(|| "it has other outputs now".to_owned());
     let name = &stage.name;
-    Fault::warning("run::unstable", format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
+    Fault::warning(contract::code!("run::unstable"), format!("`{name}` gave other bytes for the same inputs and parameters: {differing}"))
         .help("something it does not declare has an influence (a clock, an unseeded generator, an undeclared file); both results are kept")
         .at(contract::fault::Route::stage(name))
 }
@@ -883,7 +885,10 @@ fn make_folder(path: &Path) -> Result<(), AttemptError> {
 
 fn to_value(value: &impl serde::Serialize) -> Result<Value, AttemptError> {
     serde_json::to_value(value).map_err(|error| {
-        AttemptError::final_fault(Fault::error("run::record", format!("the record has no JSON: {error}")))
+        AttemptError::final_fault(Fault::error(
+            contract::code!("run::record"),
+            format!("the record has no JSON: {error}"),
+        ))
     })
 }
 

@@ -87,7 +87,7 @@ mod tests {
     fn a_detail_survives_its_record_and_strange_ones_are_nothing() {
         let detail = Detail {
             summary: BTreeMap::from([("accuracy".into(), 0.5)]),
-            unmet: vec![Fault::error("evaluate::gate", "low")],
+            unmet: vec![Fault::error(contract::code!("gate::not_met"), "low")],
             took: Duration::from_millis(1500),
             ..Detail::default()
         };
@@ -113,9 +113,10 @@ mod tests {
 
     #[test]
     fn routes_become_absolute_once() {
-        let relative = Fault::error("a::b", "c").at(Route::root().join("lr"));
-        let whole = Fault::error("a::b", "c").at(Route::stage("model").join("lr"));
-        let faults = absolute("model", vec![relative, whole.clone(), Fault::error("a::b", "c")]);
+        let relative = Fault::error(contract::code!("graph::cycle"), "c").at(Route::root().join("lr"));
+        let whole = Fault::error(contract::code!("graph::cycle"), "c").at(Route::stage("model").join("lr"));
+        let faults =
+            absolute("model", vec![relative, whole.clone(), Fault::error(contract::code!("graph::cycle"), "c")]);
         assert_eq!(faults[0], whole);
         assert_eq!(faults[1], whole);
         assert_eq!(faults[2].route, Some(Route::stage("model")));

@@ -316,7 +316,8 @@ impl Drive {
             // A task of its own, so that a panic of the engine fails the stage. Without it the run
             // would never end.
             let result = tokio::spawn(attempt.carry_out()).await.unwrap_or_else(|_| {
-                let fault = Fault::error("run::panic", "the engine made a mistake while it ran the stage");
+                let fault =
+                    Fault::error(contract::code!("run::panic"), "the engine made a mistake while it ran the stage");
                 Err(AttemptError::final_fault(fault.help("please report this")))
             });
             let _ = notes.send(Note::Ended { stage: id, took: begun.elapsed(), result });
@@ -360,7 +361,7 @@ impl Drive {
             let name = &self.run.stage(id).name;
             let others = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
             let message = format!("`{name}` needs what `{first}` should have given{others}");
-            let fault = Fault::error("expand::child_failed", message)
+            let fault = Fault::error(contract::code!("expand::child_failed"), message)
                 .help("its failure is told above; children that finished are kept and not run again");
             return Some(self.on_ended(id, course.begun.elapsed(), AttemptError::final_fault(fault)));
         }
@@ -369,7 +370,10 @@ impl Drive {
         self.run.offload.send(move || {
             let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step(id, &course)));
             let step = step.unwrap_or_else(|_| {
-                let fault = Fault::error("run::panic", "the engine made a mistake while it expanded the stage");
+                let fault = Fault::error(
+                    contract::code!("run::panic"),
+                    "the engine made a mistake while it expanded the stage",
+                );
                 Err(AttemptError::final_fault(fault.help("please report this")))
             });
             let _ = notes.send(Note::Step(id, step));
@@ -539,7 +543,7 @@ impl Drive {
                 }
                 let message = format!("{what} changed every time `{name}` ran ({MAX_CHANGES} times)");
                 let help = "let nothing write to what a stage reads while it runs; does the stage write to it itself?";
-                (vec![Fault::error("run::inputs_keep_changing", message).help(help)], false)
+                (vec![Fault::error(contract::code!("run::inputs_keep_changing"), message).help(help)], false)
             }
             // The first fault counts; later ones are mostly its consequences.
             AttemptError::Engine(fault) => {
@@ -658,7 +662,8 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let fault = Fault::error("run::panic", "the engine made a mistake while it looked at the stage");
+        let fault =
+            Fault::error(contract::code!("run::panic"), "the engine made a mistake while it looked at the stage");
         let ended = AttemptError::final_fault(fault.help("please report this"));
         let _ = self.notes.send(Note::Looked(self.stage, Err(ended)));
     }

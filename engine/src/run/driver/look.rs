@@ -82,7 +82,10 @@ impl Run {
         let looks: Vec<Look> = match self.looker.ask_now(stage.program, &question) {
             Ok(Some(answer)) => serde_json::from_value(answer).map_err(|error| {
                 let text = format!("the worker's look at the sources cannot be read: {error}");
-                final_fault(Fault::error("worker::bad_answer", text).help("install the three programs together"))
+                final_fault(
+                    Fault::error(contract::code!("worker::bad_answer"), text)
+                        .help("install the three programs together"),
+                )
             })?,
             // The stage itself fails for want of the program.
             Ok(None) => return Ok(()),
@@ -205,7 +208,7 @@ impl Run {
                 }
                 let aside = self.store.set_aside(&full).map_err(|source| StoreError::io(&full, "move", source))?;
                 if let Some(aside) = aside {
-                    let fault = Fault::warning("run::set_aside", self.set_aside(path, &aside))
+                    let fault = Fault::warning(contract::code!("run::set_aside"), self.set_aside(path, &aside))
                         .help("outputs are what their stages give; keep files of your own elsewhere");
                     let _ = self.events.send(Event::Warning { fault });
                 }

@@ -58,7 +58,7 @@ impl StoredRound<'_> {
     fn read(&self, blob: Option<&Blob>, of: &str, port: &str) -> Result<Vec<u8>, Fault> {
         let Some(blob) = blob else {
             let message = format!("`{of}` has no `{port}` to look into");
-            return Err(Fault::error("expand::unknown_port", message).help("please report this"));
+            return Err(Fault::error(contract::code!("expand::unknown_port"), message).help("please report this"));
         };
         self.store.read(&blob.digest).map_err(|error| crate::store_fault(&error))
     }
@@ -134,7 +134,7 @@ impl Stage for Finishing {
 }
 
 fn mistake(message: String) -> Fault {
-    Fault::error("expand::proposal", message).help("please report this")
+    Fault::error(contract::code!("expand::proposal"), message).help("please report this")
 }
 
 impl Run {
@@ -184,7 +184,8 @@ impl Run {
             Next::Run(children) if finished.len() + children.len() > MOST => {
                 let message = format!("`{}` asks for more than {MOST} children", stage.name);
                 Err(AttemptError::final_fault(
-                    Fault::error("expand::too_many", message).help("give it a smaller number of trials or rounds"),
+                    Fault::error(contract::code!("expand::too_many"), message)
+                        .help("give it a smaller number of trials or rounds"),
                 ))
             }
             Next::Run(children) => Ok(Step::Run(looked, children)),

@@ -689,3 +689,14 @@ fn a_failed_child_is_for_its_parent_to_tell_of() {
     scheduler.on_event(Event::Failed { stage: id(0), again: true });
     assert_eq!((scheduler.state(id(0)), scheduler.state(id(1))), (State::Failed, State::Skipped));
 }
+
+#[test]
+fn a_stage_that_expands_is_never_tried_again() {
+    let tasks = [Task { expands: true, retries: 3, ..task(&[]) }];
+    let (mut scheduler, _) = Scheduler::new(&tasks, slots(1), &[], false);
+    scheduler.on_event(Event::Miss(id(0)));
+    // What the driver is told must be what the scheduler does, or a failure would count as none.
+    assert!(!scheduler.retries(id(0)));
+    assert_eq!(scheduler.on_event(Event::Failed { stage: id(0), again: true }), []);
+    assert_eq!(scheduler.state(id(0)), State::Failed);
+}

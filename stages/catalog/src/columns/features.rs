@@ -175,7 +175,7 @@ pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) ->
         }
     }
     if chosen.is_empty() && faults.is_empty() {
-        let fault = Fault::error("features::none", "no column is left for the model to see")
+        let fault = Fault::error(contract::code!("features::none"), "no column is left for the model to see")
             .help("besides the target there must be a column with the role `feature`");
         faults.push(if features.is_some() { fault.at(route!["features"]) } else { fault });
     }
@@ -231,7 +231,7 @@ fn choose(
                 None => faults.push(pattern::unknown(text, &names).at(route)),
                 Some(Matched::Name(position)) if columns[position].name == target => faults.push(
                     Fault::error(
-                        "leakage::target_among_features",
+                        contract::code!("leakage::target_among_features"),
                         format!("`{target}` is the target and among the features"),
                     )
                     .help(format!("remove `{target}` from `features`: the model would be given the answer"))
@@ -239,7 +239,7 @@ fn choose(
                 ),
                 Some(Matched::Name(position)) if !usable(&columns[position]) => faults.push(
                     Fault::error(
-                        "features::role",
+                        contract::code!("features::role"),
                         format!("`{}` has the role `{}` and is never a feature", text, role(&columns[position])),
                     )
                     .help(format!(
@@ -291,7 +291,7 @@ pub fn encode(column: &Column, asked: &Encoder) -> Result<Encoder, Box<Fault>> {
     let wrong = |help: String| {
         Err(Box::new(
             Fault::error(
-                "features::encoder",
+                contract::code!("features::encoder"),
                 format!("`{}` cannot encode `{name}`, which is {}", asked.name(), column.type_name()),
             )
             .help(help),
@@ -303,7 +303,7 @@ pub fn encode(column: &Column, asked: &Encoder) -> Result<Encoder, Box<Fault>> {
         Encoder::Auto if date => Ok(Encoder::Cyclic),
         Encoder::Auto => Err(Box::new(
             Fault::error(
-                "features::unencodable",
+                contract::code!("features::unencodable"),
                 format!("`{name}` is {}, which no encoder turns into numbers", column.type_name()),
             )
             .help("leave it out of `features`, drop it in a `preprocess` stage, or give it the role `ignore`"),
@@ -347,7 +347,7 @@ pub fn too_many_to_embed(decision: &Decision, count: u64) -> Option<Fault> {
     let name = &decision.column.name;
     Some(
         Fault::error(
-            "features::too_many_values",
+            contract::code!("features::too_many_values"),
             format!("`{name}` has {count} distinct values, `embedding` has room for {MOST_EMBEDDED}"),
         )
         .help(format!(
@@ -361,7 +361,7 @@ fn replaced(name: &str, before: Option<&Encoder>, encoder: &Encoder) -> Option<F
     let before = before.filter(|before| *before != encoder)?;
     let (old, new) = (before.name(), encoder.name());
     Some(
-        Fault::warning("features::encoded_twice", format!("`{name}` is encoded twice: `{new}` takes the place of `{old}`"))
+        Fault::warning(contract::code!("features::encoded_twice"), format!("`{name}` is encoded twice: `{new}` takes the place of `{old}`"))
             .help(format!(
                 "name it once; to give a model both, copy the column in a `preprocess` before: `derive: {{ {name}_2: {name} }}`"
             )),
@@ -376,7 +376,7 @@ fn crowded(decision: &Decision) -> Option<Fault> {
     let name = &decision.column.name;
     Some(
         Fault::warning(
-            "features::many_values",
+            contract::code!("features::many_values"),
             format!("`{name}` has {count} distinct values, each of which becomes an input"),
         )
         .help(format!(

@@ -5,7 +5,7 @@
 //! ([`Mixed`]); a later split divides the rows, but not what went into these cells.
 
 use contract::artifact::{Column, DatasetLineage, DatasetType, Mixed, ModelType, Part};
-use contract::fault::{Fault, Route};
+use contract::fault::{Code, Fault, Route};
 use contract::pattern::Pattern;
 
 /// How two strands share rows.
@@ -109,7 +109,7 @@ fn reads(model: &ModelType, mixed: &Mixed) -> bool {
 /// The fault of a model judged on rows it has met, at the port they come in: an error where it is certain.
 ///
 /// `code` is that of rows the model was fitted on; `judged` begins the message, as in ``judged on `parts.test` ``.
-pub fn fault(met: &Met<'_>, code: &str, judged: &str, data: &DatasetLineage, at: Route) -> Fault {
+pub fn fault(met: &Met<'_>, code: Code, judged: &str, data: &DatasetLineage, at: Route) -> Fault {
     let apart = || match data.parts.last() {
         Some(part) => format!("connect a part of `{}` the model has not seen", part.split),
         None => "split the data, train on one part and judge on another".to_owned(),
@@ -124,7 +124,7 @@ pub fn fault(met: &Met<'_>, code: &str, judged: &str, data: &DatasetLineage, at:
                 "{judged}, and cells the model was fitted on were made from these rows (by `{}` in `{}`)",
                 mixed.step, mixed.stage
             );
-            Fault::error("leakage::joined_rows", message)
+            Fault::error(contract::code!("leakage::joined_rows"), message)
                 .help("give that step a table made from the training part alone")
         }
         Met::File(fitted, file) => {
@@ -132,7 +132,7 @@ pub fn fault(met: &Met<'_>, code: &str, judged: &str, data: &DatasetLineage, at:
                 "{judged}, and the model was fitted on {}: both are read from `{file}` and may share rows",
                 shown(fitted)
             );
-            Fault::warning("leakage::same_file", message)
+            Fault::warning(contract::code!("leakage::same_file"), message)
                 .help("collect the file once, and take both from parts of one `split`")
         }
     }

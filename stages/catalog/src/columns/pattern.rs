@@ -110,13 +110,13 @@ pub fn unknown(entry: &str, names: &[&str]) -> Fault {
             Some(near) => Some(format!("the nearest column is `{near}`")),
             None => suggest(entry, names.iter().copied()),
         };
-        let fault = Fault::error("data::no_match", format!("no column matches `{entry}`"));
+        let fault = Fault::error(contract::code!("data::no_match"), format!("no column matches `{entry}`"));
         return match help {
             Some(help) => fault.help(help),
             None => fault.help("the data has no columns"),
         };
     }
-    let fault = Fault::error("data::unknown_column", format!("there is no column `{entry}`"));
+    let fault = Fault::error(contract::code!("data::unknown_column"), format!("there is no column `{entry}`"));
     match suggest(entry, names.iter().copied()) {
         Some(help) => fault.help(help),
         None => fault.help("the data has no columns"),

@@ -167,7 +167,7 @@ impl Stage for CollectStage {
         }
         if dataset.rows == Some(0) {
             faults.push(
-                Fault::error("data::empty", "the source has no rows")
+                Fault::error(contract::code!("data::empty"), "the source has no rows")
                     .help("check the path and the `header` option: a file of one line has only a header")
                     .at(route!["from"]),
             );
@@ -230,16 +230,19 @@ impl Annotators {
             match names.iter().position(|name| name == item) {
                 None => faults.push(unknown(item, &names).at(route!["annotators", "item"])),
                 Some(at) if taken.contains(&at) => faults.push(
-                    Fault::error("collect::item", format!("`{item}` is the item and an annotator's column at once"))
-                        .help("let the pattern leave it out, or name the annotators' columns one by one")
-                        .at(route!["annotators", "item"]),
+                    Fault::error(
+                        contract::code!("collect::item"),
+                        format!("`{item}` is the item and an annotator's column at once"),
+                    )
+                    .help("let the pattern leave it out, or name the annotators' columns one by one")
+                    .at(route!["annotators", "item"]),
                 ),
                 Some(_) => {}
             }
         }
         if faults.is_empty() && taken.len() == columns.len() {
             faults.push(
-                Fault::error("collect::no_data", "every column is an annotator's: no data is left")
+                Fault::error(contract::code!("collect::no_data"), "every column is an annotator's: no data is left")
                     .help("name fewer columns, or leave `annotators` out and use the table as it is")
                     .at(route!["annotators", "columns"]),
             );
@@ -286,7 +289,10 @@ impl CollectStage {
         for (name, options) in &self.0.columns {
             let at = route!["columns", name.as_str()];
             let Some(position) = columns.iter().position(|column| column.name == *name) else {
-                let fault = Fault::error("data::unknown_column", format!("there is no column `{name}` in the source"));
+                let fault = Fault::error(
+                    contract::code!("data::unknown_column"),
+                    format!("there is no column `{name}` in the source"),
+                );
                 let fault = match suggest(name, columns.iter().map(|column| column.name.as_str())) {
                     Some(help) => fault.help(help),
                     None => fault.help("the source has no columns"),
@@ -308,7 +314,7 @@ impl CollectStage {
                     Ok(()) => retype(column, dtype),
                     Err(why) => faults.push(
                         Fault::error(
-                            "data::cannot_cast",
+                            contract::code!("data::cannot_cast"),
                             format!("`{name}` is {} and cannot be read as {}: {why}", column.type_name(), dtype.name()),
                         )
                         .help("leave `dtype` out, or name a type its values can have")
@@ -321,7 +327,7 @@ impl CollectStage {
         if let [first, second, ..] = targets.as_slice() {
             faults.push(
                 Fault::warning(
-                    "collect::several_targets",
+                    contract::code!("collect::several_targets"),
                     format!("`{}` and `{}` both have the role `target`", first.name, second.name),
                 )
                 .help("`train` then wants its `target` named")
@@ -335,7 +341,7 @@ impl CollectStage {
     fn unused_store(&self) -> Option<Fault> {
         let used = any_path(&self.0.from, &|path| path.starts_with("s3://"));
         (self.0.s3.is_some() && !used).then(|| {
-            Fault::warning("collect::unused_s3", "`s3` is said, but no path begins with `s3://`")
+            Fault::warning(contract::code!("collect::unused_s3"), "`s3` is said, but no path begins with `s3://`")
                 .help("write paths as `s3://bucket/folder/*.csv`, or leave `s3` out")
                 .at(route!["s3"])
         })
@@ -368,7 +374,7 @@ impl CollectStage {
             if *format != *chosen && !kin {
                 faults.push(
                     Fault::warning(
-                        "collect::format",
+                        contract::code!("collect::format"),
                         format!("`{}` is read as {chosen} but is named like {format}", file.path),
                     )
                     .help(format!("did you mean `from: {{ {format}: {} }}`?", file.path))

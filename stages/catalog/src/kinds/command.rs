@@ -122,14 +122,14 @@ fn check(params: &Command) -> Vec<Fault> {
     let mut faults = Vec::new();
     if params.run.trim().is_empty() {
         faults.push(
-            Fault::error("command::empty", "`run` is empty")
+            Fault::error(contract::code!("command::empty"), "`run` is empty")
                 .help("write a shell line, for example `python train.py`")
                 .at(route!["run"]),
         );
     }
     if params.run.contains('\0') {
         faults.push(
-            Fault::error("command::nul", "`run` has a character that no command can have (NUL)")
+            Fault::error(contract::code!("command::nul"), "`run` has a character that no command can have (NUL)")
                 .help("take it away, or let a program make it: `printf '\\000'`")
                 .at(route!["run"]),
         );
@@ -137,15 +137,18 @@ fn check(params: &Command) -> Vec<Fault> {
     for (index, name) in params.env.iter().enumerate() {
         if !is_identifier(name) {
             faults.push(
-                Fault::error("command::env_name", format!("`{name}` cannot be the name of an environment variable"))
-                    .help("list names only, as in `env: [CUDA_VISIBLE_DEVICES]`; the values come from the environment")
-                    .at(route!["env", index]),
+                Fault::error(
+                    contract::code!("command::env_name"),
+                    format!("`{name}` cannot be the name of an environment variable"),
+                )
+                .help("list names only, as in `env: [CUDA_VISIBLE_DEVICES]`; the values come from the environment")
+                .at(route!["env", index]),
             );
         }
     }
     for (index, path) in params.deps.iter().enumerate().filter(|(_, path)| path.trim().is_empty()) {
         faults.push(
-            Fault::error("command::path", format!("the dependency `{path}` is empty"))
+            Fault::error(contract::code!("command::path"), format!("the dependency `{path}` is empty"))
                 .help("name a file or a folder")
                 .at(route!["deps", index]),
         );
@@ -160,7 +163,9 @@ fn check(params: &Command) -> Vec<Fault> {
         // Paths that leave the project are found where all stages' outputs are compared.
         if describe(out).path.trim().is_empty() {
             faults.push(
-                Fault::error("command::path", "an output's path is empty").help("name a file or a folder").at(at),
+                Fault::error(contract::code!("command::path"), "an output's path is empty")
+                    .help("name a file or a folder")
+                    .at(at),
             );
             continue;
         }
@@ -174,16 +179,19 @@ fn check(params: &Command) -> Vec<Fault> {
                 format!("`{path}` and `{other}` lie inside each other")
             };
             faults.push(
-                Fault::error("command::outs_overlap", message)
+                Fault::error(contract::code!("command::outs_overlap"), message)
                     .help("list every output once: the folder or its files")
                     .at(at.clone()),
             );
         }
         if deps.contains(path) {
             faults.push(
-                Fault::error("command::reads_its_output", format!("`{path}` is among `deps` and among `outs`"))
-                    .help("write the result to another file: a stage that changes what it reads would run every time")
-                    .at(at),
+                Fault::error(
+                    contract::code!("command::reads_its_output"),
+                    format!("`{path}` is among `deps` and among `outs`"),
+                )
+                .help("write the result to another file: a stage that changes what it reads would run every time")
+                .at(at),
             );
         }
     }
@@ -288,9 +296,12 @@ impl Stage for CommandStage {
                 let name = variable(port) + suffix;
                 if !variables.insert(name.clone()) {
                     faults.push(
-                        Fault::error("command::input_name", format!("two inputs would both be `${name}`"))
-                            .help("give the inputs names that differ in more than case and punctuation")
-                            .at_key(route!["inputs", port]),
+                        Fault::error(
+                            contract::code!("command::input_name"),
+                            format!("two inputs would both be `${name}`"),
+                        )
+                        .help("give the inputs names that differ in more than case and punctuation")
+                        .at_key(route!["inputs", port]),
                     );
                 }
             }
@@ -298,8 +309,10 @@ impl Stage for CommandStage {
         for used in used_inputs(&self.0.run) {
             // What is named under `env` comes from there.
             if !variables.contains(used) && !self.0.env.iter().any(|name| name == used) {
-                let fault =
-                    Fault::error("command::unknown_input", format!("`${used}` is used, but no input has that name"));
+                let fault = Fault::error(
+                    contract::code!("command::unknown_input"),
+                    format!("`${used}` is used, but no input has that name"),
+                );
                 let port = used.trim_start_matches("INPUT_").to_lowercase();
                 let help = suggest(used, variables.iter().map(String::as_str))
                     .unwrap_or_else(|| format!("connect it: `inputs: {{ {port}: … }}`"));

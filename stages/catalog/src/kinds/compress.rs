@@ -86,13 +86,13 @@ impl Kind for CompressKind {
         let mut faults = Vec::new();
         if params.prune.is_none() && params.quantize.is_none() {
             faults.push(
-                Fault::error("compress::nothing_to_do", "neither `prune` nor `quantize` is asked for")
+                Fault::error(contract::code!("compress::nothing_to_do"), "neither `prune` nor `quantize` is asked for")
                     .help("for example `quantize: { int8: static }`"),
             );
         }
         if params.budget.as_ref().is_some_and(|budget| budget.accuracy_drop.is_none() && budget.bytes.is_none()) {
             faults.push(
-                Fault::error("compress::empty_budget", "the budget sets no limit")
+                Fault::error(contract::code!("compress::empty_budget"), "the budget sets no limit")
                     .help("for example `budget: { accuracy_drop: 0.01 }`")
                     .at(route!["budget"]),
             );
@@ -136,7 +136,7 @@ impl Stage for CompressStage {
         if limit.is_some() && !context.connected.contains(&"check") {
             faults.push(
                 Fault::error(
-                    "compress::no_check",
+                    contract::code!("compress::no_check"),
                     "`accuracy_drop` is measured on the input `check`, which is not connected",
                 )
                 .help("connect rows the model was not fitted on, for example `check: parts.validation`")
@@ -169,7 +169,7 @@ impl CompressStage {
         if let Some(seen) = seen {
             faults.push(
                 Fault::warning(
-                    "leakage::checked_on_training_rows",
+                    contract::code!("leakage::checked_on_training_rows"),
                     format!(
                         "the loss is measured on {}, which has rows the model was fitted on ({})",
                         lineage::shown(&rows),
@@ -196,7 +196,7 @@ impl CompressStage {
         if (bytes as f64) < least {
             faults.push(
                 Fault::error(
-                    "compress::budget_bytes",
+                    contract::code!("compress::budget_bytes"),
                     format!(
                         "{bytes} bytes cannot hold the model: {parameters} parameters become at least {least} bytes"
                     ),

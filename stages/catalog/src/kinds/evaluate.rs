@@ -89,7 +89,7 @@ fn check(params: &Evaluate) -> Vec<Fault> {
     let mut faults = Vec::new();
     if params.metrics.as_ref().is_some_and(Vec::is_empty) {
         faults.push(
-            Fault::error("evaluate::no_metrics", "no metric is asked for")
+            Fault::error(contract::code!("evaluate::no_metrics"), "no metric is asked for")
                 .help("name at least one, or leave `metrics` out for all that fit the task")
                 .at(route!["metrics"]),
         );
@@ -100,8 +100,11 @@ fn check(params: &Evaluate) -> Vec<Fault> {
             Ok(condition) => Some(condition),
             Err(error) => {
                 let error: Malformed = error;
-                faults
-                    .push(Fault::error("evaluate::condition", error.to_string()).help(Malformed::HELP).at(at.clone()));
+                faults.push(
+                    Fault::error(contract::code!("evaluate::condition"), error.to_string())
+                        .help(Malformed::HELP)
+                        .at(at.clone()),
+                );
                 None
             }
         };
@@ -122,14 +125,16 @@ fn check(params: &Evaluate) -> Vec<Fault> {
                 format!("`{name}` lies between {low} and {high}")
             };
             faults.push(
-                Fault::error("evaluate::impossible", format!("no `{name}` can be {condition}")).help(help).at(at),
+                Fault::error(contract::code!("evaluate::impossible"), format!("no `{name}` can be {condition}"))
+                    .help(help)
+                    .at(at),
             );
         }
         let computed = params.metrics.as_ref().is_none_or(|metrics| metrics.contains(&metric));
         if !computed {
             faults.push(
                 Fault::error(
-                    "evaluate::not_computed",
+                    contract::code!("evaluate::not_computed"),
                     format!("`{name}` is required, but `{}` is not among `metrics`", metric.name()),
                 )
                 .help(format!("add `{}` to `metrics`", metric.name()))
@@ -141,11 +146,11 @@ fn check(params: &Evaluate) -> Vec<Fault> {
 }
 
 fn unknown_metric(name: &str) -> Fault {
-    let fault = Fault::error("evaluate::unknown_metric", format!("there is no metric `{name}`"));
+    let fault = Fault::error(contract::code!("evaluate::unknown_metric"), format!("there is no metric `{name}`"));
     let family = Metric::ALL.into_iter().find(|metric| metric.is_family() && metric.name() == name);
     if let Some(family) = family {
         let kinds: Vec<String> = MEANS.iter().map(|mean| format!("`{}.{mean}`", family.name())).collect();
-        return Fault::error("evaluate::unknown_metric", format!("`{name}` is several numbers"))
+        return Fault::error(contract::code!("evaluate::unknown_metric"), format!("`{name}` is several numbers"))
             .help(format!("name one of {}, or `{name}.class.…` for one class", kinds.join(", ")));
     }
     if name == Metric::ConfusionMatrix.name() {
@@ -187,7 +192,7 @@ impl Stage for EvaluateStage {
         faults.extend(unfit(model, data, true, "data"));
         if data.rows == Some(0) {
             faults.push(
-                Fault::error("data::empty", "there are no rows to judge on")
+                Fault::error(contract::code!("data::empty"), "there are no rows to judge on")
                     .help("check the steps before")
                     .at(route!["inputs", "data"]),
             );
@@ -196,7 +201,13 @@ impl Stage for EvaluateStage {
         if let Some(met) = lineage::met(model, &rows) {
             let judged = format!("judged on {}", lineage::shown(&rows));
             let at = route!["inputs", "data"];
-            faults.push(lineage::fault(&met, "leakage::evaluated_on_training_rows", &judged, &rows, at));
+            faults.push(lineage::fault(
+                &met,
+                contract::code!("leakage::evaluated_on_training_rows"),
+                &judged,
+                &rows,
+                at,
+            ));
         }
         let metrics = self.0.metrics.clone().or_else(|| model.task.map(fitting)).unwrap_or_default();
         let numbers = metrics.into_iter().flat_map(Metric::numbers).collect();
@@ -213,8 +224,11 @@ impl EvaluateStage {
     fn check_task(&self, task: Task, faults: &mut Vec<Fault>) {
         let fitting: Vec<String> = fitting(task).iter().map(|metric| format!("`{}`", metric.name())).collect();
         let fault = |metric: Metric| {
-            Fault::error("evaluate::metric_task", format!("`{}` does not fit {}", metric.name(), task_name(task)))
-                .help(format!("what fits: {}", fitting.join(", ")))
+            Fault::error(
+                contract::code!("evaluate::metric_task"),
+                format!("`{}` does not fit {}", metric.name(), task_name(task)),
+            )
+            .help(format!("what fits: {}", fitting.join(", ")))
         };
         let listed = self.0.metrics.iter().flatten().filter(|metric| metric.task() != task);
         faults.extend(listed.map(|metric| fault(*metric).at(route!["metrics"])));
@@ -238,7 +252,10 @@ impl EvaluateStage {
             let Some((_, Some(class))) = of_number(name) else { continue };
             if !classes.values.iter().any(|value| value == class) {
                 let help = contract::fault::suggest(class, classes.values.iter().map(String::as_str));
-                let fault = Fault::error("evaluate::unknown_class", format!("the target has no class `{class}`"));
+                let fault = Fault::error(
+                    contract::code!("evaluate::unknown_class"),
+                    format!("the target has no class `{class}`"),
+                );
                 faults.push(fault.help(help.unwrap_or_default()).at_key(route!["require", name.as_str()]));
             }
         }
@@ -275,10 +292,13 @@ fn predicted(model: &ModelType, data: &DatasetType) -> Option<Vec<Column>> {
 pub fn unfit(model: &ModelType, data: &DatasetType, target: bool, port: &str) -> Vec<Fault> {
     let Some(columns) = &data.columns else { return Vec::new() };
     let at = route!["inputs", port];
-    let mut faults: Vec<Fault> =
-        model.inputs.iter().filter_map(|column| misfit(column, columns, "data::model_columns")).collect();
+    let mut faults: Vec<Fault> = model
+        .inputs
+        .iter()
+        .filter_map(|column| misfit(column, columns, contract::code!("data::model_columns")))
+        .collect();
     if let Some(wanted) = model.target.as_ref().filter(|_| target) {
-        faults.extend(misfit(wanted, columns, "data::model_target"));
+        faults.extend(misfit(wanted, columns, contract::code!("data::model_target")));
     }
     faults.into_iter().map(|fault| fault.at(at.clone())).collect()
 }

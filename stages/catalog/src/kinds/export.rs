@@ -76,7 +76,7 @@ impl Kind for ExportKind {
         if params.to.trim().is_empty() || params.to.ends_with('/') {
             let folder = params.to.trim();
             faults.push(
-                Fault::error("export::path", format!("`{}` is no file name", params.to))
+                Fault::error(contract::code!("export::path"), format!("`{}` is no file name", params.to))
                     .help(format!("name a file: `{folder}model.{}`", suffix(params.format)))
                     .at(route!["to"]),
             );
@@ -127,7 +127,7 @@ impl Stage for ExportStage {
         if let Some(other) = other {
             faults.push(
                 Fault::warning(
-                    "export::suffix",
+                    contract::code!("export::suffix"),
                     format!("`{}` is named like {other} but will hold {wanted}", self.0.to),
                 )
                 .help(format!("end the name with `.{wanted}`, or set `format: {other}`"))

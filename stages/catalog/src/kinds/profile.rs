@@ -140,7 +140,7 @@ impl Stage for ProfileStage {
                     None => faults.push(pattern::unknown(target, &names).at(route!["target"])),
                     Some(column) if !column.shape.is_empty() => faults.push(
                         Fault::error(
-                            "profile::target_type",
+                            contract::code!("profile::target_type"),
                             format!("`{target}` is {}, nothing to predict", column.type_name()),
                         )
                         .help("a target is a class or a number")
@@ -232,14 +232,17 @@ fn fits(
             None => Some(pattern::unknown(name, names)),
             Some(at) if !columns[at].shape.is_empty() || columns[at].dtype == DType::Binary => Some(
                 Fault::error(
-                    "profile::column_type",
+                    contract::code!("profile::column_type"),
                     format!("column `{name}` is {}, which nothing is compared with", columns[at].type_name()),
                 )
                 .help("demand it of a column of single values"),
             ),
             Some(at) if chosen.contains(&at) => Some(
-                Fault::error("profile::bounds", format!("`{name}` is among the columns, which says nothing"))
-                    .help("take it out of `column`"),
+                Fault::error(
+                    contract::code!("profile::bounds"),
+                    format!("`{name}` is among the columns, which says nothing"),
+                )
+                .help("take it out of `column`"),
             ),
             Some(_) => None,
         };
@@ -250,7 +253,7 @@ fn fits(
         let mut misfit = |key: &str, what: &str, help: &str| {
             faults.push(
                 Fault::error(
-                    "profile::column_type",
+                    contract::code!("profile::column_type"),
                     format!("column `{}` is {}, {what}", column.name, column.type_name()),
                 )
                 .help(help)
@@ -325,7 +328,7 @@ fn foreign<'a>(
     if related.is_empty() {
         faults.push(
             Fault::error(
-                "profile::no_related",
+                contract::code!("profile::no_related"),
                 "a foreign key points into the input `related`, which is not connected",
             )
             .help("connect the other table: `inputs: { data: flights, related: planes }`")
@@ -354,7 +357,7 @@ fn foreign<'a>(
 pub fn ambiguous(key: &str, tables: &[String]) -> Fault {
     let named: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
     let first = tables.first().map_or("", String::as_str);
-    Fault::error("profile::which_related", format!("{} all have a column `{key}`", named.join(", ")))
+    Fault::error(contract::code!("profile::which_related"), format!("{} all have a column `{key}`", named.join(", ")))
         .help(format!("say which: `foreign_key: {first}.{key}`"))
 }
 

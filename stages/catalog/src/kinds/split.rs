@@ -211,9 +211,12 @@ impl Stage for SplitStage {
             for ((part, share), _) in parts.iter().zip(sizes).filter(|(_, size)| **size == 0) {
                 let share = share.unwrap_or_default();
                 faults.push(
-                    Fault::error("split::empty_part", format!("`{part}` would be empty: {share} of {rows} rows"))
-                        .help("give it a larger share, or collect more rows")
-                        .at(route!["ratios", part.as_str()]),
+                    Fault::error(
+                        contract::code!("split::empty_part"),
+                        format!("`{part}` would be empty: {share} of {rows} rows"),
+                    )
+                    .help("give it a larger share, or collect more rows")
+                    .at(route!["ratios", part.as_str()]),
                 );
             }
         }
@@ -247,7 +250,7 @@ impl SplitStage {
                     {
                         faults.push(
                             Fault::error(
-                                "split::group_type",
+                                contract::code!("split::group_type"),
                                 format!("`{}` is {}, which makes no groups", column.name, column.type_name()),
                             )
                             .help("groups are made by numbers, texts, dates or true/false")
@@ -273,7 +276,7 @@ impl SplitStage {
             if !ordered {
                 faults.push(
                     Fault::error(
-                        "split::time_type",
+                        contract::code!("split::time_type"),
                         format!("`{}` is {}, which is no time", column.name, column.type_name()),
                     )
                     .help("`parse_dates` in a `preprocess` before makes dates of texts")
@@ -283,7 +286,7 @@ impl SplitStage {
             for (part, cut) in self.0.cuts.iter().filter(|(_, cut)| ordered && !fits(&column, cut)) {
                 faults.push(
                     Fault::error(
-                        "split::cut_type",
+                        contract::code!("split::cut_type"),
                         format!(
                             "the cut {} does not fit `{}`, which is {}",
                             cut.shown(),
@@ -302,8 +305,10 @@ impl SplitStage {
             for (part, values) in &predefined.parts {
                 for (index, value) in values.iter().enumerate().filter(|(_, value)| !classes.values.contains(value)) {
                     let at = pattern::entry_route(values, index, &route!["by", "parts", part.as_str()]);
-                    let fault =
-                        Fault::error("split::unknown_value", format!("`{value}` is no value of `{}`", column.name));
+                    let fault = Fault::error(
+                        contract::code!("split::unknown_value"),
+                        format!("`{value}` is no value of `{}`", column.name),
+                    );
                     let help = suggest(value, classes.values.iter().map(String::as_str));
                     faults.push(fault.help(help.unwrap_or_else(|| "name values that the column has".into())).at(at));
                 }
@@ -315,7 +320,10 @@ impl SplitStage {
         let (Some(name), Some(columns)) = (&self.0.stratify, &data.columns) else { return };
         let at = route!["stratify"];
         let Some(column) = data.column(name) else {
-            let fault = Fault::error("data::unknown_column", format!("there is no column `{name}` to stratify by"));
+            let fault = Fault::error(
+                contract::code!("data::unknown_column"),
+                format!("there is no column `{name}` to stratify by"),
+            );
             faults.push(match suggest(name, columns.iter().map(|column| column.name.as_str())) {
                 Some(help) => fault.help(help).at(at),
                 None => fault.help("the data has no columns").at(at),
@@ -326,7 +334,7 @@ impl SplitStage {
         if !categorical {
             faults.push(
                 Fault::error(
-                    "split::stratify_type",
+                    contract::code!("split::stratify_type"),
                     format!("`{name}` is {}, which has no classes", column.type_name()),
                 )
                 .help("stratify by a column of classes: text, whole numbers or true/false; without `stratify` rows are divided at random")
@@ -339,7 +347,7 @@ impl SplitStage {
             if classes.count.saturating_mul(parts) > rows {
                 faults.push(
                     Fault::warning(
-                        "split::rare_classes",
+                        contract::code!("split::rare_classes"),
                         format!(
                             "`{name}` has {} distinct values in {rows} rows: most cannot be in all {parts} parts",
                             classes.count

@@ -5,7 +5,7 @@ pub mod params;
 use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
 };
-use contract::fault::{Fault, Route, suggest};
+use contract::fault::{Code, Fault, Route, suggest};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
     input_ports, output_ports,
@@ -152,7 +152,7 @@ fn check(params: &Train) -> Vec<Fault> {
         && sgd.momentum == 0.0
     {
         faults.push(
-            Fault::error("train::nesterov", "`nesterov` looks ahead along the momentum, which is 0")
+            Fault::error(contract::code!("train::nesterov"), "`nesterov` looks ahead along the momentum, which is 0")
                 .help("set `momentum: 0.9`, or leave `nesterov` out")
                 .at(route!["optimizer", "sgd", "nesterov"]),
         );
@@ -160,7 +160,7 @@ fn check(params: &Train) -> Vec<Fault> {
     match &params.schedule {
         Schedule::Cosine(cosine) if cosine.warmup > f64::from(params.epochs) => faults.push(
             Fault::error(
-                "train::warmup",
+                contract::code!("train::warmup"),
                 format!("the warm-up takes {} epochs, the training {}", cosine.warmup, params.epochs),
             )
             .help("the warm-up is counted in epochs and lies inside the training")
@@ -178,9 +178,12 @@ fn check(params: &Train) -> Vec<Fault> {
             && options.n[0] > options.n[1]
         {
             faults.push(
-                Fault::error("features::range", format!("`n` goes from {} down to {}", options.n[0], options.n[1]))
-                    .help("write the shortest run first, as in `n: [1, 3]`")
-                    .at(route!["features", index, "encode", "tf_idf", "n"]),
+                Fault::error(
+                    contract::code!("features::range"),
+                    format!("`n` goes from {} down to {}", options.n[0], options.n[1]),
+                )
+                .help("write the shortest run first, as in `n: [1, 3]`")
+                .at(route!["features", index, "encode", "tf_idf", "n"]),
             );
         }
     }
@@ -194,7 +197,7 @@ fn loss_fault(params: &Train, task: Task) -> Option<Fault> {
         _ => return None,
     };
     Some(
-        Fault::error("train::loss", format!("`{loss}` does not fit {}", task_name(task)))
+        Fault::error(contract::code!("train::loss"), format!("`{loss}` does not fit {}", task_name(task)))
             .help(format!("use `loss: {fitting}`, or leave `loss` out"))
             .at(route!["loss"]),
     )
@@ -222,7 +225,7 @@ impl Stage for TrainStage {
         if self.0.early_stopping.is_some() && !validated {
             faults.push(
                 Fault::error(
-                    "train::no_validation",
+                    contract::code!("train::no_validation"),
                     "`early_stopping` watches the input `validation`, which is not connected",
                 )
                 .help("connect it, for example `inputs: { train: parts.train, validation: parts.validation }`")
@@ -234,7 +237,7 @@ impl Stage for TrainStage {
         let mut model = ModelType { fitted_on: train.into(), ..ModelType::default() };
         if train.rows == Some(0) {
             faults.push(
-                Fault::error("data::empty", "the training part has no rows")
+                Fault::error(contract::code!("data::empty"), "the training part has no rows")
                     .help("check the steps before")
                     .at(route!["inputs", "train"]),
             );
@@ -273,10 +276,8 @@ impl TrainStage {
         let task = match task(target, self.0.task) {
             Ok(task) => Some(task),
             Err(fault) => {
-                faults.push(match (self.0.task, fault.code.as_str()) {
-                    (Some(_), "train::task") => fault.at(route!["task"]),
-                    _ => fault.at(at.clone()),
-                });
+                let of_the_task = self.0.task.is_some() && fault.code == contract::code!("train::task");
+                faults.push(fault.at(if of_the_task { route!["task"] } else { at.clone() }));
                 None
             }
         };
@@ -284,7 +285,7 @@ impl TrainStage {
         if target.nullable && task.is_some() {
             faults.push(
                 Fault::warning(
-                    "train::missing_target",
+                    contract::code!("train::missing_target"),
                     format!("`{}` may have missing cells, from which nothing is learned", target.name),
                 )
                 .help(format!("put `drop_missing: {{ columns: [{}] }}` into a `preprocess` stage", target.name))
@@ -317,7 +318,7 @@ impl TrainStage {
                 && stopping.metric == StoppingMetric::Accuracy
             {
                 faults.push(
-                    Fault::error("train::stopping_metric", "a regression has no accuracy to watch")
+                    Fault::error(contract::code!("train::stopping_metric"), "a regression has no accuracy to watch")
                         .help("use `metric: loss`")
                         .at(route!["early_stopping", "metric"]),
                 );
@@ -329,7 +330,7 @@ impl TrainStage {
             let what = if few == 1 { "only one value" } else { "no values" };
             faults.push(
                 Fault::error(
-                    "train::one_class",
+                    contract::code!("train::one_class"),
                     format!("`{}` has {what}: there is nothing to tell apart", target.name),
                 )
                 .help("check the filters before, or choose another target")
@@ -363,7 +364,7 @@ impl TrainStage {
             };
             faults.push(
                 Fault::warning(
-                    "model::output",
+                    contract::code!("model::output"),
                     format!(
                         "the last layer gives {} values and {wanted}: an output layer is added after it",
                         last.units
@@ -389,9 +390,12 @@ impl TrainStage {
         let normalises = network.walk().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
         if self.0.batch_size == 1 && normalises {
             faults.push(
-                Fault::error("train::batch_size", "batch normalisation has no deviation over a batch of 1")
-                    .help("use a larger `batch_size`, or a model without batch normalisation")
-                    .at(route!["batch_size"]),
+                Fault::error(
+                    contract::code!("train::batch_size"),
+                    "batch normalisation has no deviation over a batch of 1",
+                )
+                .help("use a larger `batch_size`, or a model without batch normalisation")
+                .at(route!["batch_size"]),
             );
         }
     }
@@ -413,7 +417,10 @@ pub fn target<'a>(named: Option<&str>, columns: &'a [Column]) -> Result<&'a Colu
     let names = || columns.iter().map(|column| column.name.as_str());
     if let Some(name) = named {
         return columns.iter().find(|column| column.name == name).ok_or_else(|| {
-            let fault = Fault::error("data::unknown_column", format!("there is no column `{name}` to predict"));
+            let fault = Fault::error(
+                contract::code!("data::unknown_column"),
+                format!("there is no column `{name}` to predict"),
+            );
             let help = suggest(name, names()).unwrap_or_else(|| "the data has no columns".into());
             Box::new(fault.help(help).at(route!["target"]))
         });
@@ -422,13 +429,15 @@ pub fn target<'a>(named: Option<&str>, columns: &'a [Column]) -> Result<&'a Colu
     match targets.as_slice() {
         [one] => Ok(one),
         [] => Err(Box::new(
-            Fault::error("train::no_target", "nothing says which column to predict")
+            Fault::error(contract::code!("train::no_target"), "nothing says which column to predict")
                 .help(format!("add `target:` with one of {}", listed(names()))),
         )),
         several => Err(Box::new(
-            Fault::error("train::several_targets", format!("{} columns have the role `target`", several.len())).help(
-                format!("add `target:` with one of {}", listed(several.iter().map(|column| column.name.as_str()))),
-            ),
+            Fault::error(
+                contract::code!("train::several_targets"),
+                format!("{} columns have the role `target`", several.len()),
+            )
+            .help(format!("add `target:` with one of {}", listed(several.iter().map(|column| column.name.as_str())))),
         )),
     }
 }
@@ -450,20 +459,20 @@ pub fn task(target: &Column, stated: Option<Task>) -> Result<Task, Fault> {
     let classes = matches!(dtype, DType::String | DType::Bool) || dtype.is_integer();
     if !target.shape.is_empty() || !(classes || dtype.is_float()) {
         return Err(Fault::error(
-            "train::target_type",
+            contract::code!("train::target_type"),
             format!("`{name}` is {}, which cannot be predicted", target.type_name()),
         )
         .help("a target is text, true/false or a number"));
     }
     match stated {
         Some(Task::Classification) if !classes => {
-            Err(Fault::error("train::task", format!("`{name}` is {}: it has no classes", target.type_name())).help(format!(
+            Err(Fault::error(contract::code!("train::task"), format!("`{name}` is {}: it has no classes", target.type_name())).help(format!(
                 "where all are whole numbers, `cast: {{ {name}: int64 }}` in a `preprocess` before (it names the row of one that is \
                  not); `bin` makes classes of a quantity; to predict the number, leave `task` out"
             )))
         }
         Some(Task::Regression) if !dtype.is_numeric() => {
-            Err(Fault::error("train::task", format!("`{name}` is {}: it is no number", target.type_name()))
+            Err(Fault::error(contract::code!("train::task"), format!("`{name}` is {}: it is no number", target.type_name()))
                 .help("leave `task` out, or cast the target to a number before"))
         }
         Some(task) => Ok(task),
@@ -495,7 +504,7 @@ fn beyond(model: &ModelType, mixed: &Mixed) -> Fault {
     let help = "divide the rows first. Means, deviations and ranks: `features:` of `train` learns them from the training part \
                 (`standard`, `quantile`, `target`). A table of the training part alone may be joined to every part. Rows that go \
                 together: `group:` in `split`; what only looks back: `time:`";
-    Fault::warning("leakage::computed_before_split", message).help(help).at(route!["inputs", "train"])
+    Fault::warning(contract::code!("leakage::computed_before_split"), message).help(help).at(route!["inputs", "train"])
 }
 
 fn check_validation(model: &ModelType, validation: &DatasetType, faults: &mut Vec<Fault>) {
@@ -503,11 +512,17 @@ fn check_validation(model: &ModelType, validation: &DatasetType, faults: &mut Ve
     let rows = DatasetLineage::from(validation);
     if let Some(met) = lineage::met(model, &rows) {
         let judged = format!("validation on {}", lineage::shown(&rows));
-        faults.push(lineage::fault(&met, "leakage::validation_is_training", &judged, &rows, at.clone()));
+        faults.push(lineage::fault(
+            &met,
+            contract::code!("leakage::validation_is_training"),
+            &judged,
+            &rows,
+            at.clone(),
+        ));
     }
     if validation.rows == Some(0) {
         faults.push(
-            Fault::error("data::empty", "the validation part has no rows")
+            Fault::error(contract::code!("data::empty"), "the validation part has no rows")
                 .help("check the steps before")
                 .at(at.clone()),
         );
@@ -516,14 +531,14 @@ fn check_validation(model: &ModelType, validation: &DatasetType, faults: &mut Ve
         let wanted = model.inputs.iter().chain(&model.target);
         faults.extend(
             wanted
-                .filter_map(|column| misfit(column, columns, "train::validation_columns"))
+                .filter_map(|column| misfit(column, columns, contract::code!("train::validation_columns")))
                 .map(|fault| fault.at(at.clone())),
         );
     }
 }
 
 /// The fault of a column a model reads, where the data does not have it as it was in training.
-pub fn misfit(wanted: &Column, columns: &[Column], code: &str) -> Option<Fault> {
+pub fn misfit(wanted: &Column, columns: &[Column], code: Code) -> Option<Fault> {
     let Some(found) = columns.iter().find(|column| column.name == wanted.name) else {
         let near = contract::fault::nearest(&wanted.name, columns.iter().map(|column| column.name.as_str()));
         let help = match near {

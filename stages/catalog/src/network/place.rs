@@ -27,7 +27,7 @@ impl Place<'_> {
         <[u64; 3]>::try_from(self.shape).map_err(|_| {
             Box::new(
                 Fault::error(
-                    "model::shape",
+                    contract::code!("model::shape"),
                     format!("`{name}` wants `[channels, height, width]` and meets {}", shown(self.shape)),
                 )
                 .help(if self.first {

@@ -63,9 +63,12 @@ impl Network {
         let parameters = network.parameters();
         if parameters > MOST_PARAMETERS {
             return Err(vec![
-                Fault::error("model::too_large", format!("the model would have {parameters} parameters"))
-                    .help("a width, a number of channels or the `dimensions` of an embedding is too large")
-                    .at(route!["model"]),
+                Fault::error(
+                    contract::code!("model::too_large"),
+                    format!("the model would have {parameters} parameters"),
+                )
+                .help("a width, a number of channels or the `dimensions` of an embedding is too large")
+                .at(route!["model"]),
             ]);
         }
         Ok(network)
@@ -146,7 +149,7 @@ impl Chain {
         let &[_, height, width] = self.shape.as_slice() else {
             self.faults.push(
                 Fault::error(
-                    "model::not_an_image",
+                    contract::code!("model::not_an_image"),
                     format!("`cnn` wants an image `[channels, height, width]`, the features give {}", shown(&self.shape)),
                 )
                 .help("make one image column the only feature (`preprocess` packs pixels: `pack: { columns: \"pixel_*\", into: image, shape: [1, 8, 8] }`), or use `mlp`")
@@ -157,7 +160,7 @@ impl Chain {
         if cnn.kernel.is_multiple_of(2) {
             self.faults.push(
                 Fault::error(
-                    "model::even_kernel",
+                    contract::code!("model::even_kernel"),
                     format!("a kernel of {} does not keep the size of the image", cnn.kernel),
                 )
                 .help(format!("use an odd side, such as {}", cnn.kernel + 1))
@@ -228,7 +231,7 @@ impl Chain {
         let at = at.join("residual");
         if inner.is_empty() {
             return Err(Box::new(
-                Fault::error("model::empty_residual", "`residual` has no layers")
+                Fault::error(contract::code!("model::empty_residual"), "`residual` has no layers")
                     .help("list the layers of f in x + f(x)")
                     .at(at),
             ));
@@ -240,7 +243,7 @@ impl Chain {
         } else if branch.shape != self.shape {
             self.faults.push(
                 Fault::error(
-                    "model::residual_shape",
+                    contract::code!("model::residual_shape"),
                     format!(
                         "`residual` adds {} to {}: the layers inside must keep the shape",
                         shown(&branch.shape),

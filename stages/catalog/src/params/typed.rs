@@ -14,7 +14,7 @@ use serde_json::Value;
 pub fn decode<T: DeserializeOwned>(params: Value) -> Result<T, Vec<Fault>> {
     serde_json::from_value(params).map_err(|error| {
         vec![
-            Fault::error("parameters::invalid", error.to_string())
+            Fault::error(contract::code!("parameters::invalid"), error.to_string())
                 .help("the parameters do not have the shape that the kind's schema describes")
                 .at(Route::root()),
         ]
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_warning_keeps_its_stage_and_is_told_once() {
-        let warned = sound(command(), vec![Fault::warning("parameters::odd", "odd")]).expect("only a warning");
+        let warned = sound(command(), vec![Fault::warning(contract::code!("train::missing_target"), "odd")])
+            .expect("only a warning");
         let plain = command();
         assert_eq!(warned.params(), plain.params());
         assert_eq!(warned.keyed(), plain.keyed());
@@ -120,13 +121,16 @@ mod tests {
         let (warned, plain) = (warned.infer(&context), plain.infer(&context));
         assert_eq!(warned.outputs, plain.outputs);
         let codes: Vec<&str> = warned.faults.iter().map(|fault| fault.code.as_str()).collect();
-        assert_eq!(codes, ["parameters::odd"]);
+        assert_eq!(codes, ["train::missing_target"]);
         assert_eq!(plain.faults, []);
     }
 
     #[test]
     fn an_error_among_the_faults_makes_no_stage() {
-        let faults = vec![Fault::warning("parameters::odd", "odd"), Fault::error("parameters::invalid", "wrong")];
+        let faults = vec![
+            Fault::warning(contract::code!("train::missing_target"), "odd"),
+            Fault::error(contract::code!("parameters::invalid"), "wrong"),
+        ];
         assert_eq!(sound(command(), faults).err().expect("an error").len(), 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::params::shape::OneOrMany;
 pub(super) fn over(function: &str, column: &Column, at: &Route) -> Result<DType, Fault> {
     let refuse = |wanted: &str| {
         Fault::error(
-            "data::aggregate_type",
+            contract::code!("data::aggregate_type"),
             format!("`{function}` is not defined for `{}`, which is {}", column.name, column.type_name()),
         )
         .help(format!("it wants {wanted}; `count`, `distinct`, `first` and `last` work on every column"))
@@ -42,9 +42,12 @@ pub(super) fn keys(entries: &OneOrMany<String>, columns: &[Column], at: &Route) 
         .map(|position| &columns[*position])
         .filter(|column| !column.shape.is_empty())
         .map(|column| {
-            Fault::error("data::key_type", format!("`{}` is {}, which is no key", column.name, column.type_name()))
-                .help("keys are numbers, texts, dates or true/false")
-                .at(at.clone())
+            Fault::error(
+                contract::code!("data::key_type"),
+                format!("`{}` is {}, which is no key", column.name, column.type_name()),
+            )
+            .help("keys are numbers, texts, dates or true/false")
+            .at(at.clone())
         })
         .collect();
     if tensors.is_empty() { Ok(positions) } else { Err(tensors) }

@@ -30,7 +30,7 @@ impl Rules for Bin {
         let mut faults = Vec::new();
         if !self.edges.windows(2).all(|pair| pair[0] < pair[1]) || self.edges.iter().any(|edge| !edge.is_finite()) {
             faults.push(
-                Fault::error("data::bin_edges", "the edges of the bins do not ascend")
+                Fault::error(contract::code!("data::bin_edges"), "the edges of the bins do not ascend")
                     .help("for example `edges: [0, 18, 65]`, which makes four bins")
                     .at(at.join("edges")),
             );
@@ -40,7 +40,7 @@ impl Rules for Bin {
         {
             faults.push(
                 Fault::error(
-                    "data::bin_labels",
+                    contract::code!("data::bin_labels"),
                     format!("{} edges make {} bins, not {}", self.edges.len(), self.edges.len() + 1, labels.len()),
                 )
                 .help("there is a bin below the first edge and one from the last edge on")
@@ -56,8 +56,15 @@ impl Rules for Bin {
             Ok(position) => position,
             Err(fault) => return vec![fault],
         };
-        let mut faults =
-            only(columns, &[position], is_number, "data::number_type", "a number", NUMBERS, &at.join("column"));
+        let mut faults = only(
+            columns,
+            &[position],
+            is_number,
+            contract::code!("data::number_type"),
+            "a number",
+            NUMBERS,
+            &at.join("column"),
+        );
         let mut values = self.names();
         values.sort();
         values.dedup();

@@ -86,7 +86,7 @@ impl Rules for Cast {
                 Ok(()) if column.dtype == dtype => {}
                 Ok(()) if on_error == OnError::Fill && !column.shape.is_empty() => faults.push(
                     Fault::error(
-                        "data::cannot_cast",
+                        contract::code!("data::cannot_cast"),
                         format!("`{}` holds tensors, whose cells are never missing", column.name),
                     )
                     .help("write `on_error: reject`, which drops their rows")
@@ -98,7 +98,7 @@ impl Rules for Cast {
                 }
                 Err(why) => faults.push(
                     Fault::error(
-                        "data::cannot_cast",
+                        contract::code!("data::cannot_cast"),
                         format!("`{}` is {} and cannot become {}: {why}", column.name, column.type_name(), dtype.name()),
                     )
                     .help("numbers and true/false become each other, dates and datetimes too; everything becomes a string")
@@ -135,7 +135,7 @@ fn targets<'a>(
                     {
                         faults.push(
                             Fault::error(
-                                "data::cast_twice",
+                                contract::code!("data::cast_twice"),
                                 format!(
                                     "`{}` matches `{other}` ({}) and `{entry}` ({})",
                                     names[position],

@@ -1,7 +1,7 @@
 //! The columns a step is about: found by name, checked by type, added.
 
 use contract::artifact::{Column, DType, DatasetType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Code, Fault, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub(super) fn only(
     columns: &[Column],
     positions: &[usize],
     fits: impl Fn(&Column) -> bool,
-    code: &str,
+    code: Code,
     wanted: &str,
     help: &str,
     at: &Route,
@@ -72,13 +72,20 @@ pub(super) fn is_number(column: &Column) -> bool {
 /// Puts a new column behind all others, unless its name is taken.
 pub(super) fn add(columns: &mut Vec<Column>, column: Column, at: &Route) -> Vec<Fault> {
     if column.name.trim().is_empty() {
-        return vec![Fault::error("data::empty_name", "the new column has no name").help("name it").at(at.clone())];
+        return vec![
+            Fault::error(contract::code!("data::empty_name"), "the new column has no name")
+                .help("name it")
+                .at(at.clone()),
+        ];
     }
     if columns.iter().any(|other| other.name == column.name) {
         return vec![
-            Fault::error("data::duplicate_column", format!("there is a column `{}` already", column.name))
-                .help("choose another name, or drop or rename that column before")
-                .at(at.clone()),
+            Fault::error(
+                contract::code!("data::duplicate_column"),
+                format!("there is a column `{}` already", column.name),
+            )
+            .help("choose another name, or drop or rename that column before")
+            .at(at.clone()),
         ];
     }
     columns.push(column);
@@ -90,7 +97,9 @@ pub(super) fn nullable(name: &str, dtype: DType) -> Column {
 }
 
 pub(super) fn none_left(columns: &[Column], at: &Route) -> Option<Fault> {
-    columns
-        .is_empty()
-        .then(|| Fault::error("data::no_columns", "no column is left").help("keep at least one column").at(at.clone()))
+    columns.is_empty().then(|| {
+        Fault::error(contract::code!("data::no_columns"), "no column is left")
+            .help("keep at least one column")
+            .at(at.clone())
+    })
 }

@@ -56,7 +56,7 @@ impl Rules for CleanText {
         let mut faults = Vec::new();
         if !self.strip_html && !self.whitespace && self.case.is_none() && self.unicode.is_none() {
             faults.push(
-                Fault::warning("data::nothing_to_clean", "`clean_text` does nothing")
+                Fault::warning(contract::code!("data::nothing_to_clean"), "`clean_text` does nothing")
                     .help(
                         "say what it shall do: `strip_html: true`, `unicode: nfkc`, `case: lower`, `whitespace: true`",
                     )
@@ -72,7 +72,7 @@ impl Rules for CleanText {
                         columns,
                         &positions,
                         is_text,
-                        "data::text_type",
+                        contract::code!("data::text_type"),
                         "text",
                         help,
                         &at.join("columns"),

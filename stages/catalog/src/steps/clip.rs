@@ -32,7 +32,11 @@ impl Rules for Clip {
             (Some(min), Some(max)) if min > max => "`min` is larger than `max`",
             _ => return Vec::new(),
         };
-        vec![Fault::error("data::clip_range", wrong).help("for example `min: 0, max: 100`").at(at.clone())]
+        vec![
+            Fault::error(contract::code!("data::clip_range"), wrong)
+                .help("for example `min: 0, max: 100`")
+                .at(at.clone()),
+        ]
     }
 
     fn infer(&self, dataset: &mut DatasetType, _: &Around<'_>, at: &Route) -> Vec<Fault> {
@@ -40,8 +44,15 @@ impl Rules for Clip {
         let at_columns = at.join("columns");
         match pattern::select(&self.columns, &names(columns), &at_columns) {
             Ok(positions) => {
-                let mut faults =
-                    only(columns, &positions, is_number, "data::number_type", "a number", NUMBERS, &at_columns);
+                let mut faults = only(
+                    columns,
+                    &positions,
+                    is_number,
+                    contract::code!("data::number_type"),
+                    "a number",
+                    NUMBERS,
+                    &at_columns,
+                );
                 for position in positions {
                     let column = &mut columns[position];
                     for (key, bound) in [("min", self.min), ("max", self.max)] {
@@ -51,7 +62,7 @@ impl Rules for Clip {
                         {
                             faults.push(
                                 Fault::error(
-                                    "data::clip_range",
+                                    contract::code!("data::clip_range"),
                                     format!("{bound} does not fit `{}`, which is {}", column.name, column.type_name()),
                                 )
                                 .help("choose a value of the column's type, or `cast` the column first")

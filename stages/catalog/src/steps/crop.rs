@@ -33,7 +33,7 @@ impl Rules for Crop {
             let fits = (0..2).all(|side| u64::from(self.size[side]) + u64::from(from[side]) <= column.shape[side + 1]);
             let fault = (!fits).then(|| {
                 Fault::error(
-                    "data::image_size",
+                    contract::code!("data::image_size"),
                     format!(
                         "{}×{} pixels cannot be cut from `{}`, which is {}",
                         self.size[0],

@@ -39,7 +39,7 @@ impl Rules for DecodeImages {
         if self.on_error == OnError::Fill {
             faults.push(
                 Fault::error(
-                    "data::image_fill",
+                    contract::code!("data::image_fill"),
                     "a broken image cannot become missing: a tensor has no missing elements",
                 )
                 .help("write `on_error: reject` to drop its row")
@@ -51,7 +51,15 @@ impl Rules for DecodeImages {
             Ok(position) => {
                 let bytes = |column: &Column| column.dtype == DType::Binary && column.shape.is_empty();
                 let help = "encoded images are columns of bytes (`binary`)";
-                faults.extend(only(columns, &[position], bytes, "data::image_type", "bytes", help, &at.join("column")));
+                faults.extend(only(
+                    columns,
+                    &[position],
+                    bytes,
+                    contract::code!("data::image_type"),
+                    "bytes",
+                    help,
+                    &at.join("column"),
+                ));
                 let column = &mut columns[position];
                 column.dtype = DType::UInt8;
                 column.unit = None;

@@ -33,7 +33,7 @@ impl Rules for NearDuplicates {
                 columns,
                 &positions,
                 |column| column.shape.is_empty(),
-                "data::near_type",
+                contract::code!("data::near_type"),
                 "cells that can be compared",
                 "images are compared by `drop_duplicate_images`",
                 &at,

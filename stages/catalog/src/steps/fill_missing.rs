@@ -41,7 +41,7 @@ impl Rules for FillMissing {
             faults.extend(others.into_iter().map(|position| {
                 let column = &columns[position];
                 Fault::error(
-                    "data::fill_type",
+                    contract::code!("data::fill_type"),
                     format!("{} does not fit `{}`, which is {}", self.with.shown(), column.name, column.type_name()),
                 )
                 .help(if column.shape.is_empty() {
@@ -54,7 +54,7 @@ impl Rules for FillMissing {
         } else if !fitting.iter().any(|at| columns[*at].nullable) {
             faults.push(
                 Fault::warning(
-                    "data::nothing_to_fill",
+                    contract::code!("data::nothing_to_fill"),
                     format!("no column that {} fits has missing cells", self.with.shown()),
                 )
                 .help("name the columns, or remove the step")
@@ -80,7 +80,7 @@ fn fitted(fill: &FillMissing, at: &Route) -> Option<Fault> {
     let Scalar::Text(text) = &fill.with else { return None };
     let known = ["mean", "median", "mode", "most_frequent", "average"];
     known.contains(&text.to_lowercase().as_str()).then(|| {
-        Fault::error("data::fitted_step", format!("`{text}` has to be learned from the data, and here test rows would shape it"))
+        Fault::error(contract::code!("data::fitted_step"), format!("`{text}` has to be learned from the data, and here test rows would shape it"))
             .help(format!(
                 "leave the cells missing: `features:` of `train` fills them with what it learns from the training part (`standard`, \
                  `robust`). Where the text `{text}` is meant: `derive: {{ column: \"coalesce(column, '{text}')\" }}`"

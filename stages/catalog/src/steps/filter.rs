@@ -21,7 +21,7 @@ impl Rules for Filter {
             return Vec::new();
         }
         vec![
-            Fault::error("data::expression", "the expression is empty")
+            Fault::error(contract::code!("data::expression"), "the expression is empty")
                 .help("write a condition over columns: `filter: \"age >= 18\"`")
                 .at(at.clone()),
         ]
@@ -41,7 +41,7 @@ impl Rules for Filter {
         match answer {
             Some(answer) if answer.dtype != DType::Bool => vec![
                 Fault::error(
-                    "data::filter_type",
+                    contract::code!("data::filter_type"),
                     format!("the expression gives {}, not true or false", answer.dtype.name()),
                 )
                 .help("compare it with something: `x > 0`, `x IS NOT NULL`")

@@ -31,7 +31,7 @@ impl Rules for Greyscale {
             if !matches!(column.shape[0], 1 | 3) {
                 let text = format!("`{}` has {} channels, not 3", column.name, column.shape[0]);
                 let help = "only images in red, green and blue become grey";
-                return vec![Fault::error("data::image_type", text).help(help).at(at.join("columns"))];
+                return vec![Fault::error(contract::code!("data::image_type"), text).help(help).at(at.join("columns"))];
             }
             column.shape[0] = 1;
             Vec::new()

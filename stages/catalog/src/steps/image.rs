@@ -22,7 +22,8 @@ pub(super) fn images(
     let Some(columns) = &mut dataset.columns else { return Vec::new() };
     match pattern::select(entries, &names(columns), at) {
         Ok(positions) => {
-            let mut faults = only(columns, &positions, is_image, "data::image_type", "an image", IMAGES, at);
+            let mut faults =
+                only(columns, &positions, is_image, contract::code!("data::image_type"), "an image", IMAGES, at);
             for position in positions {
                 if is_image(&columns[position]) {
                     faults.extend(change(&mut columns[position]));
@@ -40,7 +41,7 @@ pub(super) fn check_size(size: [u32; 2], at: &Route) -> Vec<Fault> {
         return Vec::new();
     }
     vec![
-        Fault::error("data::image_size", format!("no image is {}×{}", size[0], size[1]))
+        Fault::error(contract::code!("data::image_size"), format!("no image is {}×{}", size[0], size[1]))
             .help("height and width are from 1 to 16384")
             .at(at.join("size")),
     ]

@@ -124,7 +124,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
                 if a.dtype != b.dtype || !a.shape.is_empty() || !b.shape.is_empty() {
                     faults.push(
                         Fault::error(
-                            "data::join_type",
+                            contract::code!("data::join_type"),
                             format!(
                                 "`{}` is {} here and `{}` is {} in `{}`: nothing would be equal",
                                 a.name,
@@ -152,7 +152,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
     if keys.is_empty() {
         if faults.is_empty() {
             faults.push(
-                Fault::error("data::join_keys", "a join needs columns that are equal: `on` or `keys`")
+                Fault::error(contract::code!("data::join_keys"), "a join needs columns that are equal: `on` or `keys`")
                     .help("`on: tailnum`, or `keys: { origin: faa }` where the names differ")
                     .at(at.clone()),
             );
@@ -182,7 +182,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
         }
         if taken.contains(&name) {
             faults.push(
-                Fault::error("data::duplicate_column", format!("`{name}` is in both tables"))
+                Fault::error(contract::code!("data::duplicate_column"), format!("`{name}` is in both tables"))
                     .help("give a `suffix` for such columns, such as `suffix: _plane`, or name the `columns` to take")
                     .at(at.clone()),
             );
@@ -190,7 +190,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
         if options.how == How::Left && !there[position].shape.is_empty() {
             faults.push(
                 Fault::error(
-                    "data::join_tensor",
+                    contract::code!("data::join_tensor"),
                     format!("`{name}` is a tensor, which cannot be missing in rows without a partner"),
                 )
                 .help("write `how: inner`, or leave the column out")
@@ -208,7 +208,8 @@ fn not_connected(port: &str, connected: &[&str], at: &Route) -> Option<Fault> {
     if connected.contains(&port) && port != "data" {
         return None;
     }
-    let fault = Fault::error("data::unknown_table", format!("no input of the stage is called `{port}`"));
+    let fault =
+        Fault::error(contract::code!("data::unknown_table"), format!("no input of the stage is called `{port}`"));
     let others = connected.iter().copied().filter(|other| *other != "data");
     let help =
         suggest(port, others).unwrap_or_else(|| format!("connect the other table: `inputs: {{ data: …, {port}: … }}`"));

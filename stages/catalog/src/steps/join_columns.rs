@@ -39,7 +39,7 @@ impl Rules for JoinColumns {
             columns,
             &positions,
             plain,
-            "data::text_type",
+            contract::code!("data::text_type"),
             "something that can be written as text",
             "leave it out",
             &at_columns,

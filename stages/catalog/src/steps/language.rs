@@ -33,7 +33,7 @@ impl Rules for Language {
         let mut faults = Vec::new();
         if self.keep.is_none() && self.into.is_none() {
             faults.push(
-                Fault::error("data::language_what", "`language` needs `keep`, `into` or both")
+                Fault::error(contract::code!("data::language_what"), "`language` needs `keep`, `into` or both")
                     .help("for example `keep: [eng, deu]`, or `into: language`")
                     .at(at.clone()),
             );
@@ -43,7 +43,7 @@ impl Rules for Language {
             for (index, code) in keep.iter().enumerate().filter(|(_, code)| !LANGUAGES.contains(&code.as_str())) {
                 faults.push(
                     Fault::error(
-                        "data::unknown_language",
+                        contract::code!("data::unknown_language"),
                         format!("no language that can be told has the code `{code}`"),
                     )
                     .help(contract::fault::nearest(code, LANGUAGES.iter().copied()).map_or_else(
@@ -58,7 +58,15 @@ impl Rules for Language {
         match one(&self.column, columns, &at.join("column")) {
             Ok(position) => {
                 let help = "`cast` it to `string` first";
-                faults.extend(only(columns, &[position], is_text, "data::text_type", "text", help, &at.join("column")));
+                faults.extend(only(
+                    columns,
+                    &[position],
+                    is_text,
+                    contract::code!("data::text_type"),
+                    "text",
+                    help,
+                    &at.join("column"),
+                ));
             }
             Err(fault) => faults.push(fault),
         }

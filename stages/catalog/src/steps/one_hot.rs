@@ -44,7 +44,7 @@ impl Rules for OneHot {
             if !fits(&column, value) {
                 faults.push(
                     Fault::error(
-                        "data::fill_type",
+                        contract::code!("data::fill_type"),
                         format!("`{}` is no value of `{}`, which is {}", value.text(), column.name, column.type_name()),
                     )
                     .help("categories are values of the column")
@@ -61,7 +61,7 @@ impl Rules for OneHot {
             if self.on_error == OnError::Fail && !missing.is_empty() {
                 faults.push(
                     Fault::error(
-                        "data::category",
+                        contract::code!("data::category"),
                         format!(
                             "`{}` has other values than the stated categories: `{}`",
                             column.name,

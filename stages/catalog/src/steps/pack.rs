@@ -34,14 +34,14 @@ impl Rules for Pack {
         let mut faults = Vec::new();
         if self.into.is_empty() {
             faults.push(
-                Fault::error("data::empty_name", "the packed column has no name")
+                Fault::error(contract::code!("data::empty_name"), "the packed column has no name")
                     .help("name it, for example `into: image`")
                     .at(at.join("into")),
             );
         }
         if self.shape.as_ref().is_some_and(|shape| shape.is_empty() || shape.contains(&0)) {
             faults.push(
-                Fault::error("data::pack_shape", "a shape has at least one side, and no side is 0")
+                Fault::error(contract::code!("data::pack_shape"), "a shape has at least one side, and no side is 0")
                     .help("for a grey image of 8×8 pixels: `shape: [1, 8, 8]`")
                     .at(at.join("shape")),
             );
@@ -65,7 +65,7 @@ impl Rules for Pack {
             let more = if unfit.len() > 1 { format!(" (and {} more columns)", unfit.len() - 1) } else { String::new() };
             faults.push(
                 Fault::error(
-                    "data::pack_type",
+                    contract::code!("data::pack_type"),
                     format!("`{}` is {}, only numbers are packed{more}", first.name, first.type_name()),
                 )
                 .help(format!("`cast: {{ {}: float32 }}` first, or leave it out of the pattern", first.name))
@@ -83,7 +83,7 @@ impl Rules for Pack {
                 if missing.len() > 1 { format!(" and {} more columns", missing.len() - 1) } else { String::new() };
             faults.push(
                 Fault::warning(
-                    "data::pack_missing",
+                    contract::code!("data::pack_missing"),
                     format!("`{first}`{more} may have missing cells, which cannot be packed"),
                 )
                 .help("put `drop_missing` or `fill_missing` before this step")
@@ -100,7 +100,7 @@ impl Rules for Pack {
         if product(&shape) != count {
             faults.push(
                 Fault::error(
-                    "data::pack_shape",
+                    contract::code!("data::pack_shape"),
                     format!("{count} values do not fill the shape {}, which holds {}", shown(&shape), product(&shape)),
                 )
                 .help("the product of the sides is the number of packed columns; check the pattern")
@@ -110,9 +110,12 @@ impl Rules for Pack {
         let clash = |(position, column): (usize, &Column)| column.name == self.into && !positions.contains(&position);
         if columns.iter().enumerate().any(clash) {
             faults.push(
-                Fault::error("data::duplicate_column", format!("there is a column `{}` already", self.into))
-                    .help("choose another name under `into`")
-                    .at(at.join("into")),
+                Fault::error(
+                    contract::code!("data::duplicate_column"),
+                    format!("there is a column `{}` already", self.into),
+                )
+                .help("choose another name under `into`")
+                .at(at.join("into")),
             );
             return faults;
         }

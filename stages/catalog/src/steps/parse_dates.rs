@@ -46,9 +46,12 @@ impl Rules for ParseDates {
             .filter_map(|(index, format)| {
                 let why = Format::new(format).err()?;
                 Some(
-                    Fault::error("data::date_format", format!("the format `{format}` cannot be used: {why}"))
-                        .help("for example `%Y-%m-%d`, `%d.%m.%Y`, `%m/%d/%y %H:%M`, `%b %d, %Y`")
-                        .at(pattern::entry_route(&self.formats, index, &at.join("formats"))),
+                    Fault::error(
+                        contract::code!("data::date_format"),
+                        format!("the format `{format}` cannot be used: {why}"),
+                    )
+                    .help("for example `%Y-%m-%d`, `%d.%m.%Y`, `%m/%d/%y %H:%M`, `%b %d, %Y`")
+                    .at(pattern::entry_route(&self.formats, index, &at.join("formats"))),
                 )
             })
             .collect()
@@ -65,7 +68,7 @@ impl Rules for ParseDates {
             Err(faults) => return faults,
         };
         let help = "only texts are read as dates; `cast` turns dates and datetimes into each other";
-        let faults = only(columns, &positions, is_text, "data::date_type", "text", help, &at);
+        let faults = only(columns, &positions, is_text, contract::code!("data::date_type"), "text", help, &at);
         for position in positions {
             let column = &mut columns[position];
             column.dtype = self.instant();

@@ -21,9 +21,12 @@ impl Rules for Rename {
             .iter()
             .filter(|(_, new)| new.is_empty())
             .map(|(old, new)| {
-                Fault::error("data::empty_name", format!("`{old}` would lose its name: `{new}` is empty"))
-                    .help("to remove a column, use `drop`")
-                    .at(at.join(old.as_str()))
+                Fault::error(
+                    contract::code!("data::empty_name"),
+                    format!("`{old}` would lose its name: `{new}` is empty"),
+                )
+                .help("to remove a column, use `drop`")
+                .at(at.join(old.as_str()))
             })
             .collect()
     }
@@ -33,7 +36,8 @@ impl Rules for Rename {
         let known: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let mut faults = Vec::new();
         for old in self.0.keys().filter(|old| !known.contains(old)) {
-            let fault = Fault::error("data::unknown_column", format!("there is no column `{old}` to rename"));
+            let fault =
+                Fault::error(contract::code!("data::unknown_column"), format!("there is no column `{old}` to rename"));
             let help =
                 suggest(old, known.iter().map(String::as_str)).unwrap_or_else(|| "the data has no columns".into());
             faults.push(fault.help(help).at_key(at.join(old.as_str())));
@@ -48,7 +52,7 @@ impl Rules for Rename {
             if columns.iter().filter(|column| column.name == *new).count() > 1 {
                 faults.push(
                     Fault::error(
-                        "data::duplicate_column",
+                        contract::code!("data::duplicate_column"),
                         format!("`{old}` cannot become `{new}`: another column has that name"),
                     )
                     .help(format!("choose another name, or drop the other `{new}` first"))

@@ -43,7 +43,7 @@ impl Rules for Replace {
             (false, ..) => "`values` and `pattern` are two steps",
         };
         vec![
-            Fault::error("data::replace_what", wrong)
+            Fault::error(contract::code!("data::replace_what"), wrong)
                 .help("for example `values: { \"-999\": null }`, or `pattern: \"[0-9]\"` with `with: \"#\"`")
                 .at(at.clone()),
         ]
@@ -69,9 +69,25 @@ impl Replace {
         };
         let plain = |column: &Column| column.shape.is_empty() && column.dtype != DType::Binary;
         let mut faults = if self.pattern.is_some() {
-            only(columns, &positions, is_text, "data::text_type", "text", "patterns are for texts", &at_columns)
+            only(
+                columns,
+                &positions,
+                is_text,
+                contract::code!("data::text_type"),
+                "text",
+                "patterns are for texts",
+                &at_columns,
+            )
         } else {
-            only(columns, &positions, plain, "data::text_type", "a plain cell", "leave it out", &at_columns)
+            only(
+                columns,
+                &positions,
+                plain,
+                contract::code!("data::text_type"),
+                "a plain cell",
+                "leave it out",
+                &at_columns,
+            )
         };
         for position in positions {
             let column = &mut columns[position];
@@ -81,7 +97,7 @@ impl Replace {
                     Some(value) if fits(column, value) => {}
                     Some(value) => faults.push(
                         Fault::error(
-                            "data::fill_type",
+                            contract::code!("data::fill_type"),
                             format!(
                                 "`{}` does not fit `{}`, which is {}",
                                 value.text(),

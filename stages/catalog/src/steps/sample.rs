@@ -30,7 +30,7 @@ impl Rules for Sample {
             return Vec::new();
         }
         vec![
-            Fault::error("data::sample_size", "a sample has either `rows` or a `share`")
+            Fault::error(contract::code!("data::sample_size"), "a sample has either `rows` or a `share`")
                 .help("for example `sample: { rows: 1000 }` or `sample: { share: 0.1 }`")
                 .at(at.clone()),
         ]

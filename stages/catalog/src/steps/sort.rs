@@ -30,7 +30,7 @@ impl Rules for Sort {
                 columns,
                 &positions,
                 |column| column.shape.is_empty(),
-                "data::sort_type",
+                contract::code!("data::sort_type"),
                 "a cell that has an order",
                 "sort by numbers, texts or dates",
                 &at,

@@ -35,9 +35,12 @@ impl Rules for SplitColumn {
             (Some(by), None) if !by.is_empty() => Vec::new(),
             (None, Some(_)) => Vec::new(),
             _ => vec![
-                Fault::error("data::split_by", "a column is split either `by` a text or with a `pattern`")
-                    .help("for example `by: \"-\"`, or `pattern: \"(\\\\d+)x(\\\\d+)\"` with one group for each new column")
-                    .at(at.clone()),
+                Fault::error(
+                    contract::code!("data::split_by"),
+                    "a column is split either `by` a text or with a `pattern`",
+                )
+                .help("for example `by: \"-\"`, or `pattern: \"(\\\\d+)x(\\\\d+)\"` with one group for each new column")
+                .at(at.clone()),
             ],
         }
     }
@@ -56,7 +59,7 @@ impl Rules for SplitColumn {
             columns,
             &[position],
             is_text,
-            "data::text_type",
+            contract::code!("data::text_type"),
             "text",
             "`cast` it to `string` first",
             &at.join("column"),

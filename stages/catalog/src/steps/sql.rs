@@ -24,7 +24,7 @@ impl Rules for Sql {
             return Vec::new();
         }
         vec![
-            Fault::error("data::expression", "the query is empty")
+            Fault::error(contract::code!("data::expression"), "the query is empty")
                 .help("for example `sql: \"SELECT carrier, count(*) AS flights FROM data GROUP BY carrier\"`")
                 .at(at.clone()),
         ]

@@ -563,13 +563,17 @@ fn an_expression_is_judged_by_the_oracle() {
     assert_eq!(judge(Ok(ExpressionType { dtype: DType::Bool, missing: true })), []);
     let number = judge(Ok(ExpressionType { dtype: DType::Int64, missing: false }));
     only(number, "data::filter_type", "steps[1].filter");
-    let worker = Fault::error("data::unknown_column", "there is no column `bdy`").help("x").at(route!["expression"]);
+    let worker = Fault::error(contract::code!("data::unknown_column"), "there is no column `bdy`")
+        .help("x")
+        .at(route!["expression"]);
     only(judge(Err(vec![worker])), "data::unknown_column", "steps[1].filter");
 }
 
 #[test]
 fn patterns_are_compiled_by_the_oracle() {
-    let refusal = Fault::error("data::pattern", "`[` is no regular expression: unclosed character class").help("x");
+    let refusal =
+        Fault::error(contract::code!("data::pattern"), "`[` is no regular expression: unclosed character class")
+            .help("x");
     for (step, route) in [
         (json!({ "replace": { "columns": "sex", "pattern": "[", "with": "x" } }), "steps[0].replace.pattern"),
         (

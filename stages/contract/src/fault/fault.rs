@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Place, Route};
+use super::{Code, Place, Route};
 
 /// One thing that is wrong.
 ///
@@ -41,7 +41,7 @@ impl Severity {
 
 impl Fault {
     /// An error with a code and a message.
-    pub fn error(code: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),
             severity: Severity::Error,
@@ -54,7 +54,7 @@ impl Fault {
     }
 
     /// A warning with a code and a message.
-    pub fn warning(code: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 

@@ -116,11 +116,11 @@ mod tests {
     use super::*;
 
     fn one() -> Result<u8, Fault> {
-        Err(Fault::error("graph::cycle", "one"))
+        Err(Fault::error(crate::code!("graph::cycle"), "one"))
     }
 
     fn both(mut faults: Faults) -> Result<u8, Faults> {
-        faults.keep::<u8>(Err(Fault::warning("graph::cycle", "two").into()));
+        faults.keep::<u8>(Err(Fault::warning(crate::code!("graph::cycle"), "two").into()));
         let first = one()?;
         faults.or(first)
     }
@@ -131,7 +131,7 @@ mod tests {
         let mut faults = Faults::new();
         assert!(!faults.has_errors());
         assert_eq!(faults.clone().or(3), Ok(3));
-        faults.push(Fault::warning("graph::cycle", "two"));
+        faults.push(Fault::warning(crate::code!("graph::cycle"), "two"));
         assert!(!faults.has_errors());
         assert!(faults.or(3).is_err());
     }

@@ -37,7 +37,7 @@ pub fn catch<T>(what: &str, work: impl FnOnce() -> T) -> Result<T, Vec<Fault>> {
         let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
         let place = place.filter(|place| !place.is_empty()).map(|place| format!(" (at {place})")).unwrap_or_default();
         vec![
-            Fault::error("worker::panic", format!("{what} panicked: {line}"))
+            Fault::error(crate::code!("worker::panic"), format!("{what} panicked: {line}"))
                 .help(format!("this is a mistake in the program, not in your pipeline; please report it{place}")),
         ]
     })

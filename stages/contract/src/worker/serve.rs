@@ -108,8 +108,11 @@ fn answer_all(program: &mut dyn Worker, line: &Line) -> ExitCode {
 fn answer_file(program: &mut dyn Worker, line: &Line, path: &Path) -> ExitCode {
     let request = std::fs::read(path)
         .map_err(|error| {
-            Fault::error("worker::bad_request", format!("cannot read the request `{}`: {error}", path.display()))
-                .help("give a file that holds one run request as JSON")
+            Fault::error(
+                crate::code!("worker::bad_request"),
+                format!("cannot read the request `{}`: {error}", path.display()),
+            )
+            .help("give a file that holds one run request as JSON")
         })
         .and_then(|text| serde_json::from_slice::<RunRequest>(&text).map_err(|error| unreadable(&error)));
     let response = match request {
@@ -161,12 +164,14 @@ fn never_empty(faults: Vec<Fault>) -> Vec<Fault> {
         return faults;
     }
     let mut faults = faults;
-    faults.push(Fault::error("worker::failed", "the worker failed without saying why").help("please report this"));
+    faults.push(
+        Fault::error(crate::code!("worker::failed"), "the worker failed without saying why").help("please report this"),
+    );
     faults
 }
 
 fn unreadable(error: &serde_json::Error) -> Fault {
-    Fault::error("worker::bad_request", format!("the worker cannot read the request: {error}"))
+    Fault::error(crate::code!("worker::bad_request"), format!("the worker cannot read the request: {error}"))
         .help("`pipeline` and its workers must come from one build; install them together")
 }
 

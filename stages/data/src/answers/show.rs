@@ -73,7 +73,7 @@ pub fn show(ask: &Show) -> Outcome<Value> {
             let mask = condition.evaluate(batch).map_err(|error| {
                 let text = format!("`{text}` has no value for some row: {error}");
                 vec![
-                    Fault::error("data::expression_value", text)
+                    Fault::error(contract::code!("data::expression_value"), text)
                         .help("exclude such rows first: `x <> 0 AND y / x > 1`"),
                 ]
             })?;
@@ -182,7 +182,7 @@ fn write_sheet(table: &Table, path: &Path) -> Outcome<()> {
     let image = |column: &Column| matches!(column.shape.as_slice(), [1 | 3, _, _] | [_, _]);
     let Some(index) = table.columns.iter().position(image) else {
         return Err(vec![
-            Fault::error("data::no_images", "no column holds images, so there is nothing to draw")
+            Fault::error(contract::code!("data::no_images"), "no column holds images, so there is nothing to draw")
                 .help("write `.csv`, `.jsonl`, `.parquet` or `.arrow`; images are tensors such as `uint8[3, 32, 32]`"),
         ]);
     };

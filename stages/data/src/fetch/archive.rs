@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use catalog::columns::pattern::matches;
-use contract::fault::Fault;
+use contract::fault::{Code, Fault};
 use contract::natural::natural;
 use contract::worker::protocol::InputFile;
 
@@ -170,7 +170,11 @@ pub fn unpack(
             Some(patterns) => format!("nothing in `{}` matches `{}`", file.shown, patterns.join("`, `")),
             None => format!("nothing in `{}` is named like {}", file.shown, wanted.format),
         };
-        return Err(vec![Fault::error("data::nothing_inside", text).help(help).place(place(&file.shown, None, None))]);
+        return Err(vec![Fault::error(contract::code!("data::nothing_inside"), text).help(help).place(place(
+            &file.shown,
+            None,
+            None,
+        ))]);
     }
     out.files.sort_by(|a, b| natural(&a.shown, &b.shown));
     out.others.sort_by(|a, b| natural(a, b));
@@ -192,7 +196,7 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn fault(&self, code: &str, text: String, help: &str) -> Vec<Fault> {
+    fn fault(&self, code: Code, text: String, help: &str) -> Vec<Fault> {
         vec![Fault::error(code, text).help(help).place(place(self.shown, None, None))]
     }
 
@@ -200,14 +204,22 @@ impl Out<'_> {
         let why = why.to_string();
         let line = why.lines().next().unwrap_or_default();
         let text = format!("`{}` could not be unpacked: {line}", self.shown);
-        self.fault("data::damaged_archive", text, "the archive is cut off or damaged: download or copy it again")
+        self.fault(
+            contract::code!("data::damaged_archive"),
+            text,
+            "the archive is cut off or damaged: download or copy it again",
+        )
     }
 
     /// Where an entry may be written; `None` when it is not wanted.
     fn target(&mut self, name: &str) -> Outcome<Option<PathBuf>> {
         if self.names.len() >= ENTRIES {
             let text = format!("`{}` has more than {ENTRIES} entries", self.shown);
-            return Err(self.fault("data::too_large", text, "pack the rows of many small files into one"));
+            return Err(self.fault(
+                contract::code!("data::too_large"),
+                text,
+                "pack the rows of many small files into one",
+            ));
         }
         let parts: Vec<&str> = name.split(['/', '\\']).collect();
         let leaves = name.starts_with(['/', '\\'])
@@ -217,7 +229,7 @@ impl Out<'_> {
         if leaves || name.is_empty() {
             let text = format!("`{}` has an entry {name:?} that would be written outside of its folder", self.shown);
             let help = "such an archive is made to harm, or by mistake: pack the files again with relative names";
-            return Err(self.fault("data::unsafe_archive", text, help));
+            return Err(self.fault(contract::code!("data::unsafe_archive"), text, help));
         }
         let clean =
             parts.iter().filter(|part| !part.is_empty() && **part != ".").copied().collect::<Vec<_>>().join("/");
@@ -231,7 +243,7 @@ impl Out<'_> {
         }
         if !self.seen.insert(clean.clone()) {
             let text = format!("`{}` has two entries called `{clean}`", self.shown);
-            return Err(self.fault("data::unsafe_archive", text, "pack the files again, each once"));
+            return Err(self.fault(contract::code!("data::unsafe_archive"), text, "pack the files again, each once"));
         }
         Ok(Some(self.folder.join(&clean)))
     }
@@ -255,7 +267,7 @@ impl Out<'_> {
             if self.written > bound {
                 let text = format!("`{}`, {} bytes, unpacks to more than {bound} bytes", self.shown, self.packed);
                 let help = "unpack it yourself if it is meant to be that large";
-                return Err(self.fault("data::too_large", text, help));
+                return Err(self.fault(contract::code!("data::too_large"), text, help));
             }
             file.write_all(&buffer[..count]).map_err(write)?;
         }
@@ -286,12 +298,16 @@ fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
         if let Some(target) = out.target(&name)? {
             if entry.encrypted() {
                 let text = format!("`{name}` in `{}` is encrypted", out.shown);
-                return Err(out.fault("data::encrypted_archive", text, "pack it again without a password"));
+                return Err(out.fault(
+                    contract::code!("data::encrypted_archive"),
+                    text,
+                    "pack it again without a password",
+                ));
             }
             if !matches!(entry.compression(), zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated) {
                 let text = format!("`{name}` in `{}` is packed in a way that is not known", out.shown);
                 let help = "pack it again as an ordinary zip (deflate), or as `.tar.zst`";
-                return Err(out.fault("data::unsupported_archive", text, help));
+                return Err(out.fault(contract::code!("data::unsupported_archive"), text, help));
             }
             wanted.push((index, name, target));
         }
@@ -336,5 +352,9 @@ fn tar(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
 
 fn link(out: &Out<'_>, name: &str) -> Vec<Fault> {
     let text = format!("`{name}` in `{}` is a link or a device, not a file", out.shown);
-    out.fault("data::unsafe_archive", text, "pack the files themselves: `tar --dereference`, or `zip` without `-y`")
+    out.fault(
+        contract::code!("data::unsafe_archive"),
+        text,
+        "pack the files themselves: `tar --dereference`, or `zip` without `-y`",
+    )
 }

@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use contract::fault::{Fault, Route};
+use contract::fault::{Code, Fault, Route};
 use contract::remote::Freshness;
 use contract::worker::Channel;
 use contract::worker::protocol::{InputFile, Progress};
@@ -128,7 +128,7 @@ pub fn by_digest(remote: &Remote<'_>, sha256: &str, shelf: &Shelf, channel: &Cha
         transfer.part.set_len(0).map_err(write)?;
         let text = format!("`{}` has the digest `sha256:{found}`, not the one that is declared", shown(remote.url));
         Err(vec![
-            Fault::error("data::digest_differs", text)
+            Fault::error(contract::code!("data::digest_differs"), text)
                 .help("the file on the server changed or was tampered with; if you trust it, declare the digest it has")
                 .at(remote.at.clone()),
         ])
@@ -185,7 +185,7 @@ pub fn look(remote: &Remote<'_>) -> Outcome<State> {
             }
         }
         let what = format!("cannot be reached: {last}");
-        Err(fault(remote, "data::unreachable", what, "check the address and the network"))
+        Err(fault(remote, contract::code!("data::unreachable"), what, "check the address and the network"))
     })
 }
 
@@ -253,7 +253,7 @@ impl Transfer<'_> {
             self.part.set_len(0).map_err(disk)?;
             return Err(Trouble::Lasting(fault(
                 self.remote,
-                "data::changed_meanwhile",
+                contract::code!("data::changed_meanwhile"),
                 "changed between the look at it and the fetching".into(),
                 "run again; if it changes all the time, fetch from an address that names one version",
             )));
@@ -283,7 +283,7 @@ impl Transfer<'_> {
                 self.part.set_len(0).map_err(disk)?;
                 let what = format!("is larger than {} bytes", self.remote.limit);
                 let help = "fetch a smaller file, or a part of it";
-                return Err(Trouble::Lasting(fault(self.remote, "data::too_large", what, help)));
+                return Err(Trouble::Lasting(fault(self.remote, contract::code!("data::too_large"), what, help)));
             }
             self.part.write_all(&chunk).map_err(disk)?;
             let message = shown(self.remote.url).to_owned();
@@ -313,15 +313,15 @@ fn judged(remote: &Remote<'_>, response: Response) -> Result<Response, Trouble> 
         "check the address; files that need a login must be fetched by a `command` stage"
     };
     let what = format!("is refused: the server answers {status}");
-    Err(Trouble::Lasting(fault(remote, "data::unreachable", what, help)))
+    Err(Trouble::Lasting(fault(remote, contract::code!("data::unreachable"), what, help)))
 }
 
 fn unreachable(remote: &Remote<'_>, what: String) -> Vec<Fault> {
     let help = "check the address and the network; what has arrived is kept, and the next run goes on from there";
-    fault(remote, "data::unreachable", what, help)
+    fault(remote, contract::code!("data::unreachable"), what, help)
 }
 
-fn fault(remote: &Remote<'_>, code: &str, what: String, help: &str) -> Vec<Fault> {
+fn fault(remote: &Remote<'_>, code: Code, what: String, help: &str) -> Vec<Fault> {
     vec![Fault::error(code, format!("`{}` {what}", shown(remote.url))).help(help).at(remote.at.clone())]
 }
 

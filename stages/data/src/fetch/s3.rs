@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use catalog::kinds::collect::params::S3;
-use contract::fault::{Fault, Route};
+use contract::fault::{Code, Fault, Route};
 use contract::natural::natural;
 use contract::pattern::Pattern;
 use contract::remote::Seen;
@@ -81,7 +81,7 @@ impl<'a> Bucket<'a> {
             let why = error.to_string();
             let text = format!("`s3://{bucket}` cannot be used: {}", why.lines().next().unwrap_or_default());
             vec![
-                Fault::error("data::bad_bucket", text)
+                Fault::error(contract::code!("data::bad_bucket"), text)
                     .help("look at `s3:` (endpoint, region) and at the `AWS_...` variables")
                     .at(at.clone()),
             ]
@@ -113,7 +113,9 @@ impl<'a> Bucket<'a> {
                 if found.len() > OBJECTS {
                     let text = format!("more than {OBJECTS} objects match `s3://{}/{}`", self.bucket, self.pattern);
                     return Err(vec![
-                        Fault::error("data::too_large", text).help("name fewer: a longer prefix").at(self.at.clone()),
+                        Fault::error(contract::code!("data::too_large"), text)
+                            .help("name fewer: a longer prefix")
+                            .at(self.at.clone()),
                     ]);
                 }
             }
@@ -142,7 +144,9 @@ impl<'a> Bucket<'a> {
         let total: u64 = objects.iter().map(|object| object.size).sum();
         if total > limit {
             let text = format!("`s3://{}/{}` is {total} bytes, more than {limit}", self.bucket, self.pattern);
-            return Err(vec![Fault::error("data::too_large", text).help("name fewer objects").at(self.at.clone())]);
+            return Err(vec![
+                Fault::error(contract::code!("data::too_large"), text).help("name fewer objects").at(self.at.clone()),
+            ]);
         }
         let mut files = Vec::with_capacity(objects.len());
         for object in objects {
@@ -196,7 +200,7 @@ impl<'a> Bucket<'a> {
     fn changed(&self, shown: &str) -> Vec<Fault> {
         let text = format!("`{shown}` changed while it was fetched");
         vec![
-            Fault::error("data::changed_meanwhile", text)
+            Fault::error(contract::code!("data::changed_meanwhile"), text)
                 .help("run again; if something writes to it all the time, let it write to another name")
                 .at(self.at.clone()),
         ]
@@ -205,18 +209,18 @@ impl<'a> Bucket<'a> {
     fn nothing(&self, why: &str) -> Vec<Fault> {
         let text = format!("no object matches `s3://{}/{}`: {why}", self.bucket, self.pattern);
         let help = "`*` stands for any characters of one name, `**` for any number of folders; `aws s3 ls` shows what is there";
-        vec![Fault::error("data::no_object", text).help(help).at(self.at.clone())]
+        vec![Fault::error(contract::code!("data::no_object"), text).help(help).at(self.at.clone())]
     }
 
     fn fault(&self, error: &object_store::Error) -> Vec<Fault> {
         let bucket = self.bucket;
         let fault =
-            |code: &str, text: String, help: &str| vec![Fault::error(code, text).help(help).at(self.at.clone())];
+            |code: Code, text: String, help: &str| vec![Fault::error(code, text).help(help).at(self.at.clone())];
         match error {
             object_store::Error::NotFound { .. } => self.nothing("the store does not know it"),
             object_store::Error::Precondition { .. } => self.changed(&format!("s3://{bucket}/{}", self.pattern)),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => fault(
-                "data::bucket_login",
+                contract::code!("data::bucket_login"),
                 format!("the store refuses access to `s3://{bucket}`"),
                 "put the credentials into the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where there is one, `AWS_SESSION_TOKEN`",
             ),
@@ -226,13 +230,13 @@ impl<'a> Bucket<'a> {
                 let why = in_words(why.split(" for url").next().unwrap_or_default(), &whole(other));
                 if why.contains("NoSuchBucket") {
                     return fault(
-                        "data::no_object",
+                        contract::code!("data::no_object"),
                         format!("there is no bucket `{bucket}`"),
                         "look at its name, and at `s3:` (endpoint, region)",
                     );
                 }
                 fault(
-                    "data::unreachable",
+                    contract::code!("data::unreachable"),
                     format!("the store of `s3://{bucket}` cannot be used: {why}"),
                     "check `s3:` (endpoint, region) and the network; what has arrived is kept, and the next run goes on from there",
                 )

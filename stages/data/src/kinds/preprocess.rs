@@ -51,7 +51,7 @@ fn run(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let kept = made.rejected.rows() as u64;
     if kept < made.counted {
         let text = format!("{} rows were rejected, of which {kept} are kept", made.counted);
-        let fault = Fault::warning("data::rejected_rows", text);
+        let fault = Fault::warning(contract::code!("data::rejected_rows"), text);
         let help = "`keep_rejected` says how many are kept of every step; without it all are";
         finished.warnings.push(fault.help(help).at(route!["keep_rejected"]));
     }
@@ -160,7 +160,7 @@ fn changed(step: &Step, before: &[Column], table: &Table) -> Option<u64> {
 
 fn nothing_left(done: &Done, index: usize) -> Fault {
     let text = format!("no row is left after step {} (`{}`), {} came in", index + 1, done.step, done.rows_in);
-    Fault::error("data::empty", text)
+    Fault::error(contract::code!("data::empty"), text)
         .help("loosen the step, or look at the data above it: `pipeline show`")
         .at(route!["steps", index, done.step])
 }

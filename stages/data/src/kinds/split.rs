@@ -105,7 +105,7 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
     if rows > Row::MAX as usize {
         return Err(vec![
             Fault::error(
-                "data::too_large",
+                contract::code!("data::too_large"),
                 format!("a table of {rows} rows cannot be split: no more than {}", Row::MAX),
             )
             .help("sample it, or split it into several tables before"),
@@ -131,7 +131,7 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
             if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
                 let text = format!("the shares sum to {sum}, not to 1, or one of them is not above 0");
                 let help = "for example `{ train: 0.7, validation: 0.15, test: 0.15 }`";
-                return Err(vec![Fault::error("split::ratios", text).help(help).at(route!["ratios"])]);
+                return Err(vec![Fault::error(contract::code!("split::ratios"), text).help(help).at(route!["ratios"])]);
             }
             match &params.time {
                 Some(_) => ordered::by_shares(params, &shares, table)?,
@@ -148,9 +148,12 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
         .filter(|part| counts[*part] == 0)
         .map(|part| {
             let route = if params.ratios.is_empty() { route![] } else { route!["ratios", names[part].as_str()] };
-            Fault::error("split::empty_part", format!("part `{}` gets none of the {rows} rows", names[part]))
-                .help("give it a larger share (or fewer folds), or collect more rows")
-                .at(route)
+            Fault::error(
+                contract::code!("split::empty_part"),
+                format!("part `{}` gets none of the {rows} rows", names[part]),
+            )
+            .help("give it a larger share (or fewer folds), or collect more rows")
+            .at(route)
         })
         .collect();
     if !empty.is_empty() {
@@ -241,7 +244,7 @@ fn rare(column: &str, classes: &[(String, Vec<Row>)], names: &[String], assigned
                 short.join(" and ")
             );
             warnings.push(
-                Fault::warning("split::rare_class", text)
+                Fault::warning(contract::code!("split::rare_class"), text)
                     .help("collect more of it, or merge or drop the class")
                     .at(route!["stratify"]),
             );
@@ -296,7 +299,7 @@ fn in_time(params: &Split, table: &Table) -> Option<Fault> {
         column.name
     );
     let at = if params.folds.is_some() { route!["folds"] } else { route!["ratios"] };
-    Some(Fault::warning("split::series", text).help(help).at(at))
+    Some(Fault::warning(contract::code!("split::series"), text).help(help).at(at))
 }
 
 /// The part of each row by the value of a column.
@@ -324,7 +327,7 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
                         let row = assigned.len() + 1;
                         faults.add(|| {
                             Fault::error(
-                                "split::no_part",
+                                contract::code!("split::no_part"),
                                 format!("`{shown}` in row {row} of `{}` belongs to no part", by.column),
                             )
                             .help("name the value under a part, or `filter` such rows before")
@@ -357,7 +360,7 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
         "stratify by a column of classes: text, whole numbers or bools; without `stratify` rows are divided at random";
     if !column.shape.is_empty() || column.dtype.is_float() {
         let text = format!("column `{name}` is {}, which has no classes", column.type_name());
-        return Err(vec![Fault::error("split::stratify_type", text).help(help).at(at)]);
+        return Err(vec![Fault::error(contract::code!("split::stratify_type"), text).help(help).at(at)]);
     }
     let mut members: BTreeMap<(bool, String), Vec<Row>> = BTreeMap::new();
     let rows = table.rows();
@@ -366,7 +369,7 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
         let text: ArrayRef =
             crate::table::convert::convert(&piece, contract::artifact::DType::String).map_err(|_| {
                 vec![
-                    Fault::error("split::stratify_type", format!("column `{name}` has no classes"))
+                    Fault::error(contract::code!("split::stratify_type"), format!("column `{name}` has no classes"))
                         .help(help)
                         .at(at.clone()),
                 ]
@@ -383,7 +386,7 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
     if members.len() > 1 && members.len() * 2 > rows {
         let text =
             format!("column `{name}` has {} values in {rows} rows: too many to keep their shares", members.len());
-        return Err(vec![Fault::error("split::too_many_classes", text).help(help).at(at)]);
+        return Err(vec![Fault::error(contract::code!("split::too_many_classes"), text).help(help).at(at)]);
     }
     Ok(members.into_iter().map(|((_, value), rows)| (value, rows)).collect())
 }

@@ -59,7 +59,7 @@ pub fn expression(text: &str, at: Route) -> Result<Regex, Fault> {
     Regex::new(text).map_err(|error| {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Fault::error("profile::regex", format!("`{text}` is not a regular expression: {why}"))
+        Fault::error(contract::code!("profile::regex"), format!("`{text}` is not a regular expression: {why}"))
             .help("write it in single quotes, so that YAML leaves its `\\` alone; look-around and back-references do not exist here")
             .at(at)
     })
@@ -92,7 +92,7 @@ pub fn check(
                     _ => format!("{text}: {} of {} rows break it ({})", tally.broken, tally.rows, examples.join("; ")),
                 };
                 unmet.push(
-                    Fault::error("gate::not_met", message)
+                    Fault::error(contract::code!("gate::not_met"), message)
                         .help("look at such rows in the report, clean them in a `preprocess` before, or change what is expected")
                         .at(at.join(key)),
                 );
@@ -222,9 +222,12 @@ fn tallies(
                 pointed(key, &tables).map_err(|several| vec![ambiguous(key, &several).at(at.join("foreign_key"))])?;
             let Some((other, at_key)) = there.map(|(table, column)| (related[table].1, column)) else {
                 return Err(vec![
-                    Fault::error("data::unknown_column", format!("no related table has a column `{key}`"))
-                        .help("connect the table that has it: `inputs: { related: … }`")
-                        .at(at.join("foreign_key")),
+                    Fault::error(
+                        contract::code!("data::unknown_column"),
+                        format!("no related table has a column `{key}`"),
+                    )
+                    .help("connect the table that has it: `inputs: { related: … }`")
+                    .at(at.join("foreign_key")),
                 ]);
             };
             // By 128 bits of their hashes.
@@ -379,7 +382,7 @@ fn whole(array: &ArrayRef) -> Option<ArrayRef> {
 
 fn unreadable() -> Vec<Fault> {
     vec![
-        Fault::error("profile::column_type", "this cannot be demanded of a column of this type")
+        Fault::error(contract::code!("profile::column_type"), "this cannot be demanded of a column of this type")
             .help("tensors and bytes can only be demanded to be there: `not_null: true`"),
     ]
 }
@@ -428,9 +431,12 @@ fn within(
         }
         found.map(Some).ok_or_else(|| {
             vec![
-                Fault::error("profile::bounds", format!("`{}` is no {}", text(value), column.dtype.name()))
-                    .help(format!("give {}", crate::table::cell::expected(column.dtype)))
-                    .at(at.clone()),
+                Fault::error(
+                    contract::code!("profile::bounds"),
+                    format!("`{}` is no {}", text(value), column.dtype.name()),
+                )
+                .help(format!("give {}", crate::table::cell::expected(column.dtype)))
+                .at(at.clone()),
             ]
         })
     };

@@ -22,7 +22,7 @@ pub fn overlong(shown: &str, line: u64, limits: &Limits) -> Fault {
         bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
         bytes => format!("{bytes} bytes"),
     };
-    Fault::error("data::malformed_row", format!("`{shown}` has a record of more than {size}, which is more than is read"))
+    Fault::error(contract::code!("data::malformed_row"), format!("`{shown}` has a record of more than {size}, which is more than is read"))
         .help("it begins here: is a quote in it never closed, or its line never ended? large fields belong into files of their own")
         .place(place(shown, Some(line), None))
 }
@@ -97,7 +97,11 @@ impl Stream {
             Some(name) => Some(super::encoding::named(name).ok_or_else(|| {
                 let text = format!("`{name}` is not an encoding that is known");
                 let help = "use `utf-8`, `latin-1`, `windows-1252`, `utf-16le` or another of the WHATWG's names";
-                vec![Fault::error("data::unknown_encoding", text).help(help).place(place(&file.shown, None, None))]
+                vec![Fault::error(contract::code!("data::unknown_encoding"), text).help(help).place(place(
+                    &file.shown,
+                    None,
+                    None,
+                ))]
             })?),
             None => None,
         };
@@ -109,7 +113,7 @@ impl Stream {
             let text =
                 format!("`{}` is written in UTF-16 and has no byte order mark: every other byte is zero", file.shown);
             return Err(vec![
-                Fault::error("data::encoding", text)
+                Fault::error(contract::code!("data::encoding"), text)
                     .help(format!("say so where there is an option for it: `encoding: {name}`; or save it as UTF-8"))
                     .place(place(&file.shown, Some(1), Some(1))),
             ]);
@@ -143,9 +147,12 @@ impl Stream {
         self.unpacked += count as u64;
         if self.packed && self.unpacked > self.limit {
             return Err(vec![
-                Fault::error("data::too_large", format!("`{}` unpacks to more than {} bytes", self.shown, self.limit))
-                    .help("unpack it yourself if it is meant to be that large")
-                    .place(place(&self.shown, None, None)),
+                Fault::error(
+                    contract::code!("data::too_large"),
+                    format!("`{}` unpacks to more than {} bytes", self.shown, self.limit),
+                )
+                .help("unpack it yourself if it is meant to be that large")
+                .place(place(&self.shown, None, None)),
             ]);
         }
         Ok(count)
@@ -171,9 +178,12 @@ impl Stream {
 
     fn fault(&self, error: &io::Error) -> Fault {
         if let Some(misfit) = error.get_ref().and_then(|error| error.downcast_ref::<super::encoding::Misfit>()) {
-            return Fault::error("data::encoding", format!("`{}` cannot be read as text: {misfit}", self.shown))
-                .help("look at the file in an editor that shows encodings; `file --mime-encoding` makes a good guess")
-                .place(place(&self.shown, Some(misfit.line), None));
+            return Fault::error(
+                contract::code!("data::encoding"),
+                format!("`{}` cannot be read as text: {misfit}", self.shown),
+            )
+            .help("look at the file in an editor that shows encodings; `file --mime-encoding` makes a good guess")
+            .place(place(&self.shown, Some(misfit.line), None));
         }
         if !self.packed {
             return unreadable(&self.shown, error);
@@ -182,9 +192,12 @@ impl Stream {
             io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
             _ => error.to_string(),
         };
-        Fault::error("data::damaged_compression", format!("`{}` could not be unpacked: {why}", self.shown))
-            .help("the file is cut off or damaged: download or copy it again")
-            .place(place(&self.shown, None, None))
+        Fault::error(
+            contract::code!("data::damaged_compression"),
+            format!("`{}` could not be unpacked: {why}", self.shown),
+        )
+        .help("the file is cut off or damaged: download or copy it again")
+        .place(place(&self.shown, None, None))
     }
 }
 

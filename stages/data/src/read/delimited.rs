@@ -92,7 +92,7 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
         // widened type, means that the file is another one by now.
         if second.rows != first_pass.rows || second.seen.iter().any(|seen| !seen.is_empty()) {
             return Err(vec![
-                Fault::error("data::changed", format!("`{}` changed while it was read", first.shown))
+                Fault::error(contract::code!("data::changed"), format!("`{}` changed while it was read", first.shown))
                     .help("run again when nothing writes to it"),
             ]);
         }
@@ -644,7 +644,7 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
     if !named && header.names.len() != names.len() {
         let text = format!("`{shown}` has {} columns, `{first}` has {}", header.names.len(), names.len());
         faults.push(
-            Fault::error("data::columns_differ", text)
+            Fault::error(contract::code!("data::columns_differ"), text)
                 .help("files that are collected together need the same columns")
                 .place(place(shown, Some(1), None)),
         );
@@ -661,7 +661,7 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
                 );
                 faults.push(
                     Fault::error(
-                        "data::columns_differ",
+                        contract::code!("data::columns_differ"),
                         format!("`{shown}` has a column `{name}` that `{first}` has not"),
                     )
                     .help(help)
@@ -674,9 +674,12 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
     let own: HashSet<&String> = header.names.iter().collect();
     for name in names.iter().filter(|name| named && !own.contains(name)) {
         faults.push(
-            Fault::error("data::columns_differ", format!("`{shown}` has no column `{name}`, which `{first}` has"))
-                .help("files that are collected together need the same columns")
-                .place(place(shown, Some(1), None)),
+            Fault::error(
+                contract::code!("data::columns_differ"),
+                format!("`{shown}` has no column `{name}`, which `{first}` has"),
+            )
+            .help("files that are collected together need the same columns")
+            .place(place(shown, Some(1), None)),
         );
     }
     if faults.is_empty() { Ok(fields) } else { Err(faults) }

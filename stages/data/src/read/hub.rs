@@ -111,7 +111,7 @@ impl Hub {
         let open = |row: usize| {
             let (what, at) = called(row);
             if images.is_null(row) {
-                return Err(Fault::error("data::damaged_image", format!("{what} is not there"))
+                return Err(Fault::error(contract::code!("data::damaged_image"), format!("{what} is not there"))
                     .help("images that lie beside the file are not read: write them into it, or leave such rows out with `on_error: reject`")
                     .place(at));
             }
@@ -186,7 +186,7 @@ impl Hub {
                         let number_of = places[row] + 1;
                         let fault = || {
                             Fault::error(
-                                "data::cell",
+                                contract::code!("data::cell"),
                                 format!(
                                     "{number} in row {number_of} of column `{name}` has no name among {} classes",
                                     names.len()

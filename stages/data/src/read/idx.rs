@@ -70,7 +70,7 @@ impl Head {
 
 fn damaged(shown: &str, why: &str, help: &str) -> Vec<Fault> {
     vec![
-        Fault::error("data::damaged_idx", format!("`{shown}` cannot be read as IDX: {why}"))
+        Fault::error(contract::code!("data::damaged_idx"), format!("`{shown}` cannot be read as IDX: {why}"))
             .help(help.to_owned())
             .place(place(shown, None, None)),
     ]
@@ -165,7 +165,7 @@ fn same_rows(images: &InputFile, rows: u64, labels: &InputFile, others: u64) -> 
     }
     let text = format!("`{}` has {rows} images, `{}` has {others} labels", images.shown, labels.shown);
     Err(vec![
-        Fault::error("data::rows_differ", text)
+        Fault::error(contract::code!("data::rows_differ"), text)
             .help("take the two files of one set: `train-images…` goes with `train-labels…`")
             .place(place(&labels.shown, None, None)),
     ])

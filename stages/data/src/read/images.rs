@@ -122,9 +122,12 @@ fn encoded(entries: &[Entry], folder: &InputFile) -> Outcome<Vec<ArrayRef>> {
         let shown = || format!("{}/{}", folder.shown, entry.name);
         match std::fs::read(&entry.path) {
             Ok(bytes) if bytes.len() as u64 > ENCODED => faults.add(|| {
-                Fault::error("data::too_large", format!("`{}` is longer than {ENCODED} bytes", shown()))
-                    .help("is it an image? move it out of the folder")
-                    .place(place(&shown(), None, None))
+                Fault::error(
+                    contract::code!("data::too_large"),
+                    format!("`{}` is longer than {ENCODED} bytes", shown()),
+                )
+                .help("is it an image? move it out of the folder")
+                .place(place(&shown(), None, None))
             }),
             Ok(bytes) => {
                 size += bytes.len() as u64;
@@ -173,7 +176,9 @@ pub fn gather(
     if each.checked_mul(count).is_none_or(|all| all > ELEMENTS) {
         let text = format!("{count} images of {channels}×{height}×{width} do not fit into one data set");
         let (_, at) = name(0);
-        return Err(vec![Fault::error("data::too_large", text).help("state a smaller `size:`").place(at)]);
+        return Err(vec![
+            Fault::error(contract::code!("data::too_large"), text).help("state a smaller `size:`").place(at),
+        ]);
     }
     let decoded = threads::map(count, threads, |index| {
         let image = open(index)?;
@@ -185,7 +190,7 @@ pub fn gather(
                 image.width(),
                 frame.first
             );
-            return Err(Fault::error("data::sizes_differ", text)
+            return Err(Fault::error(contract::code!("data::sizes_differ"), text)
                 .help(format!(
                     "let all be resized: `size: [{height}, {width}]`; or leave others out with `on_error: reject`"
                 ))
@@ -304,7 +309,7 @@ pub fn decode_from(from: impl BufRead + Seek, what: &str, at: Place) -> Result<D
     reader.limits(limits);
     reader.decode().map_err(|error| {
         let why = error.to_string().lines().next().unwrap_or_default().to_owned();
-        Fault::error("data::damaged_image", format!("{what} cannot be read as an image: {why}"))
+        Fault::error(contract::code!("data::damaged_image"), format!("{what} cannot be read as an image: {why}"))
             .help("it is cut off, damaged, or not what its name says: replace or remove it, or leave such images out with `on_error: reject`")
             .place(at)
     })
@@ -348,7 +353,7 @@ pub fn labelled(
         let help =
             suggest(wanted, names).unwrap_or_else(|| "say which column holds paths: `labels: { file: NAME }`".into());
         let text = format!("`{}` has no column `{wanted}`", file.shown);
-        return Err(vec![Fault::error("data::unknown_column", text).help(help).place(place(
+        return Err(vec![Fault::error(contract::code!("data::unknown_column"), text).help(help).place(place(
             &file.shown,
             Some(1),
             None,
@@ -372,7 +377,7 @@ pub fn labelled(
                     reading.refusals.rejected(&file.shown, Refused::new(Some(row), text))?;
                 } else {
                     faults.add(|| {
-                        Fault::error("data::missing_image", text)
+                        Fault::error(contract::code!("data::missing_image"), text)
                             .help(format!("paths start from `{}`: correct the row or add the image", folder.shown))
                             .place(place(&file.shown, Some(row + 2), Some(at as u64 + 1)))
                     });
@@ -393,11 +398,13 @@ pub fn labelled(
     let (image, pieces, read) = pixels(&entries, folder, options, reading)?;
     if table.columns.iter().any(|column| column.name == "image") {
         let text = format!("`{}` has a column `image`, which is what the pixels will be called", file.shown);
-        return Err(vec![Fault::error("data::duplicate_column", text).help("rename it").place(place(
-            &file.shown,
-            Some(1),
-            None,
-        ))]);
+        return Err(vec![
+            Fault::error(contract::code!("data::duplicate_column"), text).help("rename it").place(place(
+                &file.shown,
+                Some(1),
+                None,
+            )),
+        ]);
     }
     table.columns[at].role = Role::Id;
     let mut columns = vec![image];

@@ -191,7 +191,7 @@ fn damaged(shown: &str, bytes: &[u8], error: &ArrowError) -> Fault {
     } else {
         (text.lines().next().unwrap_or_default(), "is it another format, or damaged? copy or download it again")
     };
-    Fault::error("data::damaged_arrow", format!("`{shown}` cannot be read as Arrow: {why}"))
+    Fault::error(contract::code!("data::damaged_arrow"), format!("`{shown}` cannot be read as Arrow: {why}"))
         .help(help)
         .place(place(shown, None, None))
 }

@@ -27,7 +27,7 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
                 let names = table.columns.iter().map(|column| column.name.as_str());
                 let help = suggest(name, names).unwrap_or_else(|| "key columns must be in every source".into());
                 Fault::error(
-                    "data::unknown_column",
+                    contract::code!("data::unknown_column"),
                     format!("the {which} of the joined sources has no column `{name}`"),
                 )
                 .help(help)
@@ -41,7 +41,7 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
                     Some(dtype) => keys.push((l, r, dtype)),
                     None => faults.push(
                         Fault::error(
-                            "data::types_differ",
+                            contract::code!("data::types_differ"),
                             format!(
                                 "the key `{name}` is {} in one source and {} in another",
                                 a.type_name(),
@@ -60,7 +60,7 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
         if left.columns.iter().any(|other| other.name == column.name) && !column.name.starts_with("source_") {
             faults.push(
                 Fault::error(
-                    "data::duplicate_column",
+                    contract::code!("data::duplicate_column"),
                     format!("two of the joined sources have a column `{}`", column.name),
                 )
                 .help("add it to `on:` if it must be equal, or rename it in one of the files")
@@ -160,7 +160,7 @@ fn whole_cells(array: ArrayRef, column: &contract::artifact::Column) -> Outcome<
     }
     let text = format!("`{}` is a tensor, and {} rows would be without one", column.name, array.null_count());
     Err(vec![
-        Fault::error("data::cell", text)
+        Fault::error(contract::code!("data::cell"), text)
             .help("join with `how: inner`, or let the source of tensors lead")
             .at(contract::route!["from", "join", "how"]),
     ])

@@ -244,9 +244,12 @@ impl<'a> Rows<'a> {
                 let why = error.to_string();
                 let why = why.split(" at line ").next().unwrap_or_default().to_owned();
                 let fault = || {
-                    Fault::error("data::malformed_row", format!("this line is not a JSON object: {why}"))
-                        .help("every line holds one object, such as `{\"a\": 1, \"b\": \"x\"}`, without line breaks in it")
-                        .place(place(shown, Some(line), Some(error.column().max(1) as u64)))
+                    Fault::error(
+                        contract::code!("data::malformed_row"),
+                        format!("this line is not a JSON object: {why}"),
+                    )
+                    .help("every line holds one object, such as `{\"a\": 1, \"b\": \"x\"}`, without line breaks in it")
+                    .place(place(shown, Some(line), Some(error.column().max(1) as u64)))
                 };
                 return self.refused(text, line, shown, fault);
             }
@@ -385,7 +388,7 @@ impl<'a> Rows<'a> {
             if column.name.trim().is_empty() {
                 let line = column.first;
                 faults.add(|| {
-                    Fault::error("data::empty_name", "a key is empty".to_owned())
+                    Fault::error(contract::code!("data::empty_name"), "a key is empty".to_owned())
                         .help("name it where the file is written")
                         .place(place(shown, Some(line), None))
                 });
@@ -439,24 +442,22 @@ fn text_of(value: &Scalar) -> Cow<'_, str> {
 }
 
 fn nested(key: &str, what: &str, line: u64, shown: &str) -> Fault {
-    Fault::error("data::nested", format!("`{key}` holds {what}; a column holds one value a row"))
+    Fault::error(contract::code!("data::nested"), format!("`{key}` holds {what}; a column holds one value a row"))
         .help("flatten it where the file is written (`a.b`, `a.0`), or write it as text")
         .place(place(shown, Some(line), None))
 }
 
 fn twice(key: &str, line: u64, shown: &str) -> Fault {
-    Fault::error("data::duplicate_column", format!("the key `{key}` is there twice in this line"))
+    Fault::error(contract::code!("data::duplicate_column"), format!("the key `{key}` is there twice in this line"))
         .help("give every value its own key")
         .place(place(shown, Some(line), None))
 }
 
 fn misfit(text: &str, name: &str, dtype: DType, line: u64, shown: &str) -> Fault {
     let text = format!("`{text}` in column `{name}` is not {}: expected {}", dtype.name(), expected(dtype));
-    Fault::error("data::cell", text).help("correct the value, or give the column another `dtype:`").place(place(
-        shown,
-        Some(line),
-        None,
-    ))
+    Fault::error(contract::code!("data::cell"), text)
+        .help("correct the value, or give the column another `dtype:`")
+        .place(place(shown, Some(line), None))
 }
 
 /// The form of a value. Texts are only ever texts, dates or times; a mixture of types is text.

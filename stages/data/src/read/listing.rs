@@ -37,7 +37,7 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
     if folder.path.is_file() {
         let text = format!("`{}` is a file, and neither a folder nor an archive of one", folder.shown);
         return Err(vec![
-            Fault::error("data::wrong_format", text)
+            Fault::error(contract::code!("data::wrong_format"), text)
                 .help("name the folder, or pack it: `.zip`, `.tar`, `.tar.gz` or `.tar.zst`")
                 .place(place(&folder.shown, None, None)),
         ]);
@@ -49,7 +49,7 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
                 if is_folder {
                     let text = format!("`{shown}/{file}` is a folder inside a class folder");
                     return Err(vec![
-                        Fault::error("data::nested_folder", text)
+                        Fault::error(contract::code!("data::nested_folder"), text)
                             .help("keep the files of a class directly in its folder")
                             .place(place(&format!("{shown}/{file}"), None, None)),
                     ]);
@@ -78,9 +78,12 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
     {
         let shown = format!("{}/{name}", folder.shown);
         return Err(vec![
-            Fault::error("data::no_class", format!("`{shown}` lies beside the class folders, so it has no label"))
-                .help("move it into the folder of its class, or out of here")
-                .place(place(&shown, None, None)),
+            Fault::error(
+                contract::code!("data::no_class"),
+                format!("`{shown}` lies beside the class folders, so it has no label"),
+            )
+            .help("move it into the folder of its class, or out of here")
+            .place(place(&shown, None, None)),
         ]);
     }
     Ok(Listing { entries, others })
@@ -96,7 +99,7 @@ pub fn notice(shown: &str, others: &[String], endings: &[&str]) -> Option<Fault>
         count => format!("{count} files in `{shown}` are not read: {some}{more}"),
     };
     Some(
-        Fault::warning("data::files_not_read", text)
+        Fault::warning(contract::code!("data::files_not_read"), text)
             .help(format!("read are `{}`: convert the others, or move them out of the folder", endings.join("`, `")))
             .place(place(&format!("{shown}/{first}"), None, None)),
     )
@@ -145,7 +148,9 @@ fn children(folder: &Path, shown: &str) -> Outcome<Vec<(PathBuf, String, bool)>>
         let entry = entry.map_err(fault)?;
         let Ok(name) = entry.file_name().into_string() else {
             let text = format!("a file in `{shown}` has a name that is not UTF-8");
-            return Err(vec![Fault::error("data::encoding", text).help("rename it").place(place(shown, None, None))]);
+            return Err(vec![
+                Fault::error(contract::code!("data::encoding"), text).help("rename it").place(place(shown, None, None)),
+            ]);
         };
         if !is_byproduct(&name) {
             let is_folder = entry.path().is_dir();

@@ -45,11 +45,15 @@ fn named_columns(schema: &Schema, shown: &str, typed: impl Fn(&Field) -> Option<
         let at = || place(shown, None, Some(index as u64 + 1));
         if field.name().trim().is_empty() {
             let text = format!("column {} of `{shown}` has no name", index + 1);
-            faults.add(|| Fault::error("data::empty_name", text).help("name it where the file is written").place(at()));
+            faults.add(|| {
+                Fault::error(contract::code!("data::empty_name"), text)
+                    .help("name it where the file is written")
+                    .place(at())
+            });
         } else if !known.insert(field.name()) {
             let text = format!("`{shown}` has two columns called `{}`", field.name());
             let help = "rename one of them where the file is written";
-            faults.add(|| Fault::error("data::duplicate_column", text).help(help).place(at()));
+            faults.add(|| Fault::error(contract::code!("data::duplicate_column"), text).help(help).place(at()));
         }
         match typed(field) {
             Some(mut column) => {
@@ -69,7 +73,7 @@ fn named_columns(schema: &Schema, shown: &str, typed: impl Fn(&Field) -> Option<
                     field.data_type()
                 );
                 faults.add(|| {
-                    Fault::error("data::unsupported_type", text)
+                    Fault::error(contract::code!("data::unsupported_type"), text)
                         .help("write it as plain columns (numbers, text, bools, dates) or as lists of numbers of one fixed length")
                         .place(at())
                 });
@@ -172,7 +176,7 @@ pub fn rows(foreign: &RecordBatch, columns: &[Column], shown: &str, before: usiz
 
 fn no_type(column: &Column, shown: &str) -> Fault {
     let text = format!("column `{}` of `{shown}` cannot be kept as {}", column.name, column.type_name());
-    Fault::error("data::unsupported_type", text)
+    Fault::error(contract::code!("data::unsupported_type"), text)
         .help("write it as another type, or state one: `columns: { NAME: { dtype: string } }`")
         .place(place(shown, None, None))
 }
@@ -304,9 +308,12 @@ impl Unfit {
         } else {
             self.help.to_owned()
         };
-        Fault::error("data::cell", format!("{what} in row {number} of column `{name}` of `{shown}` {why}"))
-            .help(help)
-            .place(place(shown, Some(number), None))
+        Fault::error(
+            contract::code!("data::cell"),
+            format!("{what} in row {number} of column `{name}` of `{shown}` {why}"),
+        )
+        .help(help)
+        .place(place(shown, Some(number), None))
     }
 }
 

@@ -109,7 +109,7 @@ pub fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column,
             let text =
                 format!("row {} of `{shown}` holds {}, which 32-bit floats cannot", at / each + 1, wide.value(at));
             return Err(vec![
-                Fault::error("data::cell", text)
+                Fault::error(contract::code!("data::cell"), text)
                     .help("tensors are kept as bytes or as 32-bit floats; scale the numbers before they are saved")
                     .place(place(shown, None, None)),
             ]);
@@ -147,7 +147,7 @@ pub fn beside(files: &[InputFile], named: impl Fn(&InputFile) -> String, limits:
         {
             let text = format!("`{}` has {} rows, `{}` has {}", files[0].shown, first.len(), file.shown, array.len());
             return Err(vec![
-                Fault::error("data::rows_differ", text)
+                Fault::error(contract::code!("data::rows_differ"), text)
                     .help("arrays that become columns of one data set need one length; of an `.npz`, choose with `inside: [\"x*\"]`")
                     .place(place(&file.shown, None, None)),
             ]);
@@ -161,7 +161,7 @@ pub fn beside(files: &[InputFile], named: impl Fn(&InputFile) -> String, limits:
 
 fn damaged(shown: &str, why: &str, help: &str) -> Vec<Fault> {
     vec![
-        Fault::error("data::damaged_npy", format!("`{shown}` cannot be read as a NumPy array: {why}"))
+        Fault::error(contract::code!("data::damaged_npy"), format!("`{shown}` cannot be read as a NumPy array: {why}"))
             .help(help.to_owned())
             .place(place(shown, None, None)),
     ]
@@ -169,9 +169,12 @@ fn damaged(shown: &str, why: &str, help: &str) -> Vec<Fault> {
 
 fn unsupported(shown: &str, why: &str, help: &str) -> Vec<Fault> {
     vec![
-        Fault::error("data::unsupported_type", format!("`{shown}` cannot be kept in a data set: {why}"))
-            .help(help.to_owned())
-            .place(place(shown, None, None)),
+        Fault::error(
+            contract::code!("data::unsupported_type"),
+            format!("`{shown}` cannot be kept in a data set: {why}"),
+        )
+        .help(help.to_owned())
+        .place(place(shown, None, None)),
     ]
 }
 

@@ -119,7 +119,7 @@ pub fn add_partitions(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
                 named(&keys)
             );
             faults.push(
-                Fault::error("data::columns_differ", text)
+                Fault::error(contract::code!("data::columns_differ"), text)
                     .help("files that are collected together need the same `key=value` folders")
                     .place(place(&span.shown, None, None)),
             );
@@ -129,11 +129,9 @@ pub fn add_partitions(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
         if table.columns.iter().any(|column| column.name == *key) {
             let text = format!("`{key}` is a folder of `{}` and a column in it", first.shown);
             faults.push(
-                Fault::error("data::duplicate_column", text).help("rename the folder or the column").place(place(
-                    &first.shown,
-                    None,
-                    None,
-                )),
+                Fault::error(contract::code!("data::duplicate_column"), text)
+                    .help("rename the folder or the column")
+                    .place(place(&first.shown, None, None)),
             );
         }
     }
@@ -181,9 +179,12 @@ pub fn add_provenance(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
     for name in ["source_file", "source_row"] {
         if table.columns.iter().any(|column| column.name == name) {
             return Err(vec![
-                Fault::error("data::duplicate_column", format!("the source has a column `{name}` of its own"))
-                    .help("leave out `provenance: true`, or rename the column")
-                    .at(contract::route!["provenance"]),
+                Fault::error(
+                    contract::code!("data::duplicate_column"),
+                    format!("the source has a column `{name}` of its own"),
+                )
+                .help("leave out `provenance: true`, or rename the column")
+                .at(contract::route!["provenance"]),
             ]);
         }
     }

@@ -105,13 +105,13 @@ fn damaged(file: &InputFile, error: &str) -> Fault {
         let lower = line.to_lowercase();
         if ["codec", "disabled feature", "brotli", "lzo"].iter().any(|word| lower.contains(word)) {
             let text = format!("`{shown}` is packed in a way that is not known: {line}");
-            return Fault::error("data::unsupported_codec", text)
+            return Fault::error(contract::code!("data::unsupported_codec"), text)
                 .help("write it with `zstd`, `snappy`, `gzip` or `lz4`, or without compression")
                 .place(place(shown, None, None));
         }
         (line, "the file is damaged: copy or download it again")
     };
-    Fault::error("data::damaged_parquet", format!("`{shown}` cannot be read as Parquet: {why}"))
+    Fault::error(contract::code!("data::damaged_parquet"), format!("`{shown}` cannot be read as Parquet: {why}"))
         .help(help)
         .place(place(shown, None, None))
 }

@@ -92,7 +92,7 @@ impl Asking<'_> {
             statement = transaction.prepare(&in_order(query, &wanted)).await.map_err(|error| match error.as_db_error() {
                 // It stood alone, and does not within another.
                 Some(_) => vec![
-                    Fault::error("data::bad_query", "the query is no plain `select`, whose rows can be put in order")
+                    Fault::error(contract::code!("data::bad_query"), "the query is no plain `select`, whose rows can be put in order")
                         .help("a source is only read; a `select` of another form says itself in which order: `order by` at its end")
                         .at(self.at.join("query")),
                 ],
@@ -134,7 +134,9 @@ impl Asking<'_> {
             if bytes > self.limits.unpacked {
                 let text = format!("the answer of `{}` is larger than {} bytes", self.shown, self.limits.unpacked);
                 let help = "ask for less: fewer columns, a `where`, an aggregate";
-                return Err(vec![Fault::error("data::too_large", text).help(help).at(self.at.join("query"))]);
+                return Err(vec![
+                    Fault::error(contract::code!("data::too_large"), text).help(help).at(self.at.join("query")),
+                ]);
             }
             let progress =
                 Progress { done: rows, total: None, unit: "row".into(), message: self.shown.clone(), rate: None };
@@ -190,11 +192,15 @@ impl Asking<'_> {
         let mut faults = Faults::default();
         if !statement.params().is_empty() {
             let text = format!("the query has {} parameters (`$1` ...), which nothing fills", statement.params().len());
-            return Err(vec![Fault::error("data::bad_query", text).help("write the values into it").at(at())]);
+            return Err(vec![
+                Fault::error(contract::code!("data::bad_query"), text).help("write the values into it").at(at()),
+            ]);
         }
         if statement.columns().is_empty() {
             return Err(vec![
-                Fault::error("data::bad_query", "the query gives no rows").help("only a `select` reads rows").at(at()),
+                Fault::error(contract::code!("data::bad_query"), "the query gives no rows")
+                    .help("only a `select` reads rows")
+                    .at(at()),
             ]);
         }
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -203,12 +209,14 @@ impl Asking<'_> {
             let twice = wanted.iter().any(|other| other.column.name == name);
             if twice || name == "?column?" || name.trim().is_empty() {
                 let (code, text) = match twice {
-                    true => {
-                        ("data::duplicate_column", format!("two columns of the query's answer are called `{name}`"))
-                    }
-                    false => {
-                        ("data::empty_name", format!("column {} of the query's answer has no name", wanted.len() + 1))
-                    }
+                    true => (
+                        contract::code!("data::duplicate_column"),
+                        format!("two columns of the query's answer are called `{name}`"),
+                    ),
+                    false => (
+                        contract::code!("data::empty_name"),
+                        format!("column {} of the query's answer has no name", wanted.len() + 1),
+                    ),
                 };
                 faults.add(|| Fault::error(code, text).help("name it: `... as name`").at(at()));
             }
@@ -227,7 +235,7 @@ impl Asking<'_> {
                 let called =
                     if array { format!("{}[]", kind.name().trim_start_matches('_')) } else { kind.name().to_owned() };
                 let text = format!("column `{name}` is of the type `{called}`, which has no place in a data set");
-                faults.add(|| Fault::error("data::unsupported_type", text).help(help).at(at()));
+                faults.add(|| Fault::error(contract::code!("data::unsupported_type"), text).help(help).at(at()));
             }
             let form = form.unwrap_or(Form::Text);
             let sorts = !matches!(column.type_().name(), "json" | "xml");
@@ -241,14 +249,16 @@ impl Asking<'_> {
             true => format!("let the query decide: `nullif({name}, 'infinity')`"),
             false => format!("let the query decide: `cast({name} as text)`, for example"),
         };
-        Fault::error("data::cell", format!("row {row} of column `{name}` {why}")).help(help).at(self.at.join("query"))
+        Fault::error(contract::code!("data::cell"), format!("row {row} of column `{name}` {why}"))
+            .help(help)
+            .at(self.at.join("query"))
     }
 
     fn down(&self, why: &str) -> Vec<Fault> {
         let Postgres { host, port, .. } = self.options;
         let text = format!("the database at `{host}:{port}` cannot be reached: {why}");
         vec![
-            Fault::error("data::database_down", text)
+            Fault::error(contract::code!("data::database_down"), text)
                 .help("is the server up, and the host and port right? `pg_isready -h HOST -p PORT` tells; what was collected before stays usable")
                 .at(self.at.join("host")),
         ]
@@ -272,7 +282,9 @@ impl Asking<'_> {
             if error.to_string().contains("TLS") || why.contains("certificate") || why.contains("not support TLS") {
                 let text = format!("no secure connection to `{}`: {why}", self.options.host);
                 let help = "`SSL_CERT_FILE` names a file of certificates to trust in place of the system's; `tls: off` goes without, where the way is safe";
-                return vec![Fault::error("data::database_insecure", text).help(help).at(self.at.join("tls"))];
+                return vec![
+                    Fault::error(contract::code!("data::database_insecure"), text).help(help).at(self.at.join("tls")),
+                ];
             }
             return self.down(&why);
         };
@@ -286,7 +298,7 @@ impl Asking<'_> {
             "3D000" => {
                 let text = format!("the server has no database `{database}`");
                 vec![
-                    Fault::error("data::bad_query", text)
+                    Fault::error(contract::code!("data::bad_query"), text)
                         .help("`psql --list` lists its databases")
                         .at(self.at.join("database")),
                 ]
@@ -294,7 +306,7 @@ impl Asking<'_> {
             // Starting up, shutting down, crashed, out of connections.
             "57P01" | "57P02" | "57P03" | "53300" => self.down(message),
             "25006" => vec![
-                Fault::error("data::bad_query", format!("the query would write: {message}"))
+                Fault::error(contract::code!("data::bad_query"), format!("the query would write: {message}"))
                     .help("a source is only read: use a `select` without side effects")
                     .at(self.at.join("query")),
             ],
@@ -310,9 +322,12 @@ impl Asking<'_> {
                 let help =
                     told.hint().map_or_else(|| "try it with `psql`; `\\d` lists the tables".to_owned(), str::to_owned);
                 vec![
-                    Fault::error("data::bad_query", format!("PostgreSQL refuses the query: {message}{line}"))
-                        .help(help)
-                        .at(self.at.join("query")),
+                    Fault::error(
+                        contract::code!("data::bad_query"),
+                        format!("PostgreSQL refuses the query: {message}{line}"),
+                    )
+                    .help(help)
+                    .at(self.at.join("query")),
                 ]
             }
         }
@@ -323,7 +338,7 @@ impl Asking<'_> {
             "put the password into the environment variable `{}`; never into the pipeline",
             self.options.password_env
         );
-        vec![Fault::error("data::database_login", text).help(help).at(self.at.join(key))]
+        vec![Fault::error(contract::code!("data::database_login"), text).help(help).at(self.at.join(key))]
     }
 }
 

@@ -236,11 +236,12 @@ impl Refusals {
         }
         let (place, reason) = first.clone()?;
         Some(
-            Fault::error("data::too_many_rejected", format!("{count} of {rows} rows {what}; the first: {reason}"))
-                .help(
-                    "that is more than half: is the format, a `dtype`, the `delimiter` or the `encoding` another one?",
-                )
-                .place(place),
+            Fault::error(
+                contract::code!("data::too_many_rejected"),
+                format!("{count} of {rows} rows {what}; the first: {reason}"),
+            )
+            .help("that is more than half: is the format, a `dtype`, the `delimiter` or the `encoding` another one?")
+            .place(place),
         )
     }
 
@@ -262,7 +263,7 @@ impl Refusals {
             let kept =
                 if counts.rejected > self.keep { format!(" (the first {} of them)", self.keep) } else { String::new() };
             warnings.push(
-                Fault::warning("data::rejected", format!("{count} rejected; the first: {reason}"))
+                Fault::warning(contract::code!("data::rejected"), format!("{count} rejected; the first: {reason}"))
                     .help(format!("they are in the output `rejected`, each with the reason{kept}"))
                     .place(place),
             );
@@ -272,7 +273,7 @@ impl Refusals {
             let rows = number(counts.touched, "row", "rows");
             warnings.push(
                 Fault::warning(
-                    "data::filled",
+                    contract::code!("data::filled"),
                     format!("{count} of {rows} could not be read and became missing; the first: {reason}"),
                 )
                 .help("`on_error: reject` leaves such rows out and keeps them with the reason")

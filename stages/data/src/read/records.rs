@@ -87,11 +87,13 @@ impl<'a> Records<'a> {
             let at = || place(shown, None, Some(index as u64 + 1));
             if name.trim().is_empty() {
                 let text = format!("column {} of the query's answer has no name", index + 1);
-                faults.add(|| Fault::error("data::empty_name", text).help("name it: `... as name`").place(at()));
+                faults.add(|| {
+                    Fault::error(contract::code!("data::empty_name"), text).help("name it: `... as name`").place(at())
+                });
             } else if columns[..index].iter().any(|(other, _)| other == name) {
                 let text = format!("two columns of the query's answer are called `{name}`");
                 faults.add(|| {
-                    Fault::error("data::duplicate_column", text)
+                    Fault::error(contract::code!("data::duplicate_column"), text)
                         .help("name one of them anew: `... as name`")
                         .place(at())
                 });
@@ -133,7 +135,7 @@ impl<'a> Records<'a> {
                      reject` or `on_error: fill`"
                 );
                 let at = place(&self.shown, Some(number), Some(index as u64 + 1));
-                Err(Fault::error("data::types_differ", text).help(help).place(at))
+                Err(Fault::error(contract::code!("data::types_differ"), text).help(help).place(at))
             }
         }
     }
@@ -189,7 +191,11 @@ impl<'a> Records<'a> {
             let limit = self.reading.limits.unpacked;
             let text = format!("the answer of `{}` is larger than {limit} bytes", self.shown);
             let help = "ask for less: fewer columns, a `where`, an aggregate";
-            return Err(vec![Fault::error("data::too_large", text).help(help).place(place(&self.shown, None, None))]);
+            return Err(vec![Fault::error(contract::code!("data::too_large"), text).help(help).place(place(
+                &self.shown,
+                None,
+                None,
+            ))]);
         }
         Ok(())
     }
@@ -227,11 +233,9 @@ impl<'a> Records<'a> {
                 let text =
                     format!("row {} of column `{name}` is a whole number that a column of floats cannot hold", row + 1);
                 return Err(vec![
-                    Fault::error("data::cell", text).help("let the query decide the type with a `cast`").place(place(
-                        &self.shown,
-                        Some(row as u64 + 1),
-                        Some(index as u64 + 1),
-                    )),
+                    Fault::error(contract::code!("data::cell"), text)
+                        .help("let the query decide the type with a `cast`")
+                        .place(place(&self.shown, Some(row as u64 + 1), Some(index as u64 + 1))),
                 ]);
             }
             arrays.push(match dtype {

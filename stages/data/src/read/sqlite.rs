@@ -30,7 +30,9 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
         if std::fs::metadata(&beside).is_ok_and(|metadata| metadata.len() > 0) {
             let text = format!("`{shown}{suffix}` holds changes that are not in `{shown}` yet");
             let help = "close the program that writes to it, or run `sqlite3 FILE 'pragma wal_checkpoint(truncate)'`";
-            return Err(vec![Fault::error("data::database_busy", text).help(help).place(place(shown, None, None))]);
+            return Err(vec![
+                Fault::error(contract::code!("data::database_busy"), text).help(help).place(place(shown, None, None)),
+            ]);
         }
     }
     let at = || route!["from", "sqlite", "query"];
@@ -45,7 +47,7 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
             ) => {
                 vec![
                     Fault::error(
-                        "data::damaged_database",
+                        contract::code!("data::damaged_database"),
                         format!("`{shown}` cannot be read as an SQLite database: {line}"),
                     )
                     .help("is it another file, or cut off? copy or download it again")
@@ -53,7 +55,7 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
                 ]
             }
             _ => vec![
-                Fault::error("data::bad_query", format!("SQLite refuses the query: {line}"))
+                Fault::error(contract::code!("data::bad_query"), format!("SQLite refuses the query: {line}"))
                     .help("try it with `sqlite3 FILE \"...\"`; `.schema` lists the tables and their columns")
                     .at(at()),
             ],
@@ -73,7 +75,7 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
     let mut statement = connection.prepare(&options.query).map_err(|error| fault(&error))?;
     if !statement.readonly() || statement.column_count() == 0 {
         return Err(vec![
-            Fault::error("data::bad_query", "the query gives no rows, or would write")
+            Fault::error(contract::code!("data::bad_query"), "the query gives no rows, or would write")
                 .help("only a `select` reads rows")
                 .at(at()),
         ]);
@@ -99,7 +101,7 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
                     Err(_) => {
                         let text = format!("row {number} of column {} holds text that is not UTF-8", index + 1);
                         return Err(vec![
-                            Fault::error("data::encoding", text)
+                            Fault::error(contract::code!("data::encoding"), text)
                                 .help("read it as bytes: `cast(NAME as blob)`")
                                 .place(place(shown, Some(number), Some(index as u64 + 1))),
                         ]);

@@ -41,7 +41,9 @@ pub fn read(folder: &InputFile, options: &Texts, reading: &Reading<'_>) -> Outco
         if std::fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > LONGEST) {
             let text = format!("`{shown}` is longer than {LONGEST} bytes");
             let help = "cut it into several files: one file is one row";
-            return Err(vec![Fault::error("data::too_large", text).help(help).place(place(&shown, None, None))]);
+            return Err(vec![
+                Fault::error(contract::code!("data::too_large"), text).help(help).place(place(&shown, None, None)),
+            ]);
         }
         let bytes = Stream::open_text(&file, &bounded, options.encoding.as_deref())?.all()?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);

@@ -39,7 +39,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
                         .unwrap_or_else(|| "files that are collected together need the same columns".into());
                     let text = format!("`{shown}` has a column `{}` that `{first}` has not", column.name);
                     faults.add(|| {
-                        Fault::error("data::columns_differ", text).help(help).place(place(
+                        Fault::error(contract::code!("data::columns_differ"), text).help(help).place(place(
                             shown,
                             None,
                             Some(index as u64 + 1),
@@ -72,7 +72,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
                         owner[known]
                     );
                     faults.add(|| {
-                        Fault::error("data::types_differ", text)
+                        Fault::error(contract::code!("data::types_differ"), text)
                             .help("write both files alike, or state one type: `columns: { NAME: { dtype: string } }`")
                             .place(place(shown, None, Some(index as u64 + 1)))
                     });
@@ -84,7 +84,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
         {
             let text = format!("`{shown}` has no column `{}`, which `{first}` has", column.name);
             faults.add(|| {
-                Fault::error("data::columns_differ", text)
+                Fault::error(contract::code!("data::columns_differ"), text)
                     .help("files that are collected together need the same columns")
                     .place(place(shown, None, None))
             });

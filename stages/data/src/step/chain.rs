@@ -77,7 +77,7 @@ impl Lost {
         let text =
             format!("{cells} of {rows} could not be read and became missing; the first: row {}: {reason}", row + 1);
         let help = "`on_error: reject` leaves such rows out and keeps them with the reason";
-        Some(Fault::warning("data::filled", text).help(help).at(route!["steps", index, name]))
+        Some(Fault::warning(contract::code!("data::filled"), text).help(help).at(route!["steps", index, name]))
     }
 }
 

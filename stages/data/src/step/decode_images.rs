@@ -31,7 +31,7 @@ impl Transform for DecodeImages {
                 }
             }
             let gone = policy(self.on_error, wrong, |row, reason| {
-                Fault::error("data::broken_image", format!("row {}: {reason}", start + row + 1))
+                Fault::error(contract::code!("data::broken_image"), format!("row {}: {reason}", start + row + 1))
                     .help("write `on_error: reject` to drop such rows")
                     .at(route.join("column"))
             })?;

@@ -13,7 +13,7 @@ impl Transform for Drop {
         let kept: Vec<usize> = (0..input.columns().len()).filter(|index| !gone.contains(index)).collect();
         if kept.is_empty() {
             return Err(vec![
-                Fault::error("data::no_columns", "no column is left")
+                Fault::error(contract::code!("data::no_columns"), "no column is left")
                     .help("keep at least one column")
                     .at(input.route.clone()),
             ]);

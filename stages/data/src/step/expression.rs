@@ -66,8 +66,11 @@ impl Expression {
     /// Lists, intervals and other values that no column holds.
     pub fn dtype(&self, text: &str) -> Result<DType, Fault> {
         scalar(&self.data_type).ok_or_else(|| {
-            Fault::error("data::expression", format!("`{text}` gives {}, which no column holds", self.data_type))
-                .help("make a number, a text, a date or true/false of it")
+            Fault::error(
+                contract::code!("data::expression"),
+                format!("`{text}` gives {}, which no column holds", self.data_type),
+            )
+            .help("make a number, a text, a date or true/false of it")
         })
     }
 
@@ -95,8 +98,11 @@ impl Condition {
             DataType::Boolean | DataType::Null => Ok(Self(expression)),
             other => {
                 let name = scalar(other).map_or_else(|| other.to_string(), |dtype| dtype.name().to_owned());
-                Err(Fault::error("data::filter_type", format!("`{text}` is {name}, not true or false"))
-                    .help("compare it with something: `body_mass_g > 3000`, `sex = 'male'`, `x IS NOT NULL`"))
+                Err(Fault::error(
+                    contract::code!("data::filter_type"),
+                    format!("`{text}` is {name}, not true or false"),
+                )
+                .help("compare it with something: `body_mass_g > 3000`, `sex = 'male'`, `x IS NOT NULL`"))
             }
         }
     }
@@ -154,7 +160,7 @@ fn check(text: &str, expr: &Expr) -> Result<(), Fault> {
     let Some((why, what)) = found else { return Ok(()) };
     let at =
         find(&text.to_lowercase(), &what.to_lowercase()).map_or_else(String::new, |at| format!(" (character {at})"));
-    Err(Fault::error("data::not_row_wise", format!("`{what}`{at} {why}"))
+    Err(Fault::error(contract::code!("data::not_row_wise"), format!("`{what}`{at} {why}"))
         .help("an expression may use the columns of one row, constants, and functions of them"))
 }
 
@@ -203,7 +209,7 @@ pub(super) fn comparable(text: &str, expr: &Expr, schema: &DFSchema) -> Result<(
         Some(DType::Date | DType::Datetime) => "a date".to_owned(),
         _ => "a number".to_owned(),
     };
-    Err(Fault::error("data::expression", format!("`{text}` compares `{side}`, which is text, with {what}"))
+    Err(Fault::error(contract::code!("data::expression"), format!("`{text}` compares `{side}`, which is text, with {what}"))
         .help("text goes in single quotes: `carrier = 'UA'`; `TRY_CAST(x AS DOUBLE)` makes a number of text, missing where it is none"))
 }
 
@@ -275,7 +281,7 @@ pub(super) fn no_value(
     } else {
         "exclude such rows first: `CASE WHEN x <> 0 THEN y / x > 1 ELSE false END`, `TRY_CAST(x AS DOUBLE)`"
     };
-    Fault::error("data::expression_value", format!("`{text}` has no value for {row}{cells}: {error}"))
+    Fault::error(contract::code!("data::expression_value"), format!("`{text}` has no value for {row}{cells}: {error}"))
         .help(help)
         .at(route.clone())
 }
@@ -324,8 +330,11 @@ fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
                 Some(format!(" at character {}", before + digits.parse::<usize>().ok()?))
             });
             let at = at.unwrap_or_default();
-            Fault::error("data::expression", format!("the expression cannot be read{at}: {}", lower_first(what)))
-                .help(VALUE)
+            Fault::error(
+                contract::code!("data::expression"),
+                format!("the expression cannot be read{at}: {}", lower_first(what)),
+            )
+            .help(VALUE)
         }
         other => misfit(text, &other.to_string()),
     }
@@ -334,7 +343,7 @@ fn explain(text: &str, columns: &[Column], error: &DataFusionError) -> Fault {
 fn unknown(text: &str, name: &str, columns: &[Column]) -> Fault {
     let names = || columns.iter().map(|column| column.name.as_str());
     let at = find(text, name).map_or_else(String::new, |at| format!(", at character {at}"));
-    let fault = Fault::error("data::unknown_column", format!("there is no column `{name}`{at}"));
+    let fault = Fault::error(contract::code!("data::unknown_column"), format!("there is no column `{name}`{at}"));
     // What stands in double quotes and is no column was probably meant to be text.
     if text.contains(&format!("\"{name}\"")) && nearest(name, names()).is_none() {
         return fault.help(format!("text goes in single quotes: `'{name}'`; double quotes are for column names"));
@@ -356,13 +365,17 @@ fn misfit(text: &str, message: &str) -> Fault {
             || "functions are those of SQL: `abs`, `round`, `lower`, `substr`, `date_part`, `regexp_like` …".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        return Fault::error("data::unknown_function", format!("there is no function `{name}`{at}")).help(help);
+        return Fault::error(contract::code!("data::unknown_function"), format!("there is no function `{name}`{at}"))
+            .help(help);
     }
     let line = ["Error during planning: ", "This feature is not implemented: ", "Schema error: "]
         .iter()
         .fold(line, |line, prefix| line.trim_start_matches(prefix));
-    Fault::error("data::expression", format!("`{text}` does not fit the columns: {}", lower_first(line)))
-        .help("compare numbers with numbers and text with text in single quotes; `CAST(x AS DOUBLE)` converts")
+    Fault::error(
+        contract::code!("data::expression"),
+        format!("`{text}` does not fit the columns: {}", lower_first(line)),
+    )
+    .help("compare numbers with numbers and text with text in single quotes; `CAST(x AS DOUBLE)` converts")
 }
 
 fn lower_first(text: &str) -> String {

@@ -24,7 +24,7 @@ impl Transform for FillMissing {
                 Some(cell) => cells.push((index, cell)),
                 None if chosen.is_some() => faults.add(|| {
                     Fault::error(
-                        "data::fill_type",
+                        contract::code!("data::fill_type"),
                         format!("the value does not fit column `{}`, which is {}", column.name, column.type_name()),
                     )
                     .help(format!("give {}", crate::table::cell::expected(column.dtype)))
@@ -35,7 +35,7 @@ impl Transform for FillMissing {
         }
         if faults.is_empty() && cells.is_empty() {
             faults.add(|| {
-                Fault::error("data::fill_type", "there is no column that the value fits")
+                Fault::error(contract::code!("data::fill_type"), "there is no column that the value fits")
                     .help("text fills text columns and dates, numbers fill numeric columns")
                     .at(input.route.join("with"))
             });

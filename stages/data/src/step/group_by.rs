@@ -67,7 +67,7 @@ fn group_by(options: &GroupBy, table: &Table, made: Vec<Column>, memory: &Memory
     // First without sorting: most tables have few groups. Only memory is a reason to try again; any other fault would come again.
     match house.plan(&text, at).and_then(|frame| house.run(frame, Some(made.clone()), memory, at)) {
         Ok(groups) => return ordered(&groups, &order, memory),
-        Err(faults) if faults.iter().all(|fault| fault.code != "data::memory") => {
+        Err(faults) if faults.iter().all(|fault| fault.code != contract::code!("data::memory")) => {
             return Err(not_fitting(faults, &sums, at));
         }
         Err(_) => drop(house),

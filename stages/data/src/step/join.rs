@@ -366,7 +366,8 @@ impl Transform for Join {
     fn whole(&self, table: Table, input: &mut Whole<'_, '_>) -> Outcome<Table> {
         let Some(other) = input.scene.others.get(&self.with) else {
             let text = format!("no input of the stage is called `{}`", self.with);
-            let fault = Fault::error("data::unknown_table", text).help("connect the other table under `inputs`");
+            let fault = Fault::error(contract::code!("data::unknown_table"), text)
+                .help("connect the other table under `inputs`");
             return Err(vec![fault.at(input.route.join("with"))]);
         };
         let (joined, repeated) =
@@ -388,7 +389,7 @@ fn multiplied(options: &Join, repeated: u64, table: &Table, joined: &Table, rout
         table.rows(),
         joined.rows()
     );
-    Fault::warning("data::join_multiplies", text)
+    Fault::warning(contract::code!("data::join_multiplies"), text)
         .help(format!(
             "if one partner is meant: {} is not enough to tell the rows of `{with}` apart; add a key, or keep one row of each before, with `group_by` or `drop_duplicates: {{ columns: … }}`",
             keys.join(" + ")

@@ -31,7 +31,7 @@ impl Transform for OneHot {
                 })
                 .collect();
             let gone = policy(self.on_error, wrong, |row, reason| {
-                Fault::error("data::category", format!("row {}: {reason}", start + row + 1))
+                Fault::error(contract::code!("data::category"), format!("row {}: {reason}", start + row + 1))
                     .help(
                         "state it under `categories`, or write `on_error: fill` (all columns 0) or `on_error: reject`",
                     )

@@ -74,9 +74,12 @@ impl Packing {
             for row in missing(rows.column(*index)).set_indices() {
                 let (row, name) = (before + row + 1, &self.names[*index]);
                 faults.add(|| {
-                    Fault::error("data::pack_missing", format!("row {row} of column `{name}` is missing"))
-                        .help("`drop_missing` or `fill_missing` before packing: a tensor has no missing elements")
-                        .at(route.join("columns"))
+                    Fault::error(
+                        contract::code!("data::pack_missing"),
+                        format!("row {row} of column `{name}` is missing"),
+                    )
+                    .help("`drop_missing` or `fill_missing` before packing: a tensor has no missing elements")
+                    .at(route.join("columns"))
                 });
             }
         }
@@ -101,7 +104,7 @@ fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: 
         if !column.dtype.is_numeric() && column.dtype != DType::Bool {
             let text = format!("column `{}` is {}, not a number", column.name, column.type_name());
             faults.add(|| {
-                Fault::error("data::pack_type", text)
+                Fault::error(contract::code!("data::pack_type"), text)
                     .help("leave it out of the pattern, or `cast` it before")
                     .at(route.join("columns"))
             });
@@ -112,16 +115,19 @@ fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: 
         let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
         let text = format!("{size} values do not fill the shape [{}], which holds {holds}", sides.join(", "));
         faults.add(|| {
-            Fault::error("data::pack_shape", text)
+            Fault::error(contract::code!("data::pack_shape"), text)
                 .help("the product of the shape is the number of packed columns; check the pattern")
                 .at(route.join("shape"))
         });
     }
     if columns.iter().enumerate().any(|(index, column)| column.name == options.into && !taken.contains(&index)) {
         faults.add(|| {
-            Fault::error("data::duplicate_column", format!("there is a column `{}` already", options.into))
-                .help("choose another name, or drop or rename that column before")
-                .at(route.join("into"))
+            Fault::error(
+                contract::code!("data::duplicate_column"),
+                format!("there is a column `{}` already", options.into),
+            )
+            .help("choose another name, or drop or rename that column before")
+            .at(route.join("into"))
         });
     }
     faults.or(())
@@ -131,7 +137,9 @@ fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: 
 fn tensor(sources: &[&ArrayRef], rows: usize, size: usize, divide_by: f64) -> Outcome<ArrayRef> {
     if size.checked_mul(rows).is_none_or(|all| all > i32::MAX as usize) {
         let text = format!("{rows} rows of {size} values do not fit into one tensor column");
-        return Err(vec![Fault::error("data::too_large", text).help("pack fewer columns, or collect fewer rows")]);
+        return Err(vec![
+            Fault::error(contract::code!("data::too_large"), text).help("pack fewer columns, or collect fewer rows"),
+        ]);
     }
     let mut values = vec![0f32; size * rows];
     let mut offset = 0;

@@ -47,7 +47,7 @@ impl Transform for ParseDates {
             }
             told.add(start, &missing);
             let gone = policy(self.on_error, wrong.into_iter().collect(), |row, reason| {
-                Fault::error("data::cell", format!("row {}: {reason}", start + row + 1))
+                Fault::error(contract::code!("data::cell"), format!("row {}: {reason}", start + row + 1))
                     .help("add its format to `formats`, or write `on_error: reject` or `on_error: fill`")
                     .at(route.join("formats"))
             })?;

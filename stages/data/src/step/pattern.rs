@@ -16,16 +16,17 @@ pub fn pattern(text: &str, groups: Option<usize>) -> Result<Regex, Fault> {
         let why = error.to_string();
         let line =
             why.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it is too large").to_owned();
-        Fault::error("data::pattern", format!("`{text}` is no regular expression: {line}"))
+        Fault::error(contract::code!("data::pattern"), format!("`{text}` is no regular expression: {line}"))
             .help("`\\.` is a dot, `\\(` a parenthesis; in YAML, put patterns in single quotes")
     })?;
     let found = pattern.captures_len() - 1;
     match groups.filter(|wanted| *wanted != found) {
         None => Ok(pattern),
-        Some(wanted) => {
-            Err(Fault::error("data::pattern", format!("the pattern has {found} groups for {wanted} new columns"))
-                .help("every new column is one group in parentheses"))
-        }
+        Some(wanted) => Err(Fault::error(
+            contract::code!("data::pattern"),
+            format!("the pattern has {found} groups for {wanted} new columns"),
+        )
+        .help("every new column is one group in parentheses")),
     }
 }
 
@@ -67,9 +68,11 @@ pub fn replacement(pattern: &Regex, with: &str) -> Result<(), Fault> {
             _ => "groups are the pattern's parentheses, numbered from 1; `$0` is the whole match, `$$` a dollar sign"
                 .to_owned(),
         };
-        return Err(
-            Fault::error("data::pattern", format!("`${name}` is no group of the pattern, which {has}")).help(help)
-        );
+        return Err(Fault::error(
+            contract::code!("data::pattern"),
+            format!("`${name}` is no group of the pattern, which {has}"),
+        )
+        .help(help));
     }
     Ok(())
 }

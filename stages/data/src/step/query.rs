@@ -258,7 +258,8 @@ impl House {
             let known: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let all: Vec<&str> = self.tables.values().flatten().map(|column| column.name.as_str()).collect();
             let known = if known.is_empty() { all } else { known };
-            let fault = Fault::error("data::unknown_column", format!("there is no column `{}`", field.name));
+            let fault =
+                Fault::error(contract::code!("data::unknown_column"), format!("there is no column `{}`", field.name));
             return match suggest(&field.name, known) {
                 Some(help) => fault.help(help),
                 None => fault.help("the query has no such table column; text goes in single quotes"),
@@ -266,14 +267,14 @@ impl House {
         }
         let message = error.find_root().to_string();
         if let Some(name) = message.split("table 'datafusion.public.").nth(1).and_then(|rest| rest.split('\'').next()) {
-            let fault = Fault::error("data::unknown_table", format!("there is no table `{name}`"));
+            let fault = Fault::error(contract::code!("data::unknown_table"), format!("there is no table `{name}`"));
             let help = suggest(name, self.tables.keys().map(String::as_str));
             return fault.help(
                 help.unwrap_or_else(|| "the rows so far are `data`; other tables are inputs of the stage".into()),
             );
         }
         if let Some(name) = message.split("able function '").nth(1).and_then(|rest| rest.split('\'').next()) {
-            return Fault::error("data::unknown_table", format!("there is no table `{name}(…)`"))
+            return Fault::error(contract::code!("data::unknown_table"), format!("there is no table `{name}(…)`"))
                 .help("a query reads `data` and the other inputs of the stage; files are read by a `collect` stage");
         }
         super::expression::explain_query(text, error)
@@ -308,9 +309,12 @@ impl House {
                 "exclude such rows first, or use `TRY_CAST` and `CASE WHEN`"
             };
             vec![
-                Fault::error("data::expression_value", format!("the query has no value for some row: {line}"))
-                    .help(help)
-                    .at(at.clone()),
+                Fault::error(
+                    contract::code!("data::expression_value"),
+                    format!("the query has no value for some row: {line}"),
+                )
+                .help(help)
+                .at(at.clone()),
             ]
         };
         let known = match columns {
@@ -397,12 +401,12 @@ fn refused(text: &str) -> Result<(), Fault> {
     });
     let Some(first) = words.next() else { return Ok(()) };
     if STATEMENTS.contains(&first.as_str()) {
-        return Err(Fault::error("data::expression", format!("`{first}` is no query")).help(
+        return Err(Fault::error(contract::code!("data::expression"), format!("`{first}` is no query")).help(
             "the step gives the rows of one query: `SELECT carrier, count(*) AS flights FROM data GROUP BY carrier`",
         ));
     }
     if words.any(|word| word == "tablesample") {
-        return Err(Fault::error("data::expression", "`tablesample` is not carried out")
+        return Err(Fault::error(contract::code!("data::expression"), "`tablesample` is not carried out")
             .help("the step `sample` takes some of the rows, by a seed: `sample: { share: 0.1 }`"));
     }
     Ok(())
@@ -426,8 +430,13 @@ fn deterministic(plan: &LogicalPlan) -> Result<(), Fault> {
     });
     match found {
         None => Ok(()),
-        Some(name) => Err(Fault::error("data::not_row_wise", format!("`{name}` depends on the clock or on chance"))
-            .help("a result that changes by itself cannot be kept: write the date as a constant, and use the step `sample`")),
+        Some(name) => Err(Fault::error(
+            contract::code!("data::not_row_wise"),
+            format!("`{name}` depends on the clock or on chance"),
+        )
+        .help(
+            "a result that changes by itself cannot be kept: write the date as a constant, and use the step `sample`",
+        )),
     }
 }
 
@@ -721,14 +730,16 @@ pub(super) fn long(table: &Table, columns: &[&Column]) -> bool {
 
 /// What a sum that does not fit is called: the plan adds int64 up in more digits ([`super::whole`]), and fails at the end.
 pub(super) fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
-    let beyond = |fault: &Fault| fault.code == "data::expression_value" && fault.message.contains("is out of range");
+    let beyond = |fault: &Fault| {
+        fault.code == contract::code!("data::expression_value") && fault.message.contains("is out of range")
+    };
     if sums.is_empty() || !faults.iter().any(beyond) {
         return faults;
     }
     let names: Vec<String> = sums.iter().map(|name| format!("`{name}`")).collect();
     vec![
         Fault::error(
-            "data::expression_value",
+            contract::code!("data::expression_value"),
             format!("a sum has more digits than a whole number of 64 bits: {}", names.join(" or ")),
         )
         .help("`cast` the column to float64 before, which has 16 digits and no such end")

@@ -17,7 +17,9 @@ impl Transform for Rename {
             match input.columns().iter().position(|column| column.name == *old) {
                 Some(_) if new.trim().is_empty() => {
                     faults.add(|| {
-                        Fault::error("data::empty_name", "a column needs a name").help("write the new name").at(route)
+                        Fault::error(contract::code!("data::empty_name"), "a column needs a name")
+                            .help("write the new name")
+                            .at(route)
                     });
                 }
                 Some(index) => renamed[index].name.clone_from(new),
@@ -29,9 +31,12 @@ impl Transform for Rename {
         for (index, column) in renamed.iter().enumerate() {
             if renamed[..index].iter().any(|other| other.name == column.name) {
                 faults.add(|| {
-                    Fault::error("data::duplicate_column", format!("two columns would be called `{}`", column.name))
-                        .help("choose another name, or drop one of them before")
-                        .at(input.route.clone())
+                    Fault::error(
+                        contract::code!("data::duplicate_column"),
+                        format!("two columns would be called `{}`", column.name),
+                    )
+                    .help("choose another name, or drop one of them before")
+                    .at(input.route.clone())
                 });
             }
         }

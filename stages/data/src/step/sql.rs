@@ -39,7 +39,7 @@ fn sql(text: &str, tables: &BTreeMap<String, &Table>, memory: &Memory, at: &Rout
     let joins = house.joins(&frame);
     // The hash join is tried first: it is faster and keeps the order of the rows. A merge holds neither side.
     match house.run(frame, None, memory, at) {
-        Err(faults) if joins && faults.iter().any(|fault| fault.code == "data::memory") => drop(house),
+        Err(faults) if joins && faults.iter().any(|fault| fault.code == contract::code!("data::memory")) => drop(house),
         done => return done,
     }
     let house = House::new(tables, Some(memory), Way::Merge)?;

@@ -99,7 +99,7 @@ pub fn convert(array: &ArrayRef, to: DType) -> Result<ArrayRef, Refusal> {
 /// The fault of a column of which no cell can become the type.
 pub fn no_such_cast(column: &Column, dtype: DType, route: &Route) -> Fault {
     let text = format!("column `{}` is {}, which cannot become {}", column.name, column.type_name(), dtype.name());
-    Fault::error("data::cannot_cast", text)
+    Fault::error(contract::code!("data::cannot_cast"), text)
         .help("numbers, bools and text become each other, dates and datetimes too; go over `string` if you must")
         .at(route.clone())
 }
@@ -114,7 +114,7 @@ pub fn misfit(array: &ArrayRef, row: usize, number: u64, column: &Column, dtype:
         dtype.name(),
         cell::expected(dtype)
     );
-    Fault::error("data::cell", text).help(
+    Fault::error(contract::code!("data::cell"), text).help(
         "correct or drop the row, choose another type, or say what happens: `on_error: reject` or `on_error: fill`",
     )
 }
@@ -123,7 +123,7 @@ pub fn misfit(array: &ArrayRef, row: usize, number: u64, column: &Column, dtype:
 pub fn too_long(name: &str, dtype: DType) -> Fault {
     let text =
         format!("`{name}` is {} together, and some of its whole numbers have more digits than that", dtype.name());
-    Fault::error("data::cell", text).help("give the column the same `dtype` in both, such as `string`")
+    Fault::error(contract::code!("data::cell"), text).help("give the column the same `dtype` in both, such as `string`")
 }
 
 fn read(array: &ArrayRef, to: DType) -> Result<ArrayRef, Refusal> {

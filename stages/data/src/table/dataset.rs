@@ -109,9 +109,12 @@ pub fn open(path: &Path) -> Outcome<Table> {
     let shown = path.display().to_string();
     let damaged = |why: String| {
         vec![
-            Fault::error("data::damaged_dataset", format!("`{shown}` is not a data set of this program: {why}"))
-                .help("run `pipeline verify`; a damaged result is made again by the next `pipeline run`")
-                .place(place(&shown, None, None)),
+            Fault::error(
+                contract::code!("data::damaged_dataset"),
+                format!("`{shown}` is not a data set of this program: {why}"),
+            )
+            .help("run `pipeline verify`; a damaged result is made again by the next `pipeline run`")
+            .place(place(&shown, None, None)),
         ]
     };
     let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;

@@ -85,7 +85,8 @@ pub fn too_little(what: &str, needed: u64, memory: &Memory, help: &str) -> Fault
     let text = format!("{what} needs about {} MiB of memory, there are {} MiB for it", mib(needed), mib(memory.limit));
     // The program itself, and some air: what is asked for is not to be asked for twice.
     let enough = mib(needed + needed / 4) + 16;
-    Fault::error("data::memory", text).help(format!("give it more: `resources: {{ memory: {enough}MiB }}`{help}"))
+    Fault::error(contract::code!("data::memory"), text)
+        .help(format!("give it more: `resources: {{ memory: {enough}MiB }}`{help}"))
 }
 
 /// Free memory of the machine in bytes; 4 GiB where it is not told.

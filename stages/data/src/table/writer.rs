@@ -172,8 +172,11 @@ fn look(rows: &dyn Rows, column: usize, cuts: &[Cut], facts: &mut Facts) -> Outc
     if bytes > i32::MAX as usize {
         let name = &rows.columns()[column].name;
         return Err(vec![
-            Fault::error("data::too_large", format!("column `{name}` has more than 2 GiB of text in {count} rows"))
-                .help("drop or shorten the column, or collect fewer rows"),
+            Fault::error(
+                contract::code!("data::too_large"),
+                format!("column `{name}` has more than 2 GiB of text in {count} rows"),
+            )
+            .help("drop or shorten the column, or collect fewer rows"),
         ]);
     }
     facts.batches.push((nulls, bytes));

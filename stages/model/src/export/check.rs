@@ -31,8 +31,9 @@ use crate::random::{Purpose, Random};
 /// When the file cannot be written.
 pub fn made_up(encoders: &Encoders, rows: usize, seed: u64, path: &Path) -> Outcome<Dataset> {
     let mut random = Random::new(seed, Purpose::Compress);
-    let failed =
-        |error: &ArrowError| Fault::error("export::rows", format!("rows to check with cannot be made: {error}"));
+    let failed = |error: &ArrowError| {
+        Fault::error(contract::code!("export::rows"), format!("rows to check with cannot be made: {error}"))
+    };
     let mut fields = Vec::new();
     let mut arrays = Vec::new();
     for fitted in &encoders.columns {
@@ -42,11 +43,13 @@ pub fn made_up(encoders: &Encoders, rows: usize, seed: u64, path: &Path) -> Outc
     }
     let columns: Vec<Column> = encoders.columns.iter().map(|fitted| fitted.column.clone()).collect();
     let description = DatasetType { columns: Some(columns), rows: Some(rows as u64), ..DatasetType::default() };
-    let json = serde_json::to_string(&description)
-        .map_err(|error| Fault::error("export::rows", format!("rows to check with cannot be made: {error}")))?;
+    let json = serde_json::to_string(&description).map_err(|error| {
+        Fault::error(contract::code!("export::rows"), format!("rows to check with cannot be made: {error}"))
+    })?;
     let schema = Schema::new_with_metadata(fields, [("pipeline".to_owned(), json)].into());
-    let file = File::create(path)
-        .map_err(|error| Fault::error("export::rows", format!("rows to check with cannot be written: {error}")))?;
+    let file = File::create(path).map_err(|error| {
+        Fault::error(contract::code!("export::rows"), format!("rows to check with cannot be written: {error}"))
+    })?;
     let write = || -> Result<(), ArrowError> {
         let batch = RecordBatch::try_new(Arc::new(schema), arrays)?;
         let mut writer = FileWriter::try_new(file, &batch.schema())?;
@@ -155,7 +158,7 @@ pub fn run(bytes: &[u8], inputs: Vec<Tensor>, outputs: &[&str]) -> Outcome<Answe
     let refused = |error: TractError| {
         let text = format!("{error:#}");
         let first = text.lines().next().unwrap_or_default().to_owned();
-        Fault::error("export::mismatch", format!("an independent runtime cannot run the exported file: {first}"))
+        Fault::error(contract::code!("export::mismatch"), format!("an independent runtime cannot run the exported file: {first}"))
             .help("this is a mistake in `pipeline`: please report it with the model's layers; `format: safetensors` works meanwhile")
     };
     let attempt = || -> TractResult<Answers> {
@@ -189,7 +192,9 @@ pub fn inputs(encoders: &Encoders, data: &Dataset) -> Outcome<Vec<Tensor>> {
 fn input(fitted: &Fitted, data: &Dataset) -> Outcome<Tensor> {
     let (name, rows) = (&fitted.column.name, data.rows());
     let shaped = |tensor: TractResult<Tensor>| {
-        tensor.map_err(|error| Fault::error("export::rows", format!("rows to check with cannot be made: {error}")))
+        tensor.map_err(|error| {
+            Fault::error(contract::code!("export::rows"), format!("rows to check with cannot be made: {error}"))
+        })
     };
     match input_type(fitted) {
         DataType::Float => {

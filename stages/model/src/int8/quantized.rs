@@ -131,7 +131,7 @@ impl Quantized {
 
 /// The fault for a quantised model whose parts do not fit.
 pub fn damaged(what: &str) -> Fault {
-    Fault::error("model::damaged", format!("the quantised model does not fit its layers: {what}"))
+    Fault::error(contract::code!("model::damaged"), format!("the quantised model does not fit its layers: {what}"))
         .help("it is damaged or was made by another version; run the `compress` stage again")
 }
 

@@ -346,8 +346,11 @@ impl<'a> Course<'a> {
     pub fn resume(&mut self, bytes: &[u8]) -> Outcome<()> {
         let extra = self.trainer.resume_with(bytes)?;
         let saved: Saved = serde_json::from_value(extra.json).map_err(|error| {
-            Fault::error("train::state", format!("the saved state of the training cannot be read: {error}"))
-                .help("it is damaged or of another version; training starts again without it")
+            Fault::error(
+                contract::code!("train::state"),
+                format!("the saved state of the training cannot be read: {error}"),
+            )
+            .help("it is damaged or of another version; training starts again without it")
         })?;
         if let Some(stopping) = &mut self.stopping {
             (stopping.best, stopping.best_epoch, stopping.weights) = (saved.best, saved.best_epoch, extra.tensors);
@@ -412,7 +415,7 @@ fn nan_loss(diverged: &Diverged, net: &Net, encoders: &Encoders, optimizer: &Opt
     };
     let what = if diverged.loss.is_nan() { "NaN" } else { "infinite" };
     Fault::error(
-        "train::nan_loss",
+        contract::code!("train::nan_loss"),
         format!(
             "the loss became {what} in epoch {}, step {} (learning rate {:.3e}): {culprit}",
             diverged.epoch, diverged.step, diverged.rate

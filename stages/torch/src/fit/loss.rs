@@ -28,9 +28,12 @@ impl Objective {
     /// `train::loss_task` when the two do not go together.
     pub fn of(params: &Train, task: Task) -> Outcome<Self> {
         let misfit = |loss: &str, wants: &str, has: &str| {
-            Err(Fault::error("train::loss_task", format!("`{loss}` is a loss for {wants}, this is {has}"))
-                .help("leave `loss` out to get the one that fits")
-                .at(route!["loss"]))
+            Err(Fault::error(
+                contract::code!("train::loss_task"),
+                format!("`{loss}` is a loss for {wants}, this is {has}"),
+            )
+            .help("leave `loss` out to get the one that fits")
+            .at(route!["loss"]))
         };
         match (task, &params.loss) {
             (Task::Classification, None) => Ok(Self::CrossEntropy { smoothing: 0.0 }),

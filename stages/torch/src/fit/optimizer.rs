@@ -202,7 +202,10 @@ impl Optimiser {
     pub fn restore(&mut self, step: u64, mut find: impl FnMut(&str) -> Option<Tensor>) -> Outcome<()> {
         let _guard = tch::no_grad_guard();
         let misfit = |name: &str| {
-            Fault::error("train::state", format!("the saved state of the training does not fit: `{name}`"))
+            Fault::error(
+                contract::code!("train::state"),
+                format!("the saved state of the training does not fit: `{name}`"),
+            )
         };
         for (name, tensor) in self.tensors() {
             let saved = find(&name).filter(|saved| saved.size() == tensor.size()).ok_or_else(|| misfit(&name))?;

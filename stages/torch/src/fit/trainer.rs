@@ -147,12 +147,12 @@ impl Trainer {
         let normalises = net.normalises();
         let sizes = loader::batches(rows, recipe.batch_size as usize, normalises);
         if sizes.is_empty() {
-            return Err(Fault::error("data::empty", "there are no rows to train on")
+            return Err(Fault::error(contract::code!("data::empty"), "there are no rows to train on")
                 .help("look at the stages above: a filter, `drop_missing` or a split ratio may leave nothing"));
         }
         if normalises && sizes.contains(&1) {
             return Err(Fault::error(
-                "train::batch_of_one",
+                contract::code!("train::batch_of_one"),
                 "batch normalisation cannot be trained on batches of one row",
             )
             .help("use a `batch_size` of at least 2 and at least 2 rows, or a model without `batch_norm`")
@@ -276,7 +276,7 @@ impl Trainer {
                 // A batch is a view of a block that the loader overwrites, so the rows are copied.
                 let rows = batch.f_copy_of()?;
                 diverged = Some(Diverged { epoch: number, step: step + 1, loss, rate, rows });
-                return Err(Fault::error("train::nan_loss", "the loss is not a number"));
+                return Err(Fault::error(contract::code!("train::nan_loss"), "the loss is not a number"));
             }
             let gradients = chain.as_ref().map_or(autograd.as_slice(), Chain::gradients);
             optimiser.step(parameters, gradients, rate, recipe.gradient_clip)?;
@@ -326,7 +326,9 @@ impl Trainer {
             dropout: self.dropout.state(),
             extra: extra.json.clone(),
         };
-        let broken = |what: String| Fault::error("train::state", format!("the training cannot be saved: {what}"));
+        let broken = |what: String| {
+            Fault::error(contract::code!("train::state"), format!("the training cannot be saved: {what}"))
+        };
         let json = serde_json::to_string(&saved).map_err(|error| broken(error.to_string()))?;
         // Sorted by name, and one metadata entry only: safetensors writes several in the order of a hash map.
         let mut tensors = BTreeMap::new();
@@ -363,8 +365,11 @@ impl Trainer {
     /// `train::state` when it is damaged or of another network.
     pub fn resume_with(&mut self, bytes: &[u8]) -> Outcome<Extra> {
         let broken = |what: String| {
-            Fault::error("train::state", format!("the saved state of the training cannot be read: {what}"))
-                .help("it is damaged or of another version; training starts again without it")
+            Fault::error(
+                contract::code!("train::state"),
+                format!("the saved state of the training cannot be read: {what}"),
+            )
+            .help("it is damaged or of another version; training starts again without it")
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|entries| entries.get(ENTRY));

@@ -56,9 +56,12 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let model_input = input(request, "model")?;
     let bundle = Bundle::read(&model_input.path, "model").map_err(one)?;
     if bundle.description.quantisation.is_some() {
-        return Err(one(Fault::error("compress::already_quantised", "this model is in 8 bits already")
-            .help("compress the model it was made from, with `prune` and `quantize` in one stage")
-            .at(route!["inputs", "model"])));
+        return Err(one(Fault::error(
+            contract::code!("compress::already_quantised"),
+            "this model is in 8 bits already",
+        )
+        .help("compress the model it was made from, with `prune` and `quantize` in one stage")
+        .at(route!["inputs", "model"])));
     }
     let mut data = Part::open(request, "calibrate", &bundle.description)?;
     if bundle.description.encoders.tell_answers() && data.targets.is_some() && !set_apart(request) {
@@ -103,7 +106,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     if check.is_none() {
         warnings.push(
             Fault::warning(
-                "compress::judged_on_calibration_rows",
+                contract::code!("compress::judged_on_calibration_rows"),
                 "the loss is measured on the rows of `calibrate`, which the model was fitted on: it looks smaller than it is",
             )
             .help("connect rows the model has not seen, for example `check: parts.validation`")
@@ -293,7 +296,7 @@ impl Work<'_> {
         part.targets.as_ref().map(Lent::tensor).ok_or_else(|| {
             let name = &self.description.target.column.name;
             Fault::error(
-                "compress::no_target",
+                contract::code!("compress::no_target"),
                 format!("the data at `{}` has no column `{name}`, which the model predicts", part.data.name()),
             )
             .help("connect rows with the answers: pruning learns from them, and the loss is measured with them")
@@ -464,7 +467,11 @@ impl Work<'_> {
         // Every round goes through the rows in another order.
         let seed = self.request.seed.wrapping_add(u64::from(round));
         let net = self.fit(label, net, recipe, epochs, seed).map_err(|fault| {
-            if fault.code == "compress::diverged" { fault.at(route!["prune", "finetune"]) } else { fault }
+            if fault.code == contract::code!("compress::diverged") {
+                fault.at(route!["prune", "finetune"])
+            } else {
+                fault
+            }
         })?;
         weights_of(&net.state()?)
     }
@@ -481,7 +488,7 @@ impl Work<'_> {
                 Err(Stop::Failed(fault)) => return Err(fault),
                 Err(Stop::Diverged(diverged)) => {
                     return Err(Fault::error(
-                        "compress::diverged",
+                        contract::code!("compress::diverged"),
                         format!(
                             "{label}: the loss is no number after {} epochs at a learning rate of {:.1e}",
                             diverged.epoch, diverged.rate
@@ -525,7 +532,7 @@ impl Work<'_> {
             && drop > limit + 1e-12
         {
             return Err(Fault::error(
-                "compress::over_budget",
+                contract::code!("compress::over_budget"),
                 format!(
                     "{name} on `{}` drops by {drop:.4} ({:.4} to {:.4}), allowed are {limit}",
                     self.check.data.name(),
@@ -553,7 +560,7 @@ impl Work<'_> {
                 Some(_) => "train a smaller model".to_owned(),
             };
             return Err(Fault::error(
-                "compress::over_budget",
+                contract::code!("compress::over_budget"),
                 format!("the compressed model has {} bytes, allowed are {limit}", after.bytes),
             )
             .help(help)

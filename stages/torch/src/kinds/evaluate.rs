@@ -48,7 +48,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let wanted = params.metrics.clone().unwrap_or_else(|| metric::fitting(task));
     if let Some(other) = wanted.iter().find(|metric| metric.task() != task) {
         return Err(one(Fault::error(
-            "evaluate::metric_task",
+            contract::code!("evaluate::metric_task"),
             format!("`{}` does not fit {}", other.name(), metric::task_name(task)),
         )
         .help("leave `metrics` out for all that fit the task")
@@ -116,7 +116,7 @@ fn gates(params: &Evaluate, numbers: &Numbers, wanted: &[Metric]) -> (Vec<Fault>
         let at = route!["require", name.as_str()];
         let Ok(condition) = text.parse::<Condition>() else {
             unmet.push(
-                Fault::error("evaluate::condition", format!("`{text}` is not a condition"))
+                Fault::error(contract::code!("evaluate::condition"), format!("`{text}` is not a condition"))
                     .help(catalog::condition::Malformed::HELP)
                     .at(at),
             );
@@ -126,23 +126,29 @@ fn gates(params: &Evaluate, numbers: &Numbers, wanted: &[Metric]) -> (Vec<Fault>
             Some(value) if condition.holds(*value) => {}
             Some(value) => unmet.push(
                 Fault::error(
-                    "gate::not_met",
+                    contract::code!("gate::not_met"),
                     format!("`{name}` is {}, required is {condition}", shown(*value, &condition)),
                 )
                 .help("improve the model, or change the gate under `require`")
                 .at(at),
             ),
             None => unmet.push(
-                Fault::error("gate::not_met", format!("`{name}` has no value here, required is {condition}"))
-                    .help("it is not defined for this data, for example because a class has no rows")
-                    .at(at),
+                Fault::error(
+                    contract::code!("gate::not_met"),
+                    format!("`{name}` has no value here, required is {condition}"),
+                )
+                .help("it is not defined for this data, for example because a class has no rows")
+                .at(at),
             ),
         }
     }
     for metric in wanted.iter().filter(|metric| metric.numbers().iter().any(|name| !numbers.contains_key(name))) {
         warnings.push(
-            Fault::warning("evaluate::undefined", format!("`{}` is not defined on these rows", metric.name()))
-                .help("AUROC wants rows of at least two classes, R² at least two rows"),
+            Fault::warning(
+                contract::code!("evaluate::undefined"),
+                format!("`{}` is not defined on these rows", metric.name()),
+            )
+            .help("AUROC wants rows of at least two classes, R² at least two rows"),
         );
     }
     (unmet, warnings)

@@ -48,7 +48,10 @@ pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Faul
     let bytes = match params.format {
         Format::Safetensors => {
             let bytes = std::fs::read(&input.path).map_err(|error| {
-                vec![Fault::error("model::damaged", format!("the model at `model` cannot be read: {error}"))]
+                vec![Fault::error(
+                    contract::code!("model::damaged"),
+                    format!("the model at `model` cannot be read: {error}"),
+                )]
             })?;
             channel.info("the bundle itself: weights, architecture and encoders in one safetensors file");
             bytes
@@ -70,7 +73,7 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     if let Some(fitted) = description.encoders.columns.iter().find(|fitted| fitted.column.dtype == DType::Binary) {
         return Err(vec![
             Fault::error(
-                "export::column",
+                contract::code!("export::column"),
                 format!("column `{}` is raw bytes, which ONNX has no type for", fitted.column.name),
             )
             .help("`pack` or decode it into a tensor column before training"),
@@ -81,7 +84,7 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     {
         return Err(vec![
             Fault::error(
-                "export::encoder",
+                contract::code!("export::encoder"),
                 format!("column `{}` is encoded by `{name}`, which cannot be written as ONNX", fitted.column.name),
             )
             .help("`format: safetensors` keeps every encoder; ONNX has `identity`, `standard`, `robust`, `piecewise`, `periodic`, `one_hot` and `embedding`"),
@@ -121,7 +124,7 @@ fn compare(
     match ours {
         Predictions::Numbers(ours) => {
             let Scale::Number { deviation, .. } = &description.target.scale else {
-                return Err(Fault::error("export::mismatch", "a number was predicted for classes"));
+                return Err(Fault::error(contract::code!("export::mismatch"), "a number was predicted for classes"));
             };
             let theirs = check::run(file, inputs, &["prediction"])?.remove("prediction").unwrap_or_default();
             let scaled = |values: &[f64]| values.iter().map(|value| value / deviation).collect::<Vec<f64>>();
@@ -151,7 +154,7 @@ fn verdict(ours: &[f64], theirs: &[f64], width: usize, near: impl Fn((&[f64], &[
     let agreeing = ours.chunks_exact(width).zip(theirs.chunks_exact(width)).filter(|rows| near(*rows)).count();
     if ours.len() != theirs.len() || (agreeing as f64) < AGREEMENT * rows as f64 {
         return Err(Fault::error(
-            "export::mismatch",
+            contract::code!("export::mismatch"),
             format!(
                 "an independent runtime gives other answers for the exported file: {} of {rows} rows differ, by at most {largest:.1e}",
                 rows - agreeing

@@ -45,7 +45,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     }
     if params.early_stopping.is_some() && held.is_none() {
         return Err(one(Fault::error(
-            "train::no_validation",
+            contract::code!("train::no_validation"),
             "`early_stopping` watches the input `validation`, which is not connected",
         )
         .help("connect it, for example `inputs: { train: parts.train, validation: parts.validation }`")
@@ -65,7 +65,7 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     let shape = encoders.shape();
     if shape.contains(&0) {
         return Err(one(Fault::error(
-            "features::none",
+            contract::code!("features::none"),
             "nothing is left for the model to see: all features are empty",
         )
         .help("their columns have no values in the training part")));
@@ -136,7 +136,7 @@ fn like_classes(target: &Target, data: &Dataset) -> Option<Fault> {
     let help = format!(
         "if these are classes, `cast: {{ {name}: int64 }}` in a `preprocess` before; if they are amounts, say `task: regression`"
     );
-    Some(Fault::warning("train::like_classes", text).help(help).at(route!["target"]))
+    Some(Fault::warning(contract::code!("train::like_classes"), text).help(help).at(route!["target"]))
 }
 
 /// The numbers of the epoch the weights are of.

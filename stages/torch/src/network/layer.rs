@@ -99,6 +99,6 @@ impl Layer {
 
 /// The fault of tensors that do not fit a network.
 pub fn misfit(what: String) -> Fault {
-    Fault::error("model::tensors", format!("the model's weights do not fit its network: {what}"))
+    Fault::error(contract::code!("model::tensors"), format!("the model's weights do not fit its network: {what}"))
         .help("the model is damaged or was made by another version; run the stage that makes it again")
 }

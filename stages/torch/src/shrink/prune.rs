@@ -320,9 +320,11 @@ fn tensor<'a>(weights: &'a Weights, name: &str, part: &str) -> Outcome<&'a Array
 
 /// The fault when there is nothing to remove.
 pub fn nothing() -> Fault {
-    Fault::error("compress::nothing_to_prune", "this model has no channels or units that could be removed").help(
-        "a linear model has only its output layer, and channels that meet a residual sum are kept; leave `prune` out",
+    Fault::error(
+        contract::code!("compress::nothing_to_prune"),
+        "this model has no channels or units that could be removed",
     )
+    .help("a linear model has only its output layer, and channels that meet a residual sum are kept; leave `prune` out")
 }
 
 #[cfg(test)]

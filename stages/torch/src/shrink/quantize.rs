@@ -53,7 +53,7 @@ pub fn quantize(folded: &Folded, rows: &Tensor, mode: Int8) -> Outcome<Quantized
 pub(crate) fn simulated(folded: &Folded, rows: &Tensor, mode: Int8) -> Outcome<(Quantized, Tensor)> {
     let _guard = tch::no_grad_guard();
     if rows.size().first().is_none_or(|rows| *rows == 0) {
-        return Err(Fault::error("compress::no_rows", "there are no rows to calibrate with")
+        return Err(Fault::error(contract::code!("compress::no_rows"), "there are no rows to calibrate with")
             .help("connect a data set with rows to `inputs.calibrate`"));
     }
     let program = Program::new(&folded.network);
@@ -143,7 +143,7 @@ impl Calibration<'_> {
         let error = floats(&error)?;
         if error.iter().any(|error| !error.is_finite()) {
             return Err(Fault::error(
-                "compress::not_finite",
+                contract::code!("compress::not_finite"),
                 format!("layer `{}` gives numbers that are not finite on the calibration rows", node.name),
             )
             .help("the model's weights overflowed while training: use a smaller learning rate or `gradient_clip`"));

@@ -18,7 +18,7 @@ pub(super) fn settle(params: &mut Collect) -> Vec<Fault> {
     for (name, options) in &params.columns {
         if options.unit.as_ref().is_some_and(|unit| unit.trim().is_empty()) {
             faults.push(
-                Fault::error("collect::unit", format!("the unit of `{name}` is empty"))
+                Fault::error(contract::code!("collect::unit"), format!("the unit of `{name}` is empty"))
                     .help("write what its numbers are counted in, such as `mile`, or leave `unit` out")
                     .at(route!["columns", name.as_str(), "unit"]),
             );
@@ -28,7 +28,7 @@ pub(super) fn settle(params: &mut Collect) -> Vec<Fault> {
         && annotators.columns.0.is_empty()
     {
         faults.push(
-            Fault::error("collect::no_annotator", "no column of an annotator is named")
+            Fault::error(contract::code!("collect::no_annotator"), "no column of an annotator is named")
                 .help("name them, or a pattern: `columns: rater_*`")
                 .at(route!["annotators", "columns"]),
         );
@@ -45,7 +45,7 @@ fn settle_s3(params: &Collect, faults: &mut Vec<Fault>) {
     };
     if s3.endpoint.as_ref().filter(|endpoint| !good(endpoint)).is_some() {
         faults.push(
-            Fault::error("collect::url", "`endpoint` is not the address of a store")
+            Fault::error(contract::code!("collect::url"), "`endpoint` is not the address of a store")
                 .help("it looks like `https://minio.example.org:9000`; credentials belong into the environment")
                 .at(route!["s3", "endpoint"]),
         );
@@ -59,7 +59,7 @@ fn settle_fill(source: &Source, on_error: OnError, faults: &mut Vec<Fault>) {
         Source::Join(join) => join.sources.iter().for_each(|source| settle_fill(source, on_error, faults)),
         Source::Images(images) if on_error == OnError::Fill && images.0.decode => faults.push(
             Fault::error(
-                "collect::fill_images",
+                contract::code!("collect::fill_images"),
                 "an image that cannot be read cannot be filled: pixels are never missing",
             )
             .help("write `on_error: reject`, which leaves such images out, or `decode: false` to keep their bytes")
@@ -76,7 +76,7 @@ fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
         Source::Tsv(options) => settle_delimited(&mut options.0, "\t", &base, faults),
         Source::Texts(options) => settle_encoding(options.0.encoding.as_deref(), &base, faults),
         Source::Sqlite(options) if options.query.trim().is_empty() => faults.push(
-            Fault::error("collect::no_query", "`query` is empty")
+            Fault::error(contract::code!("collect::no_query"), "`query` is empty")
                 .help("write a `select`, for example `select * from measurements`")
                 .at(base.join("query")),
         ),
@@ -85,7 +85,7 @@ fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
         Source::Join(join) => {
             if join.on.0.is_empty() {
                 faults.push(
-                    Fault::error("collect::no_key", "no key column is named")
+                    Fault::error(contract::code!("collect::no_key"), "no key column is named")
                         .help("name the columns that must be equal: `on: id`")
                         .at(base.join("on")),
                 );
@@ -103,7 +103,7 @@ fn settle_source(source: &mut Source, at: &Route, faults: &mut Vec<Fault>) {
 fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
     if sources.len() < 2 {
         faults.push(
-            Fault::error("collect::one_source", "several sources are wanted here")
+            Fault::error(contract::code!("collect::one_source"), "several sources are wanted here")
                 .help("list two or more, as in `concat: [{ csv: a.csv }, { jsonl: b.jsonl }]`, or name the one under `from:`")
                 .at(at.clone()),
         );
@@ -116,7 +116,7 @@ fn settle_all(sources: &mut [Source], at: &Route, faults: &mut Vec<Fault>) {
 fn settle_postgres(options: &Postgres, base: &Route, faults: &mut Vec<Fault>) {
     if options.query.trim().is_empty() {
         faults.push(
-            Fault::error("collect::no_query", "`query` is empty")
+            Fault::error(contract::code!("collect::no_query"), "`query` is empty")
                 .help("write a `select`, for example `select * from measurements order by id`")
                 .at(base.join("query")),
         );
@@ -124,7 +124,7 @@ fn settle_postgres(options: &Postgres, base: &Route, faults: &mut Vec<Fault>) {
     for (key, text) in [("host", &options.host), ("database", &options.database), ("user", &options.user)] {
         if text.trim().is_empty() || (key == "host" && text.contains("://")) {
             faults.push(
-                Fault::error("collect::database", format!("`{key}` does not name one"))
+                Fault::error(contract::code!("collect::database"), format!("`{key}` does not name one"))
                     .help("as in `postgres: { host: db.example.org, database: shop, user: reader, query: ... }`")
                     .at(base.join(key)),
             );
@@ -133,9 +133,12 @@ fn settle_postgres(options: &Postgres, base: &Route, faults: &mut Vec<Fault>) {
     let name = &options.password_env;
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         faults.push(
-            Fault::error("collect::password", "`password_env` is not the name of an environment variable")
-                .help("name the variable that holds the password, not the password: `password_env: SHOP_PASSWORD`")
-                .at(base.join("password_env")),
+            Fault::error(
+                contract::code!("collect::password"),
+                "`password_env` is not the name of an environment variable",
+            )
+            .help("name the variable that holds the password, not the password: `password_env: SHOP_PASSWORD`")
+            .at(base.join("password_env")),
         );
     }
 }
@@ -148,15 +151,18 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();
         if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             faults.push(
-                Fault::error("collect::digest", format!("`{digest}` is not `sha256:` and 64 hex digits"))
-                    .help("`sha256sum FILE` prints them")
-                    .at(base.join("digest").join(index)),
+                Fault::error(
+                    contract::code!("collect::digest"),
+                    format!("`{digest}` is not `sha256:` and 64 hex digits"),
+                )
+                .help("`sha256sum FILE` prints them")
+                .at(base.join("digest").join(index)),
             );
         }
     }
     if urls != digests.len() && !digests.is_empty() {
         faults.push(
-            Fault::error("collect::digest", format!("{urls} URLs have {} digests", digests.len()))
+            Fault::error(contract::code!("collect::digest"), format!("{urls} URLs have {} digests", digests.len()))
                 .help("declare the content of every URL or of none: `{ path: https://..., digest: sha256:... }`; `sha256sum` prints it")
                 .at(base.join("digest")),
         );
@@ -166,7 +172,7 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
             let host = path.split('/').nth(2).unwrap_or_default();
             if host.contains('@') || host.is_empty() {
                 faults.push(
-                    Fault::error("collect::url", "a URL has no server, or a user and a password in it")
+                    Fault::error(contract::code!("collect::url"), "a URL has no server, or a user and a password in it")
                         .help("secrets do not belong into a pipeline; files that need a login are fetched by a `command` stage")
                         .at(at),
                 );
@@ -175,9 +181,12 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
             let (bucket, key) = rest.split_once('/').unwrap_or_default();
             if bucket.is_empty() || bucket.contains(['*', '?', '@', ':']) || key.is_empty() {
                 faults.push(
-                    Fault::error("collect::url", format!("`{path}` does not name a bucket and objects in it"))
-                        .help("write `s3://bucket/folder/*.csv`; the store's address is said under `s3: { endpoint: ... }`")
-                        .at(at),
+                    Fault::error(
+                        contract::code!("collect::url"),
+                        format!("`{path}` does not name a bucket and objects in it"),
+                    )
+                    .help("write `s3://bucket/folder/*.csv`; the store's address is said under `s3: { endpoint: ... }`")
+                    .at(at),
                 );
             } else if !listed && (key.contains(['*', '?']) || key.ends_with('/')) {
                 let help = match source {
@@ -188,7 +197,7 @@ fn settle_digests(source: &Source, base: &Route, faults: &mut Vec<Fault>) {
                 };
                 faults.push(
                     Fault::error(
-                        "collect::url",
+                        contract::code!("collect::url"),
                         format!("`{path}` names many objects, and `{}` reads one", source.name()),
                     )
                     .help(help)
@@ -204,7 +213,7 @@ fn settle_encoding(encoding: Option<&str>, base: &Route, faults: &mut Vec<Fault>
         && name.trim().is_empty()
     {
         faults.push(
-            Fault::error("collect::encoding", "`encoding` is empty")
+            Fault::error(contract::code!("collect::encoding"), "`encoding` is empty")
                 .help("name one, such as `latin-1`, or leave it out for UTF-8")
                 .at(base.join("encoding")),
         );
@@ -217,20 +226,26 @@ fn settle_delimited(options: &mut Delimited, default: &str, base: &Route, faults
     for (key, what) in [("delimiter", &delimiter), ("quote", &options.quote)] {
         if what.len() != 1 || what.starts_with(['\n', '\r']) {
             faults.push(
-                Fault::error("collect::separator", format!("`{key}` is {what:?}, which is not one ASCII character"))
-                    .help(format!(
-                        "use a single character of one byte, such as {}",
-                        if key == "quote" { "`'`" } else { "`;`" }
-                    ))
-                    .at(base.join(key)),
+                Fault::error(
+                    contract::code!("collect::separator"),
+                    format!("`{key}` is {what:?}, which is not one ASCII character"),
+                )
+                .help(format!(
+                    "use a single character of one byte, such as {}",
+                    if key == "quote" { "`'`" } else { "`;`" }
+                ))
+                .at(base.join(key)),
             );
         }
     }
     if delimiter == options.quote {
         faults.push(
-            Fault::error("collect::separator", format!("`delimiter` and `quote` are both {delimiter:?}"))
-                .help("a field could not be told from a quoted one: choose another `quote`")
-                .at(base.join("quote")),
+            Fault::error(
+                contract::code!("collect::separator"),
+                format!("`delimiter` and `quote` are both {delimiter:?}"),
+            )
+            .help("a field could not be told from a quoted one: choose another `quote`")
+            .at(base.join("quote")),
         );
     }
 }
@@ -239,12 +254,16 @@ fn no_path(paths: &OneOrMany<String>, base: &Route) -> Vec<Fault> {
     let at = base.join("path");
     let mut faults = Vec::new();
     if paths.0.is_empty() {
-        faults.push(Fault::error("collect::no_path", "no file is named").help("name at least one file").at(at.clone()));
+        faults.push(
+            Fault::error(contract::code!("collect::no_path"), "no file is named")
+                .help("name at least one file")
+                .at(at.clone()),
+        );
     }
     for (index, path) in paths.iter().enumerate() {
         if path.trim().is_empty() {
             faults.push(
-                Fault::error("collect::no_path", "a path is empty")
+                Fault::error(contract::code!("collect::no_path"), "a path is empty")
                     .help("name a file")
                     .at(entry_route(paths, index, &at)),
             );

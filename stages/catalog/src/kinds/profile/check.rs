@@ -1,6 +1,6 @@
 //! What is wrong with the parameters of `profile` whatever the data.
 
-use contract::fault::{Fault, Route};
+use contract::fault::{Code, Fault, Route};
 
 use super::params::Expectation;
 use crate::params::scalar::Scalar;
@@ -8,7 +8,7 @@ use crate::params::scalar::Scalar;
 /// What is wrong with an expectation whatever the data.
 pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let mut wrong = |code: &str, text: String, help: &str, at: Route| {
+    let mut wrong = |code: Code, text: String, help: &str, at: Route| {
         faults.push(Fault::error(code, text).help(help).at(at));
     };
     let of_columns = one.one_of.is_some()
@@ -22,18 +22,23 @@ pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         || one.foreign_key.is_some();
     if !of_columns && one.rows.is_none() {
         wrong(
-            "profile::nothing_expected",
+            contract::code!("profile::nothing_expected"),
             "this demands nothing".into(),
             "say what must hold: `in`, `range`, `regex`, `unique: true`, `not_null: true`, `sum`, `monotone`, `foreign_key` or `rows`",
             at.clone(),
         );
     }
     if of_columns && one.column.is_none() {
-        wrong("profile::no_column", "this does not say of which column".into(), "add `column: name`", at.clone());
+        wrong(
+            contract::code!("profile::no_column"),
+            "this does not say of which column".into(),
+            "add `column: name`",
+            at.clone(),
+        );
     }
     if one.rows.is_some() && one.column.is_some() {
         wrong(
-            "profile::rows_of_column",
+            contract::code!("profile::rows_of_column"),
             "the number of rows belongs to no column".into(),
             "give `rows` an entry of its own: `- { rows: { min: 1000 } }`",
             at.join("rows"),
@@ -43,7 +48,7 @@ pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         let (min, max) = (rows.min, rows.max);
         if min.is_none() && max.is_none() || min.zip(max).is_some_and(|(min, max)| min > max) {
             wrong(
-                "profile::bounds",
+                contract::code!("profile::bounds"),
                 "no number of rows is excluded, or all are".into(),
                 "for example `{ min: 1000 }`",
                 at.join("rows"),
@@ -62,7 +67,7 @@ pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         };
         if reversed {
             wrong(
-                "profile::bounds",
+                contract::code!("profile::bounds"),
                 "no value is excluded, or all are".into(),
                 "for example `{ min: 0, max: 100 }` or `{ min: 2020-01-01 }`, the smaller one as `min`",
                 at.join("range"),
@@ -70,13 +75,13 @@ pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
         }
     }
     if one.one_of.as_ref().is_some_and(Vec::is_empty) {
-        wrong("profile::bounds", "no value is allowed".into(), "list the values", at.join("in"));
+        wrong(contract::code!("profile::bounds"), "no value is allowed".into(), "list the values", at.join("in"));
     }
     if let Some(sum) = &one.sum
         && !(sum.equals.is_finite() && sum.tolerance >= 0.0)
     {
         wrong(
-            "profile::bounds",
+            contract::code!("profile::bounds"),
             "this is no sum".into(),
             "for example `{ equals: 100, tolerance: 0.5 }`",
             at.join("sum"),
@@ -84,7 +89,7 @@ pub(super) fn check(one: &Expectation, at: &Route) -> Vec<Fault> {
     }
     if !(one.mostly > 0.0 && one.mostly <= 1.0) {
         wrong(
-            "profile::bounds",
+            contract::code!("profile::bounds"),
             format!("{} is no share of the rows", one.mostly),
             "a share is above 0 and at most 1: `mostly: 0.99`",
             at.join("mostly"),

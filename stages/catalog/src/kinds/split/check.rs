@@ -15,7 +15,7 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
         params.by.iter().flat_map(|by| by.parts.keys()).map(|part| (part, route!["by", "parts", part.as_str()]));
     for (part, at) in named.chain(cut).chain(stated).filter(|(part, _)| !is_identifier(part)) {
         faults.push(
-            Fault::error("split::part_name", format!("`{part}` cannot be the name of a part"))
+            Fault::error(contract::code!("split::part_name"), format!("`{part}` cannot be the name of a part"))
                 .help("use letters, digits and `_`, beginning with a letter: it is written as `parts.name`")
                 .at_key(at),
         );
@@ -30,19 +30,22 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
     match ways.as_slice() {
         [_] => {}
         [] => faults.push(
-            Fault::error("split::one_part", "nothing says how to divide the rows")
+            Fault::error(contract::code!("split::one_part"), "nothing says how to divide the rows")
                 .help("for example `ratios: { train: 0.8, test: 0.2 }`, `folds: 5`, or `time` with `cuts`")
                 .at(route![]),
         ),
         [first, second, ..] => faults.push(
-            Fault::error("split::two_ways", format!("`{first}` and `{second}` are two ways to divide the rows"))
-                .help("keep one of them")
-                .at(route![*second]),
+            Fault::error(
+                contract::code!("split::two_ways"),
+                format!("`{first}` and `{second}` are two ways to divide the rows"),
+            )
+            .help("keep one of them")
+            .at(route![*second]),
         ),
     }
     let clash = |left: (&str, bool), right: (&str, bool), help: &str| {
         (left.1 && right.1).then(|| {
-            Fault::error("split::two_ways", format!("`{}` does not go with `{}`", right.0, left.0))
+            Fault::error(contract::code!("split::two_ways"), format!("`{}` does not go with `{}`", right.0, left.0))
                 .help(help)
                 .at(route![right.0])
         })
@@ -70,14 +73,14 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
     }
     if !params.cuts.is_empty() && params.time.is_none() {
         faults.push(
-            Fault::error("split::cuts_of_what", "`cuts` needs `time`: the column they are points of")
+            Fault::error(contract::code!("split::cuts_of_what"), "`cuts` needs `time`: the column they are points of")
                 .help("for example `time: date` with `cuts: { test: 2013-11-01 }`")
                 .at(route!["cuts"]),
         );
     }
     if params.cuts.contains_key("train") {
         faults.push(
-            Fault::error("split::part_name", "`train` is what is earlier than all cuts")
+            Fault::error(contract::code!("split::part_name"), "`train` is what is earlier than all cuts")
                 .help("give `validation` and `test` the times they begin at")
                 .at_key(route!["cuts", "train"]),
         );
@@ -89,7 +92,7 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
         let at = route!["ratios", part.as_str()];
         if ratio.is_nan() || *ratio <= 0.0 {
             faults.push(
-                Fault::error("split::ratio", format!("the share of `{part}` is {ratio}"))
+                Fault::error(contract::code!("split::ratio"), format!("the share of `{part}` is {ratio}"))
                     .help("every share is larger than 0; leave the part out instead")
                     .at(at),
             );
@@ -97,7 +100,7 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
     }
     if params.ratios.len() < 2 {
         faults.push(
-            Fault::error("split::one_part", "a split has at least two parts")
+            Fault::error(contract::code!("split::one_part"), "a split has at least two parts")
                 .help("for example `ratios: { train: 0.8, test: 0.2 }`")
                 .at(route!["ratios"]),
         );
@@ -106,7 +109,7 @@ pub(super) fn check(params: &Split) -> Vec<Fault> {
         if sum.is_nan() || (sum - 1.0).abs() > 1e-9 {
             let shown = (sum * 1e9).round() / 1e9;
             faults.push(
-                Fault::error("split::ratios", format!("the shares sum to {shown}, not to 1"))
+                Fault::error(contract::code!("split::ratios"), format!("the shares sum to {shown}, not to 1"))
                     .help(match params.ratios.iter().next_back() {
                         Some((part, ratio)) if ratio + 1.0 - sum > 0.0 => {
                             format!("with `{part}: {}` they would", ((ratio + 1.0 - sum) * 1e9).round() / 1e9)

@@ -51,7 +51,7 @@ pub fn place(options: &Options, place: &Place<'_>) -> Placed<Conv2d> {
     if kernel > height + 2 * padding || kernel > width + 2 * padding {
         return Err(Box::new(
             Fault::error(
-                "model::window_too_large",
+                contract::code!("model::window_too_large"),
                 format!("`conv2d` with kernel {kernel} and padding {padding} does not fit in {}", shown(place.shape)),
             )
             .help("use a smaller kernel, more padding, or less pooling before this layer")

@@ -17,7 +17,7 @@ pub fn place(options: &Pool2d, name: &str, place: &Place<'_>) -> Placed<(u64, u6
     if size > height || size > width {
         return Err(Box::new(
             Fault::error(
-                "model::window_too_large",
+                contract::code!("model::window_too_large"),
                 format!("`{name}` with a window of {size} does not fit in {}", shown(place.shape)),
             )
             .help("use a smaller window, or pool less before this layer")

@@ -29,7 +29,7 @@ pub fn apart(table: Table, annotators: &Annotators) -> Outcome<(Table, Table)> {
     let labels = labels(&table, &taken, &items, dtype)?;
     if labels.rows() == 0 {
         return Err(vec![
-            Fault::error("data::no_labels", "no annotator said anything: all their cells are empty")
+            Fault::error(contract::code!("data::no_labels"), "no annotator said anything: all their cells are empty")
                 .help("are these the right columns, and does `missing:` name a label?")
                 .at(route!["annotators", "columns"]),
         ]);
@@ -60,13 +60,16 @@ fn items(table: &Table, annotators: &Annotators) -> Outcome<(DType, ArrayRef)> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for row in 0..whole.len() {
         let (code, text) = if whole.is_null(row) {
-            ("data::cell", format!("row {} has no `{}`, by which its labels would be known", row + 1, column.name))
+            (
+                contract::code!("data::cell"),
+                format!("row {} has no `{}`, by which its labels would be known", row + 1, column.name),
+            )
         } else {
             let value = display::shown(&whole, row);
             match seen.insert(value.clone(), row) {
                 None => continue,
                 Some(first) => (
-                    "data::duplicate_item",
+                    contract::code!("data::duplicate_item"),
                     format!("`{value}` is the `{}` of rows {} and {}", column.name, first + 1, row + 1),
                 ),
             }
@@ -94,7 +97,7 @@ fn label_type(table: &Table, taken: &[usize]) -> Outcome<DType> {
         }
         if let Some(text) = no_label(table, *index) {
             faults.add(|| {
-                Fault::error("data::not_a_label", text)
+                Fault::error(contract::code!("data::not_a_label"), text)
                     .help("labels are words, whole numbers or yes and no; round scores first, or bin them: `columns: { NAME: { dtype: string } }` takes them as words")
                     .at(route!["annotators", "columns"])
             });

@@ -150,7 +150,7 @@ impl Reader<'_> {
                     table.rows()
                 );
                 self.reading.warn(
-                    Fault::warning("data::lacking_column", text)
+                    Fault::warning(contract::code!("data::lacking_column"), text)
                         .help("nothing needs to be done if that is meant")
                         .at(at.join(index)),
                 );
@@ -167,7 +167,7 @@ impl Reader<'_> {
         let before = refusals.counts();
         let (table, total, spans) = match self.rows(source, &files, at) {
             // Where every row is left out, that is what is wrong.
-            Err(faults) if faults.iter().all(|fault| fault.code == "data::empty") => {
+            Err(faults) if faults.iter().all(|fault| fault.code == contract::code!("data::empty")) => {
                 return Err(refusals.too_many(before, 0).map_or(faults, |fault| vec![fault]));
             }
             read => read?,
@@ -248,7 +248,7 @@ impl Reader<'_> {
                     _ => {
                         let text = "`labels` goes with one array, and there are several";
                         return Err(vec![
-                            Fault::error("data::rows_differ", text)
+                            Fault::error(contract::code!("data::rows_differ"), text)
                                 .help("put the pairs below each other with `concat`")
                                 .place(place(&labels[0].shown, None, None)),
                         ]);
@@ -334,7 +334,7 @@ impl Reader<'_> {
                 if matches!(source, Source::Npz(_)) {
                     let text = format!("`{}` cannot be read as a NumPy archive: it is no zip file", file.shown);
                     return Err(vec![
-                        Fault::error("data::damaged_npy", text)
+                        Fault::error(contract::code!("data::damaged_npy"), text)
                             .help("a single array is read with `npy:`; if it should be an `.npz`, copy or download it again")
                             .place(place(&file.shown, None, None)),
                     ]);
@@ -440,7 +440,9 @@ fn delimited(
         _ => {
             let text = format!("`{key}` must be one ASCII character, not `{text}`");
             let help = "for example `delimiter: \";\"` or `quote: \"'\"`";
-            faults.push(Fault::error("data::bad_character", text).help(help).at(route!["from", name, key]));
+            faults.push(
+                Fault::error(contract::code!("data::bad_character"), text).help(help).at(route!["from", name, key]),
+            );
             0
         }
     };
@@ -448,7 +450,11 @@ fn delimited(
     let quote = byte("quote", &options.quote);
     if faults.is_empty() && delimiter == quote {
         let text = "`delimiter` and `quote` are the same character";
-        faults.push(Fault::error("data::bad_character", text).help("choose two").at(route!["from", name, "quote"]));
+        faults.push(
+            Fault::error(contract::code!("data::bad_character"), text)
+                .help("choose two")
+                .at(route!["from", name, "quote"]),
+        );
     }
     if !faults.is_empty() {
         return Err(faults);

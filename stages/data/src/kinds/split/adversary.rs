@@ -96,7 +96,7 @@ pub fn judge(
     let columns = if names.is_empty() { "several columns together".to_owned() } else { names.join(", ") };
     Some(
         Fault::warning(
-            "split::told_apart",
+            contract::code!("split::told_apart"),
             format!("a small classifier tells `test` from `train` (AUC {reached:.2}); what tells most: {columns}"),
         )
         .help("the parts are not alike: that is expected of parts in time or by group, else look at these columns (`adversarial: false` is silent)")

@@ -26,7 +26,7 @@ fn times(params: &Split, table: &Table) -> Outcome<(Vec<f64>, Column)> {
             if time.is_none() {
                 let row = all.len() + 1;
                 faults.add(|| {
-                    Fault::error("split::no_time", format!("row {row} has no time in column `{name}`"))
+                    Fault::error(contract::code!("split::no_time"), format!("row {row} has no time in column `{name}`"))
                         .help("`drop_missing` such rows before")
                         .at(route!["time"])
                 });
@@ -88,7 +88,7 @@ pub fn at_cuts(params: &Split, names: &[String], table: &Table) -> Outcome<Vec<u
         let fault = || {
             vec![
                 Fault::error(
-                    "split::cut_type",
+                    contract::code!("split::cut_type"),
                     format!("the cut does not fit `{}`, which is {}", column.name, column.type_name()),
                 )
                 .help("write a date as `2013-11-01`, a datetime as `2013-11-01 12:00:00`, or a number")

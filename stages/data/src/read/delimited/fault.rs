@@ -16,7 +16,7 @@ pub fn line_of(text: &[u8], offset: usize) -> u64 {
 
 /// Text that is not UTF-8.
 pub fn encoding_fault(shown: &str, why: &str, line: u64, column: Option<u64>) -> Fault {
-    Fault::error("data::encoding", format!("`{shown}` cannot be read as text: {why}"))
+    Fault::error(contract::code!("data::encoding"), format!("`{shown}` cannot be read as text: {why}"))
         .help("say how it is written: `encoding: latin-1` is the most likely; or save it as UTF-8")
         .place(place(shown, Some(line), column))
 }
@@ -46,7 +46,11 @@ pub fn broken_fault(broken: Broken, text: &[u8], shown: &str, dialect: &Dialect)
                 .to_owned(),
         ),
     };
-    Fault::error("data::malformed_row", message).help(help).place(place(shown, Some(line_of(text, at)), Some(column)))
+    Fault::error(contract::code!("data::malformed_row"), message).help(help).place(place(
+        shown,
+        Some(line_of(text, at)),
+        Some(column),
+    ))
 }
 
 fn since(text: &[u8], at: usize, open: usize) -> String {
@@ -68,9 +72,12 @@ pub(super) fn lines_from_zero(mut fault: Fault) -> Fault {
 pub(super) fn ragged_fault(count: usize, expected: usize, shown: &str, line: u64, header: bool) -> Fault {
     let than = if header { "the header" } else { "the first row" };
     let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
-    Fault::error("data::malformed_row", format!("this row has {}, {than} has {}", cells(count), cells(expected)))
-        .help("check the row for a missing or an additional delimiter; cells that hold one must be quoted")
-        .place(place(shown, Some(line), Some(count.min(expected) as u64 + u64::from(count > expected))))
+    Fault::error(
+        contract::code!("data::malformed_row"),
+        format!("this row has {}, {than} has {}", cells(count), cells(expected)),
+    )
+    .help("check the row for a missing or an additional delimiter; cells that hold one must be quoted")
+    .place(place(shown, Some(line), Some(count.min(expected) as u64 + u64::from(count > expected))))
 }
 
 pub(super) fn cell_fault(found: &str, name: &str, target: Target, shown: &str, line: u64, column: u64) -> Fault {
@@ -83,7 +90,7 @@ pub(super) fn cell_fault(found: &str, name: &str, target: Target, shown: &str, l
         short.push('…');
     }
     Fault::error(
-        "data::cell",
+        contract::code!("data::cell"),
         format!("`{short}` in column `{name}` is not {}: expected {}", dtype.name(), expected(dtype)),
     )
     .help("correct the cell, list it under `missing:`, or give the column another `dtype:`")

@@ -29,7 +29,9 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
         if head.starts_with(magic) {
             let text = format!("`{shown}` is not text, it is {format}");
             let help = format!("read it as such: `from: {{ {format}: {shown} }}`");
-            return Err(vec![Fault::error("data::wrong_format", text).help(help).place(place(shown, None, None))]);
+            return Err(vec![
+                Fault::error(contract::code!("data::wrong_format"), text).help(help).place(place(shown, None, None)),
+            ]);
         }
     }
     let text = &head[start..];
@@ -74,14 +76,14 @@ fn check(names: &[String], line: u64, shown: &str) -> Outcome<()> {
                 "name it in the header; a delimiter at the end of every line makes such a column, too"
             };
             faults.add(|| {
-                Fault::error("data::empty_name", format!("column {column} of `{shown}` has no name"))
+                Fault::error(contract::code!("data::empty_name"), format!("column {column} of `{shown}` has no name"))
                     .help(help)
                     .place(place(shown, Some(line), Some(column)))
             });
         } else if let Some(first) = known.get(name.as_str()) {
             faults.add(|| {
                 Fault::error(
-                    "data::duplicate_column",
+                    contract::code!("data::duplicate_column"),
                     format!("columns {} and {column} of `{shown}` are both called `{name}`", first + 1),
                 )
                 .help("give every column its own name; `header: false` numbers the columns instead")
