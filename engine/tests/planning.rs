@@ -193,7 +193,7 @@ fn a_fault_is_blamed_once_and_not_on_those_below() {
     assert_eq!(
         told(&planned),
         [
-            "fake::no_column at stages.one.column: there is no column `zzz` | -",
+            "data::unknown_column at stages.one.column: there is no column `zzz` | -",
             "file::no_match at stages.gone.path: no file matches `data/*.tsv` | `*` stands for any characters of one name, \
              `**` for any number of folders",
         ]
