@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::fault::Outcome;
 
+/// Answers a question about a stage, with the files that the question names.
+pub type Answer = fn(&Question, &[InputFile]) -> Outcome<Value>;
+
 /// What this program does for one kind.
 #[derive(Debug)]
 pub struct Handler {
@@ -20,7 +23,7 @@ pub struct Handler {
     /// Runs a stage.
     pub run: fn(&RunRequest, &Channel) -> Outcome<Finished>,
     /// Answers a question of the kind about its parameters, where it asks any.
-    pub answer: Option<fn(&Question, &[InputFile]) -> Outcome<Value>>,
+    pub answer: Option<Answer>,
 }
 
 /// The kinds that this program carries out.

@@ -21,8 +21,11 @@ use crate::request::{answer, typed};
 #[derive(Debug, Default)]
 pub struct Data;
 
+/// Answers a question that needs no files.
+type Answer = fn(&Question) -> Outcome<Value>;
+
 /// Questions that are not about a kind's parameters, by the name that stands in place of a kind.
-const ANSWERS: [(&str, fn(&Question) -> Outcome<Value>); 3] = [
+const ANSWERS: [(&str, Answer); 3] = [
     (LOOK, |question| answer(&look(&typed(&question.params)?)?)),
     ("show", |question| show(&typed::<Show>(&question.params)?)),
     ("difference", |question| difference(&typed(&question.params)?)),
