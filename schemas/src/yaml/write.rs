@@ -7,7 +7,7 @@ use crate::yaml::node::{Kind, Node};
 /// A JSON value as YAML.
 ///
 /// ```
-/// let text = schemas::write::yaml(&serde_json::json!({ "epochs": 3, "name": "no" }));
+/// let text = schemas::yaml::write::yaml(&serde_json::json!({ "epochs": 3, "name": "no" }));
 /// // Booleans are those of YAML 1.2: `no` is text.
 /// assert_eq!(text.as_deref(), Some("epochs: 3\nname: no\n"));
 /// ```

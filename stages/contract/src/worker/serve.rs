@@ -177,6 +177,7 @@ fn unreadable(error: &serde_json::Error) -> Fault {
 
 /// Ends the process without running exit handlers, which native libraries use to wait for their
 /// threads.
+#[expect(clippy::disallowed_methods, reason = "the engine is gone: nothing in memory is of use to anyone")]
 fn end_now() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
