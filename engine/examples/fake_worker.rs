@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::Question;
 use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, Progress, RunRequest};
 use contract::worker::{Channel, Worker, serve};
@@ -34,7 +34,7 @@ impl Worker for Fake {
         }
     }
 
-    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Faults> {
         let text = |name: &str| request.params.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let seconds = request.params.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
         if let Some(log) = request.params.get("log").and_then(Value::as_str) {
@@ -65,11 +65,11 @@ impl Worker for Fake {
             }
             "panic" => panic!("index 7 is out of range\nsecond line nobody needs"),
             "fault" => {
-                return Err(vec![
+                return Err(Faults::from(
                     Fault::error(contract::code!("data::cell"), "`x` is bad")
                         .help("make it good")
                         .at(Route::root().join("do")),
-                ]);
+                ));
             }
             "garbage" => {
                 // Past the protocol's guard on purpose: a second handle on the pipe the engine reads.
@@ -97,7 +97,7 @@ impl Worker for Fake {
                 let flag = request.root.join(text("flag"));
                 if !flag.exists() {
                     std::fs::write(flag, "").unwrap();
-                    return Err(vec![Fault::error(contract::code!("data::changed"), "not today")]);
+                    return Err(Faults::from(Fault::error(contract::code!("data::changed"), "not today")));
                 }
             }
             _ => {}
@@ -108,7 +108,7 @@ impl Worker for Fake {
         Ok(finished)
     }
 
-    fn infer(&mut self, _: &Path, question: &Question, files: &[InputFile]) -> Result<Value, Vec<Fault>> {
+    fn infer(&mut self, _: &Path, question: &Question, files: &[InputFile]) -> Result<Value, Faults> {
         Ok(json!({"kind": question.kind, "files": files.len()}))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cache::Store;
 use contract::artifact::{ArtifactKind, ArtifactType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Faults, Route};
 use contract::kind::{
     About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
 };
@@ -46,7 +46,7 @@ impl Kind for Shell {
     fn about(&self) -> About {
         About { summary: "", inputs: &[], outputs: &[], example: "" }
     }
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         Ok(Box::new(ShellStage(params)))
     }
 }

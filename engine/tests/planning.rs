@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{Oracle, Program, Question, Silent};
 use engine::graph::StageSpec;
 use engine::plan::{Plan, Planned, StageId, plan};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 struct TwoColumns(AtomicUsize);
 
 impl Oracle for TwoColumns {
-    fn ask(&self, _: Program, _: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, _: Program, _: &Question) -> Result<Option<Value>, Faults> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Some(json!(["a", "b"])))
     }

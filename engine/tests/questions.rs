@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cache::Store;
 use contract::artifact::Types;
-use contract::fault::{Fault, Severity};
+use contract::fault::{Faults, Severity};
 use contract::kind::{FileInput, Oracle, Program, Question};
 use contract::route;
 use contract::worker::protocol::PROTOCOL;
@@ -72,7 +72,7 @@ fn question(number: u64) -> Question {
     }
 }
 
-fn ask(oracle: &WorkerOracle, number: u64) -> Result<Option<Value>, Vec<Fault>> {
+fn ask(oracle: &WorkerOracle, number: u64) -> Result<Option<Value>, Faults> {
     oracle.ask(Program::Data, &question(number))
 }
 

@@ -5,13 +5,13 @@
 
 use serde_json::Value;
 
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::yaml::source::{Source, SourceId};
 use crate::yaml::syntax;
 
 fn ours(text: &str) -> Option<Value> {
     let source = Source::new("x", text);
-    let mut faults = Faults::default();
+    let mut faults = PlacedFaults::default();
     let node = syntax::parse(SourceId(0), &source, 0, &mut faults)?;
     (faults.len() == 0).then(|| node.to_json())
 }
@@ -72,7 +72,7 @@ nested: { a: [1, { b: 2 }], "c d": e }
 #[test]
 fn too_many_values_are_refused() {
     let source = Source::new("x", format!("a: [{}]", "1,".repeat(60_000)));
-    let mut faults = Faults::default();
+    let mut faults = PlacedFaults::default();
     assert!(syntax::parse(SourceId(0), &source, 0, &mut faults).is_none());
     let found = faults.finish(&[source]);
     assert_eq!(found.iter().map(|placed| placed.fault.code.as_str()).collect::<Vec<_>>(), ["yaml::too_large"]);

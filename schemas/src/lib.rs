@@ -27,7 +27,7 @@ use decode::decoder::Decoder;
 use document::language::Language;
 use document::{defaults, include, interpolate, lower, overrides, profile};
 use report::diagnostic;
-use report::faults::Faults;
+use report::faults::PlacedFaults;
 use yaml::file::read;
 use yaml::node::{Kind, Node};
 use yaml::source::{Source, SourceId, Span};
@@ -74,7 +74,7 @@ pub fn load(path: &Path, options: &LoadOptions, registry: &Kinds) -> Loaded {
 /// Reads a pipeline from a text. `name` is what messages call it.
 pub fn load_text(name: &str, text: &str, options: &LoadOptions, registry: &Kinds) -> Loaded {
     let mut sources = vec![Source::new(name, text)];
-    let mut faults = Faults::default();
+    let mut faults = PlacedFaults::default();
     let root = syntax::parse(diagnostic::FILE, &sources[0], 0, &mut faults);
     let mut root = match root {
         Some(root) => root,
@@ -145,7 +145,7 @@ fn names_kind(root: &Node) -> impl Fn(&str) -> bool {
     move |kind| kinds.contains(kind)
 }
 
-fn finish(sources: Vec<Source>, root: Option<Node>, faults: Faults, spec: Option<PipelineSpec>) -> Loaded {
+fn finish(sources: Vec<Source>, root: Option<Node>, faults: PlacedFaults, spec: Option<PipelineSpec>) -> Loaded {
     let placed = faults.finish(&sources);
     let sources = Sources::new(sources, root, &placed);
     Loaded { spec, faults: placed.into_iter().map(|placed| placed.fault).collect(), sources, files: Vec::new() }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use contract::artifact::{DType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::kind::{Oracle, Program, Question};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use schemas::{LoadOptions, Loaded};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 struct Columns(PathBuf);
 
 impl Oracle for Columns {
-    fn ask(&self, _: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, _: Program, question: &Question) -> Result<Option<Value>, Faults> {
         if question.kind == "preprocess" {
             return Ok(Some(json!({ "dtype": DType::Bool, "nullable": false })));
         }

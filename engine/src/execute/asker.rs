@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::{Hello, Request};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -72,7 +72,7 @@ impl Asker {
     /// # Errors
     /// Trouble with the worker: as [`Client::request`], and `worker::silent` after `limit`. The
     /// worker must not be asked again after an error.
-    pub(crate) fn ask(&self, id: u64, request: Request, limit: Duration) -> Result<Result<Value, Vec<Fault>>, Fault> {
+    pub(crate) fn ask(&self, id: u64, request: Request, limit: Duration) -> Result<Result<Value, Faults>, Fault> {
         let (reply, replied) = mpsc::channel();
         let sent = self
             .questions
@@ -81,7 +81,7 @@ impl Asker {
         let answer = if sent { replied.recv().ok() } else { None };
         match answer {
             Some(Ok(Answer::Value(value))) => Ok(Ok(value)),
-            Some(Ok(Answer::Failed(faults))) => Ok(Err(faults)),
+            Some(Ok(Answer::Failed(faults))) => Ok(Err(Faults::from(faults))),
             Some(Ok(Answer::Finished(_))) => Err(Fault::error(
                 contract::code!("worker::unreadable"),
                 "a worker answered a question as if it were a stage",

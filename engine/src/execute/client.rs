@@ -221,10 +221,12 @@ impl Client {
                     return Ok(Answer::Finished(Box::new(finished)));
                 }
                 Ok(Some(Response::Answer { id: of, value })) if of == id => return Ok(Answer::Value(value)),
-                Ok(Some(Response::Failed { id: of, faults })) if of == id => return Ok(Answer::Failed(faults)),
+                Ok(Some(Response::Failed { id: of, faults })) if of == id => {
+                    return Ok(Answer::Failed(faults.into_vec()));
+                }
                 // Id 0: the worker could not read the request, so it does not know which one it
                 // was.
-                Ok(Some(Response::Failed { id: 0, faults })) => return Ok(Answer::Failed(faults)),
+                Ok(Some(Response::Failed { id: 0, faults })) => return Ok(Answer::Failed(faults.into_vec())),
                 Ok(Some(Response::Progress { id: of, progress })) if of == id => {
                     log.inspect(|log| log.progress(progress));
                 }

@@ -1,7 +1,7 @@
 //! The ways in which an attempt of a stage ends without outputs.
 
 use cache::StoreError;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use crate::store_fault;
 
@@ -11,7 +11,7 @@ pub(crate) enum AttemptError {
     /// The stage failed.
     Failed {
         /// Why; routes relative to the stage's mapping.
-        faults: Vec<Fault>,
+        faults: Faults,
         /// Whether another attempt could help.
         again: bool,
     },
@@ -25,13 +25,13 @@ pub(crate) enum AttemptError {
 
 impl AttemptError {
     /// A failure that another attempt may avoid.
-    pub(crate) fn failed(faults: Vec<Fault>) -> Self {
-        Self::Failed { faults, again: true }
+    pub(crate) fn failed(faults: impl Into<Faults>) -> Self {
+        Self::Failed { faults: faults.into(), again: true }
     }
 
     /// A failure that every attempt would have.
     pub(crate) fn final_fault(fault: Fault) -> Self {
-        Self::Failed { faults: vec![fault], again: false }
+        Self::Failed { faults: fault.into(), again: false }
     }
 
     /// The first fault, for a caller without attempts, such as a question.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache::{Digest, Fold, Store};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{Oracle, Program, Question};
 use contract::worker::protocol::{InputFile, Request};
 use serde_json::Value;
@@ -75,11 +75,11 @@ impl WorkerOracle {
     ///
     /// # Errors
     /// The faults that the worker found, and trouble with the worker.
-    pub fn ask_now(&self, program_id: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    pub fn ask_now(&self, program_id: Program, question: &Question) -> Result<Option<Value>, Faults> {
         let Some(program) = self.programs.of(program_id) else { return Ok(None) };
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = workers.entry(program_id).or_default();
-        self.consult(worker, program, question, Vec::new()).map_err(|fault| vec![fault])?.map(Some)
+        self.consult(worker, program, question, Vec::new())?.map(Some)
     }
 
     fn consult(
@@ -88,7 +88,7 @@ impl WorkerOracle {
         program: &Path,
         question: &Question,
         files: Vec<InputFile>,
-    ) -> Result<Result<Value, Vec<Fault>>, Fault> {
+    ) -> Result<Result<Value, Faults>, Fault> {
         let running = match worker.running.take() {
             Some(running) => running,
             None => Asker::start(program, self.limit.min(HELLO_TIMEOUT))?,
@@ -105,7 +105,7 @@ impl WorkerOracle {
 }
 
 impl Oracle for WorkerOracle {
-    fn ask(&self, program_id: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, program_id: Program, question: &Question) -> Result<Option<Value>, Faults> {
         let mut found = Vec::new();
         let mut faults = Vec::new();
         for (index, file) in question.files.iter().enumerate() {
@@ -115,7 +115,7 @@ impl Oracle for WorkerOracle {
             }
         }
         if !faults.is_empty() {
-            return Err(faults);
+            return Err(Faults::from(faults));
         }
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = workers.entry(program_id).or_default();
@@ -147,14 +147,14 @@ impl Oracle for WorkerOracle {
             Ok(Err(faults)) => Err(faults),
             Err(fault) => {
                 worker.failures += 1;
-                Err(vec![fault])
+                Err(Faults::from(fault))
             }
         }
     }
 }
 
 /// The key of the memo of an answer.
-fn key(store: &Store, program: &Path, question: &Question, files: &[files::Found]) -> Result<Digest, Vec<Fault>> {
+fn key(store: &Store, program: &Path, question: &Question, files: &[files::Found]) -> Result<Digest, Faults> {
     let mut fold = Fold::new("pipeline answer v1");
     fold.digest("program", &programs::program_identity(program));
     fold.text("kind", &question.kind).uint("version", u64::from(question.version)).json("params", &question.params);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cache::{Digest, FileDigest, Store};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::FileInput;
 use contract::remote::shown;
 
@@ -61,7 +61,7 @@ pub fn digest_all(
     root: &Path,
     stage: &PlannedStage,
     output: impl Fn(StageId, u32) -> Option<Digest>,
-) -> Result<Vec<Digested>, Vec<Fault>> {
+) -> Result<Vec<Digested>, Faults> {
     digest_some(store, root, stage, output, |_| true)
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn digest_some(
     stage: &PlannedStage,
     output: impl Fn(StageId, u32) -> Option<Digest>,
     wanted: impl Fn(u32) -> bool,
-) -> Result<Vec<Digested>, Vec<Fault>> {
+) -> Result<Vec<Digested>, Faults> {
     let here = Route::stage(&stage.name);
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for (index, file) in stage.files.iter().enumerate() {
@@ -108,7 +108,7 @@ pub(crate) fn digest_some(
             }
         }
     }
-    if faults.is_empty() { Ok(all) } else { Err(faults) }
+    if faults.is_empty() { Ok(all) } else { Err(Faults::from(faults)) }
 }
 
 /// The fault of a file whose content cannot be read.

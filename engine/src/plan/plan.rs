@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contract::artifact::Types;
 use contract::expansion::Resources;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{CommandLine, FileInput, OutputPort, Program, Stage};
 use serde_json::Value;
 
@@ -214,7 +214,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::targets`].
-    pub fn select(&self, targets: &[String]) -> Result<Vec<bool>, Vec<Fault>> {
+    pub fn select(&self, targets: &[String]) -> Result<Vec<bool>, Faults> {
         if targets.is_empty() {
             return Ok(vec![true; self.stages.len()]);
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use contract::artifact::{ArtifactType, Types};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{InferContext, Kinds, Oracle, Program, Question, Silent};
 use contract::name;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::graph::once_per_family;
 use crate::graph::{Child, PipelineSpec};
 use crate::plan::files;
 use crate::plan::paths::{inside, normalise};
-use crate::plan::seal::{Draft, Faults, Sealed, seal};
+use crate::plan::seal::{Draft, Sealed, StageFaults, seal};
 
 /// Proves a pipeline as far as it can be proved before anything runs, and orders it.
 ///
@@ -142,7 +142,7 @@ fn device_of(spec: &PipelineSpec) -> &str {
 
 /// The syntax of devices. Whether one is there is a question to the machine:
 /// [`Environment::check_devices`](crate::key::Environment::check_devices).
-fn devices(spec: &PipelineSpec, faults: &mut Faults) {
+fn devices(spec: &PipelineSpec, faults: &mut StageFaults) {
     if Device::parse(device_of(spec)).is_none() {
         faults.add(0, unknown_device(&spec.device).at(Route::root().join("device")));
     }
@@ -155,7 +155,12 @@ fn devices(spec: &PipelineSpec, faults: &mut Faults) {
 
 /// Finds source files that do not exist. Says of each stage whether all its files can be read now:
 /// none missing, none that another stage has yet to write. What is off is not looked for.
-fn sources(spec: &PipelineSpec, drafts: &[Draft<'_>], off: &[Option<Option<u32>>], faults: &mut Faults) -> Vec<bool> {
+fn sources(
+    spec: &PipelineSpec,
+    drafts: &[Draft<'_>],
+    off: &[Option<Option<u32>>],
+    faults: &mut StageFaults,
+) -> Vec<bool> {
     let mut there: HashSet<&str> = HashSet::new();
     let mut readable = Vec::with_capacity(drafts.len());
     for (position, draft) in drafts.iter().enumerate() {
@@ -190,7 +195,7 @@ fn infer(
     order: &[u32],
     sources_there: &[bool],
     oracle: &dyn Oracle,
-    faults: &mut Faults,
+    faults: &mut StageFaults,
 ) -> Vec<Option<Types>> {
     let mut types: Vec<Option<Types>> = vec![None; drafts.len()];
     let mut origins = Origins::new();
@@ -264,7 +269,7 @@ struct Placed<'a> {
 }
 
 impl Oracle for Placed<'_> {
-    fn ask(&self, program: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, program: Program, question: &Question) -> Result<Option<Value>, Faults> {
         let mut question = question.clone();
         question.files.iter_mut().for_each(|file| file.path = inside(self.folder, &file.path));
         self.oracle.ask(program, &question)

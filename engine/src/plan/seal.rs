@@ -59,14 +59,14 @@ pub(crate) struct Sealed<'a> {
     /// Topological, without what lies on or behind a cycle.
     pub order: Vec<u32>,
     /// With the position of the stage each belongs to.
-    pub faults: Faults,
+    pub faults: StageFaults,
 }
 
-/// Faults with the stage that each belongs to, so that they can be reported in document order.
+/// StageFaults with the stage that each belongs to, so that they can be reported in document order.
 #[derive(Default)]
-pub(crate) struct Faults(Vec<(u32, Fault)>);
+pub(crate) struct StageFaults(Vec<(u32, Fault)>);
 
-impl Faults {
+impl StageFaults {
     pub fn add(&mut self, stage: u32, fault: Fault) {
         self.0.push((stage, fault));
     }
@@ -83,7 +83,7 @@ impl Faults {
 
 /// Resolves everything that can be resolved without looking at a file.
 pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Kinds) -> Sealed<'a> {
-    let mut faults = Faults::default();
+    let mut faults = StageFaults::default();
     let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(spec.stages.len());
     for (position, stage) in spec.stages.iter_mut().enumerate() {
         drafts.push(draft(position as u32, stage, registry, &mut faults));
@@ -124,7 +124,7 @@ pub(crate) fn seal<'a>(spec: &mut PipelineSpec, registry: &'a Kinds) -> Sealed<'
     Sealed { drafts, order, faults }
 }
 
-fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &mut Faults) -> Draft<'a> {
+fn draft<'a>(position: u32, spec: &mut StageSpec, registry: &'a Kinds, faults: &mut StageFaults) -> Draft<'a> {
     let mut draft = Draft {
         kind: registry.get(&spec.kind),
         stage: None,
@@ -186,7 +186,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn connect(&mut self, position: u32, drafts: &mut [Draft<'_>], faults: &mut Faults) {
+    fn connect(&mut self, position: u32, drafts: &mut [Draft<'_>], faults: &mut StageFaults) {
         let spec = &self.spec.stages[position as usize];
         let mut mistaken: Vec<String> = Vec::new();
         for (port, target) in &spec.inputs {
@@ -236,7 +236,7 @@ impl Resolver<'_> {
         text: &str,
         route: &Route,
         position: u32,
-        faults: &mut Faults,
+        faults: &mut StageFaults,
     ) -> Option<Selected> {
         match self.names.resolve(Some(&spec.name), text) {
             Ok(found) => Some(found),
@@ -260,7 +260,7 @@ impl Resolver<'_> {
         target: &ReferenceSpec,
         from: u32,
         drafts: &mut [Draft<'_>],
-        faults: &mut Faults,
+        faults: &mut StageFaults,
     ) {
         let spec = &self.spec.stages[position as usize];
         let name = &self.spec.stages[from as usize].name;
@@ -298,7 +298,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn needs(&mut self, position: u32, drafts: &mut [Draft<'_>], faults: &mut Faults) {
+    fn needs(&mut self, position: u32, drafts: &mut [Draft<'_>], faults: &mut StageFaults) {
         let spec = &self.spec.stages[position as usize];
         for (index, need) in spec.needs.iter().enumerate() {
             let route = Route::stage(&spec.name).join("needs").join(index);
@@ -399,7 +399,7 @@ fn no_path(path: &str) -> Fault {
 }
 
 /// Draws the edges that paths make, and finds outputs that get in each other's way.
-fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut Faults) {
+fn path_edges(spec: &PipelineSpec, drafts: &mut [Draft<'_>], faults: &mut StageFaults) {
     let mut writers = Writers::default();
     let mut places = Places::new(&spec.root);
     let documents = documents(spec, &mut places);

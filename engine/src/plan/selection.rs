@@ -10,7 +10,7 @@
 //!
 //! Whatever is named takes part with everything above it ([`Plan::select`]).
 
-use contract::fault::{Fault, nearest, suggest};
+use contract::fault::{Fault, Faults, nearest, suggest};
 
 use crate::plan::{Plan, StageId};
 
@@ -20,7 +20,7 @@ impl Plan {
     /// # Errors
     /// `graph::unknown_stage`, `graph::unknown_tag`, `graph::no_match`, `graph::stage_off`, for every word; without a
     /// place, for they come from a command line.
-    pub fn targets(&self, words: &[String]) -> Result<Vec<StageId>, Vec<Fault>> {
+    pub fn targets(&self, words: &[String]) -> Result<Vec<StageId>, Faults> {
         let mut chosen = vec![false; self.stages.len()];
         let mut below = Vec::new();
         let mut faults = Vec::new();
@@ -38,7 +38,7 @@ impl Plan {
             }
         }
         if !faults.is_empty() {
-            return Err(faults);
+            return Err(Faults::from(faults));
         }
         if !below.is_empty() {
             let reached = self.dag().reached_from(below);

@@ -286,7 +286,7 @@ mod tests {
     struct Reads;
 
     impl Oracle for Reads {
-        fn ask(&self, program: Program, question: &Question) -> Result<Option<Value>, Vec<contract::fault::Fault>> {
+        fn ask(&self, program: Program, question: &Question) -> Result<Option<Value>, contract::fault::Faults> {
             assert_eq!((program, question.kind.as_str()), (Program::Data, "difference"));
             let named = |name: &str| question.params[name].as_str().is_some_and(|path| Path::new(path).is_file());
             assert!(named("path") && named("other"), "{}", question.params);

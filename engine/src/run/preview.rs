@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cache::{Blob, Digest, Entry, Node, Record, Store, StoreError, Tree};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::kind::Program;
 use contract::natural::natural;
 use contract::pattern::Pattern;
@@ -287,7 +287,7 @@ fn digest(
     output: impl Fn(StageId, u32) -> Option<Digest>,
     known: BTreeMap<u32, Vec<Digested>>,
     wanted: impl Fn(u32) -> bool,
-) -> Result<Vec<Digested>, Vec<Fault>> {
+) -> Result<Vec<Digested>, Faults> {
     let mut found =
         digests::digest_some(store, root, stage, output, |file| wanted(file) && !known.contains_key(&file))?;
     found.extend(known.into_values().flatten());

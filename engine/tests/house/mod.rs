@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{
     About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Question,
     Stage,
@@ -56,16 +56,16 @@ impl Kind for Fake {
     fn about(&self) -> About {
         About { summary: "fake", inputs: &[], outputs: &[], example: "" }
     }
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         if let Some(bad) = params.get("bad") {
             let fault =
                 Fault::error(contract::code!("parameters::invalid"), format!("`bad` is {bad}")).at(route!["bad"]);
-            return Err(vec![fault]);
+            return Err(Faults::from(fault));
         }
         if params.get("grudge").is_some() {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::warning(contract::code!("train::missing_target"), "not like this").at(route!["grudge"]),
-            ]);
+            ));
         }
         Ok(Box::new(FakeStage { kind: self.0, params }))
     }

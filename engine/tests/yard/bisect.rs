@@ -2,7 +2,7 @@
 
 use contract::artifact::{ArtifactKind, ArtifactType};
 use contract::expansion::{Expansion, Next, Output, Outputs, Proposal, Round, Source};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Kind for Bisect {
     fn about(&self) -> About {
         About { summary: "For tests.", inputs: &[], outputs: &[], example: "" }
     }
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         Ok(Box::new(BisectStage(params)))
     }
 }
@@ -56,10 +56,10 @@ impl BisectStage {
 }
 
 impl Expansion for BisectStage {
-    fn next(&self, round: &dyn Round) -> Result<Next, Vec<Fault>> {
+    fn next(&self, round: &dyn Round) -> Result<Next, Faults> {
         let (mut low, mut high) = (0, self.number("high"));
         for (at, child) in round.finished().iter().enumerate() {
-            let bytes = round.bytes(at, "main").map_err(|fault| vec![fault])?;
+            let bytes = round.bytes(at, "main")?;
             let square: u64 = String::from_utf8_lossy(&bytes).trim().parse().unwrap();
             let x: u64 = child.label.parse().unwrap();
             if square <= self.number("target") { low = low.max(x) } else { high = high.min(x) }

@@ -2,7 +2,7 @@
 
 use contract::artifact::{ArtifactKind, ArtifactType};
 use contract::expansion::{Expansion, Next, Proposal, Round};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::kind::{About, InferContext, Inference, InputPort, Kind, OutputPort, Program, Stage};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Kind for Gather {
     fn about(&self) -> About {
         About { summary: "For tests.", inputs: &[], outputs: &[], example: "" }
     }
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         Ok(Box::new(GatherStage(params)))
     }
 }
@@ -57,7 +57,7 @@ impl Stage for GatherStage {
 }
 
 impl Expansion for GatherStage {
-    fn next(&self, round: &dyn Round) -> Result<Next, Vec<Fault>> {
+    fn next(&self, round: &dyn Round) -> Result<Next, Faults> {
         if !round.finished().is_empty() {
             let children = (0..round.finished().len()).rev();
             return Ok(Next::Finish { inputs: children.map(|child| (child, "main".to_owned())).collect() });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cache::Store;
 use contract::artifact::{ArtifactKind, ArtifactType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{
     About, CommandLine, FileInput, InferContext, Inference, InputPort, Kind, Kinds, OutputPort, Program, Silent, Stage,
 };
@@ -54,7 +54,7 @@ impl Kind for Fake {
     fn about(&self) -> About {
         ABOUT
     }
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         Ok(Box::new(FakeStage(params)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use contract::fault::{Fault, Place};
+use contract::fault::{Fault, Faults, Place};
 use engine::plan::paths::{inside, normalise};
 
 use super::python::Style;
@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::written::{self, Item, Notes, Out, Stage};
 use super::{python, shell};
 use schemas::report::diagnostic::FILE;
-use schemas::report::faults::Faults;
+use schemas::report::faults::PlacedFaults;
 use schemas::report::phrases::shorten;
 use schemas::yaml::node::{Entry, Kind, Node};
 use schemas::yaml::source::{Source, Span};
@@ -57,7 +57,7 @@ pub fn home(files: &[PathBuf]) -> PathBuf {
 ///
 /// # Errors
 /// Files that cannot be read, or are no YAML; a project that unfolds into too much.
-pub fn import(files: &[PathBuf], name: &str, root: &Path) -> Result<Imported, Vec<Fault>> {
+pub fn import(files: &[PathBuf], name: &str, root: &Path) -> Result<Imported, Faults> {
     let mut import = Import { root: absolute(root), ..Import::default() };
     for file in files {
         import.file(file)?;
@@ -67,7 +67,7 @@ pub fn import(files: &[PathBuf], name: &str, root: &Path) -> Result<Imported, Ve
     import.notes.sort_by_key(|(place, _)| (order(place), place.line));
     let stages = import.items.iter().filter(|item| matches!(item, Item::Stage(_))).count();
     if stages == 0 {
-        return Err(vec![nothing(files, &import.notes)]);
+        return Err(Faults::from(nothing(files, &import.notes)));
     }
     let mut text = format!("pipeline: {}\n", written::quoted(name));
     text.push_str("# Programs see PATH, HOME, LANG and the like, and the variables a stage names under `env`.\n");
@@ -124,13 +124,13 @@ struct File {
     style: Style,
 }
 
-type Outcome<T = ()> = Result<T, Vec<Fault>>;
+type Outcome<T = ()> = Result<T, Faults>;
 
 /// A YAML file with its numbers as DVC takes them.
 pub(super) fn parse(path: &Path) -> Outcome<(Source, Option<Node>)> {
     let text = schemas::yaml::file::read(path).map_err(|fault| vec![*fault])?;
     let source = Source::new(path.display().to_string(), text);
-    let mut faults = Faults::default();
+    let mut faults = PlacedFaults::default();
     let mut node = syntax::parse(FILE, &source, 0, &mut faults);
     if faults.any_error() {
         let sources = [source];
@@ -336,7 +336,9 @@ impl Import {
                 let message =
                     format!("`{}` makes {made} stages; the project has more than {MOST_STAGES}", shorten(name));
                 let fault = Fault::error(contract::code!("import::too_many"), message);
-                Err(vec![fault.help("take values away, or import a part of the project").place(file.place(span))])
+                Err(Faults::from(
+                    fault.help("take values away, or import a part of the project").place(file.place(span)),
+                ))
             }
         }
     }
@@ -361,7 +363,7 @@ impl Import {
         let message = format!("what this unfolds into is more than {} MiB of text", MOST_BYTES >> 20);
         let fault = Fault::error(contract::code!("import::too_large"), message)
             .help("use shorter values, or import a part of the project");
-        Err(vec![fault.place(place.clone())])
+        Err(Faults::from(fault.place(place.clone())))
     }
 
     fn stage(&mut self, file: &File, name: &str, node: &Node, scope: &Scope<'_>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use super::import::parse;
 use super::scope::Scope;
@@ -11,7 +11,7 @@ use super::scope::Scope;
 ///
 /// # Errors
 /// A file that cannot be read, and every key that is not in it.
-pub fn pick(path: &Path, keys: &[String]) -> Result<serde_json::Value, Vec<Fault>> {
+pub fn pick(path: &Path, keys: &[String]) -> Result<serde_json::Value, Faults> {
     let (_, node) = parse(path)?;
     let scope = node.as_ref().map(Scope::of).unwrap_or_default();
     let mut picked = serde_json::Map::new();
@@ -28,5 +28,5 @@ pub fn pick(path: &Path, keys: &[String]) -> Result<serde_json::Value, Vec<Fault
         }
     }
     picked.sort_keys();
-    if faults.is_empty() { Ok(picked.into()) } else { Err(faults) }
+    if faults.is_empty() { Ok(picked.into()) } else { Err(Faults::from(faults)) }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::decode::naming::{expected, range};
 use crate::decode::shape::{Form, ListForm, MappingForm, NumberForm, Shape, Shapes, TextForm};
-use crate::report::faults::{Faults, Placed};
+use crate::report::faults::{Placed, PlacedFaults};
 use crate::report::phrases::{lower_first, owner_phrase, plural, shorten};
 use crate::yaml::node::{self, Entry, Key, Kind, Link, Node};
 use crate::yaml::source::Source;
@@ -21,7 +21,7 @@ pub(crate) struct Decoder<'a> {
     /// What other tools call the parameters of kinds: their word, the key here.
     pub synonyms: &'a [(&'static str, &'static str)],
     pub sources: &'a [Source],
-    pub faults: &'a mut Faults,
+    pub faults: &'a mut PlacedFaults,
     pub route: Vec<Segment>,
     /// The mappings around the present one, outermost first, each with its name.
     pub around: Vec<(&'a MappingForm, String)>,
@@ -83,7 +83,7 @@ impl<'a> Decoder<'a> {
             }
             [form] => self.form(form, shape, node, key),
             several => {
-                let mut best: Option<(Faults, Value)> = None;
+                let mut best: Option<(PlacedFaults, Value)> = None;
                 for form in several {
                     let before = std::mem::take(self.faults);
                     let value = self.form(form, shape, node, key);

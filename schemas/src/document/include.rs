@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use contract::fault::{Fault, Route, nearest};
 
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::report::phrases::shorten;
 use crate::yaml::node::{Entry, Kind, Node};
 use crate::yaml::source::{Source, SourceId, Span};
@@ -36,7 +36,7 @@ pub(crate) struct Files {
 }
 
 /// Reads what a document includes and moves it into the document.
-pub(crate) fn include(root: &mut Node, sources: &mut Vec<Source>, faults: &mut Faults) -> Files {
+pub(crate) fn include(root: &mut Node, sources: &mut Vec<Source>, faults: &mut PlacedFaults) -> Files {
     let mut files = Files { folders: vec![String::new()], paths: Vec::new() };
     if root.entry("include").is_none() {
         return files;
@@ -71,7 +71,7 @@ struct Walk<'a> {
     root: &'a mut Node,
     sources: &'a mut Vec<Source>,
     files: &'a mut Files,
-    faults: &'a mut Faults,
+    faults: &'a mut PlacedFaults,
     /// The main file's folder, as messages show it.
     base: PathBuf,
     /// Names that are taken, and where.
@@ -266,7 +266,7 @@ impl Walk<'_> {
 }
 
 /// Adds entries; on the first `levels` levels mappings of one name become one.
-fn merge(entries: &mut Vec<Entry>, new: Vec<Entry>, levels: usize, faults: &mut Faults) {
+fn merge(entries: &mut Vec<Entry>, new: Vec<Entry>, levels: usize, faults: &mut PlacedFaults) {
     for entry in new {
         match entries.iter_mut().find(|there| there.key.text == entry.key.text) {
             None => entries.push(entry),
@@ -281,7 +281,7 @@ fn merge(entries: &mut Vec<Entry>, new: Vec<Entry>, levels: usize, faults: &mut 
     }
 }
 
-fn twice(faults: &mut Faults, what: &str, entry: &Entry, first: Span) {
+fn twice(faults: &mut PlacedFaults, what: &str, entry: &Entry, first: Span) {
     let message = format!("the {what} `{}` stands in two files", shorten(&entry.key.text));
     let fault = Fault::error(contract::code!("include::twice"), message)
         .help("included files share one set of names: rename one of the two");

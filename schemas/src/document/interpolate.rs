@@ -12,7 +12,7 @@ use engine::graph::Child;
 
 use crate::document::matrix;
 use crate::document::when::Scalar;
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::report::phrases::shorten;
 use crate::yaml::limits::{FREE_COPIES, MAX_DEPTH, MAX_SCALAR, MAX_TEXT};
 use crate::yaml::node::{Entry, Key, Kind, Link, Node, place};
@@ -26,7 +26,7 @@ pub(crate) fn interpolate(
     root: &mut Node,
     sources: &[Source],
     environment: &dyn Fn(&str) -> Option<String>,
-    faults: &mut Faults,
+    faults: &mut PlacedFaults,
 ) -> Children {
     let vars = match &mut root.kind {
         Kind::Mapping(entries) => entries
@@ -115,7 +115,7 @@ enum State {
 struct Pass<'a> {
     sources: &'a [Source],
     environment: &'a dyn Fn(&str) -> Option<String>,
-    faults: &'a mut Faults,
+    faults: &'a mut PlacedFaults,
     variables: BTreeMap<String, Variable>,
     /// The variables that are being resolved, outermost first.
     path: Vec<String>,

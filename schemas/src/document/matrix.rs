@@ -9,7 +9,7 @@ use contract::fault::{Fault, Route, nearest, suggest};
 use engine::graph::Child;
 use engine::graph::matrix::{self, Axis, MOST, is_label, position};
 
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::report::phrases::shorten;
 use crate::yaml::limits::MAX_TEXT;
 use crate::yaml::node::{Entry, Kind, Node};
@@ -57,7 +57,7 @@ pub(crate) fn children(
     stage: &Node,
     sources: &[Source],
     budget: &mut Budget,
-    faults: &mut Faults,
+    faults: &mut PlacedFaults,
 ) -> Option<Vec<Made>> {
     let before = faults.errors();
     let mut reader = Reader { route: Route::stage(of).join("matrix"), sources, budget, faults };
@@ -69,7 +69,7 @@ struct Reader<'a> {
     route: Route,
     sources: &'a [Source],
     budget: &'a mut Budget,
-    faults: &'a mut Faults,
+    faults: &'a mut PlacedFaults,
 }
 
 impl Reader<'_> {

@@ -2,13 +2,13 @@
 
 use contract::fault::{Fault, suggest};
 
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::yaml::node::{Entry, Key, Kind, Node};
 use crate::yaml::source::{Source, SourceId, Span};
 use crate::yaml::syntax;
 
 /// Applies one `--set`, whose whole text is a source.
-pub(crate) fn apply(root: &mut Node, id: SourceId, source: &Source, faults: &mut Faults) {
+pub(crate) fn apply(root: &mut Node, id: SourceId, source: &Source, faults: &mut PlacedFaults) {
     let text = source.text();
     let span = |start: usize, end: usize| Span { source: id, start: start as u32, end: end as u32 };
     let Some(equals) = text.find('=') else {
@@ -70,7 +70,7 @@ fn known(root: &Node, steps: &[(String, Span)]) -> Result<(), Box<(Fault, Span)>
     Err(Box::new((fault, *at)))
 }
 
-pub(crate) fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut Faults) {
+pub(crate) fn put(node: &mut Node, steps: &[(String, Span)], value: Node, faults: &mut PlacedFaults) {
     let [(key, at), rest @ ..] = steps else {
         *node = value;
         return;

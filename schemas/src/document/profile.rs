@@ -6,14 +6,14 @@
 use contract::fault::{Fault, nearest, suggest};
 
 use crate::document::overrides::{path, put};
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::report::phrases::shorten;
 use crate::yaml::node::{Entry, Node};
 use crate::yaml::source::{Source, SourceId, Span};
 
 /// Checks the names in all profiles, and lays the chosen one over the document. `chosen` is the source that holds its
 /// name and nothing else.
-pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults: &mut Faults) {
+pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults: &mut PlacedFaults) {
     let profiles: Vec<Entry> = root.get("profiles").map(Node::entries).unwrap_or_default().to_vec();
     for profile in &profiles {
         let codes = [
@@ -70,7 +70,13 @@ pub(crate) fn apply(root: &mut Node, chosen: Option<(SourceId, &Source)>, faults
 }
 
 /// A misspelt stage or variable must not quietly become a new one.
-fn known(root: &Node, area: &str, (what, code): (&str, contract::fault::Code), entry: &Entry, faults: &mut Faults) {
+fn known(
+    root: &Node,
+    area: &str,
+    (what, code): (&str, contract::fault::Code),
+    entry: &Entry,
+    faults: &mut PlacedFaults,
+) {
     let text = entry.key.text.as_str();
     let there = root.get(area);
     let exists = |name: &str| there.is_some_and(|there| there.entry(name).is_some());
@@ -89,7 +95,7 @@ fn known(root: &Node, area: &str, (what, code): (&str, contract::fault::Code), e
 }
 
 /// Puts the value of an entry whose key is a route below `steps`.
-fn route(root: &mut Node, mut steps: Vec<(String, Span)>, entry: &Entry, whole: bool, faults: &mut Faults) {
+fn route(root: &mut Node, mut steps: Vec<(String, Span)>, entry: &Entry, whole: bool, faults: &mut PlacedFaults) {
     let text = entry.key.text.as_str();
     let keys = match (whole, path(text)) {
         (true, _) => vec![text.to_owned()],

@@ -1,4 +1,4 @@
-//! Faults with their places, as miette, one line or JSON shows them.
+//! PlacedFaults with their places, as miette, one line or JSON shows them.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Faults while they are collected: each with the exact span and with notes on other places.
+//! PlacedFaults while they are collected: each with the exact span and with notes on other places.
 
 use contract::fault::{Fault, Place};
 
@@ -19,12 +19,12 @@ pub struct Placed {
 
 /// All faults found so far.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub struct PlacedFaults {
     found: Vec<Placed>,
     errors: usize,
 }
 
-impl Faults {
+impl PlacedFaults {
     /// Adds a fault at a span.
     pub fn add(&mut self, fault: Fault, span: Span) -> &mut Placed {
         self.push(Placed { fault, span: Some(span), caption: None, labels: Vec::new() })
@@ -38,7 +38,7 @@ impl Faults {
     }
 
     /// Takes over what another pass found.
-    pub fn extend(&mut self, other: Faults) {
+    pub fn extend(&mut self, other: PlacedFaults) {
         self.errors += other.errors;
         self.found.extend(other.found);
     }

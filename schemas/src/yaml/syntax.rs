@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use contract::fault::{Fault, Route, nearest};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
 
-use crate::report::faults::Faults;
+use crate::report::faults::PlacedFaults;
 use crate::yaml::limits::{FREE_COPIES, MAX_DEPTH, MAX_NODES, MAX_TEXT};
 use crate::yaml::node::{Entry, Key, Kind, Node};
 use crate::yaml::source::{Source, SourceId, Span};
 
 /// Parses the text of a source from byte `offset` on. `None` when no tree could be made; faults say why.
-pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut Faults) -> Option<Node> {
+pub fn parse(id: SourceId, source: &Source, offset: usize, faults: &mut PlacedFaults) -> Option<Node> {
     let text = source.text().get(offset..).unwrap_or("");
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
@@ -67,7 +67,7 @@ struct Builder<'a> {
     id: SourceId,
     source: &'a Source,
     offset: usize,
-    faults: &'a mut Faults,
+    faults: &'a mut PlacedFaults,
     stack: Vec<Frame>,
     /// Finished anchored values with their number of nodes and their height; `None` while one is being read.
     anchors: HashMap<usize, Option<(Node, usize, usize)>>,

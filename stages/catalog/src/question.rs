@@ -8,7 +8,7 @@
 //! it is about as inputs, no files. The answer is an [`ExpressionType`], of a query a [`QueryType`].
 
 use contract::artifact::{Column, DType, Types};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::kind::{Oracle, Program, Question};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ pub fn expression(
     version: u32,
     expression: &Expression,
     inputs: &Types,
-) -> Result<Option<Value>, Vec<Fault>> {
+) -> Result<Option<Value>, Faults> {
     let question = Question {
         kind: "preprocess".into(),
         version,

@@ -67,7 +67,7 @@ pub mod sql;
 pub mod window;
 
 use contract::artifact::{DatasetType, Mixed, Types};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,7 +77,7 @@ use crate::columns::lineage;
 use crate::question::Expression;
 
 /// Asks what an expression gives over data sets by port; `None` when no worker answers.
-pub type Ask<'a> = dyn Fn(&Expression, &Types) -> Result<Option<Value>, Vec<Fault>> + 'a;
+pub type Ask<'a> = dyn Fn(&Expression, &Types) -> Result<Option<Value>, Faults> + 'a;
 
 /// What a step may look at besides the rows it works on.
 pub(crate) struct Around<'a> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 
 /// What a stage does that works through children: `Stage::expansion`.
 ///
@@ -17,7 +17,7 @@ pub trait Expansion: Send + Sync {
     ///
     /// # Errors
     /// What makes the whole stage fail; routes relative to the stage's mapping.
-    fn next(&self, round: &dyn Round) -> Result<Next, Vec<Fault>>;
+    fn next(&self, round: &dyn Round) -> Result<Next, Faults>;
 }
 
 /// What [`Expansion::next`] may look at.

@@ -1,11 +1,11 @@
-//! Faults of data: the few that many places share, and the list that stops growing.
+//! FaultList of data: the few that many places share, and the list that stops growing.
 
 use std::io;
 
-use contract::fault::{Fault, Place};
+use contract::fault::{Fault, Faults, Place};
 
 /// A value, or everything that is wrong.
-pub type Outcome<T> = Result<T, Vec<Fault>>;
+pub type Outcome<T> = Result<T, Faults>;
 
 /// So many faults of one file or step are listed; the last says how many more there are.
 pub const SHOWN: usize = 20;
@@ -76,22 +76,22 @@ pub fn empty(file: &str, why: &str) -> Fault {
 }
 
 /// An Arrow kernel that refused, where checks before it should have found the reason.
-pub fn kernel(what: &str, error: &dyn std::fmt::Display) -> Vec<Fault> {
+pub fn kernel(what: &str, error: &dyn std::fmt::Display) -> Faults {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    vec![Fault::error(contract::code!("data::kernel"), format!("{what} failed: {line}")).help(
+    Faults::from(Fault::error(contract::code!("data::kernel"), format!("{what} failed: {line}")).help(
         "this is a limit of the table engine or a mistake in `pipeline`; a smaller data set or a simpler step may pass",
-    )]
+    ))
 }
 
 /// A list of faults that keeps the first [`SHOWN`] and counts the rest.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub struct FaultList {
     kept: Vec<Fault>,
     more: u64,
 }
 
-impl Faults {
+impl FaultList {
     /// Adds one; it is made only when it will be kept.
     pub fn add(&mut self, fault: impl FnOnce() -> Fault) {
         if self.kept.len() < SHOWN {
@@ -122,7 +122,7 @@ impl Faults {
     }
 
     /// The list, with a last entry that counts what was left out.
-    pub fn into_vec(mut self) -> Vec<Fault> {
+    pub fn into_vec(mut self) -> Faults {
         if self.more > 0
             && let Some(last) = self.kept.last()
         {
@@ -133,7 +133,7 @@ impl Faults {
             }
             self.kept.push(rest);
         }
-        self.kept
+        Faults::from(self.kept)
     }
 
     /// `value` when nothing is wrong.
@@ -141,6 +141,6 @@ impl Faults {
     /// # Errors
     /// The list.
     pub fn or<T>(self, value: T) -> Outcome<T> {
-        if self.is_empty() { Ok(value) } else { Err(self.into_vec()) }
+        if self.is_empty() { Ok(value) } else { Err(Faults::from(self.into_vec())) }
     }
 }

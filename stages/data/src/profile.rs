@@ -27,7 +27,7 @@ use arrow::datatypes::DataType;
 use catalog::columns::pattern::unknown;
 use catalog::kinds::profile::params::Profile;
 use contract::artifact::{DType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::Progress;
@@ -82,7 +82,7 @@ pub fn profile(
     if let Some(target) = &params.target
         && !names.contains(&target.as_str())
     {
-        return Err(vec![unknown(target, &names).at(route!["target"])]);
+        return Err(Faults::from(unknown(target, &names).at(route!["target"])));
     }
     let step = |done: u64, message: &str| {
         let message = message.to_owned();
@@ -333,7 +333,12 @@ fn inclusions(
     // Every value is looked for: of the related table no row is left out.
     let needed = related.rows() as u64 * 64;
     if needed > memory.limit {
-        return Err(vec![too_little("`profile` with `related`", needed, memory, ", or relate it to fewer rows")]);
+        return Err(Faults::from(too_little(
+            "`profile` with `related`",
+            needed,
+            memory,
+            ", or relate it to fewer rows",
+        )));
     }
     let code = |at: usize| Coded::of(&related.pieces(at), 1).map(|coded| coded.park(memory)).transpose();
     let others: Vec<Option<Coded>> = threads::map(wide, threads, code).into_iter().collect::<Outcome<_>>()?;
@@ -366,7 +371,7 @@ fn duplicates(table: &Table, memory: &Memory, threads: usize) -> Outcome<u64> {
         hashes.windows(2).filter(|two| two[0] == two[1]).count() as u64
     };
     let files = (table.rows() as u64 * 16).div_ceil((memory.limit / 4).max(1)).next_power_of_two().min(256);
-    let full = |error: std::io::Error| vec![unwritable(&error)];
+    let full = |error: std::io::Error| Faults::from(unwritable(&error));
     let mut held: Vec<u64> = Vec::new();
     let paths: Vec<_> = (0..files).map(|_| memory.path()).collect();
     let mut parts: Vec<BufWriter<File>> = Vec::new();
@@ -551,17 +556,17 @@ pub fn reference(path: &Path, stored: bool, memory: &Memory, threads: usize) -> 
         return describe(None, &open(path)?, memory, threads);
     }
     let shown = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| vec![crate::fault::unreadable(&shown, &error)])?;
+    let bytes = std::fs::read(path).map_err(|error| Faults::from(crate::fault::unreadable(&shown, &error)))?;
     let document: Option<Document> = serde_json::from_slice(&bytes).ok();
     document.filter(|document| document.format == FORMAT).ok_or_else(|| {
-        vec![
+        Faults::from(
             Fault::error(
                 contract::code!("profile::unreadable"),
                 "the reference is not a profile that this version reads",
             )
             .help("run the stage that made it again")
             .place(place(&shown, None, None)),
-        ]
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Question;
 use contract::remote::LOOK;
 use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
@@ -63,7 +63,7 @@ impl Worker for Data {
 /// A kind of another version would give other bytes under the same key.
 fn same_version(request: &RunRequest) -> Outcome<()> {
     let kinds = catalog::kinds();
-    let Some(kind) = kinds.get(&request.kind) else { return Err(vec![stranger(&request.kind)]) };
+    let Some(kind) = kinds.get(&request.kind) else { return Err(Faults::from(stranger(&request.kind))) };
     if kind.version() == request.version {
         return Ok(());
     }
@@ -73,10 +73,10 @@ fn same_version(request: &RunRequest) -> Outcome<()> {
         kind.version(),
         request.version
     );
-    Err(vec![
+    Err(Faults::from(
         Fault::error(contract::code!("worker::version"), text)
             .help("install `pipeline` and `pipeline-data` together: `cargo xtask install`"),
-    ])
+    ))
 }
 
 fn stranger(kind: &str) -> Fault {

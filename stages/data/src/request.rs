@@ -1,7 +1,7 @@
 //! What all kinds do with a request: type its parameters, open its inputs, write its outputs.
 
 use contract::artifact::{ArtifactType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::{Finished, RunRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,10 +19,10 @@ pub type Output<'a> = (&'a str, &'a dyn Rows, &'a DatasetType);
 /// `worker::bad_request`: the parameters are those of another version.
 pub fn typed<T: DeserializeOwned>(params: &Value) -> Outcome<T> {
     serde_json::from_value(params.clone()).map_err(|error| {
-        vec![
+        Faults::from(
             Fault::error(contract::code!("worker::bad_request"), format!("the parameters do not fit: {error}"))
                 .help("`pipeline` and `pipeline-data` must be of one version"),
-        ]
+        )
     })
 }
 
@@ -32,7 +32,7 @@ pub fn typed<T: DeserializeOwned>(params: &Value) -> Outcome<T> {
 /// `worker::bad_answer`: the value has no JSON form.
 pub fn answer<T: serde::Serialize>(value: &T) -> Outcome<Value> {
     serde_json::to_value(value)
-        .map_err(|error| vec![Fault::error(contract::code!("worker::bad_answer"), error.to_string())])
+        .map_err(|error| Faults::from(Fault::error(contract::code!("worker::bad_answer"), error.to_string())))
 }
 
 /// The rows at an input port, and the type that says where they come from.
@@ -42,10 +42,10 @@ pub fn answer<T: serde::Serialize>(value: &T) -> Outcome<Value> {
 pub fn input(request: &RunRequest, port: &str) -> Outcome<(Table, DatasetType)> {
     let Some(input) = request.inputs.get(port) else {
         let text = format!("the input `{port}` is not connected");
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("worker::bad_request"), text)
                 .help("`pipeline` and `pipeline-data` must be of one version"),
-        ]);
+        ));
     };
     let from = input.artifact.dataset().cloned().unwrap_or_default();
     Ok((open(&input.path)?, from))
@@ -60,10 +60,10 @@ pub fn finish(request: &RunRequest, outputs: Vec<Output<'_>>, warnings: Vec<Faul
     for (port, table, from) in outputs {
         let Some(path) = request.outputs.get(port) else {
             let text = format!("the request has no path for the output `{port}`");
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("worker::bad_request"), text)
                     .help("`pipeline` and `pipeline-data` must be of one version"),
-            ]);
+            ));
         };
         let mut dataset = write(table, path, request.threads.max(1))?;
         dataset.follow(from);

@@ -53,7 +53,7 @@ use catalog::params::shape::OneOrMany;
 use catalog::steps::Step;
 use catalog::steps::chosen::SomeColumns;
 use contract::artifact::{ArtifactType, Column, DatasetType, Types};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 
 use self::chain::Link;
 use self::rejected::Rejected;
@@ -78,7 +78,7 @@ pub(crate) trait Transform {
     /// # Errors
     /// Columns that do not fit the step.
     fn link<'a>(&'a self, _: &Input<'_>) -> Outcome<Link<'a>> {
-        Err(kernel("cleaning", &"the step needs all rows"))
+        Err(Faults::from(kernel("cleaning", &"the step needs all rows")))
     }
 
     /// Carries the step out over all rows.
@@ -215,12 +215,12 @@ fn typed(step: &Step, table: &Table, scene: &Scene<'_>, route: &Route) -> Outcom
         .into_iter()
         .filter(Fault::is_error)
         .collect();
-    if faults.is_empty() { Ok(dataset.columns.unwrap_or_default()) } else { Err(faults) }
+    if faults.is_empty() { Ok(dataset.columns.unwrap_or_default()) } else { Err(Faults::from(faults)) }
 }
 
 fn at(columns: &[Column], name: &str, route: &Route) -> Outcome<usize> {
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(route.clone())])
+    names.iter().position(|known| *known == name).ok_or_else(|| Faults::from(unknown(name, &names).at(route.clone())))
 }
 
 fn names(table: &Table) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Question;
 use contract::worker::protocol::{Finished, Hello, InputFile, PROTOCOL, RunRequest};
 use contract::worker::{Channel, Worker};
@@ -62,7 +62,7 @@ impl Worker for Torch {
         }
     }
 
-    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Faults> {
         let one = |fault: Fault| vec![fault];
         check_libtorch(raw::libtorch_version()).map_err(one)?;
         let registry = catalog::kinds();
@@ -70,7 +70,7 @@ impl Worker for Torch {
         if let Some(kind) = kind
             && kind.version() != request.version
         {
-            return Err(one(Fault::error(
+            return Err(Faults::from(one(Fault::error(
                 contract::code!("worker::other_version"),
                 format!(
                     "`pipeline` asked for version {} of `{}`, `pipeline-torch` has version {}",
@@ -79,7 +79,7 @@ impl Worker for Torch {
                     kind.version()
                 ),
             )
-            .help("the two programs were built from different sources: build or install both again")));
+            .help("the two programs were built from different sources: build or install both again"))));
         }
         let device = Device::find(&request.device).map_err(|fault| one(fault.at(contract::route!["device"])))?;
         // One thread, always: how work is divided changes the last bits of sums, and small networks lose by
@@ -92,19 +92,19 @@ impl Worker for Torch {
             "evaluate" => evaluate::run(request, device, channel),
             "compress" => compress::run(request, device, channel),
             "export" => export::run(request, channel),
-            other => Err(one(Fault::error(
+            other => Err(Faults::from(one(Fault::error(
                 contract::code!("worker::unknown_kind"),
                 format!("`pipeline-torch` does not carry out `{other}`"),
             )
-            .help("the programs were built from different sources: build or install both again"))),
+            .help("the programs were built from different sources: build or install both again")))),
         }
     }
 
-    fn infer(&mut self, _: &Path, question: &Question, _: &[InputFile]) -> Result<Value, Vec<Fault>> {
-        Err(vec![Fault::error(
+    fn infer(&mut self, _: &Path, question: &Question, _: &[InputFile]) -> Result<Value, Faults> {
+        Err(Faults::from(vec![Fault::error(
             contract::code!("worker::unknown_question"),
             format!("`pipeline-torch` has no answer for `{}`", question.kind),
-        )])
+        )]))
     }
 }
 

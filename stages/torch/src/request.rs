@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::{InputArtifact, RunRequest};
 use serde::de::DeserializeOwned;
 
@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// When they are not those of the kind: the engine and the worker were built from different sources.
-pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Vec<Fault>> {
+pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Faults> {
     serde_json::from_value(request.params.clone()).map_err(|error| {
-        vec![Fault::error(
+        Faults::from(Fault::error(
             contract::code!("worker::parameters"),
             format!("the parameters of `{}` cannot be read: {error}", request.kind),
-        )]
+        ))
     })
 }
 
@@ -23,15 +23,15 @@ pub fn decode<T: DeserializeOwned>(request: &RunRequest) -> Result<T, Vec<Fault>
 ///
 /// # Errors
 /// When it is not connected.
-pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifact, Vec<Fault>> {
+pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifact, Faults> {
     request.inputs.get(port).ok_or_else(|| {
-        vec![
+        Faults::from(
             Fault::error(
                 contract::code!("graph::missing_input"),
                 format!("`{}` needs the input `{port}`", request.stage),
             )
             .at(contract::route!["inputs"]),
-        ]
+        )
     })
 }
 
@@ -39,8 +39,11 @@ pub fn input<'a>(request: &'a RunRequest, port: &str) -> Result<&'a InputArtifac
 ///
 /// # Errors
 /// When the engine did not ask for it.
-pub fn output<'a>(request: &'a RunRequest, port: &str) -> Result<&'a PathBuf, Vec<Fault>> {
+pub fn output<'a>(request: &'a RunRequest, port: &str) -> Result<&'a PathBuf, Faults> {
     request.outputs.get(port).ok_or_else(|| {
-        vec![Fault::error(contract::code!("worker::no_output"), format!("no path was given for the output `{port}`"))]
+        Faults::from(Fault::error(
+            contract::code!("worker::no_output"),
+            format!("no path was given for the output `{port}`"),
+        ))
     })
 }

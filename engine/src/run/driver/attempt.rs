@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cache::{Blob, Committed, Digest, KeyLock, Record, Staging, Store, StoreError, fault};
 use contract::artifact::{ArtifactType, Types};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::worker::protocol::{Finished, InputArtifact, InputFile, Level, RunRequest};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -562,7 +562,11 @@ impl Run {
         let faults: Vec<Fault> = paths
             .filter_map(|(path, route)| Some(inside::way_to(&self.options.root, path).err()?.at(route.clone())))
             .collect();
-        if faults.is_empty() { Ok(()) } else { Err(AttemptError::Failed { faults, again: false }) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(AttemptError::Failed { faults: Faults::from(faults), again: false })
+        }
     }
 
     /// Whether no output of a stage exists while their folders do. Then there is nothing to clear
@@ -828,7 +832,7 @@ fn adopt_staged(into: &Store, stage: &PlannedStage, staging: &Path) -> Result<Ve
         }
     }
     if !missing.is_empty() {
-        return Err(AttemptError::Failed { faults: missing, again: false });
+        return Err(AttemptError::Failed { faults: Faults::from(missing), again: false });
     }
     stage.outputs.iter().map(|port| Ok(into.adopt(&folder.join(&port.name))?)).collect()
 }

@@ -49,7 +49,7 @@ impl Detail {
     }
 }
 
-/// Faults of a kind, whose routes start at the stage's mapping, as the run reports them.
+/// StageFaults of a kind, whose routes start at the stage's mapping, as the run reports them.
 pub(crate) fn absolute(stage: &str, faults: Vec<Fault>) -> Vec<Fault> {
     let here = Route::stage(stage);
     let absolute = |fault: Fault| {

@@ -543,16 +543,21 @@ impl Drive {
                 }
                 let message = format!("{what} changed every time `{name}` ran ({MAX_CHANGES} times)");
                 let help = "let nothing write to what a stage reads while it runs; does the stage write to it itself?";
-                (vec![Fault::error(contract::code!("run::inputs_keep_changing"), message).help(help)], false)
+                (Fault::error(contract::code!("run::inputs_keep_changing"), message).help(help).into(), false)
             }
             // The first fault counts; later ones are mostly its consequences.
             AttemptError::Engine(fault) => {
                 self.broken.get_or_insert_with(|| fault.clone());
-                (vec![fault], false)
+                (fault.into(), false)
             }
         };
         let retrying = again && self.broken.is_none() && self.scheduler.retries(id);
-        self.send(Event::StageFailed { stage: name.clone(), faults: absolute(&name, faults), took, retrying });
+        self.send(Event::StageFailed {
+            stage: name.clone(),
+            faults: absolute(&name, faults.into_vec()),
+            took,
+            retrying,
+        });
         if !retrying {
             self.end(id, End::Failed, took, true);
         }
@@ -676,7 +681,7 @@ fn digests(stage: &PlannedStage, outputs: &[Blob]) -> BTreeMap<String, String> {
 
 fn targets(plan: &Plan, names: &[String]) -> Result<Vec<StageId>, Fault> {
     // All faults are of the same kind, so the first is enough.
-    plan.targets(names).map_err(|mut faults| faults.swap_remove(0))
+    plan.targets(names).map_err(|faults| faults[0].clone())
 }
 
 fn forced(plan: &Plan, force: &Force, chosen: &[StageId]) -> Result<Vec<bool>, Fault> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use cache::{Blob, Digest, Fold, StoreError};
-use contract::fault::{Fault, Route, Severity};
+use contract::fault::{Fault, Faults, Route, Severity};
 use contract::kind::{FileInput, OutputPort, Question};
 use contract::remote::{LOOK, Look};
 
@@ -78,7 +78,7 @@ impl Run {
             inputs: Default::default(),
             files: Vec::new(),
         };
-        let final_fault = |fault: Fault| AttemptError::Failed { faults: vec![fault], again: false };
+        let final_fault = |fault: Fault| AttemptError::Failed { faults: Faults::from(fault), again: false };
         let looks: Vec<Look> = match self.looker.ask_now(stage.program, &question) {
             Ok(Some(answer)) => serde_json::from_value(answer).map_err(|error| {
                 let text = format!("the worker's look at the sources cannot be read: {error}");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use cache::{Blob, Store};
 use contract::artifact::Types;
 use contract::expansion::{Finished, Next, Output, Outputs, Proposal, Round, Source, child_port};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{FileInput, InferContext, Inference, InputPort, MAIN, OutputPort, Silent, Stage};
 use contract::worker::protocol;
 use serde_json::Value;
@@ -307,7 +307,7 @@ impl Run {
         course: &Course,
         proposals: Vec<Proposal>,
         first: u32,
-    ) -> Result<Vec<PlannedStage>, Vec<Fault>> {
+    ) -> Result<Vec<PlannedStage>, Faults> {
         let mut children: Vec<PlannedStage> = Vec::with_capacity(proposals.len());
         let mut faults = Vec::new();
         for (at, proposal) in proposals.into_iter().enumerate() {
@@ -320,7 +320,7 @@ impl Run {
                 }
             }
         }
-        if faults.is_empty() { Ok(children) } else { Err(faults) }
+        if faults.is_empty() { Ok(children) } else { Err(Faults::from(faults)) }
     }
 
     /// Makes a stage of one proposal. It is checked like a stage of the document, without questions
@@ -332,7 +332,7 @@ impl Run {
         round: &[PlannedStage],
         proposal: Proposal,
         id: StageId,
-    ) -> Result<PlannedStage, Vec<Fault>> {
+    ) -> Result<PlannedStage, Faults> {
         let owner = self.stage(parent);
         let name = format!("{}[{}]", owner.name, proposal.label);
         let wrong = |message: String| vec![mistake(message)];
@@ -342,10 +342,13 @@ impl Run {
             before.chain(round).find(is_it)
         };
         if !is_label(&proposal.label.replace(['=', ','], "-")) || known(&proposal.label).is_some() {
-            return Err(wrong(format!("`{name}` cannot be the name of another child")));
+            return Err(Faults::from(wrong(format!("`{name}` cannot be the name of another child"))));
         }
         let Some(kind) = self.options.registry.get(&proposal.kind) else {
-            return Err(wrong(format!("`{name}` is of the kind `{}`, which does not exist", proposal.kind)));
+            return Err(Faults::from(wrong(format!(
+                "`{name}` is of the kind `{}`, which does not exist",
+                proposal.kind
+            ))));
         };
         // The document does not hold the child, so its faults are reported at the parent.
         let at_parent = |fault: Fault| {
@@ -382,7 +385,10 @@ impl Run {
             let given = &from.outputs[output];
             let fits = accepted.iter().find(|input| input.name == *port);
             if fits.is_none_or(|input| !input.accepts.is_empty() && !input.accepts.contains(&given.kind)) {
-                return Err(wrong(format!("`{name}` does not take `{}` of `{}` at `{port}`", given.name, from.name)));
+                return Err(Faults::from(wrong(format!(
+                    "`{name}` does not take `{}` of `{}` at `{port}`",
+                    given.name, from.name
+                ))));
             }
             if let Some(known) = from.types.get(&given.name) {
                 types.insert(port.clone(), known.clone());

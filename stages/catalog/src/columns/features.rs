@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use contract::artifact::{Column, DType, Role};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::route;
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ impl Features {
 /// # Errors
 /// All faults, with routes that start at `features`: unknown columns, the target among the features, a column that cannot be
 /// encoded (as said, or at all), nothing left.
-pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) -> Result<Features, Vec<Fault>> {
+pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) -> Result<Features, Faults> {
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
     let chosen = match features {
@@ -179,7 +179,7 @@ pub fn decide(features: Option<&[Feature]>, columns: &[Column], target: &str) ->
             .help("besides the target there must be a column with the role `feature`");
         faults.push(if features.is_some() { fault.at(route!["features"]) } else { fault });
     }
-    if faults.is_empty() { Ok(Features { columns: decided, warnings }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Features { columns: decided, warnings }) } else { Err(Faults::from(faults)) }
 }
 
 /// A column taken, and what took it.

@@ -5,7 +5,7 @@
 //! no column is taken twice. What one pattern matches is in the order of the data or, where the order has a meaning of its
 //! own (`pack`, `features`), in natural order: `p2` before `p10`.
 
-use contract::fault::{Fault, Route, nearest, suggest};
+use contract::fault::{Fault, Faults, Route, nearest, suggest};
 use contract::natural::natural;
 
 use crate::params::shape::OneOrMany;
@@ -63,7 +63,7 @@ pub fn find(entry: &str, names: &[&str]) -> Option<Matched> {
 /// # Errors
 /// `data::unknown_column` for a name, `data::no_match` for a pattern that no column has; placed at `route` or, in a
 /// list of several, at the entry.
-pub fn select(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+pub fn select(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Faults> {
     gather(entries, names, route, false)
 }
 
@@ -71,11 +71,11 @@ pub fn select(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Res
 ///
 /// # Errors
 /// As [`select`].
-pub fn select_sorted(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+pub fn select_sorted(entries: &OneOrMany<String>, names: &[&str], route: &Route) -> Result<Vec<usize>, Faults> {
     gather(entries, names, route, true)
 }
 
-fn gather(entries: &OneOrMany<String>, names: &[&str], route: &Route, sorted: bool) -> Result<Vec<usize>, Vec<Fault>> {
+fn gather(entries: &OneOrMany<String>, names: &[&str], route: &Route, sorted: bool) -> Result<Vec<usize>, Faults> {
     let mut positions = Vec::new();
     let mut faults = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -93,7 +93,7 @@ fn gather(entries: &OneOrMany<String>, names: &[&str], route: &Route, sorted: bo
             }
         }
     }
-    if faults.is_empty() { Ok(positions) } else { Err(faults) }
+    if faults.is_empty() { Ok(positions) } else { Err(Faults::from(faults)) }
 }
 
 /// The route of one entry: its index is only there when more than one is listed, since one may stand without a list.

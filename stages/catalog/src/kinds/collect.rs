@@ -5,7 +5,7 @@ pub mod params;
 mod source;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role};
-use contract::fault::{Fault, suggest};
+use contract::fault::{Fault, Faults, suggest};
 use contract::kind::{
     About, DeclaredOutput, FileInput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Question,
     Stage, output_ports,
@@ -100,7 +100,7 @@ impl Kind for CollectKind {
         json!({ "from": { "csv": "a.csv" } })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let mut params: Collect = decode(params)?;
         let faults = settle(&mut params);
         sound(Box::new(CollectStage(params)), faults)
@@ -210,7 +210,7 @@ fn take_annotators(annotators: &Annotators, columns: &mut Vec<Column>) -> Vec<Fa
             });
             Vec::new()
         }
-        Err(faults) => faults,
+        Err(faults) => faults.into_vec(),
     }
 }
 
@@ -219,7 +219,7 @@ impl Annotators {
     ///
     /// # Errors
     /// Names and patterns that are not there, and columns that leave nothing else.
-    pub fn positions(&self, columns: &[Column]) -> Result<Vec<usize>, Vec<Fault>> {
+    pub fn positions(&self, columns: &[Column]) -> Result<Vec<usize>, Faults> {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let mut faults = Vec::new();
         let taken = select(&self.columns, &names, &route!["annotators", "columns"]).unwrap_or_else(|more| {
@@ -247,7 +247,7 @@ impl Annotators {
                     .at(route!["annotators", "columns"]),
             );
         }
-        if faults.is_empty() { Ok(taken) } else { Err(faults) }
+        if faults.is_empty() { Ok(taken) } else { Err(Faults::from(faults)) }
     }
 }
 
@@ -267,7 +267,7 @@ impl CollectStage {
         files
     }
 
-    fn ask(&self, context: &InferContext<'_>) -> Result<DatasetType, Vec<Fault>> {
+    fn ask(&self, context: &InferContext<'_>) -> Result<DatasetType, Faults> {
         // Checking stays off the network: what a URL holds is known once it was collected.
         if remote(&self.0.from) {
             return Ok(DatasetType::default());

@@ -9,7 +9,7 @@ pub mod params;
 use std::collections::BTreeSet;
 
 use contract::artifact::ArtifactType;
-use contract::fault::{Fault, suggest};
+use contract::fault::{Fault, Faults, suggest};
 use contract::kind::{
     ANY_NAME, About, CommandLine, DeclaredInput, DeclaredOutput, FileInput, InferContext, Inference, InputPort, Kind,
     Look, OutputPort, Program, Stage, input_ports,
@@ -83,7 +83,7 @@ impl Kind for CommandKind {
         json!({ "run": "true", "outs": ["a"] })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let mut params: Command = decode(params)?;
         let faults = check(&params);
         settle(&mut params);

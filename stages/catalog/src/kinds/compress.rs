@@ -3,7 +3,7 @@
 pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, DatasetType, ModelType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
     input_ports, output_ports,
@@ -81,7 +81,7 @@ impl Kind for CompressKind {
         json!({ "quantize": { "int8": "static" } })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let params: Compress = decode(params)?;
         let mut faults = Vec::new();
         if params.prune.is_none() && params.quantize.is_none() {

@@ -5,7 +5,7 @@ pub mod params;
 use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, ModelType, Role, Task,
 };
-use contract::fault::{Fault, nearest};
+use contract::fault::{Fault, Faults, nearest};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
     input_ports, output_ports,
@@ -72,7 +72,7 @@ impl Kind for EvaluateKind {
         Look::of_hue(292)
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let mut params: Evaluate = decode(params)?;
         let faults = check(&params);
         if let Some(metrics) = &mut params.metrics {

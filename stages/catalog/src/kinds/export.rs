@@ -3,7 +3,7 @@
 pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
     input_ports,
@@ -70,7 +70,7 @@ impl Kind for ExportKind {
         json!({ "format": "onnx", "to": "m.onnx" })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let params: Export = decode(params)?;
         let mut faults = Vec::new();
         if params.to.trim().is_empty() || params.to.ends_with('/') {

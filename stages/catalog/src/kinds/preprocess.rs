@@ -3,7 +3,7 @@
 pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Types};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{
     ANY_NAME, About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort,
     Program, Stage, input_ports, output_ports,
@@ -87,7 +87,7 @@ impl Kind for PreprocessKind {
         json!({ "steps": [{ "drop_duplicates": {} }] })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let params: Preprocess = decode(params)?;
         let faults = params
             .steps

@@ -4,7 +4,7 @@ mod check;
 pub mod params;
 
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program,
     Question, Stage, input_ports, output_ports,
@@ -97,7 +97,7 @@ impl Kind for ProfileKind {
         Look::of_hue(150)
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let params: Profile = decode(params)?;
         let faults =
             params.expect.iter().enumerate().flat_map(|(index, one)| check(one, &route!["expect", index])).collect();
@@ -390,7 +390,7 @@ mod tests {
     fn faults(expect: Value, connected: &[&str]) -> Vec<(String, String)> {
         let stage = match ProfileKind.stage(json!({ "target": "y", "expect": expect })) {
             Ok(stage) => stage,
-            Err(faults) => return listed(faults),
+            Err(faults) => return listed(faults.into_vec()),
         };
         let mut image = Column::new("image", DType::Float32);
         image.shape = vec![8, 8];

@@ -6,7 +6,7 @@ pub mod params;
 use std::collections::BTreeMap;
 
 use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType, Part};
-use contract::fault::{Fault, suggest};
+use contract::fault::{Fault, Faults, suggest};
 use contract::kind::{
     ANY_NAME, About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort,
     Program, Stage, input_ports,
@@ -92,7 +92,7 @@ impl Kind for SplitKind {
         json!({ "ratios": { "train": 0.5, "test": 0.5 } })
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let params: Split = decode(params)?;
         let faults = check(&params);
         sound(Box::new(SplitStage(params)), faults)

@@ -5,7 +5,7 @@ pub mod params;
 use contract::artifact::{
     ArtifactKind, ArtifactType, Column, DType, DatasetLineage, DatasetType, Mixed, ModelType, Role, Task,
 };
-use contract::fault::{Code, Fault, Route, suggest};
+use contract::fault::{Code, Fault, Faults, Route, suggest};
 use contract::kind::{
     About, DeclaredInput, DeclaredOutput, InferContext, Inference, InputPort, Kind, Look, OutputPort, Program, Stage,
     input_ports, output_ports,
@@ -120,7 +120,7 @@ impl Kind for TrainKind {
         ]
     }
 
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults> {
         let mut params: Train = decode(params)?;
         if let Some(Model::Layers(layers)) = &mut params.model {
             layers.iter_mut().for_each(settle);

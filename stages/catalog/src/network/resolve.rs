@@ -1,6 +1,6 @@
 //! From a document's model to a [`Network`]: shapes carried from layer to layer, every misfit found and placed.
 
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::route;
 
 use super::layers::{self, Conv2d, Dropout, Linear, MaxPool2d, Table};
@@ -28,7 +28,7 @@ impl Network {
     ///
     /// # Errors
     /// Every layer that does not fit what it meets; routes start at `model`.
-    pub fn resolve(model: &Model, input: &[u64], outputs: u64) -> Result<Network, Vec<Fault>> {
+    pub fn resolve(model: &Model, input: &[u64], outputs: u64) -> Result<Network, Faults> {
         Self::resolve_embedded(model, input, &[], outputs)
     }
 
@@ -37,12 +37,7 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::resolve`].
-    pub fn resolve_embedded(
-        model: &Model,
-        input: &[u64],
-        tables: &[Table],
-        outputs: u64,
-    ) -> Result<Network, Vec<Fault>> {
+    pub fn resolve_embedded(model: &Model, input: &[u64], tables: &[Table], outputs: u64) -> Result<Network, Faults> {
         let mut chain = Chain::new("", input.to_vec());
         chain.embed(tables);
         match model {
@@ -52,7 +47,7 @@ impl Network {
             Model::Layers(layers) => chain.layers(layers, &route!["model", "layers"]),
         }
         if !chain.faults.is_empty() {
-            return Err(chain.faults);
+            return Err(Faults::from(chain.faults));
         }
         let fits = matches!(model, Model::Layers(_))
             && matches!(chain.nodes.last(), Some(Node { op: Op::Linear(Linear { outputs: last, .. }), .. }) if *last == outputs);
@@ -62,14 +57,14 @@ impl Network {
         let network = Network { input: input.to_vec(), nodes: chain.nodes };
         let parameters = network.parameters();
         if parameters > MOST_PARAMETERS {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(
                     contract::code!("model::too_large"),
                     format!("the model would have {parameters} parameters"),
                 )
                 .help("a width, a number of channels or the `dimensions` of an embedding is too large")
                 .at(route!["model"]),
-            ]);
+            ));
         }
         Ok(network)
     }

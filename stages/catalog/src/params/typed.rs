@@ -1,7 +1,7 @@
 //! Between JSON and typed parameters.
 
 use contract::expansion::Expansion;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::kind::{CommandLine, FileInput, InferContext, Inference, InputPort, OutputPort, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,13 +11,13 @@ use serde_json::Value;
 ///
 /// # Errors
 /// `parameters::invalid` with serde's message: only reached when the schema was not applied before.
-pub fn decode<T: DeserializeOwned>(params: Value) -> Result<T, Vec<Fault>> {
+pub fn decode<T: DeserializeOwned>(params: Value) -> Result<T, Faults> {
     serde_json::from_value(params).map_err(|error| {
-        vec![
+        Faults::from(
             Fault::error(contract::code!("parameters::invalid"), error.to_string())
                 .help("the parameters do not have the shape that the kind's schema describes")
                 .at(Route::root()),
-        ]
+        )
     })
 }
 
@@ -30,9 +30,9 @@ pub fn encode<T: Serialize>(params: &T) -> Value {
 ///
 /// # Errors
 /// All faults, when there is an error among them.
-pub fn sound(stage: Box<dyn Stage>, faults: Vec<Fault>) -> Result<Box<dyn Stage>, Vec<Fault>> {
+pub fn sound(stage: Box<dyn Stage>, faults: Vec<Fault>) -> Result<Box<dyn Stage>, Faults> {
     if faults.iter().any(Fault::is_error) {
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     Ok(if faults.is_empty() { stage } else { Box::new(Warned { stage, warnings: faults }) })
 }

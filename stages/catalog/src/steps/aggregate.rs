@@ -1,7 +1,7 @@
 //! What can be computed over many cells of a column.
 
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 
 use super::chosen::{is_number, names};
 use crate::columns::pattern;
@@ -35,7 +35,7 @@ pub(super) fn over(function: &str, column: &Column, at: &Route) -> Result<DType,
     }
 }
 
-pub(super) fn keys(entries: &OneOrMany<String>, columns: &[Column], at: &Route) -> Result<Vec<usize>, Vec<Fault>> {
+pub(super) fn keys(entries: &OneOrMany<String>, columns: &[Column], at: &Route) -> Result<Vec<usize>, Faults> {
     let positions = pattern::select(entries, &names(columns), at)?;
     let tensors: Vec<Fault> = positions
         .iter()
@@ -50,7 +50,7 @@ pub(super) fn keys(entries: &OneOrMany<String>, columns: &[Column], at: &Route) 
             .at(at.clone())
         })
         .collect();
-    if tensors.is_empty() { Ok(positions) } else { Err(tensors) }
+    if tensors.is_empty() { Ok(positions) } else { Err(Faults::from(tensors)) }
 }
 
 fn sum_type(dtype: DType) -> DType {

@@ -1,7 +1,7 @@
 //! The columns a step is about: found by name, checked by type, added.
 
 use contract::artifact::{Column, DType, DatasetType};
-use contract::fault::{Code, Fault, Route};
+use contract::fault::{Code, Fault, Faults, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub(super) fn names(columns: &[Column]) -> Vec<&str> {
 }
 
 /// The columns a step is about: those named, or all. `None` when the columns are not known.
-pub(super) fn named(some: &SomeColumns, dataset: &DatasetType, at: &Route) -> Result<Option<Vec<usize>>, Vec<Fault>> {
+pub(super) fn named(some: &SomeColumns, dataset: &DatasetType, at: &Route) -> Result<Option<Vec<usize>>, Faults> {
     let Some(columns) = &dataset.columns else { return Ok(None) };
     match &some.columns {
         None => Ok(Some((0..columns.len()).collect())),

@@ -74,7 +74,7 @@ impl Rules for Clip {
                 }
                 faults
             }
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Rules for Derive {
             let answer = match (around.ask)(&Expression::Value(text.clone()), &inputs) {
                 Ok(answer) => answer.and_then(|value| serde_json::from_value::<ExpressionType>(value).ok()),
                 Err(more) => {
-                    faults.extend(placed(more, &at.join(name.as_str())));
+                    faults.extend(placed(more.into_vec(), &at.join(name.as_str())));
                     None
                 }
             };

@@ -28,7 +28,7 @@ impl Rules for Drop {
                 });
                 none_left(columns, at).into_iter().collect()
             }
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         }
     }
 }

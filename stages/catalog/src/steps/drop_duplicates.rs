@@ -1,7 +1,7 @@
 //! `drop_duplicates`: the first of equal rows stays.
 
 use contract::artifact::DatasetType;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use serde::{Deserialize, Serialize};
 
 use super::chosen::{SomeColumns, named};
@@ -17,6 +17,6 @@ schema_of!(DropDuplicates, SomeColumns);
 impl Rules for DropDuplicates {
     fn infer(&self, dataset: &mut DatasetType, _: &Around<'_>, at: &Route) -> Vec<Fault> {
         dataset.rows = None;
-        named(&self.0, dataset, at).map_or_else(|faults| faults, |_| Vec::new())
+        named(&self.0, dataset, at).map_or_else(Faults::into_vec, |_| Vec::new())
     }
 }

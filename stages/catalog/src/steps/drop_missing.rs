@@ -19,7 +19,7 @@ impl Rules for DropMissing {
         let chosen = named(&self.0, dataset, at);
         dataset.rows = None;
         match chosen {
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
             Ok(None) => Vec::new(),
             Ok(Some(positions)) => {
                 if let Some(columns) = &mut dataset.columns {

@@ -38,7 +38,7 @@ impl Rules for NearDuplicates {
                 "images are compared by `drop_duplicate_images`",
                 &at,
             ),
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         }
     }
 }

@@ -15,5 +15,7 @@ pub(super) fn placed(faults: Vec<Fault>, at: &Route) -> Vec<Fault> {
 pub(super) fn compiles(text: Option<&str>, groups: Option<usize>, at: &Route, around: &Around<'_>) -> Vec<Fault> {
     let Some(text) = text else { return Vec::new() };
     let asked = Expression::Pattern(Pattern { text: text.to_owned(), groups, with: None });
-    (around.ask)(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("pattern")))
+    (around.ask)(&asked, &Types::new())
+        .err()
+        .map_or_else(Vec::new, |faults| placed(faults.into_vec(), &at.join("pattern")))
 }

@@ -29,7 +29,7 @@ impl Rules for FillMissing {
 
     fn infer(&self, dataset: &mut DatasetType, _: &Around<'_>, at: &Route) -> Vec<Fault> {
         let chosen = match named(&SomeColumns { columns: self.columns.clone() }, dataset, at) {
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
             Ok(None) => return Vec::new(),
             Ok(Some(positions)) => positions,
         };

@@ -35,7 +35,7 @@ impl Rules for Filter {
         let asked = DatasetType { columns: dataset.columns.clone(), ..DatasetType::default() };
         let inputs: Types = [("data".to_owned(), ArtifactType::Dataset(asked.into()))].into();
         let answer = match (around.ask)(&Expression::Filter(self.0.clone()), &inputs) {
-            Err(faults) => return placed(faults, at),
+            Err(faults) => return placed(faults.into_vec(), at),
             Ok(answer) => answer.and_then(|value| serde_json::from_value::<ExpressionType>(value).ok()),
         };
         match answer {

@@ -31,7 +31,7 @@ pub(super) fn images(
             }
             faults
         }
-        Err(faults) => faults,
+        Err(faults) => faults.into_vec(),
     }
 }
 

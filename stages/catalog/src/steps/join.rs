@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::artifact::{ArtifactType, Column, DatasetLineage, DatasetType, Mixed};
-use contract::fault::{Fault, Route, suggest};
+use contract::fault::{Fault, Faults, Route, suggest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl Rules for Join {
         };
         let joined = match joined(self, here, there, at) {
             Ok(joined) => joined,
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
         };
         for (position, name) in &joined.columns {
             let mut column = Column { name: name.clone(), ..there[*position].clone() };
@@ -105,7 +105,7 @@ pub struct Joined {
 ///
 /// # Errors
 /// Keys that are not there, that differ in type, or that are missing; names that would be there twice.
-pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> Result<Joined, Vec<Fault>> {
+pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> Result<Joined, Faults> {
     let mut faults = Vec::new();
     let mut keys = Vec::new();
     let pairs = options
@@ -158,7 +158,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
             );
         }
         // Which columns are there twice is not known before the keys are.
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     let is_key = |position: usize| keys.iter().any(|(_, right)| *right == position);
     let chosen = match &options.columns {
@@ -200,7 +200,7 @@ pub fn joined(options: &Join, here: &[Column], there: &[Column], at: &Route) -> 
         taken.push(name.clone());
         columns.push((position, name));
     }
-    if faults.is_empty() { Ok(Joined { keys, columns }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Joined { keys, columns }) } else { Err(Faults::from(faults)) }
 }
 
 /// The port a join reads, when nothing is connected to it.

@@ -32,7 +32,7 @@ impl Rules for JoinColumns {
         let at_columns = at.join("columns");
         let positions = match pattern::select(&self.columns, &names(columns), &at_columns) {
             Ok(positions) => positions,
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
         };
         let plain = |column: &Column| column.shape.is_empty() && column.dtype != DType::Binary;
         let mut faults = only(

@@ -53,7 +53,7 @@ impl Rules for Pack {
         let Some(columns) = &mut dataset.columns else { return Vec::new() };
         let positions = match pattern::select_sorted(&self.columns, &names(columns), &at.join("columns")) {
             Ok(positions) => positions,
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
         };
         let mut faults = Vec::new();
         let unfit: Vec<&Column> = positions

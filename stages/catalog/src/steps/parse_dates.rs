@@ -65,7 +65,7 @@ impl Rules for ParseDates {
         let at = at.join("columns");
         let positions = match pattern::select(&self.columns, &names(columns), &at) {
             Ok(positions) => positions,
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
         };
         let help = "only texts are read as dates; `cast` turns dates and datetimes into each other";
         let faults = only(columns, &positions, is_text, contract::code!("data::date_type"), "text", help, &at);

@@ -65,7 +65,7 @@ impl Replace {
         let at_columns = at.join("columns");
         let positions = match pattern::select(&self.columns, &names(columns), &at_columns) {
             Ok(positions) => positions,
-            Err(faults) => return faults,
+            Err(faults) => return faults.into_vec(),
         };
         let plain = |column: &Column| column.shape.is_empty() && column.dtype != DType::Binary;
         let mut faults = if self.pattern.is_some() {
@@ -123,5 +123,7 @@ fn groups(options: &Replace, at: &Route, around: &Around<'_>) -> Vec<Fault> {
         return Vec::new();
     }
     let asked = Expression::Pattern(Pattern { text: text.clone(), groups: None, with: Some(with.clone()) });
-    (around.ask)(&asked, &Types::new()).err().map_or_else(Vec::new, |faults| placed(faults, &at.join("with")))
+    (around.ask)(&asked, &Types::new())
+        .err()
+        .map_or_else(Vec::new, |faults| placed(faults.into_vec(), &at.join("with")))
 }

@@ -24,7 +24,7 @@ impl Rules for Select {
                 *columns = positions.into_iter().map(|at| columns[at].clone()).collect();
                 none_left(columns, at).into_iter().collect()
             }
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         }
     }
 }

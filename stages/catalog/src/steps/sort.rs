@@ -35,7 +35,7 @@ impl Rules for Sort {
                 "sort by numbers, texts or dates",
                 &at,
             ),
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Rules for Sql {
                 .collect();
             match (around.ask)(&Expression::Query(self.0.clone()), &inputs) {
                 Ok(found) => answer = found.and_then(|value| serde_json::from_value(value).ok()),
-                Err(found) => faults.extend(placed(found, at)),
+                Err(found) => faults.extend(placed(found.into_vec(), at)),
             }
         }
         trace(answer.as_ref(), &tables, dataset);

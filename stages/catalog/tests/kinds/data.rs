@@ -3,7 +3,7 @@
 use catalog::kinds::split::sizes;
 use catalog::question::ExpressionType;
 use contract::artifact::{ArtifactKind, ArtifactType, Column, DType, DatasetType, Role, Types};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use serde_json::{Value, json};
 
@@ -417,7 +417,7 @@ fn shaping_faults() {
         let params = json!({ "steps": [step] });
         let found = match catalog::kinds().get("preprocess").unwrap().stage(params.clone()) {
             Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         };
         let error = code != "data::nothing_to_clean";
         let found: Vec<(String, String, bool)> = found
@@ -453,7 +453,7 @@ fn ways_to_split_are_checked() {
     for (params, code, route) in cases {
         let found = match catalog::kinds().get("split").unwrap().stage(params.clone()) {
             Ok(stage) => infer(&*stage, dataset("data", penguins())).faults,
-            Err(faults) => faults,
+            Err(faults) => faults.into_vec(),
         };
         let found: Vec<(String, String)> =
             found.iter().map(|fault| (fault.code.clone(), fault.route.as_ref().unwrap().to_string())).collect();
@@ -549,7 +549,7 @@ fn all_faults_of_a_chain_are_found_at_once() {
 
 #[test]
 fn an_expression_is_judged_by_the_oracle() {
-    let judge = |answer: Result<ExpressionType, Vec<Fault>>| {
+    let judge = |answer: Result<ExpressionType, Faults>| {
         let told = Told { expression: Some(answer), ..Told::default() };
         let steps = json!({ "steps": [{ "drop": "year" }, { "filter": "bdy > 3" }] });
         let found = infer_with(&*stage("preprocess", steps), dataset("data", penguins()), &told);
@@ -566,7 +566,7 @@ fn an_expression_is_judged_by_the_oracle() {
     let worker = Fault::error(contract::code!("data::unknown_column"), "there is no column `bdy`")
         .help("x")
         .at(route!["expression"]);
-    only(judge(Err(vec![worker])), "data::unknown_column", "steps[1].filter");
+    only(judge(Err(Faults::from(worker))), "data::unknown_column", "steps[1].filter");
 }
 
 #[test]
@@ -581,7 +581,7 @@ fn patterns_are_compiled_by_the_oracle() {
             "steps[0].split_column.pattern",
         ),
     ] {
-        let told = Told { expression: Some(Err(vec![refusal.clone()])), ..Told::default() };
+        let told = Told { expression: Some(Err(Faults::from(refusal.clone()))), ..Told::default() };
         let stage = stage("preprocess", json!({ "steps": [step] }));
         only(infer_with(&*stage, dataset("data", penguins()), &told).faults, "data::pattern", route);
         let unknown = DatasetType { columns: None, ..penguins() };

@@ -7,7 +7,7 @@ use catalog::question::{ExpressionType, QueryType};
 use contract::artifact::{
     ArtifactType, Classes, Column, DType, DatasetLineage, DatasetType, ModelType, Part, Task, Types,
 };
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{InferContext, Inference, Oracle, Program, Question, Silent, Stage};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub fn stage(kind: &str, params: Value) -> Box<dyn Stage> {
 pub fn faults(kind: &str, params: Value, inputs: Types) -> Vec<Fault> {
     match kinds().get(kind).unwrap().stage(params) {
         Ok(stage) => infer(&*stage, inputs).faults,
-        Err(faults) => faults,
+        Err(faults) => faults.into_vec(),
     }
 }
 
@@ -134,13 +134,13 @@ pub fn with_model(model: ModelType, mut others: Types) -> Types {
 #[derive(Default)]
 pub struct Told {
     pub source: Option<DatasetType>,
-    pub expression: Option<Result<ExpressionType, Vec<Fault>>>,
+    pub expression: Option<Result<ExpressionType, Faults>>,
     pub query: Option<QueryType>,
     pub asked: std::sync::Mutex<Vec<Question>>,
 }
 
 impl Oracle for Told {
-    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Faults> {
         assert_eq!(executor, Program::Data);
         self.asked.lock().unwrap().push(question.clone());
         match question.kind.as_str() {

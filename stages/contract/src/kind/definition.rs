@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DeclaredInput, DeclaredOutput, Look, Program, Stage};
-use crate::fault::Fault;
+use crate::fault::Faults;
 
 /// A kind of stage: `collect`, `train`, `command` ...
 pub trait Kind: Send + Sync {
@@ -47,7 +47,7 @@ pub trait Kind: Send + Sync {
     ///
     /// # Errors
     /// All faults found.
-    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Vec<Fault>>;
+    fn stage(&self, params: Value) -> Result<Box<dyn Stage>, Faults>;
 }
 
 /// A kind's documentation.

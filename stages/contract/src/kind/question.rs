@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{FileInput, Program};
 use crate::artifact::Types;
-use crate::fault::Fault;
+use crate::fault::Faults;
 
 /// A question for a worker, answered without running the stage. Answers are cached by digest of the
 /// question and of the files it names.
@@ -30,14 +30,14 @@ pub trait Oracle: Sync {
     /// # Errors
     /// What the worker found wrong: a missing file, a malformed header, an expression that does not
     /// parse. Routes are relative to the stage's mapping.
-    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Vec<Fault>>;
+    fn ask(&self, executor: Program, question: &Question) -> Result<Option<Value>, Faults>;
 }
 
 /// An oracle that knows nothing: for tests and for `check --offline`.
 pub struct Silent;
 
 impl Oracle for Silent {
-    fn ask(&self, _: Program, _: &Question) -> Result<Option<Value>, Vec<Fault>> {
+    fn ask(&self, _: Program, _: &Question) -> Result<Option<Value>, Faults> {
         Ok(None)
     }
 }

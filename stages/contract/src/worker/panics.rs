@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 
 /// Panics of the running request on any thread: (message, place).
 static SEEN: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
@@ -24,7 +24,7 @@ pub fn listen() {
 }
 
 /// Runs `work`; a panic becomes the fault `worker::panic`.
-pub fn catch<T>(what: &str, work: impl FnOnce() -> T) -> Result<T, Vec<Fault>> {
+pub fn catch<T>(what: &str, work: impl FnOnce() -> T) -> Result<T, Faults> {
     if let Ok(mut seen) = SEEN.lock() {
         seen.clear();
     }
@@ -36,10 +36,10 @@ pub fn catch<T>(what: &str, work: impl FnOnce() -> T) -> Result<T, Vec<Fault>> {
         });
         let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
         let place = place.filter(|place| !place.is_empty()).map(|place| format!(" (at {place})")).unwrap_or_default();
-        vec![
+        Faults::from(
             Fault::error(crate::code!("worker::panic"), format!("{what} panicked: {line}"))
                 .help(format!("this is a mistake in the program, not in your pipeline; please report it{place}")),
-        ]
+        )
     })
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::artifact::ArtifactType;
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 use crate::kind::Question;
 
 /// Raised with every incompatible change of this page.
@@ -160,7 +160,7 @@ pub enum Response {
         /// The request.
         id: u64,
         /// At least one error; routes relative to the stage's mapping.
-        faults: Vec<Fault>,
+        faults: Faults,
     },
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::channel::{Channel, Line};
 use super::panics;
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 use crate::kind::Question;
 use crate::worker::protocol::{END_OF_LOG, Finished, Hello, InputFile, Request, Response, RunRequest};
 
@@ -25,14 +25,14 @@ pub trait Worker {
     ///
     /// # Errors
     /// Everything that is wrong, routes relative to the stage's mapping. At least one.
-    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>>;
+    fn run(&mut self, request: &RunRequest, channel: &Channel) -> Result<Finished, Faults>;
 
     /// Answers a question without running anything. `files` are the question's files, expanded and
     /// absolute.
     ///
     /// # Errors
     /// Everything that is wrong with the question's files or parameters.
-    fn infer(&mut self, root: &Path, question: &Question, files: &[InputFile]) -> Result<Value, Vec<Fault>>;
+    fn infer(&mut self, root: &Path, question: &Question, files: &[InputFile]) -> Result<Value, Faults>;
 }
 
 /// Runs a worker program until its stdin closes: the whole `main` of `pipeline-data` and
@@ -93,7 +93,7 @@ fn answer_all(program: &mut dyn Worker, line: &Line) -> ExitCode {
     while let Ok(text) = receiver.recv() {
         let response = match serde_json::from_str::<Request>(&text) {
             Ok(request) => answer(program, line, request),
-            Err(error) => Response::Failed { id: 0, faults: vec![unreadable(&error)] },
+            Err(error) => Response::Failed { id: 0, faults: Faults::from(unreadable(&error)) },
         };
         if let Response::Done { id, .. } | Response::Failed { id, .. } = &response {
             let _ = writeln!(std::io::stderr(), "{END_OF_LOG}{id}");
@@ -117,7 +117,7 @@ fn answer_file(program: &mut dyn Worker, line: &Line, path: &Path) -> ExitCode {
         .and_then(|text| serde_json::from_slice::<RunRequest>(&text).map_err(|error| unreadable(&error)));
     let response = match request {
         Ok(request) => answer(program, line, Request::Run(Box::new(request))),
-        Err(fault) => Response::Failed { id: 0, faults: vec![fault] },
+        Err(fault) => Response::Failed { id: 0, faults: Faults::from(fault) },
     };
     line.send(&response);
     match response {
@@ -159,11 +159,10 @@ fn answer(program: &mut dyn Worker, line: &Line, request: Request) -> Response {
 }
 
 /// A failure names at least one fault, whatever the program did.
-fn never_empty(faults: Vec<Fault>) -> Vec<Fault> {
-    if faults.iter().any(Fault::is_error) {
+fn never_empty(mut faults: Faults) -> Faults {
+    if faults.has_errors() {
         return faults;
     }
-    let mut faults = faults;
     faults.push(
         Fault::error(crate::code!("worker::failed"), "the worker failed without saying why").help("please report this"),
     );

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type};
 use contract::artifact::Column;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ pub fn show(ask: &Show) -> Outcome<Value> {
     let mut table = open(&ask.path)?;
     let rows = table.rows();
     if let Some(text) = &ask.filter {
-        let condition = Condition::new(text, &table.columns).map_err(|fault| vec![fault])?;
+        let condition = Condition::new(text, &table.columns)?;
         let kept = table.batches.iter().map(|batch| {
             let mask = condition.evaluate(batch).map_err(|error| {
                 let text = format!("`{text}` has no value for some row: {error}");
@@ -144,11 +144,11 @@ pub fn export(table: &Table, path: &Path) -> Outcome<()> {
 }
 
 fn create(path: &Path) -> Outcome<BufWriter<File>> {
-    Ok(BufWriter::with_capacity(1 << 20, File::create(path).map_err(|error| vec![unwritable(&error)])?))
+    Ok(BufWriter::with_capacity(1 << 20, File::create(path).map_err(|error| Faults::from(unwritable(&error)))?))
 }
 
 fn write_jsonl(table: &Table, path: &Path) -> Outcome<()> {
-    let fault = |error: std::io::Error| vec![unwritable(&error)];
+    let fault = |error: std::io::Error| Faults::from(unwritable(&error));
     let mut out = create(path)?;
     for batch in &table.batches {
         for row in 0..batch.num_rows() {
@@ -165,7 +165,8 @@ fn write_jsonl(table: &Table, path: &Path) -> Outcome<()> {
 }
 
 fn write_parquet(table: &Table, path: &Path) -> Outcome<()> {
-    let fail = |error: parquet::errors::ParquetError| vec![unwritable(&std::io::Error::other(error.to_string()))];
+    let fail =
+        |error: parquet::errors::ParquetError| Faults::from(unwritable(&std::io::Error::other(error.to_string())));
     let schema = crate::table::dataset::schema(&table.columns);
     let mut writer = parquet::arrow::ArrowWriter::try_new(create(path)?, schema, None).map_err(fail)?;
     for batch in &table.batches {
@@ -181,10 +182,10 @@ const SHEET: usize = 100;
 fn write_sheet(table: &Table, path: &Path) -> Outcome<()> {
     let image = |column: &Column| matches!(column.shape.as_slice(), [1 | 3, _, _] | [_, _]);
     let Some(index) = table.columns.iter().position(image) else {
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::no_images"), "no column holds images, so there is nothing to draw")
                 .help("write `.csv`, `.jsonl`, `.parquet` or `.arrow`; images are tensors such as `uint8[3, 32, 32]`"),
-        ]);
+        ));
     };
     let shape = &table.columns[index].shape;
     let (channels, sides) = if shape.len() == 3 { (shape[0] as usize, &shape[1..]) } else { (1, &shape[..]) };
@@ -230,7 +231,7 @@ fn write_sheet(table: &Table, path: &Path) -> Outcome<()> {
     }
     sheet
         .save_with_format(path, image::ImageFormat::Png)
-        .map_err(|error| vec![unwritable(&std::io::Error::other(error.to_string()))])
+        .map_err(|error| Faults::from(unwritable(&std::io::Error::other(error.to_string()))))
 }
 
 fn head(table: &Table, count: usize) -> Vec<Vec<Value>> {
@@ -296,7 +297,7 @@ pub fn write_csv(table: &Table, path: &Path) -> Outcome<()> {
 }
 
 fn write_delimited(table: &Table, path: &Path, between: char) -> Outcome<()> {
-    let fault = |error: std::io::Error| vec![unwritable(&error)];
+    let fault = |error: std::io::Error| Faults::from(unwritable(&error));
     let mut out = create(path)?;
     let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name, between)).collect();
     writeln!(out, "{}", names.join(&between.to_string())).map_err(fault)?;

@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use catalog::columns::pattern::matches;
-use contract::fault::{Code, Fault};
+use contract::fault::{Code, Fault, Faults};
 use contract::natural::natural;
 use contract::worker::protocol::InputFile;
 
@@ -58,7 +58,7 @@ pub fn format(file: &InputFile) -> Outcome<Option<Format>> {
         }
         Ok(is_tar(&block).then_some(Format::Tar))
     };
-    look().map_err(|error| vec![unreadable(&file.shown, &error)])
+    look().map_err(|error| Faults::from(unreadable(&file.shown, &error)))
 }
 
 /// The stream inside gzip or zstd, or the file itself.
@@ -134,7 +134,7 @@ pub fn unpack(
     folder: &Path,
     limits: &Limits,
 ) -> Outcome<Unpacked> {
-    let size = std::fs::metadata(&file.path).map_err(|error| vec![unreadable(&file.shown, &error)])?.len();
+    let size = std::fs::metadata(&file.path).map_err(|error| Faults::from(unreadable(&file.shown, &error)))?.len();
     let mut out = Out {
         shown: &file.shown,
         role: &file.role,
@@ -170,11 +170,11 @@ pub fn unpack(
             Some(patterns) => format!("nothing in `{}` matches `{}`", file.shown, patterns.join("`, `")),
             None => format!("nothing in `{}` is named like {}", file.shown, wanted.format),
         };
-        return Err(vec![Fault::error(contract::code!("data::nothing_inside"), text).help(help).place(place(
+        return Err(Faults::from(Fault::error(contract::code!("data::nothing_inside"), text).help(help).place(place(
             &file.shown,
             None,
             None,
-        ))]);
+        ))));
     }
     out.files.sort_by(|a, b| natural(&a.shown, &b.shown));
     out.others.sort_by(|a, b| natural(a, b));
@@ -196,11 +196,11 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn fault(&self, code: Code, text: String, help: &str) -> Vec<Fault> {
-        vec![Fault::error(code, text).help(help).place(place(self.shown, None, None))]
+    fn fault(&self, code: Code, text: String, help: &str) -> Faults {
+        Faults::from(Fault::error(code, text).help(help).place(place(self.shown, None, None)))
     }
 
-    fn damaged(&self, why: &dyn std::fmt::Display) -> Vec<Fault> {
+    fn damaged(&self, why: &dyn std::fmt::Display) -> Faults {
         let why = why.to_string();
         let line = why.lines().next().unwrap_or_default();
         let text = format!("`{}` could not be unpacked: {line}", self.shown);
@@ -215,11 +215,11 @@ impl Out<'_> {
     fn target(&mut self, name: &str) -> Outcome<Option<PathBuf>> {
         if self.names.len() >= ENTRIES {
             let text = format!("`{}` has more than {ENTRIES} entries", self.shown);
-            return Err(self.fault(
+            return Err(Faults::from(self.fault(
                 contract::code!("data::too_large"),
                 text,
                 "pack the rows of many small files into one",
-            ));
+            )));
         }
         let parts: Vec<&str> = name.split(['/', '\\']).collect();
         let leaves = name.starts_with(['/', '\\'])
@@ -229,7 +229,7 @@ impl Out<'_> {
         if leaves || name.is_empty() {
             let text = format!("`{}` has an entry {name:?} that would be written outside of its folder", self.shown);
             let help = "such an archive is made to harm, or by mistake: pack the files again with relative names";
-            return Err(self.fault(contract::code!("data::unsafe_archive"), text, help));
+            return Err(Faults::from(self.fault(contract::code!("data::unsafe_archive"), text, help)));
         }
         let clean =
             parts.iter().filter(|part| !part.is_empty() && **part != ".").copied().collect::<Vec<_>>().join("/");
@@ -243,13 +243,17 @@ impl Out<'_> {
         }
         if !self.seen.insert(clean.clone()) {
             let text = format!("`{}` has two entries called `{clean}`", self.shown);
-            return Err(self.fault(contract::code!("data::unsafe_archive"), text, "pack the files again, each once"));
+            return Err(Faults::from(self.fault(
+                contract::code!("data::unsafe_archive"),
+                text,
+                "pack the files again, each once",
+            )));
         }
         Ok(Some(self.folder.join(&clean)))
     }
 
     fn write(&mut self, from: &mut dyn Read, path: PathBuf) -> Outcome<()> {
-        let write = |error: io::Error| vec![unwritable(&error)];
+        let write = |error: io::Error| Faults::from(unwritable(&error));
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(write)?;
         }
@@ -260,14 +264,14 @@ impl Out<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.damaged(&error)),
+                Err(error) => return Err(Faults::from(self.damaged(&error))),
             };
             self.written += count as u64;
             let bound = self.limit.min(FREE.max(self.packed.saturating_mul(RATIO)));
             if self.written > bound {
                 let text = format!("`{}`, {} bytes, unpacks to more than {bound} bytes", self.shown, self.packed);
                 let help = "unpack it yourself if it is meant to be that large";
-                return Err(self.fault(contract::code!("data::too_large"), text, help));
+                return Err(Faults::from(self.fault(contract::code!("data::too_large"), text, help)));
             }
             file.write_all(&buffer[..count]).map_err(write)?;
         }
@@ -282,14 +286,14 @@ impl Out<'_> {
 }
 
 fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
-    let file = File::open(path).map_err(|error| vec![unreadable(out.shown, &error)])?;
+    let file = File::open(path).map_err(|error| Faults::from(unreadable(out.shown, &error)))?;
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|error| out.damaged(&error))?;
     let mut wanted = Vec::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(|error| out.damaged(&error))?;
         let name = entry.name().map_err(|error| out.damaged(&error))?.into_owned();
         if entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000) {
-            return Err(link(out, &name));
+            return Err(Faults::from(link(out, &name)));
         }
         if entry.is_dir() {
             out.target(&format!("{name}."))?;
@@ -298,16 +302,16 @@ fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
         if let Some(target) = out.target(&name)? {
             if entry.encrypted() {
                 let text = format!("`{name}` in `{}` is encrypted", out.shown);
-                return Err(out.fault(
+                return Err(Faults::from(out.fault(
                     contract::code!("data::encrypted_archive"),
                     text,
                     "pack it again without a password",
-                ));
+                )));
             }
             if !matches!(entry.compression(), zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated) {
                 let text = format!("`{name}` in `{}` is packed in a way that is not known", out.shown);
                 let help = "pack it again as an ordinary zip (deflate), or as `.tar.zst`";
-                return Err(out.fault(contract::code!("data::unsupported_archive"), text, help));
+                return Err(Faults::from(out.fault(contract::code!("data::unsupported_archive"), text, help)));
             }
             wanted.push((index, name, target));
         }
@@ -324,7 +328,7 @@ fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
 }
 
 fn tar(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
-    let stream = unpacked(path).map_err(|error| vec![unreadable(out.shown, &error)])?;
+    let stream = unpacked(path).map_err(|error| Faults::from(unreadable(out.shown, &error)))?;
     // Headers and entries nobody wants are bytes, too.
     let bound = out.limit.min(FREE.max(out.packed.saturating_mul(RATIO))).saturating_add(1 << 20);
     let mut archive = tar::Archive::new(stream.take(bound));
@@ -344,13 +348,13 @@ fn tar(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
             }
             tar::EntryType::Directory => drop(out.target(&format!("{name}/."))?),
             tar::EntryType::XGlobalHeader | tar::EntryType::XHeader => {}
-            _ => return Err(link(out, &name)),
+            _ => return Err(Faults::from(link(out, &name))),
         }
     }
     Ok(true)
 }
 
-fn link(out: &Out<'_>, name: &str) -> Vec<Fault> {
+fn link(out: &Out<'_>, name: &str) -> Faults {
     let text = format!("`{name}` in `{}` is a link or a device, not a file", out.shown);
     out.fault(
         contract::code!("data::unsafe_archive"),

@@ -2,6 +2,7 @@
 //! state of a source (a URL and its entity tag, say) turned out to hold. Whatever is taken from here is checked first;
 //! `pipeline gc` empties it.
 
+use contract::fault::Faults;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ impl Shelf {
         fetch: impl FnOnce(&Path) -> Outcome<()>,
         place: impl FnOnce(&Path) -> io::Result<PathBuf>,
     ) -> Outcome<PathBuf> {
-        let write = |error: io::Error| vec![unwritable(&error)];
+        let write = |error: io::Error| Faults::from(unwritable(&error));
         fs::create_dir_all(&self.folder).map_err(write)?;
         if let Some(path) = there() {
             return Ok(path);

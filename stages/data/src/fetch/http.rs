@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use contract::fault::{Code, Fault, Route};
+use contract::fault::{Code, Fault, Faults, Route};
 use contract::remote::Freshness;
 use contract::worker::Channel;
 use contract::worker::protocol::{InputFile, Progress};
@@ -110,7 +110,7 @@ pub use contract::remote::shown;
 pub fn by_digest(remote: &Remote<'_>, sha256: &str, shelf: &Shelf, channel: &Channel) -> Outcome<InputFile> {
     let wanted = sha256.to_ascii_lowercase();
     let path = shelf.content(&wanted, |part| {
-        let write = |error: io::Error| vec![unwritable(&error)];
+        let write = |error: io::Error| Faults::from(unwritable(&error));
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(write)?;
         let before = file.metadata().map_err(write)?.len();
         let mut transfer = Transfer { remote, part: file, expected: None, channel, resumed: false };
@@ -127,11 +127,11 @@ pub fn by_digest(remote: &Remote<'_>, sha256: &str, shelf: &Shelf, channel: &Cha
         }
         transfer.part.set_len(0).map_err(write)?;
         let text = format!("`{}` has the digest `sha256:{found}`, not the one that is declared", shown(remote.url));
-        Err(vec![
+        Err(Faults::from(
             Fault::error(contract::code!("data::digest_differs"), text)
                 .help("the file on the server changed or was tampered with; if you trust it, declare the digest it has")
                 .at(remote.at.clone()),
-        ])
+        ))
     })?;
     Ok(InputFile { role: remote.role.clone(), path, shown: shown(remote.url).to_owned() })
 }
@@ -149,7 +149,7 @@ pub fn by_state(
     channel: &Channel,
 ) -> Outcome<InputFile> {
     let path = shelf.seen(seen, |part| {
-        let write = |error: io::Error| vec![unwritable(&error)];
+        let write = |error: io::Error| Faults::from(unwritable(&error));
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(write)?;
         let mut transfer = Transfer { remote, part: file, expected: Some(expected), channel, resumed: false };
         transfer.run()
@@ -185,7 +185,9 @@ pub fn look(remote: &Remote<'_>) -> Outcome<State> {
             }
         }
         let what = format!("cannot be reached: {last}");
-        Err(fault(remote, contract::code!("data::unreachable"), what, "check the address and the network"))
+        Err(Faults::from(
+            fault(remote, contract::code!("data::unreachable"), what, "check the address and the network").into_vec(),
+        ))
     })
 }
 
@@ -203,14 +205,14 @@ enum Trouble {
     /// Worth another attempt.
     Passing(String),
     /// Not worth one.
-    Lasting(Vec<Fault>),
+    Lasting(Faults),
 }
 
 impl Transfer<'_> {
     fn run(&mut self) -> Outcome<()> {
         let client = client(SILENCE)?;
         runtime()?.block_on(self.whole(&client))?;
-        self.part.sync_all().map_err(|error| vec![unwritable(&error)])
+        self.part.sync_all().map_err(|error| Faults::from(unwritable(&error)))
     }
 
     async fn whole(&mut self, client: &reqwest::Client) -> Outcome<()> {
@@ -223,14 +225,14 @@ impl Transfer<'_> {
             match self.attempt(client).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Passing(why)) => last = why,
-                Err(Trouble::Lasting(faults)) => return Err(faults),
+                Err(Trouble::Lasting(faults)) => return Err(Faults::from(faults)),
             }
         }
-        Err(unreachable(self.remote, format!("could not be fetched in {ATTEMPTS} attempts: {last}")))
+        Err(Faults::from(unreachable(self.remote, format!("could not be fetched in {ATTEMPTS} attempts: {last}"))))
     }
 
     async fn attempt(&mut self, client: &reqwest::Client) -> Result<(), Trouble> {
-        let disk = |error: io::Error| Trouble::Lasting(vec![unwritable(&error)]);
+        let disk = |error: io::Error| Trouble::Lasting(Faults::from(vec![unwritable(&error)]));
         if self.expected.is_some_and(|expected| expected.validator().is_none()) {
             // Nothing would tell the rest of this file from the rest of another.
             self.part.set_len(0).map_err(disk)?;
@@ -251,11 +253,14 @@ impl Transfer<'_> {
         let mut response = judged(self.remote, response)?;
         if self.expected.is_some_and(|expected| !expected.fits(&State::of(&response))) {
             self.part.set_len(0).map_err(disk)?;
-            return Err(Trouble::Lasting(fault(
-                self.remote,
-                contract::code!("data::changed_meanwhile"),
-                "changed between the look at it and the fetching".into(),
-                "run again; if it changes all the time, fetch from an address that names one version",
+            return Err(Trouble::Lasting(Faults::from(
+                fault(
+                    self.remote,
+                    contract::code!("data::changed_meanwhile"),
+                    "changed between the look at it and the fetching".into(),
+                    "run again; if it changes all the time, fetch from an address that names one version",
+                )
+                .into_vec(),
             )));
         }
         let goes_on = response
@@ -283,7 +288,9 @@ impl Transfer<'_> {
                 self.part.set_len(0).map_err(disk)?;
                 let what = format!("is larger than {} bytes", self.remote.limit);
                 let help = "fetch a smaller file, or a part of it";
-                return Err(Trouble::Lasting(fault(self.remote, contract::code!("data::too_large"), what, help)));
+                return Err(Trouble::Lasting(Faults::from(
+                    fault(self.remote, contract::code!("data::too_large"), what, help).into_vec(),
+                )));
             }
             self.part.write_all(&chunk).map_err(disk)?;
             let message = shown(self.remote.url).to_owned();
@@ -313,16 +320,16 @@ fn judged(remote: &Remote<'_>, response: Response) -> Result<Response, Trouble> 
         "check the address; files that need a login must be fetched by a `command` stage"
     };
     let what = format!("is refused: the server answers {status}");
-    Err(Trouble::Lasting(fault(remote, contract::code!("data::unreachable"), what, help)))
+    Err(Trouble::Lasting(Faults::from(fault(remote, contract::code!("data::unreachable"), what, help).into_vec())))
 }
 
-fn unreachable(remote: &Remote<'_>, what: String) -> Vec<Fault> {
+fn unreachable(remote: &Remote<'_>, what: String) -> Faults {
     let help = "check the address and the network; what has arrived is kept, and the next run goes on from there";
     fault(remote, contract::code!("data::unreachable"), what, help)
 }
 
-fn fault(remote: &Remote<'_>, code: Code, what: String, help: &str) -> Vec<Fault> {
-    vec![Fault::error(code, format!("`{}` {what}", shown(remote.url))).help(help).at(remote.at.clone())]
+fn fault(remote: &Remote<'_>, code: Code, what: String, help: &str) -> Faults {
+    Faults::from(Fault::error(code, format!("`{}` {what}", shown(remote.url))).help(help).at(remote.at.clone()))
 }
 
 fn runtime() -> Outcome<tokio::runtime::Runtime> {

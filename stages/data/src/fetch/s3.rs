@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use catalog::kinds::collect::params::S3;
-use contract::fault::{Code, Fault, Route};
+use contract::fault::{Code, Fault, Faults, Route};
 use contract::natural::natural;
 use contract::pattern::Pattern;
 use contract::remote::Seen;
@@ -112,11 +112,11 @@ impl<'a> Bucket<'a> {
                 );
                 if found.len() > OBJECTS {
                     let text = format!("more than {OBJECTS} objects match `s3://{}/{}`", self.bucket, self.pattern);
-                    return Err(vec![
+                    return Err(Faults::from(
                         Fault::error(contract::code!("data::too_large"), text)
                             .help("name fewer: a longer prefix")
                             .at(self.at.clone()),
-                    ]);
+                    ));
                 }
             }
             if found.is_empty() {
@@ -144,9 +144,9 @@ impl<'a> Bucket<'a> {
         let total: u64 = objects.iter().map(|object| object.size).sum();
         if total > limit {
             let text = format!("`s3://{}/{}` is {total} bytes, more than {limit}", self.bucket, self.pattern);
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::too_large"), text).help("name fewer objects").at(self.at.clone()),
-            ]);
+            ));
         }
         let mut files = Vec::with_capacity(objects.len());
         for object in objects {
@@ -161,7 +161,7 @@ impl<'a> Bucket<'a> {
 
     /// One object, from where `part` ends.
     async fn object(&self, object: &Object, shown: &str, part: &Path, channel: &Channel) -> Outcome<()> {
-        let write = |error: io::Error| vec![unwritable(&error)];
+        let write = |error: io::Error| Faults::from(unwritable(&error));
         let mut out = OpenOptions::new().write(true).create(true).truncate(false).open(part).map_err(write)?;
         let mut have = out.seek(SeekFrom::End(0)).map_err(write)?;
         if have > object.size {
@@ -177,11 +177,11 @@ impl<'a> Bucket<'a> {
                 && got.meta.last_modified.to_rfc3339() != object.modified.clone().unwrap_or_default())
                 || got.meta.size != object.size
             {
-                return Err(self.changed(shown));
+                return Err(Faults::from(self.changed(shown)));
             }
             let bytes = got.bytes().await.map_err(|error| self.fault(&error))?;
             if bytes.is_empty() {
-                return Err(self.changed(shown));
+                return Err(Faults::from(self.changed(shown)));
             }
             out.write_all(&bytes).map_err(write)?;
             have += bytes.len() as u64;
@@ -197,25 +197,26 @@ impl<'a> Bucket<'a> {
         out.sync_all().map_err(write)
     }
 
-    fn changed(&self, shown: &str) -> Vec<Fault> {
+    fn changed(&self, shown: &str) -> Faults {
         let text = format!("`{shown}` changed while it was fetched");
-        vec![
+        Faults::from(
             Fault::error(contract::code!("data::changed_meanwhile"), text)
                 .help("run again; if something writes to it all the time, let it write to another name")
                 .at(self.at.clone()),
-        ]
+        )
     }
 
-    fn nothing(&self, why: &str) -> Vec<Fault> {
+    fn nothing(&self, why: &str) -> Faults {
         let text = format!("no object matches `s3://{}/{}`: {why}", self.bucket, self.pattern);
         let help = "`*` stands for any characters of one name, `**` for any number of folders; `aws s3 ls` shows what is there";
-        vec![Fault::error(contract::code!("data::no_object"), text).help(help).at(self.at.clone())]
+        Faults::from(Fault::error(contract::code!("data::no_object"), text).help(help).at(self.at.clone()))
     }
 
-    fn fault(&self, error: &object_store::Error) -> Vec<Fault> {
+    fn fault(&self, error: &object_store::Error) -> Faults {
         let bucket = self.bucket;
-        let fault =
-            |code: Code, text: String, help: &str| vec![Fault::error(code, text).help(help).at(self.at.clone())];
+        let fault = |code: Code, text: String, help: &str| {
+            Faults::from(Fault::error(code, text).help(help).at(self.at.clone()))
+        };
         match error {
             object_store::Error::NotFound { .. } => self.nothing("the store does not know it"),
             object_store::Error::Precondition { .. } => self.changed(&format!("s3://{bucket}/{}", self.pattern)),

@@ -13,7 +13,7 @@ use arrow::array::Array;
 use catalog::kinds::collect::params::{Collect, Source};
 use catalog::params::on_error::OnError;
 use contract::artifact::{ArtifactKind, ArtifactType, DType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Question;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, InputFile, RunRequest};
@@ -100,7 +100,7 @@ pub fn collect(params: &Collect, files: &[InputFile], limits: &Limits, channel: 
 }
 
 fn scratch() -> Outcome<tempfile::TempDir> {
-    tempfile::tempdir().map_err(|error| vec![unwritable(&error)])
+    tempfile::tempdir().map_err(|error| Faults::from(unwritable(&error)))
 }
 
 /// Reads everything.
@@ -121,7 +121,7 @@ pub fn gather(
     let (table, _) = Reader { params, rooms, reading }.read(files)?;
     if table.rows() == 0 {
         let shown = files.first().map_or("the source", |file| file.shown.as_str());
-        return Err(vec![empty(shown, "it holds columns and no rows")]);
+        return Err(Faults::from(empty(shown, "it holds columns and no rows")));
     }
     let table = stated(table, &params.columns, files)?;
     let (table, labels) = match &params.annotators {
@@ -193,7 +193,7 @@ pub fn infer(params: &Collect, files: &[InputFile], limits: &Limits) -> Outcome<
     let table = stated(table)?;
     let whole = total == Some(table.rows() as u64);
     if whole && table.rows() == 0 {
-        return Err(vec![empty(&one(files)?.shown, "it holds columns and no rows")]);
+        return Err(Faults::from(empty(&one(files)?.shown, "it holds columns and no rows")));
     }
     let columns = threads::map(table.columns.len(), limits.threads, |index| {
         let mut column = table.columns[index].clone();

@@ -9,7 +9,7 @@ use catalog::kinds::preprocess::params::Preprocess;
 use catalog::question::ExpressionType;
 use catalog::steps::Step;
 use contract::artifact::{ArtifactType, Column, DType, DatasetType, Types};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::{InferContext, Oracle, Program, Question, Stage as _};
 use contract::route;
 use contract::worker::Channel;
@@ -70,7 +70,7 @@ fn answer(question: &Question, _: &[InputFile]) -> Outcome<Value> {
     }
     let dataset = question.inputs.values().find_map(ArtifactType::dataset);
     let columns = dataset.and_then(|dataset| dataset.columns.clone()).unwrap_or_default();
-    request::answer(&expression(&asked, &columns).map_err(|fault| vec![fault])?)
+    request::answer(&expression(&asked, &columns)?)
 }
 
 /// Asks this program itself.
@@ -139,7 +139,7 @@ pub fn preprocess(params: &Preprocess, table: Table, scene: &Scene<'_>) -> Outco
         for done in done {
             tell(&done, std::mem::replace(&mut width, done.columns), steps.len() as u64, total, scene.channel);
             if done.rows_out == 0 {
-                return Err(vec![nothing_left(&done, steps.len())]);
+                return Err(Faults::from(nothing_left(&done, steps.len())));
             }
             steps.push(done);
         }

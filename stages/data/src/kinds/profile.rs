@@ -3,7 +3,7 @@
 use catalog::kinds::profile::params::Profile;
 use catalog::kinds::profile::{Expressions, related};
 use contract::artifact::{ArtifactKind, ArtifactType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Question;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, InputFile, RunRequest};
@@ -45,7 +45,7 @@ fn run(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let page = report::page(&request.stage, &document).into_bytes();
     for (port, kind, content) in [("profile", ArtifactKind::Profile, json), ("report", ArtifactKind::Report, page)] {
         if let Some(path) = request.outputs.get(port) {
-            std::fs::write(path, content).map_err(|error| vec![unwritable(&error)])?;
+            std::fs::write(path, content).map_err(|error| Faults::from(unwritable(&error)))?;
         }
         finished.types.insert(port.to_owned(), ArtifactType::Other(kind));
     }
@@ -60,5 +60,5 @@ fn answer(question: &Question, _: &[InputFile]) -> Outcome<Value> {
     let asked: Expressions = typed(&question.params)?;
     let wrong: Vec<Fault> =
         asked.expressions.into_iter().filter_map(|(at, text)| expect::expression(&text, at).err()).collect();
-    if wrong.is_empty() { Ok(json!({})) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(json!({})) } else { Err(Faults::from(wrong)) }
 }

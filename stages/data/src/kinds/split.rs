@@ -17,14 +17,14 @@ use catalog::columns::pattern::unknown;
 use catalog::kinds::split::params::{Predefined, Split};
 use catalog::kinds::split::{divided, ports, sizes};
 use contract::artifact::{Column, DType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
 
 use super::Handler;
 use crate::chance::Chance;
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::request::{finish, input, typed};
 use crate::table::dataset::Table;
 use crate::table::spill::{Memory, pieces};
@@ -103,13 +103,13 @@ impl Rows for Part<'_> {
 pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, threads: usize) -> Outcome<Parts<'a>> {
     let rows = table.rows();
     if rows > Row::MAX as usize {
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(
                 contract::code!("data::too_large"),
                 format!("a table of {rows} rows cannot be split: no more than {}", Row::MAX),
             )
             .help("sample it, or split it into several tables before"),
-        ]);
+        ));
     }
     let mut warnings = Vec::new();
     let ports = ports(params);
@@ -131,7 +131,9 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
             if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) || (sum - 1.0).abs() > 1e-6 {
                 let text = format!("the shares sum to {sum}, not to 1, or one of them is not above 0");
                 let help = "for example `{ train: 0.7, validation: 0.15, test: 0.15 }`";
-                return Err(vec![Fault::error(contract::code!("split::ratios"), text).help(help).at(route!["ratios"])]);
+                return Err(Faults::from(
+                    Fault::error(contract::code!("split::ratios"), text).help(help).at(route!["ratios"]),
+                ));
             }
             match &params.time {
                 Some(_) => ordered::by_shares(params, &shares, table)?,
@@ -157,7 +159,7 @@ pub fn split<'a>(params: &Split, seed: u64, table: &'a Table, memory: &Memory, t
         })
         .collect();
     if !empty.is_empty() {
-        return Err(empty);
+        return Err(Faults::from(empty));
     }
     warnings.extend(in_time(params, table));
     let assigned: Arc<[u32]> = assigned.into();
@@ -313,7 +315,7 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
         .flat_map(|(part, values)| values.iter().map(move |value| (value.as_str(), part)))
         .collect();
     let mut assigned = Vec::with_capacity(table.rows());
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut strangers = std::collections::BTreeSet::new();
     for piece in table.pieces(index) {
         let text: ArrayRef = crate::table::convert::convert(&piece, contract::artifact::DType::String)
@@ -345,7 +347,7 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
 /// Where a column stands.
 fn position(table: &Table, name: &str, at: &contract::fault::Route) -> Outcome<usize> {
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    names.iter().position(|known| *known == name).ok_or_else(|| vec![unknown(name, &names).at(at.clone())])
+    names.iter().position(|known| *known == name).ok_or_else(|| Faults::from(unknown(name, &names).at(at.clone())))
 }
 
 /// The rows of each value, sorted by value; missing cells are a class of their own.
@@ -353,14 +355,14 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
     let at = route!["stratify"];
     let Some(index) = table.columns.iter().position(|column| column.name == name) else {
         let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        return Err(vec![unknown(name, &names).at(at)]);
+        return Err(Faults::from(unknown(name, &names).at(at)));
     };
     let column = &table.columns[index];
     let help =
         "stratify by a column of classes: text, whole numbers or bools; without `stratify` rows are divided at random";
     if !column.shape.is_empty() || column.dtype.is_float() {
         let text = format!("column `{name}` is {}, which has no classes", column.type_name());
-        return Err(vec![Fault::error(contract::code!("split::stratify_type"), text).help(help).at(at)]);
+        return Err(Faults::from(Fault::error(contract::code!("split::stratify_type"), text).help(help).at(at)));
     }
     let mut members: BTreeMap<(bool, String), Vec<Row>> = BTreeMap::new();
     let rows = table.rows();
@@ -386,7 +388,7 @@ fn classes(table: &Table, name: &str) -> Outcome<Vec<(String, Vec<Row>)>> {
     if members.len() > 1 && members.len() * 2 > rows {
         let text =
             format!("column `{name}` has {} values in {rows} rows: too many to keep their shares", members.len());
-        return Err(vec![Fault::error(contract::code!("split::too_many_classes"), text).help(help).at(at)]);
+        return Err(Faults::from(Fault::error(contract::code!("split::too_many_classes"), text).help(help).at(at)));
     }
     Ok(members.into_iter().map(|((_, value), rows)| (value, rows)).collect())
 }

@@ -12,7 +12,7 @@ use catalog::kinds::profile::params::{Direction, Expectation};
 use catalog::kinds::profile::{ambiguous, pointed, text};
 use catalog::params::scalar::Scalar;
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::route;
 use regex::Regex;
 
@@ -140,12 +140,12 @@ fn tallies(
     }
     if let Some(name) = &one.determines {
         let Some(to) = names.iter().position(|known| known == name) else {
-            return Err(vec![catalog::columns::pattern::unknown(name, &names).at(at.join("determines"))]);
+            return Err(Faults::from(catalog::columns::pattern::unknown(name, &names).at(at.join("determines"))));
         };
         // The digest of every value, and of each key with the value it has.
         let needed = table.rows() as u64 * 80;
         if needed > memory.limit / 2 {
-            return Err(vec![too_little("`determines`", 2 * needed, memory, "").at(at.join("determines"))]);
+            return Err(Faults::from(too_little("`determines`", 2 * needed, memory, "").at(at.join("determines"))));
         }
         found.push(("determines", format!("{listed} determines `{name}`"), determined(table, &chosen, to, threads)?));
     }
@@ -165,7 +165,7 @@ fn tallies(
         found.push(("sum", format!("{listed} = {}", sum.equals), tally));
     }
     let expression = one.regex.as_ref().map(|text| expression(text, at.join("regex")));
-    let expression = expression.transpose().map_err(|fault| vec![fault])?;
+    let expression = expression.transpose()?;
     for index in chosen {
         let column = &table.columns[index];
         let pieces = table.pieces(index);
@@ -221,19 +221,21 @@ fn tallies(
             let there =
                 pointed(key, &tables).map_err(|several| vec![ambiguous(key, &several).at(at.join("foreign_key"))])?;
             let Some((other, at_key)) = there.map(|(table, column)| (related[table].1, column)) else {
-                return Err(vec![
+                return Err(Faults::from(
                     Fault::error(
                         contract::code!("data::unknown_column"),
                         format!("no related table has a column `{key}`"),
                     )
                     .help("connect the table that has it: `inputs: { related: … }`")
                     .at(at.join("foreign_key")),
-                ]);
+                ));
             };
             // By 128 bits of their hashes.
             let needed = other.rows() as u64 * 40;
             if needed > memory.limit / 2 {
-                return Err(vec![too_little("`foreign_key`", 2 * needed, memory, "").at(at.join("foreign_key"))]);
+                return Err(Faults::from(
+                    too_little("`foreign_key`", 2 * needed, memory, "").at(at.join("foreign_key")),
+                ));
             }
             let mut known: HashSet<[u64; 2], Folded> = HashSet::default();
             let hashed = |value: &str| {
@@ -380,11 +382,11 @@ fn whole(array: &ArrayRef) -> Option<ArrayRef> {
     cast(&plain, &DataType::Int64).ok()
 }
 
-fn unreadable() -> Vec<Fault> {
-    vec![
+fn unreadable() -> Faults {
+    Faults::from(
         Fault::error(contract::code!("profile::column_type"), "this cannot be demanded of a column of this type")
             .help("tensors and bytes can only be demanded to be there: `not_null: true`"),
-    ]
+    )
 }
 
 fn among(column: &Column, pieces: &[ArrayRef], values: &[Scalar]) -> Outcome<Tally> {
@@ -430,14 +432,14 @@ fn within(
             for_numbers(&[read], |_, number| found = Some(number))?;
         }
         found.map(Some).ok_or_else(|| {
-            vec![
+            Faults::from(
                 Fault::error(
                     contract::code!("profile::bounds"),
                     format!("`{}` is no {}", text(value), column.dtype.name()),
                 )
                 .help(format!("give {}", crate::table::cell::expected(column.dtype)))
                 .at(at.clone()),
-            ]
+            )
         })
     };
     let (min, max) = (bound(min)?, bound(max)?);

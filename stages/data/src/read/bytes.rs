@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::InputFile;
 
 use crate::fault::{Outcome, place, unreadable};
@@ -67,11 +67,11 @@ impl Stream {
     /// # Errors
     /// A file that is missing, a folder, or not readable.
     pub fn open(file: &InputFile, limits: &Limits) -> Outcome<Self> {
-        let fault = |error: io::Error| vec![unreadable(&file.shown, &error)];
+        let fault = |error: io::Error| Faults::from(unreadable(&file.shown, &error));
         let mut raw = File::open(&file.path).map_err(fault)?;
         let metadata = raw.metadata().map_err(fault)?;
         if metadata.is_dir() {
-            return Err(fault(io::ErrorKind::IsADirectory.into()));
+            return Err(Faults::from(fault(io::ErrorKind::IsADirectory.into())));
         }
         let mut magic = [0; 4];
         let count = fill(&mut raw, &mut magic).map_err(fault)?;
@@ -106,17 +106,17 @@ impl Stream {
             None => None,
         };
         let mut head = [0; 32];
-        let count = fill(&mut stream.reader, &mut head).map_err(|error| vec![stream.fault(&error)])?;
+        let count = fill(&mut stream.reader, &mut head).map_err(|error| Faults::from(stream.fault(&error)))?;
         if stated.is_none()
             && let Some(name) = unmarked(&head[..count])
         {
             let text =
                 format!("`{}` is written in UTF-16 and has no byte order mark: every other byte is zero", file.shown);
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::encoding"), text)
                     .help(format!("say so where there is an option for it: `encoding: {name}`; or save it as UTF-8"))
                     .place(place(&file.shown, Some(1), Some(1))),
-            ]);
+            ));
         }
         let marked = encoding_rs::Encoding::for_bom(&head[..count]).map(|(encoding, _)| encoding);
         let rest = std::mem::replace(&mut stream.reader, Box::new(io::empty()));
@@ -143,17 +143,17 @@ impl Stream {
     /// # Errors
     /// Damage in a compressed file, too many bytes, or a disk that fails.
     pub fn fill(&mut self, buffer: &mut [u8]) -> Outcome<usize> {
-        let count = fill(&mut self.reader, buffer).map_err(|error| vec![self.fault(&error)])?;
+        let count = fill(&mut self.reader, buffer).map_err(|error| Faults::from(self.fault(&error)))?;
         self.unpacked += count as u64;
         if self.packed && self.unpacked > self.limit {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(
                     contract::code!("data::too_large"),
                     format!("`{}` unpacks to more than {} bytes", self.shown, self.limit),
                 )
                 .help("unpack it yourself if it is meant to be that large")
                 .place(place(&self.shown, None, None)),
-            ]);
+            ));
         }
         Ok(count)
     }

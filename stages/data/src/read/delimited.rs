@@ -15,7 +15,7 @@ use std::sync::{Mutex, mpsc};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, nearest};
+use contract::fault::{Fault, Faults, nearest};
 use contract::worker::protocol::{InputFile, Progress};
 use memchr::{memchr, memchr_iter};
 
@@ -25,7 +25,7 @@ use self::options::Options;
 use self::scan::{Broken, Dialect, End, Scanner, whole_records};
 use super::bytes::{Stream, overlong};
 use super::reading::{Reading, Refused, bounded};
-use crate::fault::{Faults, Outcome, empty, place};
+use crate::fault::{FaultList, Outcome, empty, place};
 use crate::table::cell::Seen;
 use crate::table::dataset::{Table, arrow_type, batch};
 use crate::table::sink::{Missing, Sink, Target};
@@ -59,7 +59,7 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
     let missing = Missing::new(&options.missing);
     let stated = reading.types;
     let job = Job { options, dialect: &dialect, missing: &missing, reading };
-    let Some(first) = files.first() else { return Err(vec![empty("the source", "no file matches")]) };
+    let Some(first) = files.first() else { return Err(Faults::from(empty("the source", "no file matches"))) };
     let (names, probed) = job.probe(first)?;
     let mut seen = probed;
     let mut targets: Vec<Target> = names
@@ -91,10 +91,10 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
         // The two passes are put together row by row: another number of rows in any block, or a cell that still does not fit the
         // widened type, means that the file is another one by now.
         if second.rows != first_pass.rows || second.seen.iter().any(|seen| !seen.is_empty()) {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::changed"), format!("`{}` changed while it was read", first.shown))
                     .help("run again when nothing writes to it"),
-            ]);
+            ));
         }
         let columns = columns(&names, &targets);
         let places: Vec<usize> = (0..again.len()).filter(|column| again[*column] != Target::Skip).collect();
@@ -113,7 +113,7 @@ pub fn read(files: &[InputFile], options: &Options, reading: &Reading<'_>) -> Ou
     let columns = columns(&names, &targets);
     if batches.is_empty() {
         let why = if options.header { "there is a header and nothing below it" } else { "there is nothing in it" };
-        return Err(vec![empty(&first.shown, why)]);
+        return Err(Faults::from(empty(&first.shown, why)));
     }
     let Pass { complete, counts, gone, .. } = first_pass;
     Ok(Read { table: Table { columns, batches }, complete, counts, gone })
@@ -184,7 +184,7 @@ struct InOrder {
     next: usize,
     /// The line the next block begins on.
     line: u64,
-    faults: Faults,
+    faults: FaultList,
     broken: bool,
     rows: usize,
     /// Records that are left out.
@@ -232,7 +232,7 @@ struct Piece {
     arrays: Vec<Option<ArrayRef>>,
     seen: Vec<Seen>,
     /// Places count lines from the block's first, which is 0.
-    faults: Faults,
+    faults: FaultList,
     /// Whether what comes after it cannot be trusted to be cut between records.
     broken: bool,
     /// Records that could not be read and are not among the rows.
@@ -316,7 +316,7 @@ impl Job<'_> {
             let all = count < BLOCK.max(start);
             if head.iter().all(|byte| byte.is_ascii_whitespace()) || head == b"\xef\xbb\xbf" {
                 if all {
-                    return Err(vec![empty(&stream.shown, "there is nothing in it")]);
+                    return Err(Faults::from(empty(&stream.shown, "there is nothing in it")));
                 }
                 continue;
             }
@@ -325,7 +325,7 @@ impl Job<'_> {
                 if memchr(b'\n', &head).is_none()
                     && let Some(at) = memchr(b'\r', &head[..head.len() - 1])
                 {
-                    return Err(vec![broken_fault(Broken::LoneReturn(at), &head, &stream.shown, self.dialect)]);
+                    return Err(Faults::from(broken_fault(Broken::LoneReturn(at), &head, &stream.shown, self.dialect)));
                 }
                 let header = header::read(&head, self.dialect, self.options, &stream.shown)?;
                 return Ok((head, header, all));
@@ -363,7 +363,7 @@ impl Job<'_> {
             }
         }
         if !faults.is_empty() {
-            return Err(faults);
+            return Err(Faults::from(faults));
         }
         let Gathering { keeper, seen, rows, left_out, .. } = into;
         Ok(Pass { table: keeper.finish()?, seen, rows, complete, counts, gone, left_out })
@@ -396,7 +396,7 @@ impl Job<'_> {
         let mut order = InOrder {
             next: 0,
             line: header_lines + 1,
-            faults: Faults::default(),
+            faults: FaultList::default(),
             broken: false,
             rows: 0,
             gone: Vec::new(),
@@ -515,7 +515,7 @@ impl Job<'_> {
             lines: memchr_iter(b'\n', text).count() as u64,
             arrays: Vec::new(),
             seen: Vec::new(),
-            faults: Faults::default(),
+            faults: FaultList::default(),
             broken: false,
             bad: Vec::new(),
             filled: Filled::default(),
@@ -682,5 +682,5 @@ fn fields(header: &Header, names: &[String], shown: &str, first: &str, named: bo
             .place(place(shown, Some(1), None)),
         );
     }
-    if faults.is_empty() { Ok(fields) } else { Err(faults) }
+    if faults.is_empty() { Ok(fields) } else { Err(Faults::from(faults)) }
 }

@@ -10,13 +10,13 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::kinds::collect::params::{ColorMode, ParquetFiles};
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use serde_json::Value;
 
 use super::images::{Frame, decode_from, gather, image_column};
 use super::normal::leave_out;
 use super::reading::Reading;
-use crate::fault::{Faults, Outcome, kernel, place};
+use crate::fault::{FaultList, Outcome, kernel, place};
 use crate::table::dataset::batch;
 
 /// What of a file follows the hub's habits.
@@ -126,7 +126,7 @@ impl Hub {
                     // Broken ones are found again below.
                     None => (1, 1),
                     Some(first) => {
-                        let first = first.map_err(|fault| vec![fault])?;
+                        let first = first?;
                         *self.size.insert((first.height(), first.width()))
                     }
                 }
@@ -165,7 +165,7 @@ impl Hub {
     ) -> Outcome<(Vec<Column>, RecordBatch)> {
         let mut columns = columns.to_vec();
         let mut arrays = rows.columns().to_vec();
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let mut bad: BTreeMap<usize, Fault> = BTreeMap::new();
         let places = numbers.clone();
         let mut changed = false;
@@ -212,7 +212,7 @@ impl Hub {
             changed = true;
         }
         if !faults.is_empty() {
-            return Err(faults.into_vec());
+            return Err(Faults::from(faults.into_vec()));
         }
         let rows = if changed { batch(&columns, arrays)? } else { rows };
         let rows = if bad.is_empty() { rows } else { leave_out(&rows, bad, shown, numbers, reading)? };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, UInt8Array};
 use arrow::datatypes::DataType;
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
@@ -68,12 +68,12 @@ impl Head {
     }
 }
 
-fn damaged(shown: &str, why: &str, help: &str) -> Vec<Fault> {
-    vec![
+fn damaged(shown: &str, why: &str, help: &str) -> Faults {
+    Faults::from(
         Fault::error(contract::code!("data::damaged_idx"), format!("`{shown}` cannot be read as IDX: {why}"))
             .help(help.to_owned())
             .place(place(shown, None, None)),
-    ]
+    )
 }
 
 fn head(stream: &mut Stream) -> Outcome<Head> {
@@ -81,7 +81,7 @@ fn head(stream: &mut Stream) -> Outcome<Head> {
     let short = || damaged(&shown, "it ends inside its header", "the file was cut off: copy or download it again");
     let mut magic = [0; 4];
     if stream.fill(&mut magic)? < 4 {
-        return Err(short());
+        return Err(Faults::from(short()));
     }
     let element = match magic {
         [0, 0, 0x08, _] => Element::U8,
@@ -93,19 +93,23 @@ fn head(stream: &mut Stream) -> Outcome<Head> {
         _ => {
             let help =
                 "is it another format? IDX files start with two zero bytes, such as MNIST's `train-images-idx3-ubyte`";
-            return Err(damaged(&shown, "it does not start as IDX files do", help));
+            return Err(Faults::from(damaged(&shown, "it does not start as IDX files do", help)));
         }
     };
     let mut dims = Vec::new();
     for _ in 0..magic[3] {
         let mut dim = [0; 4];
         if stream.fill(&mut dim)? < 4 {
-            return Err(short());
+            return Err(Faults::from(short()));
         }
         dims.push(u64::from(u32::from_be_bytes(dim)));
     }
     if dims.is_empty() || dims[1..].contains(&0) {
-        return Err(damaged(&shown, "its header has no dimensions, or one that is zero", "copy or download it again"));
+        return Err(Faults::from(damaged(
+            &shown,
+            "its header has no dimensions, or one that is zero",
+            "copy or download it again",
+        )));
     }
     Ok(Head { element, dims })
 }
@@ -148,7 +152,7 @@ pub fn peek(images: &InputFile, labels: Option<&InputFile>, limits: &Limits) -> 
     let head = head(&mut Stream::open(images, limits)?)?;
     let mut columns = vec![head.column("image")];
     if head.rows() == 0 {
-        return Err(vec![empty(&images.shown, "its header says 0 rows")]);
+        return Err(Faults::from(empty(&images.shown, "its header says 0 rows")));
     }
     if let Some(labels) = labels {
         let (mut label, numbers) = column(labels, "label", limits)?;
@@ -164,18 +168,18 @@ fn same_rows(images: &InputFile, rows: u64, labels: &InputFile, others: u64) -> 
         return Ok(());
     }
     let text = format!("`{}` has {rows} images, `{}` has {others} labels", images.shown, labels.shown);
-    Err(vec![
+    Err(Faults::from(
         Fault::error(contract::code!("data::rows_differ"), text)
             .help("take the two files of one set: `train-images…` goes with `train-labels…`")
             .place(place(&labels.shown, None, None)),
-    ])
+    ))
 }
 
 fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column, ArrayRef)> {
     let mut stream = Stream::open(file, limits)?;
     let head = head(&mut stream)?;
     if head.rows() == 0 {
-        return Err(vec![empty(&file.shown, "its header says 0 rows")]);
+        return Err(Faults::from(empty(&file.shown, "its header says 0 rows")));
     }
     let count = elements(&head, &file.shown)?;
     // Read what is there before room for what is claimed is made.
@@ -189,7 +193,7 @@ fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column, Arr
         } else {
             "something was added to the file: copy or download it again"
         };
-        return Err(damaged(&file.shown, &why, help));
+        return Err(Faults::from(damaged(&file.shown, &why, help)));
     }
     let column = head.column(name);
     let values = values(head.element, bytes, column.dtype);

@@ -13,14 +13,14 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::DataType;
 use catalog::kinds::collect::params::{ColorMode, Images};
 use contract::artifact::{Classes, Column, DType, Role};
-use contract::fault::{Fault, Place, suggest};
+use contract::fault::{Fault, Faults, Place, suggest};
 use contract::worker::protocol::{InputFile, Progress};
 use image::{DynamicImage, ImageReader};
 
 use super::listing::{Entry, list, notice};
 use super::origin::Span;
 use super::reading::{Reading, Refused, Sieved, original};
-use crate::fault::{Faults, Outcome, kernel, place, unreadable};
+use crate::fault::{FaultList, Outcome, kernel, place, unreadable};
 use crate::table::classes;
 use crate::table::dataset::{Table, batch, item};
 use crate::threads;
@@ -117,7 +117,7 @@ fn pixels(
 fn encoded(entries: &[Entry], folder: &InputFile) -> Outcome<Vec<ArrayRef>> {
     let (mut pieces, mut held): (Vec<ArrayRef>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     let mut size = 0;
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     for entry in entries {
         let shown = || format!("{}/{}", folder.shown, entry.name);
         match std::fs::read(&entry.path) {
@@ -176,9 +176,9 @@ pub fn gather(
     if each.checked_mul(count).is_none_or(|all| all > ELEMENTS) {
         let text = format!("{count} images of {channels}×{height}×{width} do not fit into one data set");
         let (_, at) = name(0);
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::too_large"), text).help("state a smaller `size:`").place(at),
-        ]);
+        ));
     }
     let decoded = threads::map(count, threads, |index| {
         let image = open(index)?;
@@ -198,7 +198,7 @@ pub fn gather(
         }
         Ok(planes(image, frame.mode, frame.size))
     });
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut bad = Vec::new();
     let mut all = Vec::with_capacity(each * count);
     for (index, pixels) in decoded.into_iter().enumerate() {
@@ -353,13 +353,13 @@ pub fn labelled(
         let help =
             suggest(wanted, names).unwrap_or_else(|| "say which column holds paths: `labels: { file: NAME }`".into());
         let text = format!("`{}` has no column `{wanted}`", file.shown);
-        return Err(vec![Fault::error(contract::code!("data::unknown_column"), text).help(help).place(place(
+        return Err(Faults::from(Fault::error(contract::code!("data::unknown_column"), text).help(help).place(place(
             &file.shown,
             Some(1),
             None,
-        ))]);
+        ))));
     };
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut entries = Vec::with_capacity(table.rows());
     let mut kept = Vec::with_capacity(table.rows());
     for piece in table.pieces(at) {
@@ -390,21 +390,21 @@ pub fn labelled(
         }
     }
     if !faults.is_empty() {
-        return Err(faults.into_vec());
+        return Err(Faults::from(faults.into_vec()));
     }
     if entries.is_empty() {
-        return Err(vec![crate::fault::empty(&file.shown, "none of its images is there")]);
+        return Err(Faults::from(crate::fault::empty(&file.shown, "none of its images is there")));
     }
     let (image, pieces, read) = pixels(&entries, folder, options, reading)?;
     if table.columns.iter().any(|column| column.name == "image") {
         let text = format!("`{}` has a column `image`, which is what the pixels will be called", file.shown);
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::duplicate_column"), text).help("rename it").place(place(
                 &file.shown,
                 Some(1),
                 None,
             )),
-        ]);
+        ));
     }
     table.columns[at].role = Role::Id;
     let mut columns = vec![image];

@@ -13,7 +13,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{StreamDecoder, StreamReader, read_footer_length};
 use arrow::ipc::{convert::fb_to_schema, root_as_footer, root_as_message};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::InputFile;
 
 use super::bytes::Stream;
@@ -45,7 +45,7 @@ pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<
     // The mapping keeps the bytes.
     let _ = std::fs::remove_file(&path);
     let bytes = bytes?;
-    let (schema, foreign) = all(&bytes).map_err(|error| vec![damaged(&file.shown, &bytes, &error)])?;
+    let (schema, foreign) = all(&bytes).map_err(|error| Faults::from(damaged(&file.shown, &bytes, &error)))?;
     let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
     let rows = foreign.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     let ours = schema.fields().iter().zip(&columns).all(|(field, column)| *field.data_type() == arrow_type(column));
@@ -82,7 +82,7 @@ pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<
 
 /// Everything of a stream into a file.
 fn copy(stream: &mut Stream, path: &Path) -> Outcome<()> {
-    let full = |error: std::io::Error| vec![unwritable(&error)];
+    let full = |error: std::io::Error| Faults::from(unwritable(&error));
     let mut out = BufWriter::with_capacity(BLOCK, File::create(path).map_err(full)?);
     let mut block = vec![0; BLOCK];
     loop {
@@ -113,7 +113,7 @@ fn all(bytes: &Buffer) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
 /// The columns, and of a file how many rows there are: its end and the heads of its batches are all that is read. Of a stream the first
 /// batch is.
 fn peek(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>)> {
-    let unread = |error: std::io::Error| vec![unreadable(&file.shown, &error)];
+    let unread = |error: std::io::Error| Faults::from(unreadable(&file.shown, &error));
     let mut opened = File::open(&file.path).map_err(unread)?;
     let length = opened.metadata().map_err(unread)?.len();
     let mut magic = [0; 6];
@@ -122,7 +122,7 @@ fn peek(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>
     if magic[..there] != MAGIC[..] {
         let first = StreamReader::try_new(BufReader::new(opened), None)
             .and_then(|mut reader| Ok((reader.schema(), reader.next().transpose()?)));
-        let (schema, batch) = first.map_err(|error| vec![damaged(&file.shown, &magic[..there], &error)])?;
+        let (schema, batch) = first.map_err(|error| Faults::from(damaged(&file.shown, &magic[..there], &error)))?;
         let columns = normal::stated_columns(&schema, &file.shown, reading.types)?;
         let rows = |batch: &RecordBatch| {
             let mut numbers = (0..batch.num_rows() as u64).collect();

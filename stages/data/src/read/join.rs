@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::{concat, concat_batches, take};
 use arrow::row::{RowConverter, SortField};
 use catalog::kinds::collect::params::How;
-use contract::fault::{Fault, Route, suggest};
+use contract::fault::{Fault, Faults, Route, suggest};
 
 use crate::fault::{Outcome, kernel};
 use crate::table::convert::{convert, wider};
@@ -69,7 +69,7 @@ pub fn join(left: Table, right: Table, on: &[String], how: How, at: &Route) -> O
         }
     }
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     let whole = |table: &Table| {
         concat_batches(&schema(&table.columns), &table.batches).map_err(|error| kernel("joining", &error))
@@ -159,9 +159,9 @@ fn whole_cells(array: ArrayRef, column: &contract::artifact::Column) -> Outcome<
         return Ok(array);
     }
     let text = format!("`{}` is a tensor, and {} rows would be without one", column.name, array.null_count());
-    Err(vec![
+    Err(Faults::from(
         Fault::error(contract::code!("data::cell"), text)
             .help("join with `how: inner`, or let the source of tensors lead")
             .at(contract::route!["from", "join", "how"]),
-    ])
+    ))
 }

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::{InputFile, Progress};
 use memchr::{memchr, memrchr};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::bytes::{Stream, overlong};
 use super::reading::{Reading, Refused, Sieved, bounded};
-use crate::fault::{COLUMNS, Faults, Outcome, empty, place, too_wide};
+use crate::fault::{COLUMNS, FaultList, Outcome, empty, place, too_wide};
 use crate::table::cell::{Seen, date, datetime, expected, form};
 use crate::table::dataset::{Table, arrow_type, batch};
 use crate::table::sink::{Missing, Sink, Target, fits};
@@ -67,13 +67,13 @@ pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, bool)> 
         return reader.finish(stated, shown).map(|table| (Sieved { table, gone }, complete));
     }
     if !reader.faults.is_empty() {
-        return Err(reader.faults.into_vec());
+        return Err(Faults::from(reader.faults.into_vec()));
     }
     let mut known = reader;
     let columns: Vec<Column> = known.columns.iter().map(|cells| cells.column(stated)).collect();
     let mut keeper = Keeper::new(columns, memory);
     known.restart();
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut failed = Vec::new();
     let most = memory.limit / 32;
     let complete = lines(
@@ -90,7 +90,7 @@ pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, bool)> 
     )?;
     piece(&mut known, stated, shown, &mut keeper, &mut faults, &mut failed);
     if !failed.is_empty() {
-        return Err(failed);
+        return Err(Faults::from(failed));
     }
     faults.or(())?;
     Ok((Sieved { table: keeper.finish()?, gone }, complete))
@@ -102,7 +102,7 @@ fn piece(
     stated: &BTreeMap<String, DType>,
     shown: &str,
     keeper: &mut Keeper<'_>,
-    faults: &mut Faults,
+    faults: &mut FaultList,
     failed: &mut Vec<Fault>,
 ) {
     if known.rows == 0 || !failed.is_empty() {
@@ -163,7 +163,7 @@ fn lines<'a>(
             if !one.iter().all(u8::is_ascii_whitespace) {
                 each(reader, one, line)?;
                 if reader.runs_away() {
-                    return Err(vec![too_wide(shown, Some(line))]);
+                    return Err(Faults::from(too_wide(shown, Some(line))));
                 }
             }
             rest = after;
@@ -171,7 +171,7 @@ fn lines<'a>(
         text.drain(..end);
         if text.len() > limits.record && !all {
             reader.faults.add(|| overlong(shown, line + 1, limits));
-            return Err(std::mem::take(&mut reader.faults).into_vec());
+            return Err(Faults::from(std::mem::take(&mut reader.faults).into_vec()));
         }
         channel.progress(Progress {
             done: stream.position(),
@@ -204,7 +204,7 @@ struct Rows<'a> {
     /// Cells that are there.
     filled: usize,
     lines: Vec<u64>,
-    faults: Faults,
+    faults: FaultList,
 }
 
 impl<'a> Rows<'a> {
@@ -221,7 +221,7 @@ impl<'a> Rows<'a> {
             held: 0,
             filled: 0,
             lines: Vec::new(),
-            faults: Faults::default(),
+            faults: FaultList::default(),
         }
     }
 
@@ -368,10 +368,10 @@ impl<'a> Rows<'a> {
 
     fn finish(mut self, stated: &BTreeMap<String, DType>, shown: &str) -> Outcome<Table> {
         if self.faults.is_empty() && self.rows == 0 {
-            return Err(vec![empty(shown, "there is no object in it")]);
+            return Err(Faults::from(empty(shown, "there is no object in it")));
         }
         if self.faults.is_empty() && self.columns.is_empty() {
-            return Err(vec![empty(shown, "its objects have no keys")]);
+            return Err(Faults::from(empty(shown, "its objects have no keys")));
         }
         self.table(stated, shown)
     }
@@ -416,7 +416,7 @@ impl<'a> Rows<'a> {
             columns.push(made);
         }
         if !faults.is_empty() {
-            return Err(faults.into_vec());
+            return Err(Faults::from(faults.into_vec()));
         }
         let batches = vec![batch(&columns, arrays)?];
         Ok(Table { columns, batches })

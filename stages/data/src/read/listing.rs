@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::natural::natural;
 use contract::worker::protocol::InputFile;
 
@@ -36,11 +36,11 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
     let mut loose = None;
     if folder.path.is_file() {
         let text = format!("`{}` is a file, and neither a folder nor an archive of one", folder.shown);
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::wrong_format"), text)
                 .help("name the folder, or pack it: `.zip`, `.tar`, `.tar.gz` or `.tar.zst`")
                 .place(place(&folder.shown, None, None)),
-        ]);
+        ));
     }
     for (path, name, is_folder) in children(&folder.path, &folder.shown)? {
         if is_folder {
@@ -48,11 +48,11 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
             for (path, file, is_folder) in children(&path, &shown)? {
                 if is_folder {
                     let text = format!("`{shown}/{file}` is a folder inside a class folder");
-                    return Err(vec![
+                    return Err(Faults::from(
                         Fault::error(contract::code!("data::nested_folder"), text)
                             .help("keep the files of a class directly in its folder")
                             .place(place(&format!("{shown}/{file}"), None, None)),
-                    ]);
+                    ));
                 }
                 if ends(&file, endings) {
                     entries.push(Entry { path, name: format!("{name}/{file}"), class: Some(name.clone()) });
@@ -71,20 +71,20 @@ pub fn list(folder: &InputFile, endings: &[&str]) -> Outcome<Listing> {
         let (last, rest) = endings.split_last().unwrap_or((&"", &[]));
         let some = others.first().map_or_else(String::new, |other| format!("; there is `{other}`"));
         let why = format!("there is no `{}` or `{last}` file in it or one folder below{some}", rest.join("`, `"));
-        return Err(vec![empty(&folder.shown, &why)]);
+        return Err(Faults::from(empty(&folder.shown, &why)));
     }
     if let Some(name) = loose
         && entries.iter().any(|entry| entry.class.is_some())
     {
         let shown = format!("{}/{name}", folder.shown);
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(
                 contract::code!("data::no_class"),
                 format!("`{shown}` lies beside the class folders, so it has no label"),
             )
             .help("move it into the folder of its class, or out of here")
             .place(place(&shown, None, None)),
-        ]);
+        ));
     }
     Ok(Listing { entries, others })
 }
@@ -135,22 +135,25 @@ pub fn below(folder: &InputFile, endings: &[&str]) -> Outcome<(Vec<InputFile>, V
     found.sort_by(|a, b| natural(&a.shown, &b.shown));
     if found.is_empty() {
         let some = others.first().map_or_else(String::new, |other| format!("; there is `{other}`"));
-        return Err(vec![empty(&folder.shown, &format!("there is no `{}` file in it{some}", endings.join("` or `")))]);
+        return Err(Faults::from(empty(
+            &folder.shown,
+            &format!("there is no `{}` file in it{some}", endings.join("` or `")),
+        )));
     }
     Ok((found, others))
 }
 
 /// What is in a folder, in natural order, without hidden files and what systems leave there.
 fn children(folder: &Path, shown: &str) -> Outcome<Vec<(PathBuf, String, bool)>> {
-    let fault = |error: std::io::Error| vec![unreadable(shown, &error)];
+    let fault = |error: std::io::Error| Faults::from(unreadable(shown, &error));
     let mut children = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let entry = entry.map_err(fault)?;
         let Ok(name) = entry.file_name().into_string() else {
             let text = format!("a file in `{shown}` has a name that is not UTF-8");
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::encoding"), text).help("rename it").place(place(shown, None, None)),
-            ]);
+            ));
         };
         if !is_byproduct(&name) {
             let is_folder = entry.path().is_dir();

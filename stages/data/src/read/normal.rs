@@ -9,10 +9,10 @@ use arrow::array::{
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondType};
 use contract::artifact::{Column, DType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use super::reading::{Reading, Refused, bounded};
-use crate::fault::{COLUMNS, Faults, Outcome, kernel, place, too_wide};
+use crate::fault::{COLUMNS, FaultList, Outcome, kernel, place, too_wide};
 use crate::table::dataset::{METADATA, arrow_type, batch, item};
 use crate::table::display::{self, value};
 
@@ -36,9 +36,9 @@ pub fn stated_columns(schema: &Schema, shown: &str, types: &BTreeMap<String, DTy
 fn named_columns(schema: &Schema, shown: &str, typed: impl Fn(&Field) -> Option<Column>) -> Outcome<Vec<Column>> {
     let ours: Option<DatasetType> = schema.metadata().get(METADATA).and_then(|json| serde_json::from_str(json).ok());
     if schema.fields().len() > COLUMNS {
-        return Err(vec![too_wide(shown, None)]);
+        return Err(Faults::from(too_wide(shown, None)));
     }
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut columns: Vec<Column> = Vec::new();
     let mut known: HashSet<&str> = HashSet::new();
     for (index, field) in schema.fields().iter().enumerate() {
@@ -159,7 +159,7 @@ pub fn scalar(data_type: &DataType) -> Option<DType> {
 /// # Errors
 /// Cells that do not fit.
 pub fn rows(foreign: &RecordBatch, columns: &[Column], shown: &str, before: usize) -> Outcome<RecordBatch> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut arrays = Vec::with_capacity(columns.len());
     let numbers: Vec<u64> = (0..foreign.num_rows()).map(|row| (before + row) as u64).collect();
     for (array, column) in foreign.columns().iter().zip(columns) {
@@ -171,7 +171,7 @@ pub fn rows(foreign: &RecordBatch, columns: &[Column], shown: &str, before: usiz
             }
         }
     }
-    if faults.is_empty() { batch(columns, arrays) } else { Err(faults.into_vec()) }
+    if faults.is_empty() { batch(columns, arrays) } else { Err(Faults::from(faults.into_vec())) }
 }
 
 fn no_type(column: &Column, shown: &str) -> Fault {
@@ -192,7 +192,7 @@ pub fn read_rows(
     numbers: &mut Vec<u64>,
     reading: &Reading<'_>,
 ) -> Outcome<RecordBatch> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut bad: BTreeMap<usize, Fault> = BTreeMap::new();
     let mut filled: BTreeSet<usize> = BTreeSet::new();
     let mut arrays = Vec::with_capacity(columns.len());
@@ -227,7 +227,7 @@ pub fn read_rows(
         }
     }
     if !faults.is_empty() {
-        return Err(faults.into_vec());
+        return Err(Faults::from(faults.into_vec()));
     }
     if bad.is_empty() {
         return batch(columns, arrays);

@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
@@ -39,52 +39,68 @@ pub fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column,
     let mut stream = Stream::open(file, limits)?;
     let mut start = [0; 8];
     if stream.fill(&mut start)? < 8 || &start[..6] != b"\x93NUMPY" {
-        return Err(damaged(shown, "it does not start as `.npy` files do", "is it another format?"));
+        return Err(Faults::from(damaged(shown, "it does not start as `.npy` files do", "is it another format?")));
     }
     let width = if start[6] == 1 { 2 } else { 4 };
     if !(1..=3).contains(&start[6]) {
-        return Err(damaged(shown, &format!("its format version is {}", start[6]), "save it with `numpy.save`"));
+        return Err(Faults::from(damaged(
+            shown,
+            &format!("its format version is {}", start[6]),
+            "save it with `numpy.save`",
+        )));
     }
     let short = || damaged(shown, "it ends inside its header", "the file was cut off: copy or download it again");
     let mut length = [0; 4];
     if stream.fill(&mut length[..width])? < width {
-        return Err(short());
+        return Err(Faults::from(short()));
     }
     let length = u32::from_le_bytes(length) as usize;
     if length > HEADER {
-        return Err(damaged(shown, &format!("its header claims {length} bytes"), "copy or download it again"));
+        return Err(Faults::from(damaged(
+            shown,
+            &format!("its header claims {length} bytes"),
+            "copy or download it again",
+        )));
     }
     let mut text = vec![0; length];
     if stream.fill(&mut text)? < length {
-        return Err(short());
+        return Err(Faults::from(short()));
     }
     let text = String::from_utf8_lossy(&text);
     if text.contains("'descr': [") {
-        return Err(unsupported(shown, "it holds records of several fields", "save each field as an array of its own"));
+        return Err(Faults::from(unsupported(
+            shown,
+            "it holds records of several fields",
+            "save each field as an array of its own",
+        )));
     }
     let header = header(&text)
         .ok_or_else(|| damaged(shown, "its header cannot be read", "save the array again with `numpy.save`"))?;
     let element = element(&header.descr, shown)?;
     let Some((rows, cell)) = header.shape.split_first() else {
-        return Err(unsupported(shown, "it is a single number, not an array", "a data set needs rows"));
+        return Err(Faults::from(unsupported(shown, "it is a single number, not an array", "a data set needs rows")));
     };
     if *rows == 0 || cell.contains(&0) {
-        return Err(vec![empty(shown, "its header says 0 elements")]);
+        return Err(Faults::from(empty(shown, "its header says 0 elements")));
     }
     let each = cell.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
     let wanted = each.and_then(|each| each.checked_mul(*rows)).and_then(|count| count.checked_mul(element.width));
     let (Some(each), Some(wanted)) = (each, wanted.filter(|wanted| *wanted <= 1 << 42)) else {
-        return Err(damaged(
+        return Err(Faults::from(damaged(
             shown,
             "its header claims more elements than any file can hold",
             "copy or download it again",
-        ));
+        )));
     };
     let bytes = stream.all()?;
     if bytes.len() != wanted {
         let dims: Vec<String> = header.shape.iter().map(usize::to_string).collect();
         let why = format!("its header says {} elements, {wanted} bytes, but {} follow", dims.join(" × "), bytes.len());
-        return Err(damaged(shown, &why, "the file was cut off or something was added: copy or download it again"));
+        return Err(Faults::from(damaged(
+            shown,
+            &why,
+            "the file was cut off or something was added: copy or download it again",
+        )));
     }
     let bytes =
         if header.fortran && header.shape.len() > 1 { rows_first(&bytes, &header.shape, element.width) } else { bytes };
@@ -108,11 +124,11 @@ pub fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column,
         {
             let text =
                 format!("row {} of `{shown}` holds {}, which 32-bit floats cannot", at / each + 1, wide.value(at));
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::cell"), text)
                     .help("tensors are kept as bytes or as 32-bit floats; scale the numbers before they are saved")
                     .place(place(shown, None, None)),
-            ]);
+            ));
         }
         (DType::Float32, Arc::new(Float32Array::from_iter_values(wide.values().iter().map(|value| *value as f32))))
     };
@@ -146,11 +162,10 @@ pub fn beside(files: &[InputFile], named: impl Fn(&InputFile) -> String, limits:
             && first.len() != array.len()
         {
             let text = format!("`{}` has {} rows, `{}` has {}", files[0].shown, first.len(), file.shown, array.len());
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::rows_differ"), text)
                     .help("arrays that become columns of one data set need one length; of an `.npz`, choose with `inside: [\"x*\"]`")
-                    .place(place(&file.shown, None, None)),
-            ]);
+                    .place(place(&file.shown, None, None))));
         }
         columns.push(column);
         arrays.push(array);
@@ -159,23 +174,23 @@ pub fn beside(files: &[InputFile], named: impl Fn(&InputFile) -> String, limits:
     Ok(Table { columns, batches })
 }
 
-fn damaged(shown: &str, why: &str, help: &str) -> Vec<Fault> {
-    vec![
+fn damaged(shown: &str, why: &str, help: &str) -> Faults {
+    Faults::from(
         Fault::error(contract::code!("data::damaged_npy"), format!("`{shown}` cannot be read as a NumPy array: {why}"))
             .help(help.to_owned())
             .place(place(shown, None, None)),
-    ]
+    )
 }
 
-fn unsupported(shown: &str, why: &str, help: &str) -> Vec<Fault> {
-    vec![
+fn unsupported(shown: &str, why: &str, help: &str) -> Faults {
+    Faults::from(
         Fault::error(
             contract::code!("data::unsupported_type"),
             format!("`{shown}` cannot be kept in a data set: {why}"),
         )
         .help(help.to_owned())
         .place(place(shown, None, None)),
-    ]
+    )
 }
 
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, in any order of keys.
@@ -240,7 +255,7 @@ fn element(descr: &str, shown: &str) -> Outcome<Element> {
         "[s]" => (1_000_000, 1),
         "[ms]" => (1_000, 1),
         "[ns]" => (1, 1_000),
-        _ => return Err(bad()),
+        _ => return Err(Faults::from(bad())),
     };
     let fits = match kind {
         'b' => number == 1,
@@ -250,13 +265,19 @@ fn element(descr: &str, shown: &str) -> Outcome<Element> {
         'U' | 'S' => (1..=1 << 24).contains(&number),
         'O' => {
             let help = "Python objects are pickled, and loading a pickle may run anything: save numbers or text";
-            return Err(unsupported(shown, "it holds Python objects", help));
+            return Err(Faults::from(unsupported(shown, "it holds Python objects", help)));
         }
-        'c' => return Err(unsupported(shown, "it holds complex numbers", "save the real and the imaginary part")),
-        _ => return Err(bad()),
+        'c' => {
+            return Err(Faults::from(unsupported(
+                shown,
+                "it holds complex numbers",
+                "save the real and the imaginary part",
+            )));
+        }
+        _ => return Err(Faults::from(bad())),
     };
     if !fits {
-        return Err(bad());
+        return Err(Faults::from(bad()));
     }
     let width = if kind == 'U' { number * 4 } else { number };
     Ok(Element { kind, width, big: order == '>', tick })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::take;
 use contract::artifact::{Column, DType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use crate::fault::{Outcome, kernel, place};
 use crate::table::cell::{self, Seen};
@@ -136,7 +136,7 @@ pub fn add_partitions(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
         }
     }
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     if keys.is_empty() {
         return Ok(table);
@@ -178,14 +178,14 @@ pub fn add_partitions(table: Table, spans: &[Span], memory: &Memory) -> Outcome<
 pub fn add_provenance(table: Table, spans: &[Span], memory: &Memory) -> Outcome<Table> {
     for name in ["source_file", "source_row"] {
         if table.columns.iter().any(|column| column.name == name) {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(
                     contract::code!("data::duplicate_column"),
                     format!("the source has a column `{name}` of its own"),
                 )
                 .help("leave out `provenance: true`, or rename the column")
                 .at(contract::route!["provenance"]),
-            ]);
+            ));
         }
     }
     let ignored = |name: &str, dtype| {
@@ -210,7 +210,7 @@ fn beside(
     cells: impl Fn(&UInt64Array, Vec<i64>) -> Outcome<Vec<ArrayRef>>,
 ) -> Outcome<Table> {
     if table.rows() != spans.iter().map(|span| span.rows).sum::<usize>() {
-        return Err(kernel("adding columns", &"the files' rows do not add up"));
+        return Err(Faults::from(kernel("adding columns", &"the files' rows do not add up")));
     }
     let mut places = spans.iter().enumerate().flat_map(|(file, span)| span.numbers().map(move |row| (file, row)));
     // Kept apart from the table's own rows, which may be mapped already.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use catalog::kinds::collect::params::ParquetFiles;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::{InputFile, Progress};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -25,8 +25,8 @@ const ROWS: usize = 1 << 16;
 /// `data::damaged_parquet` for a file that is truncated, damaged, or something else.
 pub fn read(file: &InputFile, options: &ParquetFiles, reading: &Reading<'_>) -> Outcome<(Sieved, Option<u64>)> {
     let shown = file.shown.as_str();
-    let damaged = |error: &dyn std::fmt::Display| vec![damaged(file, &error.to_string())];
-    let handle = File::open(&file.path).map_err(|error| vec![unreadable(shown, &error)])?;
+    let damaged = |error: &dyn std::fmt::Display| Faults::from(damaged(file, &error.to_string()));
+    let handle = File::open(&file.path).map_err(|error| Faults::from(unreadable(shown, &error)))?;
     // Arrow's own schema in the metadata may promise types (views, dictionaries) that cost conversions later.
     let metadata = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new()).map_err(|error| damaged(&error))?;
     let mut hub = Hub::of(metadata.schema(), options);
@@ -74,7 +74,7 @@ pub fn read(file: &InputFile, options: &ParquetFiles, reading: &Reading<'_>) -> 
         });
     }
     if labelled.is_empty() {
-        return Err(vec![empty(shown, "it holds columns and no rows")]);
+        return Err(Faults::from(empty(shown, "it holds columns and no rows")));
     }
     let table = match keeper {
         Some(keeper) => keeper.finish()?,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use catalog::kinds::collect::params::{Postgres, Tls};
 use contract::artifact::Column;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::worker::Channel;
 use contract::worker::protocol::Progress;
 use rustls::{ClientConfig, RootCertStore};
@@ -25,7 +25,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use self::cell::{Filling, Form, Raw};
 use super::bytes::Limits;
 use super::scratch::Spill;
-use crate::fault::{Faults, Outcome, kernel, reason};
+use crate::fault::{FaultList, Outcome, kernel, reason};
 use crate::table::dataset::Table;
 
 /// So long a server may take to answer the first call.
@@ -91,11 +91,9 @@ impl Asking<'_> {
         if !ordered(query) {
             statement = transaction.prepare(&in_order(query, &wanted)).await.map_err(|error| match error.as_db_error() {
                 // It stood alone, and does not within another.
-                Some(_) => vec![
-                    Fault::error(contract::code!("data::bad_query"), "the query is no plain `select`, whose rows can be put in order")
+                Some(_) => Faults::from(Fault::error(contract::code!("data::bad_query"), "the query is no plain `select`, whose rows can be put in order")
                         .help("a source is only read; a `select` of another form says itself in which order: `order by` at its end")
-                        .at(self.at.join("query")),
-                ],
+                        .at(self.at.join("query"))),
                 None => self.fault(&error),
             })?;
             self.channel.info("the query has no `order by` at its end: rows are ordered by all columns");
@@ -103,7 +101,7 @@ impl Asking<'_> {
         let portal = transaction.bind(&statement, &[]).await.map_err(lost)?;
         let mut spill = Spill::new(scratch, wanted.iter().map(|wanted| wanted.column.clone()).collect())?;
         let mut filling: Vec<Filling> = wanted.iter().map(|wanted| Filling::new(wanted.form)).collect();
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let (mut rows, mut bytes, mut held, mut page) = (0_u64, 0_u64, 0_u64, FIRST);
         loop {
             let some = transaction.query_portal(&portal, page).await.map_err(|error| self.broken(&error, rows))?;
@@ -129,14 +127,14 @@ impl Asking<'_> {
                 }
             }
             if !faults.is_empty() {
-                return Err(faults.into_vec());
+                return Err(Faults::from(faults.into_vec()));
             }
             if bytes > self.limits.unpacked {
                 let text = format!("the answer of `{}` is larger than {} bytes", self.shown, self.limits.unpacked);
                 let help = "ask for less: fewer columns, a `where`, an aggregate";
-                return Err(vec![
+                return Err(Faults::from(
                     Fault::error(contract::code!("data::too_large"), text).help(help).at(self.at.join("query")),
-                ]);
+                ));
             }
             let progress =
                 Progress { done: rows, total: None, unit: "row".into(), message: self.shown.clone(), rate: None };
@@ -178,7 +176,7 @@ impl Asking<'_> {
         let connecting = tokio::time::timeout(CONNECT * 2, config.connect(tls));
         let (client, connection) = match connecting.await {
             Ok(connected) => connected.map_err(|error| self.fault(&error))?,
-            Err(_) => return Err(self.down("it does not answer")),
+            Err(_) => return Err(Faults::from(self.down("it does not answer"))),
         };
         tokio::spawn(async move {
             // What ends the connection is told by the call that waits for it.
@@ -189,19 +187,19 @@ impl Asking<'_> {
 
     fn columns(&self, statement: &Statement) -> Outcome<Vec<Wanted>> {
         let at = || self.at.join("query");
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         if !statement.params().is_empty() {
             let text = format!("the query has {} parameters (`$1` ...), which nothing fills", statement.params().len());
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::bad_query"), text).help("write the values into it").at(at()),
-            ]);
+            ));
         }
         if statement.columns().is_empty() {
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::bad_query"), "the query gives no rows")
                     .help("only a `select` reads rows")
                     .at(at()),
-            ]);
+            ));
         }
         let mut wanted: Vec<Wanted> = Vec::new();
         for column in statement.columns() {
@@ -254,25 +252,24 @@ impl Asking<'_> {
             .at(self.at.join("query"))
     }
 
-    fn down(&self, why: &str) -> Vec<Fault> {
+    fn down(&self, why: &str) -> Faults {
         let Postgres { host, port, .. } = self.options;
         let text = format!("the database at `{host}:{port}` cannot be reached: {why}");
-        vec![
+        Faults::from(
             Fault::error(contract::code!("data::database_down"), text)
                 .help("is the server up, and the host and port right? `pg_isready -h HOST -p PORT` tells; what was collected before stays usable")
-                .at(self.at.join("host")),
-        ]
+                .at(self.at.join("host")))
     }
 
     /// What went wrong while rows were coming.
-    fn broken(&self, error: &tokio_postgres::Error, rows: u64) -> Vec<Fault> {
+    fn broken(&self, error: &tokio_postgres::Error, rows: u64) -> Faults {
         if error.as_db_error().is_none() && rows > 0 {
             return self.down(&format!("the connection was lost after {rows} rows"));
         }
         self.fault(error)
     }
 
-    fn fault(&self, error: &tokio_postgres::Error) -> Vec<Fault> {
+    fn fault(&self, error: &tokio_postgres::Error) -> Faults {
         let Postgres { user, database, password_env, .. } = self.options;
         let Some(told) = error.as_db_error() else {
             let why = reason(error);
@@ -282,9 +279,9 @@ impl Asking<'_> {
             if error.to_string().contains("TLS") || why.contains("certificate") || why.contains("not support TLS") {
                 let text = format!("no secure connection to `{}`: {why}", self.options.host);
                 let help = "`SSL_CERT_FILE` names a file of certificates to trust in place of the system's; `tls: off` goes without, where the way is safe";
-                return vec![
+                return Faults::from(
                     Fault::error(contract::code!("data::database_insecure"), text).help(help).at(self.at.join("tls")),
-                ];
+                );
             }
             return self.down(&why);
         };
@@ -297,19 +294,19 @@ impl Asking<'_> {
             "28000" => self.refused(format!("the server does not let `{user}` in: {message}"), "user"),
             "3D000" => {
                 let text = format!("the server has no database `{database}`");
-                vec![
+                Faults::from(
                     Fault::error(contract::code!("data::bad_query"), text)
                         .help("`psql --list` lists its databases")
                         .at(self.at.join("database")),
-                ]
+                )
             }
             // Starting up, shutting down, crashed, out of connections.
             "57P01" | "57P02" | "57P03" | "53300" => self.down(message),
-            "25006" => vec![
+            "25006" => Faults::from(
                 Fault::error(contract::code!("data::bad_query"), format!("the query would write: {message}"))
                     .help("a source is only read: use a `select` without side effects")
                     .at(self.at.join("query")),
-            ],
+            ),
             _ => {
                 let line = match told.position() {
                     Some(tokio_postgres::error::ErrorPosition::Original(character)) => {
@@ -321,24 +318,24 @@ impl Asking<'_> {
                 };
                 let help =
                     told.hint().map_or_else(|| "try it with `psql`; `\\d` lists the tables".to_owned(), str::to_owned);
-                vec![
+                Faults::from(
                     Fault::error(
                         contract::code!("data::bad_query"),
                         format!("PostgreSQL refuses the query: {message}{line}"),
                     )
                     .help(help)
                     .at(self.at.join("query")),
-                ]
+                )
             }
         }
     }
 
-    fn refused(&self, text: String, key: &str) -> Vec<Fault> {
+    fn refused(&self, text: String, key: &str) -> Faults {
         let help = format!(
             "put the password into the environment variable `{}`; never into the pipeline",
             self.options.password_env
         );
-        vec![Fault::error(contract::code!("data::database_login"), text).help(help).at(self.at.join(key))]
+        Faults::from(Fault::error(contract::code!("data::database_login"), text).help(help).at(self.at.join(key)))
     }
 }
 

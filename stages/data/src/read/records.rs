@@ -6,10 +6,10 @@ use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use super::reading::{Reading, Refused, Sieved};
-use crate::fault::{Faults, Outcome, place};
+use crate::fault::{FaultList, Outcome, place};
 use crate::table::dataset::{Table, batch};
 
 /// One cell.
@@ -71,7 +71,7 @@ pub struct Records<'a> {
     /// Rows that were given, and those (from 0) that are left out.
     seen: u64,
     gone: Vec<u64>,
-    faults: Faults,
+    faults: FaultList,
     bytes: u64,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Records<'a> {
     /// # Errors
     /// Names that are empty or there twice.
     pub fn new(shown: &str, columns: Vec<(String, Option<DType>)>, reading: &Reading<'a>) -> Outcome<Self> {
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         for (index, (name, _)) in columns.iter().enumerate() {
             let at = || place(shown, None, Some(index as u64 + 1));
             if name.trim().is_empty() {
@@ -104,7 +104,7 @@ impl<'a> Records<'a> {
         let mixed = vec![false; names.len()];
         let (shown, reading) = (shown.to_owned(), *reading);
         let (gone, bytes, seen) = (Vec::new(), 0, 0);
-        faults.or(Self { shown, names, cells, types, mixed, reading, seen, gone, faults: Faults::default(), bytes })
+        faults.or(Self { shown, names, cells, types, mixed, reading, seen, gone, faults: FaultList::default(), bytes })
     }
 
     /// Number of rows.
@@ -191,11 +191,11 @@ impl<'a> Records<'a> {
             let limit = self.reading.limits.unpacked;
             let text = format!("the answer of `{}` is larger than {limit} bytes", self.shown);
             let help = "ask for less: fewer columns, a `where`, an aggregate";
-            return Err(vec![Fault::error(contract::code!("data::too_large"), text).help(help).place(place(
+            return Err(Faults::from(Fault::error(contract::code!("data::too_large"), text).help(help).place(place(
                 &self.shown,
                 None,
                 None,
-            ))]);
+            ))));
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl<'a> Records<'a> {
     /// Cells of differing types in one column, whole numbers that a column of floats cannot hold.
     pub fn finish(mut self) -> Outcome<Sieved> {
         if !self.faults.is_empty() {
-            return Err(self.faults.into_vec());
+            return Err(Faults::from(self.faults.into_vec()));
         }
         let rows = self.rows();
         let mut columns = Vec::with_capacity(self.names.len());
@@ -232,11 +232,11 @@ impl<'a> Records<'a> {
             {
                 let text =
                     format!("row {} of column `{name}` is a whole number that a column of floats cannot hold", row + 1);
-                return Err(vec![
+                return Err(Faults::from(
                     Fault::error(contract::code!("data::cell"), text)
                         .help("let the query decide the type with a `cast`")
                         .place(place(&self.shown, Some(row as u64 + 1), Some(index as u64 + 1))),
-                ]);
+                ));
             }
             arrays.push(match dtype {
                 DType::Bool => gather!(BooleanArray, Cell::Bool(value) => value),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::ipc::writer::FileWriter;
 use contract::artifact::Column;
+use contract::fault::Faults;
 
 use crate::fault::{Outcome, kernel, unwritable};
 use crate::table::dataset::{self, Table, batch, schema};
@@ -25,7 +26,7 @@ impl Spill {
     /// A disk that is full or read-only.
     pub fn new(folder: &Path, columns: Vec<Column>) -> Outcome<Self> {
         let file = tempfile::Builder::new().prefix("rows-").tempfile_in(folder);
-        let (file, path) = file.and_then(|file| Ok(file.keep()?)).map_err(|error| vec![unwritable(&error)])?;
+        let (file, path) = file.and_then(|file| Ok(file.keep()?)).map_err(|error| Faults::from(unwritable(&error)))?;
         let writer =
             FileWriter::try_new_buffered(file, &schema(&columns)).map_err(|error| kernel("writing", &error))?;
         Ok(Self { path, columns, writer })
@@ -37,7 +38,7 @@ impl Spill {
     /// As [`Spill::new`].
     pub fn push(&mut self, arrays: Vec<ArrayRef>) -> Outcome<()> {
         let rows = batch(&self.columns, arrays)?;
-        self.writer.write(&rows).map_err(|error| vec![dataset::write_fault(error)])
+        self.writer.write(&rows).map_err(|error| Faults::from(dataset::write_fault(error)))
     }
 
     /// All rows, mapped.
@@ -45,7 +46,7 @@ impl Spill {
     /// # Errors
     /// As [`Spill::new`].
     pub fn finish(mut self) -> Outcome<Table> {
-        self.writer.finish().map_err(|error| vec![dataset::write_fault(error)])?;
+        self.writer.finish().map_err(|error| Faults::from(dataset::write_fault(error)))?;
         let batches: Vec<RecordBatch> = dataset::mapped(&self.path)?;
         Ok(Table { columns: self.columns, batches })
     }

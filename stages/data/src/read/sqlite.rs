@@ -5,7 +5,7 @@
 //! is taken, nothing is written, not even beside the file).
 
 use catalog::kinds::collect::params::Sqlite;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::protocol::{InputFile, Progress};
 use rusqlite::types::ValueRef;
@@ -30,9 +30,9 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
         if std::fs::metadata(&beside).is_ok_and(|metadata| metadata.len() > 0) {
             let text = format!("`{shown}{suffix}` holds changes that are not in `{shown}` yet");
             let help = "close the program that writes to it, or run `sqlite3 FILE 'pragma wal_checkpoint(truncate)'`";
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::database_busy"), text).help(help).place(place(shown, None, None)),
-            ]);
+            ));
         }
     }
     let at = || route!["from", "sqlite", "query"];
@@ -54,11 +54,12 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
                     .place(place(shown, None, None)),
                 ]
             }
-            _ => vec![
+            _ => Faults::from(
                 Fault::error(contract::code!("data::bad_query"), format!("SQLite refuses the query: {line}"))
                     .help("try it with `sqlite3 FILE \"...\"`; `.schema` lists the tables and their columns")
                     .at(at()),
-            ],
+            )
+            .into_vec(),
         }
     };
     let path = file.path.to_string_lossy();
@@ -74,11 +75,11 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
         Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| fault(&error))?;
     let mut statement = connection.prepare(&options.query).map_err(|error| fault(&error))?;
     if !statement.readonly() || statement.column_count() == 0 {
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::bad_query"), "the query gives no rows, or would write")
                 .help("only a `select` reads rows")
                 .at(at()),
-        ]);
+        ));
     }
     let names = statement.column_names().map(|name| (name.to_owned(), None)).collect();
     let mut records = Records::new(shown, names, reading)?;
@@ -100,11 +101,11 @@ pub fn read(file: &InputFile, options: &Sqlite, reading: &Reading<'_>) -> Outcom
                     Ok(text) => Cell::Text(text),
                     Err(_) => {
                         let text = format!("row {number} of column {} holds text that is not UTF-8", index + 1);
-                        return Err(vec![
+                        return Err(Faults::from(
                             Fault::error(contract::code!("data::encoding"), text)
                                 .help("read it as bytes: `cast(NAME as blob)`")
                                 .place(place(shown, Some(number), Some(index as u64 + 1))),
-                        ]);
+                        ));
                     }
                 },
             });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use catalog::kinds::collect::params::Texts;
 use contract::artifact::{Column, DType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::protocol::InputFile;
 
 use super::bytes::{Limits, Stream};
@@ -13,7 +13,7 @@ use super::delimited::fault::{encoding_fault, line_of};
 use super::listing::{Entry, list, notice};
 use super::origin::Span;
 use super::reading::{Reading, Refused};
-use crate::fault::{Faults, Outcome, place};
+use crate::fault::{FaultList, Outcome, place};
 use crate::table::dataset::{Table, batch};
 use crate::threads;
 
@@ -41,18 +41,18 @@ pub fn read(folder: &InputFile, options: &Texts, reading: &Reading<'_>) -> Outco
         if std::fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > LONGEST) {
             let text = format!("`{shown}` is longer than {LONGEST} bytes");
             let help = "cut it into several files: one file is one row";
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::too_large"), text).help(help).place(place(&shown, None, None)),
-            ]);
+            ));
         }
         let bytes = Stream::open_text(&file, &bounded, options.encoding.as_deref())?.all()?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
         String::from_utf8(bytes).map_err(|error| {
             let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
-            vec![encoding_fault(&shown, "it is not UTF-8", line, None)]
+            Faults::from(encoding_fault(&shown, "it is not UTF-8", line, None))
         })
     });
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut rows = Vec::with_capacity(entries.len());
     let mut kept: Vec<&Entry> = Vec::with_capacity(entries.len());
     for (entry, text) in entries.iter().zip(texts) {
@@ -76,7 +76,7 @@ pub fn read(folder: &InputFile, options: &Texts, reading: &Reading<'_>) -> Outco
     }
     let labelled = entries.iter().any(|entry| entry.class.is_some());
     if !faults.is_empty() {
-        return Err(faults.into_vec());
+        return Err(Faults::from(faults.into_vec()));
     }
     let mut columns = vec![Column::new("text", DType::String)];
     let mut arrays: Vec<ArrayRef> = vec![Arc::new(rows.into_iter().collect::<StringArray>())];

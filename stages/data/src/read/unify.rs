@@ -2,9 +2,9 @@
 
 use arrow::array::{Array, new_null_array};
 use contract::artifact::DType;
-use contract::fault::{Fault, suggest};
+use contract::fault::{Fault, Faults, suggest};
 
-use crate::fault::{Faults, Outcome, place};
+use crate::fault::{FaultList, Outcome, place};
 use crate::table::convert::{convert, wider};
 use crate::table::dataset::{Table, arrow_type, batch};
 
@@ -18,7 +18,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
         Ok([(_, table)]) => return Ok(table),
         Err(several) => several,
     };
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut columns = Vec::new();
     let mut owner = Vec::new();
     let mut empty = Vec::new();
@@ -91,7 +91,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
         }
     }
     if !faults.is_empty() {
-        return Err(faults.into_vec());
+        return Err(Faults::from(faults.into_vec()));
     }
     let mut batches = Vec::new();
     for (_, table) in tables {

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use catalog::columns::pattern::{Matched, find, unknown};
 use catalog::params::on_error::OnError;
 use catalog::steps::cast::{Cast, CastTo};
+use contract::fault::Faults;
 use contract::fault::Route;
 
 use super::chain::{Link, Lost};
 use super::{Input, Transform};
-use crate::fault::{Faults, Outcome};
+use crate::fault::{FaultList, Outcome};
 use crate::table::convert::{convert_some, misfit, no_such_cast};
 use crate::table::display::shown;
 
 impl Transform for Cast {
     fn link<'a>(&'a self, input: &Input<'_>) -> Outcome<Link<'a>> {
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let mut columns = input.columns().to_vec();
         let mut wanted: Vec<(usize, CastTo, Route)> = Vec::new();
         // Patterns first, so that a name goes before a pattern.
@@ -40,14 +41,14 @@ impl Transform for Cast {
             columns[*index].dtype = cast.to;
         }
         if !faults.is_empty() {
-            return Err(faults.into_vec());
+            return Err(Faults::from(faults.into_vec()));
         }
         let old = input.columns().to_vec();
         let lost = Arc::new(Lost::default());
         let told = Arc::clone(&lost);
         let link = Link::new(columns, move |rows, before| {
             let mut arrays = rows.columns().to_vec();
-            let mut faults = Faults::default();
+            let mut faults = FaultList::default();
             let mut missing: Vec<(usize, String)> = Vec::new();
             let mut gone: BTreeMap<usize, String> = BTreeMap::new();
             for (index, cast, route) in &wanted {

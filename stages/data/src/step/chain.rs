@@ -8,13 +8,13 @@ use arrow::compute::kernels::cmp;
 use arrow::compute::{SortOptions, filter_record_batch};
 use catalog::params::on_error::OnError;
 use contract::artifact::Column;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use serde::Serialize;
 
 use super::rejected::Rejected;
 use super::scene::Scene;
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::dataset::{Table, batch};
 use crate::table::spill::Keeper;
 use crate::threads;
@@ -126,7 +126,7 @@ impl<'a> Link<'a> {
 /// What one step of a chain has come to.
 struct Tally<'a> {
     done: Done,
-    faults: Faults,
+    faults: FaultList,
     rejected: Rejected<'a>,
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn carry_out<'a>(
             rejected.step(link.index, link.name);
             let columns = link.columns.len() as u64;
             let done = Done { step: link.name, rows_in: 0, rows_out: 0, rejected: 0, changed: Some(0), columns };
-            Tally { done, faults: Faults::default(), rejected }
+            Tally { done, faults: FaultList::default(), rejected }
         })
         .collect();
     // Steps beyond one that has failed are not carried out; those before it are, for they may fail, too.
@@ -170,7 +170,7 @@ pub(crate) fn carry_out<'a>(
     let mut done = Vec::with_capacity(tallies.len());
     for mut tally in tallies {
         if !tally.faults.is_empty() {
-            return Err(tally.faults.into_vec());
+            return Err(Faults::from(tally.faults.into_vec()));
         }
         tally.done.rejected = tally.rejected.count();
         let empty = tally.done.rows_out == 0;
@@ -223,7 +223,7 @@ impl Link<'_> {
                 kept.map_err(|error| kernel("dropping rows", &error))
             });
             // A piece behind one with a fault may be half done: what it gives is looked at only when there was none.
-            Ok::<_, Vec<Fault>>((made, gone, changed))
+            Ok::<_, Faults>((made, gone, changed))
         });
         let mut kept = Vec::with_capacity(pieces.len());
         for ((rows, before), outcome) in pieces.iter().zip(starts).zip(made) {
@@ -270,11 +270,11 @@ pub(super) fn policy(
         OnError::Reject => Ok(wrong),
         OnError::Fail if wrong.is_empty() => Ok(wrong),
         OnError::Fail => {
-            let mut faults = Faults::default();
+            let mut faults = FaultList::default();
             for (row, reason) in &wrong {
                 faults.add(|| fault(*row, reason));
             }
-            Err(faults.into_vec())
+            Err(Faults::from(faults.into_vec()))
         }
     }
 }

@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use catalog::steps::derive::Derive;
 use contract::artifact::Column;
+use contract::fault::Faults;
 
 use super::chain::Link;
 use super::expression::{Expression, no_value};
@@ -16,8 +17,9 @@ impl Transform for Derive {
         let mut expressions = Vec::new();
         for (name, text) in &self.0 {
             let at = input.route.join(name.as_str());
-            let expression = Expression::new(text, input.columns()).map_err(|fault| vec![fault.at(at.clone())])?;
-            let dtype = expression.dtype(text).map_err(|fault| vec![fault.at(at.clone())])?;
+            let expression =
+                Expression::new(text, input.columns()).map_err(|fault| Faults::from(fault.at(at.clone())))?;
+            let dtype = expression.dtype(text).map_err(|fault| Faults::from(fault.at(at.clone())))?;
             let new = Column::new(name, dtype);
             let position = after.iter().position(|column| column.name == *name).unwrap_or(after.len());
             match after.get_mut(position) {
@@ -34,8 +36,9 @@ impl Transform for Derive {
                     let array = expression.values(rows)?;
                     convert(&array, *dtype).map_err(|_| "a value does not fit its type".to_owned())
                 };
-                let array = value(rows)
-                    .map_err(|error| vec![no_value(text, &error, rows, start, &before, |row| value(row).err(), at)])?;
+                let array = value(rows).map_err(|error| {
+                    Faults::from(no_value(text, &error, rows, start, &before, |row| value(row).err(), at))
+                })?;
                 if *position < arrays.len() { arrays[*position] = array } else { arrays.push(array) }
             }
             Ok((arrays, Vec::new()))

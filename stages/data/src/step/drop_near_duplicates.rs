@@ -3,7 +3,7 @@
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use catalog::steps::drop_near_duplicates::NearDuplicates;
-use contract::fault::Fault;
+use contract::fault::Faults;
 
 use super::{Transform, Whole, near, resolve};
 use crate::fault::{Outcome, kernel};
@@ -28,7 +28,7 @@ impl Transform for NearDuplicates {
             let signed = threads::map(rows.num_rows(), input.scene.threads, |row| {
                 let shingles = near::shingles(rows, &chosen, row)?;
                 let signature = near::signature(&shingles);
-                Ok::<_, Vec<Fault>>((shingles, signature))
+                Ok::<_, Faults>((shingles, signature))
             });
             let mut mask = vec![true; rows.num_rows()];
             for (row, signed) in signed.into_iter().enumerate() {

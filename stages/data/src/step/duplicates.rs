@@ -3,6 +3,7 @@
 //! Rows are compared by 128 bits of their hash. Where even these would take more than a quarter of the stage's memory they are
 //! dealt to scratch files by their first bits, and each file is looked through by itself.
 
+use contract::fault::Faults;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -37,7 +38,7 @@ pub fn repeats(table: &Table, columns: &[usize], memory: &Memory, threads: usize
         })?;
         return Ok(repeats);
     }
-    let full = |error: std::io::Error| vec![unwritable(&error)];
+    let full = |error: std::io::Error| Faults::from(unwritable(&error));
     let paths: Vec<_> = (0..files).map(|_| memory.path()).collect();
     let mut parts = Vec::with_capacity(paths.len());
     for path in &paths {

@@ -3,11 +3,11 @@
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::kernels::zip::zip;
 use catalog::steps::fill_missing::FillMissing;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use super::chain::Link;
 use super::{Input, Transform, constant};
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::missing::missing;
 
 impl Transform for FillMissing {
@@ -16,7 +16,7 @@ impl Transform for FillMissing {
             Some(patterns) => Some(input.chosen(patterns)?),
             None => None,
         };
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let mut cells = Vec::new();
         for index in chosen.clone().unwrap_or_else(|| (0..input.columns().len()).collect()) {
             let column = &input.columns()[index];
@@ -41,7 +41,7 @@ impl Transform for FillMissing {
             });
         }
         if !faults.is_empty() {
-            return Err(faults.into_vec());
+            return Err(Faults::from(faults.into_vec()));
         }
         Ok(Link::new(input.columns().to_vec(), move |rows, _| {
             let mut arrays = rows.columns().to_vec();

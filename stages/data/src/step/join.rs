@@ -18,7 +18,7 @@ use arrow::compute::{interleave, take};
 use arrow::row::{RowConverter, Rows, SortField};
 use catalog::steps::join::{How, Join, joined};
 use contract::artifact::Column;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 
 use super::duplicates::{Folded, digest};
 use super::rejected::Rejected;
@@ -229,7 +229,7 @@ impl Dealt {
                     put(&mut pairs, &[row, partner])?;
                 }
             }
-            pairs.into_inner().map_err(|error| vec![unwritable(&error.into_error())])?;
+            pairs.into_inner().map_err(|error| Faults::from(unwritable(&error.into_error())))?;
             let mut pairs = reader(&path)?;
             if let Some(head) = record(&mut pairs)? {
                 dealt.heads.push(Reverse((head, dealt.files.len())));
@@ -262,25 +262,28 @@ fn deal((table, coder): (&Table, &Coder<'_>), files: u64, memory: &Memory) -> Ou
         put(&mut parts[(digest[0] % files) as usize], &[digest[0], digest[1], row])
     })?;
     for part in parts {
-        part.into_inner().map_err(|error| vec![unwritable(&error.into_error())])?;
+        part.into_inner().map_err(|error| Faults::from(unwritable(&error.into_error())))?;
     }
     Ok(paths)
 }
 
 fn writer(path: &Path) -> Outcome<BufWriter<File>> {
-    let file = File::create(path).map_err(|error| vec![unwritable(&error)])?;
+    let file = File::create(path).map_err(|error| Faults::from(unwritable(&error)))?;
     Ok(BufWriter::with_capacity(HELD, file))
 }
 
 /// An open file has no name any more.
 fn reader(path: &Path) -> Outcome<BufReader<File>> {
-    let file = File::open(path).map_err(|error| vec![unreadable("a scratch file", &error)])?;
+    let file = File::open(path).map_err(|error| Faults::from(unreadable("a scratch file", &error)))?;
     let _ = std::fs::remove_file(path);
     Ok(BufReader::with_capacity(HELD, file))
 }
 
 fn put(file: &mut BufWriter<File>, words: &[u64]) -> Outcome<()> {
-    words.iter().try_for_each(|word| file.write_all(&word.to_le_bytes())).map_err(|error| vec![unwritable(&error)])
+    words
+        .iter()
+        .try_for_each(|word| file.write_all(&word.to_le_bytes()))
+        .map_err(|error| Faults::from(unwritable(&error)))
 }
 
 fn record<const N: usize>(file: &mut BufReader<File>) -> Outcome<Option<[u64; N]>> {
@@ -288,7 +291,7 @@ fn record<const N: usize>(file: &mut BufReader<File>) -> Outcome<Option<[u64; N]
     match file.read_exact(bytes.as_flattened_mut()) {
         Ok(()) => Ok(Some(bytes.map(u64::from_le_bytes))),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(vec![unreadable("a scratch file", &error)]),
+        Err(error) => Err(Faults::from(unreadable("a scratch file", &error))),
     }
 }
 
@@ -368,7 +371,7 @@ impl Transform for Join {
             let text = format!("no input of the stage is called `{}`", self.with);
             let fault = Fault::error(contract::code!("data::unknown_table"), text)
                 .help("connect the other table under `inputs`");
-            return Err(vec![fault.at(input.route.join("with"))]);
+            return Err(Faults::from(fault.at(input.route.join("with"))));
         };
         let (joined, repeated) =
             join(self, &table, other, (input.scene.memory, input.scene.threads), input.rejected, input.route)?;
@@ -419,7 +422,7 @@ pub fn join(
             let held = other.rows() as u64 * COST;
             let files = held.div_ceil(share).next_power_of_two().max(2);
             if files > 2 * FILES {
-                return Err(vec![too_little("`join`", held / FILES * 2, memory, "").at(at.clone())]);
+                return Err(Faults::from(too_little("`join`", held / FILES * 2, memory, "").at(at.clone())));
             }
             Found::Dealt(Dealt::new((table, &left), (other, &right), files.min(FILES), memory)?)
         }

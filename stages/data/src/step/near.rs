@@ -1,6 +1,7 @@
 //! Near duplicates: MinHash (A. Broder, On the resemblance and containment of documents, 1997) finds candidates, banded as in
 //! Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4; the true Jaccard similarity decides.
 
+use contract::fault::Faults;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
@@ -166,7 +167,7 @@ impl<'a> Index<'a> {
         };
         let mut bytes = vec![0; (end - start) as usize * 8];
         let read = file.read_exact_at(&mut bytes, start * 8);
-        read.map_err(|error| vec![unreadable("a scratch file", &error)])?;
+        read.map_err(|error| Faults::from(unreadable("a scratch file", &error)))?;
         Ok(bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
     }
 
@@ -187,7 +188,7 @@ impl<'a> Index<'a> {
     }
 
     fn put_aside(&mut self) -> Outcome<()> {
-        let full = |error: std::io::Error| vec![unwritable(&error)];
+        let full = |error: std::io::Error| Faults::from(unwritable(&error));
         let file = match &mut self.file {
             Some(file) => file,
             none => {

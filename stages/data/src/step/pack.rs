@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use catalog::columns::pattern::select_sorted;
 use catalog::steps::pack::Pack;
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 
 use super::chain::Link;
 use super::{Input, Transform};
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::dataset::item;
 use crate::table::missing::missing;
 
@@ -69,7 +69,7 @@ impl Packing {
     /// # Errors
     /// Cells that are missing (row and column).
     pub fn piece(&self, rows: &RecordBatch, before: usize, route: &Route) -> Outcome<Vec<ArrayRef>> {
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         for index in &self.taken {
             for row in missing(rows.column(*index)).set_indices() {
                 let (row, name) = (before + row + 1, &self.names[*index]);
@@ -99,7 +99,7 @@ fn elements(column: &Column) -> u64 {
 }
 
 fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: &[u64], route: &Route) -> Outcome<()> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     for column in taken.iter().map(|index| &columns[*index]) {
         if !column.dtype.is_numeric() && column.dtype != DType::Bool {
             let text = format!("column `{}` is {}, not a number", column.name, column.type_name());
@@ -137,9 +137,9 @@ fn check(columns: &[Column], options: &Pack, taken: &[usize], size: u64, shape: 
 fn tensor(sources: &[&ArrayRef], rows: usize, size: usize, divide_by: f64) -> Outcome<ArrayRef> {
     if size.checked_mul(rows).is_none_or(|all| all > i32::MAX as usize) {
         let text = format!("{rows} rows of {size} values do not fit into one tensor column");
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::too_large"), text).help("pack fewer columns, or collect fewer rows"),
-        ]);
+        ));
     }
     let mut values = vec![0f32; size * rows];
     let mut offset = 0;

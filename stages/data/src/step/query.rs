@@ -13,7 +13,7 @@ use arrow::compute::{SortOptions, max, min, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt64Type};
 use catalog::question::QueryType;
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, Route, Segment, suggest};
+use contract::fault::{Fault, Faults, Route, Segment, suggest};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -225,11 +225,11 @@ impl House {
         let wrong = |error: DataFusionError| vec![self.explain(text, &error).at(at.clone())];
         // What the parser would accept and we refuse comes first; then the plan is checked for chance, for texts compared with numbers,
         // and only then rewritten, so that messages show the query as it is written.
-        refused(text).map_err(|fault| vec![fault.at(at.clone())])?;
+        refused(text).map_err(|fault| Faults::from(fault.at(at.clone())))?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = self.runtime.block_on(self.context.sql_with_options(text, options)).map_err(wrong)?;
-        deterministic(frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
-        comparable(text, frame.logical_plan()).map_err(|fault| vec![fault.at(at.clone())])?;
+        deterministic(frame.logical_plan()).map_err(|fault| Faults::from(fault.at(at.clone())))?;
+        comparable(text, frame.logical_plan()).map_err(|fault| Faults::from(fault.at(at.clone())))?;
         let (state, plan) = frame.into_parts();
         let frame = DataFrame::new(state, super::whole::exact_in(plan, self.long_sums).map_err(wrong)?);
         // Types are only coerced (and refused) by the analyser.
@@ -334,7 +334,7 @@ impl House {
                 before += rows.num_rows();
                 keeper.push(rows)?;
             }
-            Ok::<(), Vec<Fault>>(())
+            Ok::<(), Faults>(())
         })?;
         keeper.finish()
     }
@@ -361,7 +361,7 @@ fn own(rows: &RecordBatch, columns: &[Column], before: usize) -> Outcome<RecordB
     normal::rows(rows, columns, "the query", before)
 }
 
-fn placed(faults: Vec<Fault>, at: &Route) -> Vec<Fault> {
+fn placed(faults: Faults, at: &Route) -> Faults {
     faults.into_iter().map(|fault| Fault { route: Some(at.clone()), place: None, ..fault }).collect()
 }
 
@@ -729,22 +729,22 @@ pub(super) fn long(table: &Table, columns: &[&Column]) -> bool {
 }
 
 /// What a sum that does not fit is called: the plan adds int64 up in more digits ([`super::whole`]), and fails at the end.
-pub(super) fn not_fitting(faults: Vec<Fault>, sums: &[&str], at: &Route) -> Vec<Fault> {
+pub(super) fn not_fitting(faults: Faults, sums: &[&str], at: &Route) -> Faults {
     let beyond = |fault: &Fault| {
         fault.code == contract::code!("data::expression_value") && fault.message.contains("is out of range")
     };
     if sums.is_empty() || !faults.iter().any(beyond) {
-        return faults;
+        return Faults::from(faults);
     }
     let names: Vec<String> = sums.iter().map(|name| format!("`{name}`")).collect();
-    vec![
+    Faults::from(
         Fault::error(
             contract::code!("data::expression_value"),
             format!("a sum has more digits than a whole number of 64 bits: {}", names.join(" or ")),
         )
         .help("`cast` the column to float64 before, which has 16 digits and no such end")
         .at(at.clone()),
-    ]
+    )
 }
 
 pub(super) fn named<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {

@@ -2,15 +2,15 @@
 
 use catalog::columns::pattern::unknown;
 use catalog::steps::rename::Rename;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use super::chain::Link;
 use super::{Input, Transform};
-use crate::fault::{Faults, Outcome};
+use crate::fault::{FaultList, Outcome};
 
 impl Transform for Rename {
     fn link<'a>(&'a self, input: &Input<'_>) -> Outcome<Link<'a>> {
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let mut renamed = input.columns().to_vec();
         for (old, new) in &self.0 {
             let route = input.route.join(old.as_str());
@@ -41,7 +41,7 @@ impl Transform for Rename {
             }
         }
         if !faults.is_empty() {
-            return Err(faults.into_vec());
+            return Err(Faults::from(faults.into_vec()));
         }
         let all = (0..renamed.len()).collect();
         Ok(Link::picked(renamed, all))

@@ -7,6 +7,7 @@ use arrow::compute::kernels::zip::zip;
 use catalog::params::scalar::Scalar;
 use catalog::steps::replace::Replace;
 use contract::artifact::{Column, DType};
+use contract::fault::Faults;
 
 use super::chain::{Link, cells};
 use super::constant::equal;
@@ -24,7 +25,7 @@ impl Transform for Replace {
         let values: Vec<(String, Option<Scalar>)> =
             self.values.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
         let pattern = self.pattern.as_deref().map(|text| pattern(text, None));
-        let pattern = pattern.transpose().map_err(|fault| vec![fault.at(route.join("pattern"))])?;
+        let pattern = pattern.transpose().map_err(|fault| Faults::from(fault.at(route.join("pattern"))))?;
         let with = self.with.as_deref().unwrap_or_default();
         Ok(cells(after, chosen, move |array, index| match &pattern {
             Some(pattern) => Ok(texts(array, |text| pattern.replace_all(text, with))),

@@ -1,5 +1,6 @@
 //! `split_column`: a text column becomes several.
 
+use contract::fault::Faults;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringBuilder};
@@ -18,7 +19,7 @@ impl Transform for SplitColumn {
         let index = input.one(&self.column)?;
         let groups = Some(self.into.len());
         let pattern = self.pattern.as_deref().map(|text| pattern(text, groups));
-        let pattern = pattern.transpose().map_err(|fault| vec![fault.at(route.join("pattern"))])?;
+        let pattern = pattern.transpose().map_err(|fault| Faults::from(fault.at(route.join("pattern"))))?;
         Ok(Link::new(after, move |rows, _| {
             let mut arrays = rows.columns().to_vec();
             let parts = parts(&arrays[index], self.into.len(), self.by.as_deref(), pattern.as_ref());

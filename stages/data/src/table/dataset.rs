@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, convert::fb_to_schema, root_as_footer};
 use contract::artifact::{Column, DType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use crate::fault::{Outcome, kernel, place, unreadable, unwritable};
 
@@ -117,8 +117,8 @@ pub fn open(path: &Path) -> Outcome<Table> {
             .place(place(&shown, None, None)),
         ]
     };
-    let file = File::open(path).map_err(|error| vec![unreadable(&shown, &error)])?;
-    let buffer = map(&file).map_err(|error| vec![unreadable(&shown, &error)])?;
+    let file = File::open(path).map_err(|error| Faults::from(unreadable(&shown, &error)))?;
+    let buffer = map(&file).map_err(|error| Faults::from(unreadable(&shown, &error)))?;
     let (schema, batches) = decode(&buffer, true).map_err(damaged)?;
     let json = schema.metadata().get(METADATA).ok_or_else(|| damaged("the `pipeline` entry is missing".into()))?;
     let dataset: DatasetType = serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
@@ -145,8 +145,8 @@ pub(crate) fn mapped(path: &Path) -> Outcome<Vec<RecordBatch>> {
 /// # Errors
 /// A file that cannot be read.
 pub(crate) fn map_file(path: &Path) -> Outcome<Buffer> {
-    let file = File::open(path).map_err(|error| vec![unreadable(&path.display().to_string(), &error)])?;
-    map(&file).map_err(|error| vec![unreadable(&path.display().to_string(), &error)])
+    let file = File::open(path).map_err(|error| Faults::from(unreadable(&path.display().to_string(), &error)))?;
+    map(&file).map_err(|error| Faults::from(unreadable(&path.display().to_string(), &error)))
 }
 
 /// The schema and batches of an uncompressed Arrow IPC file, pointing into `buffer`. What is not `aligned` is copied, or wrong.

@@ -15,7 +15,7 @@ use arrow::datatypes::{ArrowNativeType, Schema};
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use contract::artifact::{Column, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
 use crate::fault::{Outcome, kernel, unwritable};
 use crate::table::dataset::{METADATA, Table, batch, open, schema};
@@ -54,7 +54,7 @@ impl Memory {
             return Ok(held);
         }
         let path = self.path();
-        std::fs::write(&path, held.inner().as_slice()).map_err(|error| vec![unwritable(&error)])?;
+        std::fs::write(&path, held.inner().as_slice()).map_err(|error| Faults::from(unwritable(&error)))?;
         let mapped = crate::table::dataset::map_file(&path);
         let _ = std::fs::remove_file(&path);
         Ok(ScalarBuffer::new(mapped?, 0, held.len()))
@@ -141,7 +141,7 @@ impl<'a> Keeper<'a> {
             Some(open) => open,
             none => {
                 let path = self.memory.path();
-                let file = File::create(&path).map_err(|error| vec![unwritable(&error)])?;
+                let file = File::create(&path).map_err(|error| Faults::from(unwritable(&error)))?;
                 let options = IpcWriteOptions::try_new(64, false, MetadataVersion::V5)
                     .map_err(|error| kernel("writing", &error))?;
                 let dataset = DatasetType { columns: Some(self.columns.clone()), ..DatasetType::default() };
@@ -157,7 +157,9 @@ impl<'a> Keeper<'a> {
         for batch in self.held.drain(..) {
             let batch = RecordBatch::try_new(Arc::clone(writer.schema()), batch.columns().to_vec())
                 .map_err(|error| kernel("building a batch", &error))?;
-            writer.write(&batch).map_err(|error| vec![unwritable(&std::io::Error::other(error.to_string()))])?;
+            writer
+                .write(&batch)
+                .map_err(|error| Faults::from(unwritable(&std::io::Error::other(error.to_string()))))?;
         }
         self.bytes = 0;
         Ok(())
@@ -175,9 +177,13 @@ impl<'a> Keeper<'a> {
         let Some((path, mut writer)) = self.file.take() else {
             return Ok(Table { columns: self.columns, batches: self.held });
         };
-        let fault = |error: &dyn std::fmt::Display| vec![unwritable(&std::io::Error::other(error.to_string()))];
+        let fault = |error: &dyn std::fmt::Display| Faults::from(unwritable(&std::io::Error::other(error.to_string())));
         writer.finish().map_err(|error| fault(&error))?;
-        writer.into_inner().map_err(|error| fault(&error))?.flush().map_err(|error| vec![unwritable(&error)])?;
+        writer
+            .into_inner()
+            .map_err(|error| fault(&error))?
+            .flush()
+            .map_err(|error| Faults::from(unwritable(&error)))?;
         let table = open(&path)?;
         // The mapping keeps the bytes until the last batch is dropped.
         let _ = std::fs::remove_file(&path);
@@ -215,7 +221,7 @@ pub fn beside(table: &Table, others: &Table, columns: &[Column], memory: &Memory
         let mut from = 0;
         while from < rows.num_rows() {
             let Some(there) = rest.take().filter(|rest| rest.num_rows() > 0).or_else(|| right.next().cloned()) else {
-                return Err(kernel("putting columns beside others", &"there are fewer rows of them"));
+                return Err(Faults::from(kernel("putting columns beside others", &"there are fewer rows of them")));
             };
             let count = there.num_rows().min(rows.num_rows() - from);
             let mut arrays = rows.slice(from, count).columns().to_vec();

@@ -20,7 +20,7 @@ use arrow::ipc::{
     Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion, RecordBatchBuilder,
 };
 use contract::artifact::{Column, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use flatbuffers::FlatBufferBuilder;
 
 use crate::fault::{Outcome, kernel, unwritable};
@@ -119,7 +119,9 @@ pub fn write(rows: &dyn Rows, path: &Path, threads: usize) -> Outcome<DatasetTyp
     }
     let mut extents = Vec::with_capacity(columns.len());
     for (column, facts) in columns.iter_mut().zip(facts) {
-        let Ok(facts) = facts.into_inner() else { return Err(kernel("looking at cells", &"a thread ended early")) };
+        let Ok(facts) = facts.into_inner() else {
+            return Err(Faults::from(kernel("looking at cells", &"a thread ended early")));
+        };
         column.nullable = facts.batches.iter().any(|(nulls, _)| *nulls > 0);
         column.classes = if column.shape.is_empty() && !batches.is_empty() { facts.census.finish() } else { None };
         extents.push(facts.batches);
@@ -128,7 +130,7 @@ pub fn write(rows: &dyn Rows, path: &Path, threads: usize) -> Outcome<DatasetTyp
     let dataset = DatasetType { columns: Some(columns), rows: Some(total), ..DatasetType::default() };
     let columns = dataset.columns.as_deref().unwrap_or_default();
 
-    let file = File::create(path).map_err(|error| vec![unwritable(&error)])?;
+    let file = File::create(path).map_err(|error| Faults::from(unwritable(&error)))?;
     let schema = stored_schema(&dataset);
     let head = head(&schema)?;
     put(&file, &head, 0)?;
@@ -156,7 +158,7 @@ pub fn write(rows: &dyn Rows, path: &Path, threads: usize) -> Outcome<DatasetTyp
 }
 
 fn put(file: &File, bytes: &[u8], at: u64) -> Outcome<()> {
-    file.write_all_at(bytes, at).map_err(|error| vec![unwritable(&error)])
+    file.write_all_at(bytes, at).map_err(|error| Faults::from(unwritable(&error)))
 }
 
 /// The first pass over a column's pieces of one batch.
@@ -171,13 +173,13 @@ fn look(rows: &dyn Rows, column: usize, cuts: &[Cut], facts: &mut Facts) -> Outc
     }
     if bytes > i32::MAX as usize {
         let name = &rows.columns()[column].name;
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(
                 contract::code!("data::too_large"),
                 format!("column `{name}` has more than 2 GiB of text in {count} rows"),
             )
             .help("drop or shorten the column, or collect fewer rows"),
-        ]);
+        ));
     }
     facts.batches.push((nulls, bytes));
     Ok(())
@@ -200,7 +202,7 @@ fn head(schema: &Schema) -> Outcome<Vec<u8>> {
     head.resize(ALIGNMENT, 0);
     let mut tracker = DictionaryTracker::new(true);
     let message = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options);
-    write_message(&mut head, message, &options).map_err(|error| vec![write_fault(error)])?;
+    write_message(&mut head, message, &options).map_err(|error| Faults::from(write_fault(error)))?;
     Ok(head)
 }
 
@@ -429,7 +431,7 @@ impl<'a> Values<'a> {
             Self::Numbers(lane, scratch) => {
                 let data = array.to_data();
                 let Some(width) = data.data_type().primitive_width() else {
-                    return Err(kernel("writing", &format!("{} has no numbers", data.data_type())));
+                    return Err(Faults::from(kernel("writing", &format!("{} has no numbers", data.data_type()))));
                 };
                 let bytes = &data.buffers()[0].as_slice()[data.offset() * width..(data.offset() + data.len()) * width];
                 let Some(nulls) = missing(array) else { return lane.put(bytes) };
@@ -442,7 +444,7 @@ impl<'a> Values<'a> {
             }
             Self::Text { offsets, bytes, end } => match text(array) {
                 Some(text) => text.put(offsets, bytes, end),
-                None => Err(kernel("writing", &format!("{} is no text", array.data_type()))),
+                None => Err(Faults::from(kernel("writing", &format!("{} is no text", array.data_type())))),
             },
             Self::List(elements, size) => {
                 let list = array.as_fixed_size_list();

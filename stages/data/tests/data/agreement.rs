@@ -59,7 +59,7 @@ proptest! {
         // As the worker answers: from the columns that the question gives, as the steps before have left them.
         let condition = |asked: &Expression, inputs: &Types| {
             let columns = inputs["data"].dataset().unwrap().columns.clone().unwrap();
-            let answer = stages_data::kinds::preprocess::expression(asked, &columns).map_err(|fault| vec![fault])?;
+            let answer = stages_data::kinds::preprocess::expression(asked, &columns)?;
             Ok(Some(json!(answer)))
         };
         let mut refused = Vec::new();

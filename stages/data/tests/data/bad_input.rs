@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
 use catalog::kinds::collect::params::Collect;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Kind;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
@@ -18,7 +18,7 @@ use stages_data::table::dataset::Table;
 use stages_data::table::writer::write;
 
 /// Collects one file as `from` says, and checks that inferring says the same.
-fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<Collected, Vec<Fault>> {
+fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<Collected, Faults> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
@@ -34,14 +34,14 @@ fn collect(params: &Value, name: &str, bytes: &[u8], limits: &Limits) -> Result<
     Ok(collected)
 }
 
-fn csv(text: impl AsRef<[u8]>) -> Result<Collected, Vec<Fault>> {
+fn csv(text: impl AsRef<[u8]>) -> Result<Collected, Faults> {
     collect(&json!({ "from": { "csv": "a.csv" } }), "a.csv", text.as_ref(), &Limits::default())
 }
 
-fn one(outcome: Result<Collected, Vec<Fault>>) -> Fault {
-    let mut faults = outcome.map(|collected| shown(&collected.table)).unwrap_err();
+fn one(outcome: Result<Collected, Faults>) -> Fault {
+    let faults = outcome.map(|collected| shown(&collected.table)).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
-    let fault = faults.remove(0);
+    let fault = faults.into_vec().remove(0);
     assert!(fault.help.is_some() && (fault.place.is_some() || fault.route.is_some()), "{fault:?}");
     fault
 }

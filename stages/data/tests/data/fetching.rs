@@ -96,24 +96,25 @@ fn rows(store: &Path, url: &str, digest: &str, limits: &Limits) -> Result<usize,
     std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
     let scratch = tempfile::tempdir_in(store).unwrap();
     let params = json!({ "from": { "csv": { "path": url, "digest": digest } } });
-    let stage = catalog::kinds::collect::CollectKind.stage(params).map_err(|mut faults| faults.remove(0))?;
+    let stage = catalog::kinds::collect::CollectKind.stage(params).map_err(|faults| faults.into_vec().remove(0))?;
     assert!(stage.files().is_empty());
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let rooms = Rooms { scratch: scratch.path() };
     let found = gather(&typed, &[], limits, &rooms, &Channel::silent());
-    found.map(|found| found.table.rows()).map_err(|mut faults| faults.remove(0))
+    found.map(|found| found.table.rows()).map_err(|faults| faults.into_vec().remove(0))
 }
 
 /// Rows of a source without a declared digest: its state is looked at, then it is fetched.
 fn rows_of(store: &Path, from: serde_json::Value) -> Result<usize, Fault> {
     std::fs::write(store.join("CACHEDIR.TAG"), "").unwrap();
     let scratch = tempfile::tempdir_in(store).unwrap();
-    let stage =
-        catalog::kinds::collect::CollectKind.stage(json!({ "from": from })).map_err(|mut faults| faults.remove(0))?;
+    let stage = catalog::kinds::collect::CollectKind
+        .stage(json!({ "from": from }))
+        .map_err(|faults| faults.into_vec().remove(0))?;
     let typed: Collect = serde_json::from_value(stage.params()).unwrap();
     let rooms = Rooms { scratch: scratch.path() };
     let found = gather(&typed, &[], &Limits::default(), &rooms, &Channel::silent());
-    found.map(|found| found.table.rows()).map_err(|mut faults| faults.remove(0))
+    found.map(|found| found.table.rows()).map_err(|faults| faults.into_vec().remove(0))
 }
 
 fn tagged(mut answer: Vec<u8>, etag: &str) -> Vec<u8> {

@@ -13,7 +13,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use catalog::kinds::collect::params::Collect;
 use contract::artifact::{DType, DatasetType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn params(from: Value, columns: Value) -> Collect {
 }
 
 /// Collects, writes, and checks that inferring says the same.
-fn read_with(format: &str, files: &[InputFile], columns: Value) -> Result<(Table, DatasetType), Vec<Fault>> {
+fn read_with(format: &str, files: &[InputFile], columns: Value) -> Result<(Table, DatasetType), Faults> {
     let from = match format {
         "idx" => json!({ "idx": { "images": "i", "labels": "l" } }),
         "images" => json!({ "images": "folder" }),
@@ -60,7 +60,7 @@ fn read_with(format: &str, files: &[InputFile], columns: Value) -> Result<(Table
     Ok((table, made))
 }
 
-fn read(format: &str, files: &[InputFile]) -> Result<(Table, DatasetType), Vec<Fault>> {
+fn read(format: &str, files: &[InputFile]) -> Result<(Table, DatasetType), Faults> {
     read_with(format, files, json!({}))
 }
 
@@ -68,10 +68,10 @@ fn types(made: &DatasetType) -> Vec<String> {
     made.columns.as_ref().unwrap().iter().map(|column| format!("{}: {}", column.name, column.type_name())).collect()
 }
 
-fn one(outcome: Result<(Table, DatasetType), Vec<Fault>>) -> Fault {
-    let mut faults = outcome.map(|(_, made)| made).unwrap_err();
+fn one(outcome: Result<(Table, DatasetType), Faults>) -> Fault {
+    let faults = outcome.map(|(_, made)| made).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
-    let fault = faults.remove(0);
+    let fault = faults.into_vec().remove(0);
     assert!(fault.help.is_some(), "{fault:?}");
     fault
 }
@@ -281,7 +281,7 @@ fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn images(folder: &Path, options: Value) -> Result<(Table, DatasetType), Vec<Fault>> {
+fn images(folder: &Path, options: Value) -> Result<(Table, DatasetType), Faults> {
     let mut options = options;
     options["path"] = json!("images");
     let params = params(json!({ "images": options }), json!({}));

@@ -112,7 +112,7 @@ impl Worker {
         }
     }
 
-    pub fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), Vec<contract::fault::Fault>> {
+    pub fn run(&mut self, request: &RunRequest) -> Result<(Finished, Vec<Response>), contract::fault::Faults> {
         match self.ask(&Request::Run(Box::new(request.clone()))) {
             (Response::Done { id, finished }, before) => {
                 assert_eq!(id, request.id);

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, String
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use catalog::kinds::collect::params::Collect;
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::kind::Kind;
 use contract::worker::Channel;
 use contract::worker::protocol::InputFile;
@@ -33,11 +33,11 @@ impl Folder {
     }
 
     /// Collects as the program would: the kind says which files there are, and inferring must say what is made.
-    pub fn collect(&self, params: Value) -> Result<Collected, Vec<Fault>> {
+    pub fn collect(&self, params: Value) -> Result<Collected, Faults> {
         self.collect_within(params, &Limits { threads: 2, ..Limits::default() })
     }
 
-    pub fn collect_within(&self, params: Value, limits: &Limits) -> Result<Collected, Vec<Fault>> {
+    pub fn collect_within(&self, params: Value, limits: &Limits) -> Result<Collected, Faults> {
         let stage = catalog::kinds::collect::CollectKind.stage(params)?;
         let typed: Collect = serde_json::from_value(stage.params()).unwrap();
         let mut files = Vec::new();
@@ -72,10 +72,10 @@ impl Folder {
     }
 }
 
-pub fn one(outcome: Result<Collected, Vec<Fault>>) -> Fault {
-    let mut faults = outcome.map(|collected| rows(&collected.table)).unwrap_err();
+pub fn one(outcome: Result<Collected, Faults>) -> Fault {
+    let faults = outcome.map(|collected| rows(&collected.table)).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
-    let fault = faults.remove(0);
+    let fault = faults.into_vec().remove(0);
     assert!(fault.help.is_some() && (fault.place.is_some() || fault.route.is_some()), "{fault:?}");
     fault
 }

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use catalog::kinds::preprocess::params::Preprocess;
 use contract::artifact::{Column, DType, Role};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::worker::Channel;
 use serde_json::{Value, json};
 use stages_data::kinds::preprocess::{Made, Scene, preprocess};
@@ -38,13 +38,13 @@ pub fn penguins() -> Table {
     Table { columns, batches: vec![whole.slice(0, 1), whole.slice(1, 3)] }
 }
 
-fn run(steps: Value) -> Result<Table, Vec<Fault>> {
+fn run(steps: Value) -> Result<Table, Faults> {
     let params: Preprocess = serde_json::from_value(json!({ "steps": steps })).unwrap();
     run_params(&params).map(|made| made.table)
 }
 
 /// All of what the steps make of the penguins.
-pub fn run_params(params: &Preprocess) -> Result<Made, Vec<Fault>> {
+pub fn run_params(params: &Preprocess) -> Result<Made, Faults> {
     over(params, penguins(), BTreeMap::new(), None)
 }
 
@@ -54,7 +54,7 @@ pub fn over(
     table: Table,
     others: BTreeMap<String, Table>,
     memory: Option<u64>,
-) -> Result<Made, Vec<Fault>> {
+) -> Result<Made, Faults> {
     let scratch = tempfile::tempdir().unwrap();
     let memory = Memory::new(memory, scratch.path().to_owned());
     let scene = Scene { others, memory: &memory, threads: 2, channel: &Channel::silent() };

@@ -3,7 +3,7 @@
 use catalog::columns::features::Features;
 use catalog::network::Table;
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use serde::{Deserialize, Serialize};
 
 use super::FittedEncoder;
@@ -55,9 +55,9 @@ impl Encoders {
     ///
     /// # Errors
     /// All faults: an empty data set, a column that is not there, cells that are infinite.
-    pub fn fit(features: &Features, data: &Dataset, target: &Target, seed: u64) -> Result<Self, Vec<Fault>> {
+    pub fn fit(features: &Features, data: &Dataset, target: &Target, seed: u64) -> Result<Self, Faults> {
         if data.rows() == 0 {
-            return Err(vec![empty(data.name())]);
+            return Err(Faults::from(vec![empty(data.name())]));
         }
         let mut columns = Vec::new();
         let mut faults = Vec::new();
@@ -68,7 +68,7 @@ impl Encoders {
                 Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() { Ok(Self { columns }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { columns }) } else { Err(Faults::from(faults)) }
     }
 
     /// The only column, when it is an image that stays one: rank 3.
@@ -119,7 +119,7 @@ impl Encoders {
     ///
     /// # Errors
     /// All faults: a column that is not there or has another form than in training, an infinite cell.
-    pub fn encode(&self, data: &Dataset, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
+    pub fn encode(&self, data: &Dataset, room: Room<'_>) -> Result<Encoded, Faults> {
         self.encode_as(data, None, room)
     }
 
@@ -128,16 +128,16 @@ impl Encoders {
     ///
     /// # Errors
     /// As [`Encoders::encode`].
-    pub fn encode_training(&self, data: &Dataset, target: &Target, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
+    pub fn encode_training(&self, data: &Dataset, target: &Target, room: Room<'_>) -> Result<Encoded, Faults> {
         self.encode_as(data, Some(target), room)
     }
 
-    fn encode_as(&self, data: &Dataset, training: Option<&Target>, room: Room<'_>) -> Result<Encoded, Vec<Fault>> {
+    fn encode_as(&self, data: &Dataset, training: Option<&Target>, room: Room<'_>) -> Result<Encoded, Faults> {
         if let Some(image) = self.image() {
-            return encode_image(image, data, room).map_err(|fault| vec![fault]);
+            return encode_image(image, data, room).map_err(Faults::from);
         }
         let width = self.shape()[0] as usize;
-        let mut sheet = room.zeros(&[data.rows(), width]).map_err(|fault| vec![fault])?;
+        let mut sheet = room.zeros(&[data.rows(), width])?;
         let mut faults: Vec<Option<Fault>> = vec![None; self.columns.len()];
         let mut encode = |rows: &Dataset, out: &mut [f32], whole: bool| {
             let mut offset = 0;
@@ -159,7 +159,7 @@ impl Encoders {
         }
         encode(data, out, true);
         let faults: Vec<Fault> = faults.into_iter().flatten().collect();
-        if faults.is_empty() { Ok(Encoded::Owned(sheet)) } else { Err(faults) }
+        if faults.is_empty() { Ok(Encoded::Owned(sheet)) } else { Err(Faults::from(faults)) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use catalog::kinds::train::params::{EarlyStopping, Optimizer, StoppingMetric};
 use catalog::network::Node;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::Progress;
@@ -41,7 +41,7 @@ impl Part {
     ///
     /// # Errors
     /// All faults, placed at the input they came in at.
-    pub fn encode(data: &Dataset, encoders: &Encoders, target: &Target, room: Room<'_>) -> Result<Self, Vec<Fault>> {
+    pub fn encode(data: &Dataset, encoders: &Encoders, target: &Target, room: Room<'_>) -> Result<Self, Faults> {
         Self::of(data, encoders.encode(data, room), target, room)
     }
 
@@ -54,24 +54,16 @@ impl Part {
         encoders: &Encoders,
         target: &Target,
         room: Room<'_>,
-    ) -> Result<Self, Vec<Fault>> {
+    ) -> Result<Self, Faults> {
         Self::of(data, encoders.encode_training(data, target, room), target, room)
     }
 
-    fn of(
-        data: &Dataset,
-        rows: Result<Encoded, Vec<Fault>>,
-        target: &Target,
-        room: Room<'_>,
-    ) -> Result<Self, Vec<Fault>> {
+    fn of(data: &Dataset, rows: Result<Encoded, Faults>, target: &Target, room: Room<'_>) -> Result<Self, Faults> {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", data.name()]) };
         let rows = rows.map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
         let targets = target.encode(data, room).map_err(|fault| vec![at(fault)])?;
         let lending = || "laying a tensor over encoded rows".to_owned();
-        Ok(Self {
-            rows: Lent::new(rows).during(lending).map_err(|fault| vec![fault])?,
-            targets: Lent::new(targets).during(lending).map_err(|fault| vec![fault])?,
-        })
+        Ok(Self { rows: Lent::new(rows).during(lending)?, targets: Lent::new(targets).during(lending)? })
     }
 }
 

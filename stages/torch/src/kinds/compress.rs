@@ -12,7 +12,7 @@ use catalog::kinds::evaluate::params::Metric;
 use catalog::kinds::train::params::{Cosine, Optimizer, Schedule};
 use catalog::network::Network;
 use contract::artifact::{ArtifactKind, ArtifactType, DatasetLineage, Task};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, Progress, RunRequest};
@@ -50,18 +50,18 @@ use crate::weights::{tensors_of, weights_of};
 ///
 /// # Errors
 /// Everything that is wrong with the model or the data, and `compress::over_budget`.
-pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Faults> {
     let one = |fault: Fault| vec![fault];
     let params: Compress = decode(request)?;
     let model_input = input(request, "model")?;
     let bundle = Bundle::read(&model_input.path, "model").map_err(one)?;
     if bundle.description.quantisation.is_some() {
-        return Err(one(Fault::error(
+        return Err(Faults::from(one(Fault::error(
             contract::code!("compress::already_quantised"),
             "this model is in 8 bits already",
         )
         .help("compress the model it was made from, with `prune` and `quantize` in one stage")
-        .at(route!["inputs", "model"])));
+        .at(route!["inputs", "model"]))));
     }
     let mut data = Part::open(request, "calibrate", &bundle.description)?;
     if bundle.description.encoders.tell_answers() && data.targets.is_some() && !set_apart(request) {
@@ -150,11 +150,11 @@ struct Part {
 }
 
 impl Part {
-    fn open(request: &RunRequest, port: &str, description: &Description) -> Result<Self, Vec<Fault>> {
+    fn open(request: &RunRequest, port: &str, description: &Description) -> Result<Self, Faults> {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", port]) };
         let data = Dataset::open(&input(request, port)?.path, port).map_err(|fault| vec![at(fault)])?;
         if data.rows() == 0 {
-            return Err(vec![at(empty(port))]);
+            return Err(Faults::from(vec![at(empty(port))]));
         }
         let room = Room::of(request);
         let rows = description.encoders.encode(&data, room);
@@ -197,8 +197,8 @@ impl Part {
 }
 
 /// A tensor over encoded rows or targets.
-fn lent<O: Owner>(owner: O) -> Result<Lent<O>, Vec<Fault>> {
-    Lent::new(owner).during(|| "laying a tensor over encoded rows".to_owned()).map_err(|fault| vec![fault])
+fn lent<O: Owner>(owner: O) -> Result<Lent<O>, Faults> {
+    Lent::new(owner).during(|| "laying a tensor over encoded rows".to_owned()).map_err(Faults::from)
 }
 
 /// What a model costs and is worth.
@@ -236,7 +236,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn compress(&mut self, bundle: &Bundle, bytes: u64) -> Result<Compressed, Vec<Fault>> {
+    fn compress(&mut self, bundle: &Bundle, bytes: u64) -> Result<Compressed, Faults> {
         let one = |fault: Fault| vec![fault];
         let control = self.params.control && self.params.prune.is_some();
         let finetune = self.params.prune.as_ref().map_or(0, |prune| prune.rounds.max(1) * prune.finetune.epochs);
@@ -389,12 +389,12 @@ impl Work<'_> {
 
     // --- pruning ----------------------------------------------------------------------------------------------------
 
-    fn prune(&mut self, prune: &Prune, network: &Network, weights: Weights) -> Result<(Network, Weights), Vec<Fault>> {
+    fn prune(&mut self, prune: &Prune, network: &Network, weights: Weights) -> Result<(Network, Weights), Faults> {
         let one = |fault: Fault| vec![fault];
         let original: BTreeMap<String, usize> =
             prune::groups(network).into_iter().map(|group| (group.producer, group.channels)).collect();
         if original.is_empty() {
-            return Err(one(prune::nothing().at(route!["prune"])));
+            return Err(Faults::from(one(prune::nothing().at(route!["prune"]))));
         }
         let rounds = prune.rounds.max(1);
         let (mut network, mut weights) = (network.clone(), weights);

@@ -10,7 +10,7 @@ use catalog::condition::Condition;
 use catalog::kinds::evaluate::params::{Evaluate, Metric};
 use catalog::metric;
 use contract::artifact::{ArtifactType, Column, DType, DatasetType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, Progress, RunRequest};
@@ -35,24 +35,24 @@ const MOST_COLUMNS: usize = 256;
 ///
 /// # Errors
 /// Everything that is wrong with the parameters, the model or the data.
-pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Faults> {
     let one = |fault: Fault| vec![fault];
     let params: Evaluate = decode(request)?;
     let bundle = Bundle::read(&input(request, "model")?.path, "model").map_err(one)?;
     let data = Dataset::open(&input(request, "data")?.path, "data").map_err(one)?;
     if data.rows() == 0 {
-        return Err(one(empty("data").at(route!["inputs", "data"])));
+        return Err(Faults::from(one(empty("data").at(route!["inputs", "data"]))));
     }
     let description = &bundle.description;
     let task = description.task;
     let wanted = params.metrics.clone().unwrap_or_else(|| metric::fitting(task));
     if let Some(other) = wanted.iter().find(|metric| metric.task() != task) {
-        return Err(one(Fault::error(
+        return Err(Faults::from(one(Fault::error(
             contract::code!("evaluate::metric_task"),
             format!("`{}` does not fit {}", other.name(), metric::task_name(task)),
         )
         .help("leave `metrics` out for all that fit the task")
-        .at(route!["metrics"])));
+        .at(route!["metrics"]))));
     }
     let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", "data"]) };
     let rows = description

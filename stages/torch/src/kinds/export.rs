@@ -2,7 +2,7 @@
 
 use catalog::kinds::export::params::{Export, Format};
 use contract::artifact::{ArtifactKind, ArtifactType, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
 use model::bundle::Bundle;
@@ -36,11 +36,11 @@ const AGREEMENT: f64 = 0.99;
 ///
 /// # Errors
 /// `model::damaged`, `export::mismatch`, and what the operating system refuses.
-pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Faults> {
     let params: Export = decode(request)?;
     let input = input(request, "model")?;
     let output = output(request, "file")?;
-    let bundle = Bundle::read(&input.path, "model").map_err(|fault| vec![fault])?;
+    let bundle = Bundle::read(&input.path, "model")?;
     let mut finished = Finished {
         types: [("file".to_owned(), ArtifactType::Other(ArtifactKind::File))].into(),
         ..Finished::default()
@@ -63,34 +63,34 @@ pub fn run(request: &RunRequest, channel: &Channel) -> Result<Finished, Vec<Faul
         }
     };
     finished.summary.insert("bytes".to_owned(), bytes.len() as f64);
-    file::write(output, &bytes).map_err(|fault| vec![fault])?;
+    file::write(output, &bytes)?;
     Ok(finished)
 }
 
 /// Writes and checks; gives the bytes and the largest difference to our own answers.
-fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result<(Vec<u8>, f64), Vec<Fault>> {
+fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result<(Vec<u8>, f64), Faults> {
     let description = &bundle.description;
     if let Some(fitted) = description.encoders.columns.iter().find(|fitted| fitted.column.dtype == DType::Binary) {
-        return Err(vec![
+        return Err(Faults::from(vec![
             Fault::error(
                 contract::code!("export::column"),
                 format!("column `{}` is raw bytes, which ONNX has no type for", fitted.column.name),
             )
             .help("`pack` or decode it into a tensor column before training"),
-        ]);
+        ]));
     }
     if let Some((fitted, name)) =
         description.encoders.columns.iter().find_map(|fitted| Some((fitted, encoders::unsupported(fitted)?)))
     {
-        return Err(vec![
+        return Err(Faults::from(vec![
             Fault::error(
                 contract::code!("export::encoder"),
                 format!("column `{}` is encoded by `{name}`, which cannot be written as ONNX", fitted.column.name),
             )
             .help("`format: safetensors` keeps every encoder; ONNX has `identity`, `standard`, `robust`, `piecewise`, `periodic`, `one_hot` and `embedding`"),
-        ]);
+        ]));
     }
-    let model = model(bundle).map_err(|fault| vec![fault])?;
+    let model = model(bundle)?;
     let source = match &model {
         Model::Real(folded) => Source::Real(folded),
         Model::Whole(quantized) => Source::Whole(quantized),
@@ -98,15 +98,14 @@ fn onnx(bundle: &Bundle, scratch: &std::path::Path, channel: &Channel) -> Result
     let written = |extent| -> Outcome<Vec<u8>> {
         Ok(write(&source, &description.encoders, &description.target, extent)?.encode_to_vec())
     };
-    let whole = written(Extent::Whole).map_err(|fault| vec![fault])?;
-    let checked = written(Extent::Numbers).map_err(|fault| vec![fault])?;
+    let whole = written(Extent::Whole)?;
+    let checked = written(Extent::Numbers)?;
 
     let rows = (WORK / description.network.operations().max(1)).clamp(4, ROWS) as usize;
-    let data =
-        check::made_up(&description.encoders, rows, 0, &scratch.join("rows.arrow")).map_err(|fault| vec![fault])?;
+    let data = check::made_up(&description.encoders, rows, 0, &scratch.join("rows.arrow"))?;
     let encoded = description.encoders.encode(&data, Room::memory())?;
-    let ours = answers(bundle, encoded.values()).map_err(|fault| vec![fault])?;
-    let difference = compare(bundle, &model, &checked, &data, &ours).map_err(|fault| vec![fault])?;
+    let ours = answers(bundle, encoded.values())?;
+    let difference = compare(bundle, &model, &checked, &data, &ours)?;
     channel.info(format!("{rows} rows in another runtime: largest difference {difference:.1e}"));
     Ok((whole, difference))
 }

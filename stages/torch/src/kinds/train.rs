@@ -6,7 +6,7 @@ use catalog::columns::features;
 use catalog::kinds::train::params::Train;
 use catalog::network::Network;
 use contract::artifact::{ArtifactType, DatasetLineage, ModelType, Task};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
@@ -30,7 +30,7 @@ use crate::request::{decode, input, output};
 ///
 /// # Errors
 /// Everything that is wrong with the parameters or the data.
-pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Vec<Fault>> {
+pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Finished, Faults> {
     let one = |fault: Fault| vec![fault];
     let params: Train = decode(request)?;
     let data = Dataset::open(&input(request, "train")?.path, "train").map_err(one)?;
@@ -40,16 +40,16 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
     };
     for part in std::iter::once(&data).chain(&held) {
         if part.rows() == 0 {
-            return Err(one(empty(part.name()).at(route!["inputs", part.name()])));
+            return Err(Faults::from(one(empty(part.name()).at(route!["inputs", part.name()]))));
         }
     }
     if params.early_stopping.is_some() && held.is_none() {
-        return Err(one(Fault::error(
+        return Err(Faults::from(one(Fault::error(
             contract::code!("train::no_validation"),
             "`early_stopping` watches the input `validation`, which is not connected",
         )
         .help("connect it, for example `inputs: { train: parts.train, validation: parts.validation }`")
-        .at(route!["early_stopping"])));
+        .at(route!["early_stopping"]))));
     }
 
     let column =
@@ -64,11 +64,11 @@ pub fn run(request: &RunRequest, device: Device, channel: &Channel) -> Result<Fi
         .map_err(|faults| faults.into_iter().map(at).collect::<Vec<_>>())?;
     let shape = encoders.shape();
     if shape.contains(&0) {
-        return Err(one(Fault::error(
+        return Err(Faults::from(one(Fault::error(
             contract::code!("features::none"),
             "nothing is left for the model to see: all features are empty",
         )
-        .help("their columns have no values in the training part")));
+        .help("their columns have no values in the training part"))));
     }
     let model = params.model.clone().unwrap_or_else(|| Network::default_model(&shape));
     let network = Network::resolve_embedded(&model, &shape, &encoders.tables(), target.outputs())?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
 use contract::artifact::{ArtifactType, Classes, Column, DType};
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::worker::protocol::{Finished, InputArtifact, RunRequest};
 use contract::worker::{Channel, Worker};
 use model::dataset;
@@ -120,7 +120,7 @@ impl House {
         seed: u64,
         inputs: &[(&str, &Path)],
         outputs: &[&str],
-    ) -> Result<Left, Vec<Fault>> {
+    ) -> Result<Left, Faults> {
         self.run_within(None, kind, (params, seed), inputs, outputs)
     }
 
@@ -132,7 +132,7 @@ impl House {
         (params, seed): (Value, u64),
         inputs: &[(&str, &Path)],
         outputs: &[&str],
-    ) -> Result<Left, Vec<Fault>> {
+    ) -> Result<Left, Faults> {
         let registry = catalog::kinds();
         let kind = registry.get(kind).unwrap();
         let params = kind.stage(params)?.params();
@@ -167,14 +167,14 @@ impl House {
     }
 
     /// Trains.
-    pub fn train(&self, params: Value, seed: u64, train: &Path, validation: Option<&Path>) -> Result<Left, Vec<Fault>> {
+    pub fn train(&self, params: Value, seed: u64, train: &Path, validation: Option<&Path>) -> Result<Left, Faults> {
         let mut inputs = vec![("train", train)];
         inputs.extend(validation.map(|path| ("validation", path)));
         self.run("train", params, seed, &inputs, &["model", "metrics"])
     }
 
     /// Evaluates.
-    pub fn evaluate(&self, params: Value, model: &Path, data: &Path) -> Result<Left, Vec<Fault>> {
+    pub fn evaluate(&self, params: Value, model: &Path, data: &Path) -> Result<Left, Faults> {
         self.run("evaluate", params, 0, &[("model", model), ("data", data)], &["metrics", "predictions"])
     }
 }

@@ -17,7 +17,7 @@ use crate::raw;
 use crate::tests::harness::{Cells, House, blobs, booleans, floats, images, integers, texts};
 use crate::tests::sample;
 
-fn code(result: Result<crate::tests::harness::Left, Vec<contract::fault::Fault>>) -> (String, String) {
+fn code(result: Result<crate::tests::harness::Left, contract::fault::Faults>) -> (String, String) {
     let Err(faults) = result else { panic!("it worked") };
     assert!(faults[0].help.is_some(), "no help: {:?}", faults[0]);
     (faults[0].code.clone(), faults[0].message.clone())

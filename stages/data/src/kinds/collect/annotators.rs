@@ -11,10 +11,10 @@ use arrow::compute::{cast, concat, take};
 use arrow::datatypes::DataType;
 use catalog::kinds::collect::params::Annotators;
 use contract::artifact::{Column, DType, Role};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::dataset::{Table, batch};
 use crate::table::display;
 
@@ -28,11 +28,11 @@ pub fn apart(table: Table, annotators: &Annotators) -> Outcome<(Table, Table)> {
     let dtype = label_type(&table, &taken)?;
     let labels = labels(&table, &taken, &items, dtype)?;
     if labels.rows() == 0 {
-        return Err(vec![
+        return Err(Faults::from(
             Fault::error(contract::code!("data::no_labels"), "no annotator said anything: all their cells are empty")
                 .help("are these the right columns, and does `missing:` name a label?")
                 .at(route!["annotators", "columns"]),
-        ]);
+        ));
     }
     let kept: Vec<usize> = (0..table.columns.len()).filter(|index| !taken.contains(index)).collect();
     let mut columns: Vec<Column> = kept.iter().map(|index| table.columns[*index].clone()).collect();
@@ -56,7 +56,7 @@ fn items(table: &Table, annotators: &Annotators) -> Outcome<(DType, ArrayRef)> {
     let pieces = table.pieces(at);
     let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
     let whole = concat(&pieces).map_err(|error| kernel("reading items", &error))?;
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for row in 0..whole.len() {
         let (code, text) = if whole.is_null(row) {
@@ -85,7 +85,7 @@ fn items(table: &Table, annotators: &Annotators) -> Outcome<(DType, ArrayRef)> {
 
 /// The one type of all labels: that of the columns, or text where they differ.
 fn label_type(table: &Table, taken: &[usize]) -> Outcome<DType> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut found: Option<DType> = None;
     let mut missing = Vec::new();
     for index in taken {

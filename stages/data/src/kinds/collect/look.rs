@@ -2,7 +2,7 @@
 
 use catalog::kinds::collect::params::{Collect, S3, Source};
 use catalog::kinds::collect::{is_url, nested_role};
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::remote::{Freshness, Look, is_remote};
 use contract::route;
 
@@ -18,7 +18,7 @@ pub fn look(params: &Collect) -> Outcome<Vec<Look>> {
     let store = params.s3.clone().unwrap_or_default();
     let (mut looks, mut faults) = (Vec::new(), Vec::new());
     look_at(&params.from, &store, "", &route!["from"], &mut looks, &mut faults);
-    if faults.is_empty() { Ok(looks) } else { Err(faults) }
+    if faults.is_empty() { Ok(looks) } else { Err(Faults::from(faults)) }
 }
 
 fn look_at(source: &Source, store: &S3, prefix: &str, at: &Route, looks: &mut Vec<Look>, faults: &mut Vec<Fault>) {

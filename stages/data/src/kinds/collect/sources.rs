@@ -6,7 +6,7 @@ use std::path::Path;
 use catalog::kinds::collect::params::{Collect, Delimited, Source};
 use catalog::kinds::collect::{Place, is_url, nested_role};
 use catalog::params::shape::OneOrMany;
-use contract::fault::{Fault, Route};
+use contract::fault::{Fault, Faults, Route};
 use contract::remote::{Seen, is_remote};
 use contract::route;
 use contract::worker::protocol::InputFile;
@@ -58,7 +58,7 @@ impl Reader<'_> {
                     Err(more) => faults.extend(more),
                 }
             }
-            if faults.is_empty() { Ok(tables) } else { Err(faults) }
+            if faults.is_empty() { Ok(tables) } else { Err(Faults::from(faults)) }
         };
         match source {
             Source::Concat(sources) => {
@@ -72,7 +72,7 @@ impl Reader<'_> {
             Source::Join(join) => {
                 let mut tables = several(&join.sources, &at.join("join").join("sources"))?.into_iter();
                 let Some((_, (mut table, mut total))) = tables.next() else {
-                    return Err(vec![empty("the source", "nothing is joined")]);
+                    return Err(Faults::from(empty("the source", "nothing is joined")));
                 };
                 for (_, (next, rows)) in tables {
                     table = join::join(table, next, &join.on.0, join.how, &at.join("join"))?;
@@ -168,7 +168,7 @@ impl Reader<'_> {
         let (table, total, spans) = match self.rows(source, &files, at) {
             // Where every row is left out, that is what is wrong.
             Err(faults) if faults.iter().all(|fault| fault.code == contract::code!("data::empty")) => {
-                return Err(refusals.too_many(before, 0).map_or(faults, |fault| vec![fault]));
+                return Err(refusals.too_many(before, 0).map_or(faults, |fault| Faults::from(fault)));
             }
             read => read?,
         };
@@ -176,7 +176,7 @@ impl Reader<'_> {
             && total.is_some()
             && let Some(fault) = refusals.too_many(before, table.rows() as u64)
         {
-            return Err(vec![fault]);
+            return Err(Faults::from(fault));
         }
         let memory = self.reading.memory;
         let table = match source.paths() {
@@ -247,11 +247,11 @@ impl Reader<'_> {
                     })?,
                     _ => {
                         let text = "`labels` goes with one array, and there are several";
-                        return Err(vec![
+                        return Err(Faults::from(
                             Fault::error(contract::code!("data::rows_differ"), text)
                                 .help("put the pairs below each other with `concat`")
                                 .place(place(&labels[0].shown, None, None)),
-                        ]);
+                        ));
                     }
                 }
             }
@@ -297,7 +297,7 @@ impl Reader<'_> {
                 (table, Some(rows as u64), vec![Span { gone, ..Span::whole(shown, rows) }])
             }
             Source::Concat(_) | Source::Join(_) => {
-                return Err(vec![empty("the source", "sources are nested in an unknown way")]);
+                return Err(Faults::from(empty("the source", "sources are nested in an unknown way")));
             }
         })
     }
@@ -333,17 +333,16 @@ impl Reader<'_> {
             let Some(packed) = archive::format(file)? else {
                 if matches!(source, Source::Npz(_)) {
                     let text = format!("`{}` cannot be read as a NumPy archive: it is no zip file", file.shown);
-                    return Err(vec![
+                    return Err(Faults::from(
                         Fault::error(contract::code!("data::damaged_npy"), text)
                             .help("a single array is read with `npy:`; if it should be an `.npz`, copy or download it again")
-                            .place(place(&file.shown, None, None)),
-                    ]);
+                            .place(place(&file.shown, None, None))));
                 }
                 found.push(file.clone());
                 continue;
             };
             let folder = self.rooms.scratch.join(format!("{}{index}", prefix.replace('/', "-")));
-            std::fs::create_dir_all(&folder).map_err(|error| vec![unwritable(&error)])?;
+            std::fs::create_dir_all(&folder).map_err(|error| Faults::from(unwritable(&error)))?;
             let archive::Unpacked { files: inner, complete: all, others } =
                 archive::unpack(file, packed, &wanted, &folder, self.reading.limits)?;
             complete &= all;
@@ -422,7 +421,7 @@ fn several(
         }
     }
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     unify::tables(tables, lenient).map(|table| (table, total, spans))
 }
@@ -457,7 +456,7 @@ fn delimited(
         );
     }
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(Faults::from(faults));
     }
     let options = delimited::options::Options {
         delimiter,
@@ -484,5 +483,5 @@ pub(super) fn idx_files(files: &[InputFile]) -> Outcome<(&InputFile, Option<&Inp
 /// # Errors
 /// `data::empty`: there is none.
 pub(super) fn one(files: &[InputFile]) -> Outcome<&InputFile> {
-    files.first().ok_or_else(|| vec![empty("the source", "no file matches")])
+    files.first().ok_or_else(|| Faults::from(empty("the source", "no file matches")))
 }

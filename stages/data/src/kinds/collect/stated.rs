@@ -10,7 +10,7 @@ use contract::fault::{Fault, Route};
 use contract::route;
 use contract::worker::protocol::InputFile;
 
-use crate::fault::{Faults, Outcome, place};
+use crate::fault::{FaultList, Outcome, place};
 use crate::read::normal;
 use crate::read::reading::{Reading, Sieved, left_out};
 use crate::table::convert::{Refusal, convert, convert_some, misfit, no_such_cast};
@@ -33,7 +33,7 @@ pub(super) fn fitted(rows: Sieved, shown: &str, reading: &Reading<'_>) -> Outcom
         return Ok(Sieved { table: Table { columns, batches }, gone });
     }
     let mut keeper = Keeper::new(columns.clone(), reading.memory);
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut left = Vec::new();
     let mut all = Sieved::numbers(&gone);
     for rows in &batches {
@@ -60,7 +60,7 @@ struct Fit<'a> {
 
 impl Fit<'_> {
     /// The rows with their new types; `None` when something is wrong.
-    fn rows(&self, rows: &RecordBatch, numbers: &mut Vec<u64>, faults: &mut Faults) -> Outcome<Option<RecordBatch>> {
+    fn rows(&self, rows: &RecordBatch, numbers: &mut Vec<u64>, faults: &mut FaultList) -> Outcome<Option<RecordBatch>> {
         let refusals = self.reading.refusals;
         let mut arrays: Vec<ArrayRef> = rows.columns().to_vec();
         let mut bad: BTreeMap<usize, Fault> = BTreeMap::new();
@@ -119,7 +119,7 @@ pub(super) fn stated(
     options: &BTreeMap<String, ColumnOptions>,
     files: &[InputFile],
 ) -> Outcome<Table> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     for (name, option) in options {
         let Some(index) = table.columns.iter().position(|column| column.name == *name) else {
             let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
@@ -142,7 +142,7 @@ pub(super) fn stated(
     faults.or(table)
 }
 
-fn retype(table: &mut Table, index: usize, dtype: DType, faults: &mut Faults, route: &Route, shown: &str) {
+fn retype(table: &mut Table, index: usize, dtype: DType, faults: &mut FaultList, route: &Route, shown: &str) {
     let old: Column = table.columns[index].clone();
     let mut columns = table.columns.clone();
     columns[index].dtype = dtype;
@@ -175,7 +175,7 @@ fn refused(
     dtype: DType,
     array: &ArrayRef,
     before: usize,
-    faults: &mut Faults,
+    faults: &mut FaultList,
     route: &Route,
     shown: &str,
 ) {

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::row::{RowConverter, SortField};
 use catalog::columns::pattern::select;
 use catalog::kinds::split::params::Split;
-use contract::fault::Fault;
+use contract::fault::Faults;
 use contract::route;
 
 use super::Row;
@@ -77,7 +77,7 @@ fn similar(
         let signed = threads::map(batch.num_rows(), threads, |row| {
             let shingles = near::shingles(batch, columns, row)?;
             let signature = near::signature(&shingles);
-            Ok::<_, Vec<Fault>>((shingles, signature))
+            Ok::<_, Faults>((shingles, signature))
         });
         for (row, signed) in signed.into_iter().enumerate() {
             let (shingles, signature) = signed?;

@@ -7,11 +7,11 @@ use catalog::kinds::split::params::Split;
 use catalog::kinds::split::sizes;
 use catalog::params::scalar::Scalar;
 use contract::artifact::{Column, DType};
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 use contract::route;
 
 use super::{Row, position};
-use crate::fault::{Faults, Outcome, kernel};
+use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::convert::convert;
 use crate::table::dataset::Table;
 
@@ -19,7 +19,7 @@ use crate::table::dataset::Table;
 fn times(params: &Split, table: &Table) -> Outcome<(Vec<f64>, Column)> {
     let name = params.time.as_deref().unwrap_or_default();
     let index = position(table, name, &route!["time"])?;
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut all = Vec::with_capacity(table.rows());
     for piece in table.pieces(index) {
         for time in numbers(&piece)? {
@@ -98,7 +98,7 @@ pub fn at_cuts(params: &Split, names: &[String], table: &Table) -> Outcome<Vec<u
         let at = match cut {
             Scalar::Int(value) => *value as f64,
             Scalar::Float(value) => *value,
-            Scalar::Bool(_) => return Err(fault()),
+            Scalar::Bool(_) => return Err(Faults::from(fault())),
             Scalar::Text(text) => {
                 let text: ArrayRef = std::sync::Arc::new(StringArray::from(vec![text.as_str()]));
                 let dtype =

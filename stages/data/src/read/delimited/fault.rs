@@ -61,7 +61,7 @@ fn since(text: &[u8], at: usize, open: usize) -> String {
     }
 }
 
-/// In a block, lines count from 0: [`Faults::shift`] adds the line the block starts on.
+/// In a block, lines count from 0: [`FaultList::shift`] adds the line the block starts on.
 pub(super) fn lines_from_zero(mut fault: Fault) -> Fault {
     if let Some(place) = &mut fault.place {
         place.line = place.line.map(|line| line - 1);

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use contract::fault::Fault;
+use contract::fault::{Fault, Faults};
 
-use crate::fault::{COLUMNS, Faults, Outcome, place, too_wide};
+use crate::fault::{COLUMNS, FaultList, Outcome, place, too_wide};
 use crate::read::delimited::fault::{broken_fault, encoding_fault, line_of};
 use crate::read::delimited::options::Options;
 use crate::read::delimited::scan::{Dialect, End, Scanner};
@@ -29,9 +29,9 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
         if head.starts_with(magic) {
             let text = format!("`{shown}` is not text, it is {format}");
             let help = format!("read it as such: `from: {{ {format}: {shown} }}`");
-            return Err(vec![
+            return Err(Faults::from(
                 Fault::error(contract::code!("data::wrong_format"), text).help(help).place(place(shown, None, None)),
-            ]);
+            ));
         }
     }
     let text = &head[start..];
@@ -40,20 +40,20 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
     let first = scanner.position();
     let mut names = Vec::new();
     loop {
-        let field = scanner.field().map_err(|broken| vec![broken_fault(broken, text, shown, dialect)])?;
+        let field = scanner.field().map_err(|broken| Faults::from(broken_fault(broken, text, shown, dialect)))?;
         let end = field.end;
         match std::str::from_utf8(field.text) {
             Ok(name) => names.push(name.to_owned()),
             Err(_) => {
                 let column = names.len() as u64 + 1;
-                return Err(vec![encoding_fault(shown, "it is not UTF-8", line_of(text, first), Some(column))]);
+                return Err(Faults::from(encoding_fault(shown, "it is not UTF-8", line_of(text, first), Some(column))));
             }
         }
         if end == End::Record {
             break;
         }
         if names.len() > COLUMNS {
-            return Err(vec![too_wide(shown, Some(line_of(text, first)))]);
+            return Err(Faults::from(too_wide(shown, Some(line_of(text, first)))));
         }
     }
     if !options.header {
@@ -65,7 +65,7 @@ pub fn read(head: &[u8], dialect: &Dialect, options: &Options, shown: &str) -> O
 }
 
 fn check(names: &[String], line: u64, shown: &str) -> Outcome<()> {
-    let mut faults = Faults::default();
+    let mut faults = FaultList::default();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for (index, name) in names.iter().enumerate() {
         let column = index as u64 + 1;

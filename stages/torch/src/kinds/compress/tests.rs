@@ -1,3 +1,4 @@
+use contract::fault::Faults;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -23,7 +24,7 @@ fn trained(model: Value) -> Trained {
 }
 
 impl Trained {
-    fn compress(&self, params: Value) -> Result<Left, Vec<Fault>> {
+    fn compress(&self, params: Value) -> Result<Left, Faults> {
         let inputs: [(&str, &Path); 3] = [("model", &self.model), ("calibrate", &self.train), ("check", &self.check)];
         self.house.run("compress", params, 3, &inputs, &["model", "report"])
     }

@@ -5,6 +5,7 @@ use catalog::kinds::compress::params::Int8;
 use catalog::network::Network;
 use catalog::params::network::Model as Layers;
 use contract::artifact::{Classes, Column, Task};
+use contract::fault::Faults;
 use contract::worker::protocol::InputArtifact;
 use model::bundle::{Description, FORMAT, Stored, Training};
 use model::encode::embedding::Embedding;
@@ -184,7 +185,7 @@ fn request(folder: &Path, format: &str) -> RunRequest {
     }
 }
 
-fn export(bundle: &Bundle, format: &str) -> Result<(TempDir, PathBuf, Finished), Vec<Fault>> {
+fn export(bundle: &Bundle, format: &str) -> Result<(TempDir, PathBuf, Finished), Faults> {
     let folder = tempfile::tempdir().unwrap();
     bundle.write(&folder.path().join("model")).unwrap();
     let finished = run(&request(folder.path(), format), &Channel::silent())?;
