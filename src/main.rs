@@ -11,11 +11,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
     terminal::set_colors(cli.color);
-    match commands::execute(&cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            terminal::err(&failure.text);
-            ExitCode::from(failure.exit_code)
-        }
+    let code = commands::execute(&cli).unwrap_or_else(|failure| failure.tell());
+    match terminal::lost_output() {
+        // The work is done and recorded; only what was to be shown is lost.
+        Some(error) => ExitCode::from(session::Failure::lost_output(&error).tell()),
+        None => ExitCode::from(code),
     }
 }

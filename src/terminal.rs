@@ -12,5 +12,5 @@ pub mod quantity;
 pub mod result;
 mod style;
 
-pub use self::output::{ColorChoice, err, is_interactive, out, out_bytes, set_colors, width};
+pub use self::output::{ColorChoice, err, is_interactive, lost_output, out, out_bytes, set_colors, width};
 pub use self::style::Styles;

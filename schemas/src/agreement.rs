@@ -13,7 +13,7 @@ fn ours(text: &str) -> Option<Value> {
     let source = Source::new("x", text);
     let mut faults = PlacedFaults::default();
     let node = syntax::parse(SourceId(0), &source, 0, &mut faults)?;
-    (faults.len() == 0).then(|| node.to_json())
+    faults.is_empty().then(|| node.to_json())
 }
 
 fn theirs(text: &str) -> Value {

@@ -3,6 +3,7 @@
 pub(crate) mod advice;
 pub(crate) mod choice;
 pub(crate) mod decoder;
+pub(crate) mod expectation;
 pub(crate) mod format;
 pub(crate) mod naming;
 pub(crate) mod shape;

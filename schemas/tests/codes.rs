@@ -75,10 +75,10 @@ fn texts() -> (String, String) {
 
 /// Whether a text has the code as a whole word.
 fn has(text: &str, code: &str) -> bool {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.match_indices(code).any(|(at, _)| {
-        let word =
-            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b':');
-        !word(text.as_bytes().get(at + code.len())) && !word(at.checked_sub(1).and_then(|at| text.as_bytes().get(at)))
+        let before = at.checked_sub(1).and_then(|at| text.as_bytes().get(at));
+        !is_word(before) && !is_word(text.as_bytes().get(at + code.len()))
     })
 }
 

@@ -27,6 +27,19 @@ impl Failure {
         Self { text: render(fault, &Sources::default()), exit_code }
     }
 
+    /// Results that did not reach stdout, by the system's reason (exit code 4).
+    pub fn lost_output(reason: &str) -> Self {
+        let fault = Fault::error(contract::code!("cli::unwritable"), format!("stdout cannot be written: {reason}"))
+            .help("what was done is recorded; free space where the output goes, and ask for the result again");
+        Self::fault(&fault, ENGINE_FAILED)
+    }
+
+    /// Says it on stderr, and gives the exit code.
+    pub fn tell(&self) -> u8 {
+        crate::terminal::err(&self.text);
+        self.exit_code
+    }
+
     /// Faults of a file that is no pipeline (exit code 2).
     pub fn faults(faults: &[Fault]) -> Self {
         Self { text: render_all(faults, &Sources::default()), exit_code: INVALID }

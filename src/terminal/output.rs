@@ -1,6 +1,7 @@
 //! The one place that writes to stdout and stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 
@@ -38,21 +39,36 @@ pub fn width() -> usize {
     console::Term::stderr().size_checked().map_or(100, |(_, columns)| usize::from(columns).max(40))
 }
 
-/// A result, on stdout. A reader that went away (`| head`) ends the program quietly.
+/// Why nothing more is written to stdout: the first error.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// A result, on stdout. After an error nothing more is written, and the verb goes on: see [`lost_output`].
 pub fn out(text: &str) {
-    let mut stdout = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    if write!(stdout, "{text}{end}").and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(0);
-    }
+    write(|stdout| write!(stdout, "{text}{end}"));
 }
 
 /// Bytes of a result, on stdout.
 pub fn out_bytes(bytes: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(0);
+    write(|stdout| stdout.write_all(bytes));
+}
+
+fn write(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) {
+    let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    if lost.is_some() {
+        return;
     }
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = write(&mut stdout).and_then(|()| stdout.flush()) {
+        *lost = Some(error);
+    }
+}
+
+/// The error that kept a part of the results from stdout. A reader that went away (`| head`) has what it wanted and is
+/// none.
+pub fn lost_output() -> Option<String> {
+    let lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    lost.as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe).map(ToString::to_string)
 }
 
 /// Progress and faults, on stderr.

@@ -380,3 +380,35 @@ stages:
         assert!(said.err.contains("cli::no_output"), "{}", said.err);
     }
 }
+
+#[test]
+fn output_that_cannot_be_written_changes_no_work_and_is_said() {
+    let house = House::of(
+        "
+pipeline: lost
+stages:
+  one: { kind: command, run: echo 1 > one, outs: [one] }
+  two: { kind: command, run: cat one > two, deps: [one], outs: [two] }
+",
+    );
+    let run = |line: &str| {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", line]).env("PIPELINE", crate::house::program()).current_dir(house.path());
+        crate::house::said(shell)
+    };
+    // A reader that went away silences the output and nothing else.
+    let piped = run("{ $PIPELINE run --json; echo $? > code; } | head -n 1 > first");
+    assert_eq!((house.read("code").trim(), house.read("two").trim()), ("0", "1"), "{}", piped.err);
+    assert!(!piped.err.contains("cannot be written"), "{}", piped.err);
+    // Any other error is said, and the work is still done.
+    house.edit("pipeline.yaml", "echo 1", "echo 2");
+    let full = run("$PIPELINE run --json > /dev/full");
+    assert_eq!(full.code, 4, "{}", full.err);
+    assert!(full.err.contains("cli::unwritable") && full.err.contains("No space left"), "{}", full.err);
+    assert_eq!(house.read("two").trim(), "2");
+    // A verb keeps its own exit code when its reader went away.
+    house.write("bad.yaml", "pipeline: bad\nstages: { x: { kind: nothing } }\n");
+    run("{ $PIPELINE check --json -f bad.yaml; echo $? > code; } | true");
+    assert_eq!(house.read("code").trim(), "2");
+    assert_eq!(run("$PIPELINE get one -o - > /dev/full").code, 4);
+}

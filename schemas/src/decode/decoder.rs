@@ -7,7 +7,7 @@
 use contract::fault::{Fault, Route, Segment};
 use serde_json::{Map, Number, Value};
 
-use crate::decode::naming::{expected, range};
+use crate::decode::expectation::{expected, range};
 use crate::decode::shape::{Form, ListForm, MappingForm, NumberForm, Shape, Shapes, TextForm};
 use crate::report::faults::{Placed, PlacedFaults};
 use crate::report::phrases::{lower_first, owner_phrase, plural, shorten};
@@ -88,7 +88,7 @@ impl<'a> Decoder<'a> {
                     let before = std::mem::take(self.faults);
                     let value = self.form(form, shape, node, key);
                     let found = std::mem::replace(self.faults, before);
-                    let done = found.len() == 0;
+                    let done = found.is_empty();
                     if best.as_ref().is_none_or(|(fewest, _)| found.len() < fewest.len()) {
                         best = Some((found, value));
                     }

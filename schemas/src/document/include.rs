@@ -158,7 +158,7 @@ impl Walk<'_> {
             return;
         }
         self.files.paths.push(shown.clone());
-        let text = match crate::read(&shown) {
+        let text = match crate::yaml::file::read(&shown) {
             Ok(text) => text,
             Err(fault) => {
                 let mut fault = *fault;

@@ -48,6 +48,11 @@ impl PlacedFaults {
         self.found.len()
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many of them are errors.
     pub fn errors(&self) -> usize {
         self.errors

@@ -81,6 +81,10 @@ pub async fn cancel_on_signal(cancel: CancellationToken) {
             _ = terminate.recv() => {}
         }
         if cancel.is_cancelled() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the second request asks for an end at once, whatever is lost"
+            )]
             std::process::exit(130);
         }
         cancel.cancel();

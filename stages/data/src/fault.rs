@@ -141,6 +141,6 @@ impl FaultList {
     /// # Errors
     /// The list.
     pub fn or<T>(self, value: T) -> Outcome<T> {
-        if self.is_empty() { Ok(value) } else { Err(Faults::from(self.into_vec())) }
+        if self.is_empty() { Ok(value) } else { Err(self.into_vec()) }
     }
 }

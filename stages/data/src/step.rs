@@ -78,7 +78,7 @@ pub(crate) trait Transform {
     /// # Errors
     /// Columns that do not fit the step.
     fn link<'a>(&'a self, _: &Input<'_>) -> Outcome<Link<'a>> {
-        Err(Faults::from(kernel("cleaning", &"the step needs all rows")))
+        Err(kernel("cleaning", &"the step needs all rows"))
     }
 
     /// Carries the step out over all rows.

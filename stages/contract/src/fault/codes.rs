@@ -149,10 +149,9 @@ pub const CODES: &[Entry] = &[
     ),
     tested("cli::unknown_run", "No run matches the name, or its beginning matches several runs."),
     tested("cli::unknown_stage", "The pipeline has no stage with this name. It is usually a typing mistake."),
-    untested(
+    tested(
         "cli::unwritable",
         "The target of a copy cannot be created, usually because of the permissions of its folder.",
-        "missing: An end-to-end test would run `pipeline get` with `-o` and a path below an ordinary file.",
     ),
     tested(
         "collect::database",

@@ -215,11 +215,11 @@ impl Out<'_> {
     fn target(&mut self, name: &str) -> Outcome<Option<PathBuf>> {
         if self.names.len() >= ENTRIES {
             let text = format!("`{}` has more than {ENTRIES} entries", self.shown);
-            return Err(Faults::from(self.fault(
+            return Err(self.fault(
                 contract::code!("data::too_large"),
                 text,
                 "pack the rows of many small files into one",
-            )));
+            ));
         }
         let parts: Vec<&str> = name.split(['/', '\\']).collect();
         let leaves = name.starts_with(['/', '\\'])
@@ -229,7 +229,7 @@ impl Out<'_> {
         if leaves || name.is_empty() {
             let text = format!("`{}` has an entry {name:?} that would be written outside of its folder", self.shown);
             let help = "such an archive is made to harm, or by mistake: pack the files again with relative names";
-            return Err(Faults::from(self.fault(contract::code!("data::unsafe_archive"), text, help)));
+            return Err(self.fault(contract::code!("data::unsafe_archive"), text, help));
         }
         let clean =
             parts.iter().filter(|part| !part.is_empty() && **part != ".").copied().collect::<Vec<_>>().join("/");
@@ -243,11 +243,7 @@ impl Out<'_> {
         }
         if !self.seen.insert(clean.clone()) {
             let text = format!("`{}` has two entries called `{clean}`", self.shown);
-            return Err(Faults::from(self.fault(
-                contract::code!("data::unsafe_archive"),
-                text,
-                "pack the files again, each once",
-            )));
+            return Err(self.fault(contract::code!("data::unsafe_archive"), text, "pack the files again, each once"));
         }
         Ok(Some(self.folder.join(&clean)))
     }
@@ -264,14 +260,14 @@ impl Out<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Faults::from(self.damaged(&error))),
+                Err(error) => return Err(self.damaged(&error)),
             };
             self.written += count as u64;
             let bound = self.limit.min(FREE.max(self.packed.saturating_mul(RATIO)));
             if self.written > bound {
                 let text = format!("`{}`, {} bytes, unpacks to more than {bound} bytes", self.shown, self.packed);
                 let help = "unpack it yourself if it is meant to be that large";
-                return Err(Faults::from(self.fault(contract::code!("data::too_large"), text, help)));
+                return Err(self.fault(contract::code!("data::too_large"), text, help));
             }
             file.write_all(&buffer[..count]).map_err(write)?;
         }
@@ -293,7 +289,7 @@ fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
         let entry = archive.by_index_raw(index).map_err(|error| out.damaged(&error))?;
         let name = entry.name().map_err(|error| out.damaged(&error))?.into_owned();
         if entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000) {
-            return Err(Faults::from(link(out, &name)));
+            return Err(link(out, &name));
         }
         if entry.is_dir() {
             out.target(&format!("{name}."))?;
@@ -302,16 +298,16 @@ fn zip(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
         if let Some(target) = out.target(&name)? {
             if entry.encrypted() {
                 let text = format!("`{name}` in `{}` is encrypted", out.shown);
-                return Err(Faults::from(out.fault(
+                return Err(out.fault(
                     contract::code!("data::encrypted_archive"),
                     text,
                     "pack it again without a password",
-                )));
+                ));
             }
             if !matches!(entry.compression(), zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated) {
                 let text = format!("`{name}` in `{}` is packed in a way that is not known", out.shown);
                 let help = "pack it again as an ordinary zip (deflate), or as `.tar.zst`";
-                return Err(Faults::from(out.fault(contract::code!("data::unsupported_archive"), text, help)));
+                return Err(out.fault(contract::code!("data::unsupported_archive"), text, help));
             }
             wanted.push((index, name, target));
         }
@@ -348,7 +344,7 @@ fn tar(path: &Path, out: &mut Out<'_>) -> Outcome<bool> {
             }
             tar::EntryType::Directory => drop(out.target(&format!("{name}/."))?),
             tar::EntryType::XGlobalHeader | tar::EntryType::XHeader => {}
-            _ => return Err(Faults::from(link(out, &name))),
+            _ => return Err(link(out, &name)),
         }
     }
     Ok(true)

@@ -225,10 +225,10 @@ impl Transfer<'_> {
             match self.attempt(client).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Passing(why)) => last = why,
-                Err(Trouble::Lasting(faults)) => return Err(Faults::from(faults)),
+                Err(Trouble::Lasting(faults)) => return Err(faults),
             }
         }
-        Err(Faults::from(unreachable(self.remote, format!("could not be fetched in {ATTEMPTS} attempts: {last}"))))
+        Err(unreachable(self.remote, format!("could not be fetched in {ATTEMPTS} attempts: {last}")))
     }
 
     async fn attempt(&mut self, client: &reqwest::Client) -> Result<(), Trouble> {

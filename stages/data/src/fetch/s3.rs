@@ -177,11 +177,11 @@ impl<'a> Bucket<'a> {
                 && got.meta.last_modified.to_rfc3339() != object.modified.clone().unwrap_or_default())
                 || got.meta.size != object.size
             {
-                return Err(Faults::from(self.changed(shown)));
+                return Err(self.changed(shown));
             }
             let bytes = got.bytes().await.map_err(|error| self.fault(&error))?;
             if bytes.is_empty() {
-                return Err(Faults::from(self.changed(shown)));
+                return Err(self.changed(shown));
             }
             out.write_all(&bytes).map_err(write)?;
             have += bytes.len() as u64;

@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use self::sources::Rooms;
 use self::sources::{Reader, idx_files, one};
 use self::stated::stated;
-use super::Handler;
+use super::handler::Handler;
 use crate::fault::{Outcome, empty, unwritable};
 use crate::read::bytes::Limits;
 use crate::read::reading::{Counts, Reading, Refusals};

@@ -16,7 +16,7 @@ use contract::worker::Channel;
 use contract::worker::protocol::{Finished, InputFile, Progress, RunRequest};
 use serde_json::{Value, json};
 
-use super::Handler;
+use super::handler::Handler;
 use crate::fault::Outcome;
 use crate::request::{self, Output, finish, input};
 pub use crate::step::Scene;

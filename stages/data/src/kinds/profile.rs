@@ -9,7 +9,7 @@ use contract::worker::Channel;
 use contract::worker::protocol::{Finished, InputFile, RunRequest};
 use serde_json::{Value, json};
 
-use super::Handler;
+use super::handler::Handler;
 use crate::fault::{Outcome, unwritable};
 use crate::profile::{Beside, expect, profile, reference, report};
 use crate::request::{input, typed};

@@ -6,6 +6,7 @@
 mod adversary;
 mod groups;
 mod ordered;
+mod rows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,13 +23,15 @@ use contract::route;
 use contract::worker::Channel;
 use contract::worker::protocol::{Finished, RunRequest};
 
-use super::Handler;
+use super::handler::Handler;
 use crate::chance::Chance;
 use crate::fault::{FaultList, Outcome, kernel};
 use crate::request::{finish, input, typed};
 use crate::table::dataset::Table;
 use crate::table::spill::{Memory, pieces};
 use crate::table::writer::Rows;
+pub use rows::Row;
+use rows::position;
 
 /// What the program does for `split`.
 pub const HANDLER: Handler = Handler { kind: "split", run, answer: None };
@@ -47,9 +50,6 @@ fn run(request: &RunRequest, channel: &Channel) -> Outcome<Finished> {
     let outputs = parts.iter().map(|(from, name, part)| (name.as_str(), part as &dyn Rows, from));
     finish(request, outputs.collect(), warnings)
 }
-
-/// The number of a row. A table of more rows (4 billion) is refused: what is known of every row is held in memory.
-pub type Row = u32;
 
 /// The rows of each part, by name, and what is worth a warning.
 pub type Parts<'a> = (Vec<(String, Part<'a>)>, Vec<Fault>);
@@ -342,12 +342,6 @@ fn predefined(by: &Predefined, names: &[String], table: &Table) -> Outcome<Vec<u
         }
     }
     faults.or(assigned)
-}
-
-/// Where a column stands.
-fn position(table: &Table, name: &str, at: &contract::fault::Route) -> Outcome<usize> {
-    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    names.iter().position(|known| *known == name).ok_or_else(|| Faults::from(unknown(name, &names).at(at.clone())))
 }
 
 /// The rows of each value, sorted by value; missing cells are a class of their own.

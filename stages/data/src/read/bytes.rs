@@ -71,7 +71,7 @@ impl Stream {
         let mut raw = File::open(&file.path).map_err(fault)?;
         let metadata = raw.metadata().map_err(fault)?;
         if metadata.is_dir() {
-            return Err(Faults::from(fault(io::ErrorKind::IsADirectory.into())));
+            return Err(fault(io::ErrorKind::IsADirectory.into()));
         }
         let mut magic = [0; 4];
         let count = fill(&mut raw, &mut magic).map_err(fault)?;

@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::kinds::collect::params::{ColorMode, ParquetFiles};
 use contract::artifact::{Column, DType};
-use contract::fault::{Fault, Faults};
+use contract::fault::Fault;
 use serde_json::Value;
 
 use super::images::{Frame, decode_from, gather, image_column};
@@ -212,7 +212,7 @@ impl Hub {
             changed = true;
         }
         if !faults.is_empty() {
-            return Err(Faults::from(faults.into_vec()));
+            return Err(faults.into_vec());
         }
         let rows = if changed { batch(&columns, arrays)? } else { rows };
         let rows = if bad.is_empty() { rows } else { leave_out(&rows, bad, shown, numbers, reading)? };

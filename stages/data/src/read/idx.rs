@@ -81,7 +81,7 @@ fn head(stream: &mut Stream) -> Outcome<Head> {
     let short = || damaged(&shown, "it ends inside its header", "the file was cut off: copy or download it again");
     let mut magic = [0; 4];
     if stream.fill(&mut magic)? < 4 {
-        return Err(Faults::from(short()));
+        return Err(short());
     }
     let element = match magic {
         [0, 0, 0x08, _] => Element::U8,
@@ -93,23 +93,19 @@ fn head(stream: &mut Stream) -> Outcome<Head> {
         _ => {
             let help =
                 "is it another format? IDX files start with two zero bytes, such as MNIST's `train-images-idx3-ubyte`";
-            return Err(Faults::from(damaged(&shown, "it does not start as IDX files do", help)));
+            return Err(damaged(&shown, "it does not start as IDX files do", help));
         }
     };
     let mut dims = Vec::new();
     for _ in 0..magic[3] {
         let mut dim = [0; 4];
         if stream.fill(&mut dim)? < 4 {
-            return Err(Faults::from(short()));
+            return Err(short());
         }
         dims.push(u64::from(u32::from_be_bytes(dim)));
     }
     if dims.is_empty() || dims[1..].contains(&0) {
-        return Err(Faults::from(damaged(
-            &shown,
-            "its header has no dimensions, or one that is zero",
-            "copy or download it again",
-        )));
+        return Err(damaged(&shown, "its header has no dimensions, or one that is zero", "copy or download it again"));
     }
     Ok(Head { element, dims })
 }
@@ -193,7 +189,7 @@ fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column, Arr
         } else {
             "something was added to the file: copy or download it again"
         };
-        return Err(Faults::from(damaged(&file.shown, &why, help)));
+        return Err(damaged(&file.shown, &why, help));
     }
     let column = head.column(name);
     let values = values(head.element, bytes, column.dtype);

@@ -390,7 +390,7 @@ pub fn labelled(
         }
     }
     if !faults.is_empty() {
-        return Err(Faults::from(faults.into_vec()));
+        return Err(faults.into_vec());
     }
     if entries.is_empty() {
         return Err(Faults::from(crate::fault::empty(&file.shown, "none of its images is there")));

@@ -67,7 +67,7 @@ pub fn read(file: &InputFile, reading: &Reading<'_>) -> Outcome<(Sieved, bool)> 
         return reader.finish(stated, shown).map(|table| (Sieved { table, gone }, complete));
     }
     if !reader.faults.is_empty() {
-        return Err(Faults::from(reader.faults.into_vec()));
+        return Err(reader.faults.into_vec());
     }
     let mut known = reader;
     let columns: Vec<Column> = known.columns.iter().map(|cells| cells.column(stated)).collect();
@@ -171,7 +171,7 @@ fn lines<'a>(
         text.drain(..end);
         if text.len() > limits.record && !all {
             reader.faults.add(|| overlong(shown, line + 1, limits));
-            return Err(Faults::from(std::mem::take(&mut reader.faults).into_vec()));
+            return Err(std::mem::take(&mut reader.faults).into_vec());
         }
         channel.progress(Progress {
             done: stream.position(),
@@ -416,7 +416,7 @@ impl<'a> Rows<'a> {
             columns.push(made);
         }
         if !faults.is_empty() {
-            return Err(Faults::from(faults.into_vec()));
+            return Err(faults.into_vec());
         }
         let batches = vec![batch(&columns, arrays)?];
         Ok(Table { columns, batches })

@@ -171,7 +171,7 @@ pub fn rows(foreign: &RecordBatch, columns: &[Column], shown: &str, before: usiz
             }
         }
     }
-    if faults.is_empty() { batch(columns, arrays) } else { Err(Faults::from(faults.into_vec())) }
+    if faults.is_empty() { batch(columns, arrays) } else { Err(faults.into_vec()) }
 }
 
 fn no_type(column: &Column, shown: &str) -> Fault {
@@ -227,7 +227,7 @@ pub fn read_rows(
         }
     }
     if !faults.is_empty() {
-        return Err(Faults::from(faults.into_vec()));
+        return Err(faults.into_vec());
     }
     if bad.is_empty() {
         return batch(columns, arrays);

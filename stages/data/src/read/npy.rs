@@ -39,46 +39,34 @@ pub fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column,
     let mut stream = Stream::open(file, limits)?;
     let mut start = [0; 8];
     if stream.fill(&mut start)? < 8 || &start[..6] != b"\x93NUMPY" {
-        return Err(Faults::from(damaged(shown, "it does not start as `.npy` files do", "is it another format?")));
+        return Err(damaged(shown, "it does not start as `.npy` files do", "is it another format?"));
     }
     let width = if start[6] == 1 { 2 } else { 4 };
     if !(1..=3).contains(&start[6]) {
-        return Err(Faults::from(damaged(
-            shown,
-            &format!("its format version is {}", start[6]),
-            "save it with `numpy.save`",
-        )));
+        return Err(damaged(shown, &format!("its format version is {}", start[6]), "save it with `numpy.save`"));
     }
     let short = || damaged(shown, "it ends inside its header", "the file was cut off: copy or download it again");
     let mut length = [0; 4];
     if stream.fill(&mut length[..width])? < width {
-        return Err(Faults::from(short()));
+        return Err(short());
     }
     let length = u32::from_le_bytes(length) as usize;
     if length > HEADER {
-        return Err(Faults::from(damaged(
-            shown,
-            &format!("its header claims {length} bytes"),
-            "copy or download it again",
-        )));
+        return Err(damaged(shown, &format!("its header claims {length} bytes"), "copy or download it again"));
     }
     let mut text = vec![0; length];
     if stream.fill(&mut text)? < length {
-        return Err(Faults::from(short()));
+        return Err(short());
     }
     let text = String::from_utf8_lossy(&text);
     if text.contains("'descr': [") {
-        return Err(Faults::from(unsupported(
-            shown,
-            "it holds records of several fields",
-            "save each field as an array of its own",
-        )));
+        return Err(unsupported(shown, "it holds records of several fields", "save each field as an array of its own"));
     }
     let header = header(&text)
         .ok_or_else(|| damaged(shown, "its header cannot be read", "save the array again with `numpy.save`"))?;
     let element = element(&header.descr, shown)?;
     let Some((rows, cell)) = header.shape.split_first() else {
-        return Err(Faults::from(unsupported(shown, "it is a single number, not an array", "a data set needs rows")));
+        return Err(unsupported(shown, "it is a single number, not an array", "a data set needs rows"));
     };
     if *rows == 0 || cell.contains(&0) {
         return Err(Faults::from(empty(shown, "its header says 0 elements")));
@@ -86,21 +74,17 @@ pub fn column(file: &InputFile, name: &str, limits: &Limits) -> Outcome<(Column,
     let each = cell.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
     let wanted = each.and_then(|each| each.checked_mul(*rows)).and_then(|count| count.checked_mul(element.width));
     let (Some(each), Some(wanted)) = (each, wanted.filter(|wanted| *wanted <= 1 << 42)) else {
-        return Err(Faults::from(damaged(
+        return Err(damaged(
             shown,
             "its header claims more elements than any file can hold",
             "copy or download it again",
-        )));
+        ));
     };
     let bytes = stream.all()?;
     if bytes.len() != wanted {
         let dims: Vec<String> = header.shape.iter().map(usize::to_string).collect();
         let why = format!("its header says {} elements, {wanted} bytes, but {} follow", dims.join(" × "), bytes.len());
-        return Err(Faults::from(damaged(
-            shown,
-            &why,
-            "the file was cut off or something was added: copy or download it again",
-        )));
+        return Err(damaged(shown, &why, "the file was cut off or something was added: copy or download it again"));
     }
     let bytes =
         if header.fortran && header.shape.len() > 1 { rows_first(&bytes, &header.shape, element.width) } else { bytes };
@@ -255,7 +239,7 @@ fn element(descr: &str, shown: &str) -> Outcome<Element> {
         "[s]" => (1_000_000, 1),
         "[ms]" => (1_000, 1),
         "[ns]" => (1, 1_000),
-        _ => return Err(Faults::from(bad())),
+        _ => return Err(bad()),
     };
     let fits = match kind {
         'b' => number == 1,
@@ -265,19 +249,15 @@ fn element(descr: &str, shown: &str) -> Outcome<Element> {
         'U' | 'S' => (1..=1 << 24).contains(&number),
         'O' => {
             let help = "Python objects are pickled, and loading a pickle may run anything: save numbers or text";
-            return Err(Faults::from(unsupported(shown, "it holds Python objects", help)));
+            return Err(unsupported(shown, "it holds Python objects", help));
         }
         'c' => {
-            return Err(Faults::from(unsupported(
-                shown,
-                "it holds complex numbers",
-                "save the real and the imaginary part",
-            )));
+            return Err(unsupported(shown, "it holds complex numbers", "save the real and the imaginary part"));
         }
-        _ => return Err(Faults::from(bad())),
+        _ => return Err(bad()),
     };
     if !fits {
-        return Err(Faults::from(bad()));
+        return Err(bad());
     }
     let width = if kind == 'U' { number * 4 } else { number };
     Ok(Element { kind, width, big: order == '>', tick })

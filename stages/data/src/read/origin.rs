@@ -210,7 +210,7 @@ fn beside(
     cells: impl Fn(&UInt64Array, Vec<i64>) -> Outcome<Vec<ArrayRef>>,
 ) -> Outcome<Table> {
     if table.rows() != spans.iter().map(|span| span.rows).sum::<usize>() {
-        return Err(Faults::from(kernel("adding columns", &"the files' rows do not add up")));
+        return Err(kernel("adding columns", &"the files' rows do not add up"));
     }
     let mut places = spans.iter().enumerate().flat_map(|(file, span)| span.numbers().map(move |row| (file, row)));
     // Kept apart from the table's own rows, which may be mapped already.

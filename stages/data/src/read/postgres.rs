@@ -127,7 +127,7 @@ impl Asking<'_> {
                 }
             }
             if !faults.is_empty() {
-                return Err(Faults::from(faults.into_vec()));
+                return Err(faults.into_vec());
             }
             if bytes > self.limits.unpacked {
                 let text = format!("the answer of `{}` is larger than {} bytes", self.shown, self.limits.unpacked);
@@ -176,7 +176,7 @@ impl Asking<'_> {
         let connecting = tokio::time::timeout(CONNECT * 2, config.connect(tls));
         let (client, connection) = match connecting.await {
             Ok(connected) => connected.map_err(|error| self.fault(&error))?,
-            Err(_) => return Err(Faults::from(self.down("it does not answer"))),
+            Err(_) => return Err(self.down("it does not answer")),
         };
         tokio::spawn(async move {
             // What ends the connection is told by the call that waits for it.

@@ -206,7 +206,7 @@ impl<'a> Records<'a> {
     /// Cells of differing types in one column, whole numbers that a column of floats cannot hold.
     pub fn finish(mut self) -> Outcome<Sieved> {
         if !self.faults.is_empty() {
-            return Err(Faults::from(self.faults.into_vec()));
+            return Err(self.faults.into_vec());
         }
         let rows = self.rows();
         let mut columns = Vec::with_capacity(self.names.len());

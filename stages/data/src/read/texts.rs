@@ -76,7 +76,7 @@ pub fn read(folder: &InputFile, options: &Texts, reading: &Reading<'_>) -> Outco
     }
     let labelled = entries.iter().any(|entry| entry.class.is_some());
     if !faults.is_empty() {
-        return Err(Faults::from(faults.into_vec()));
+        return Err(faults.into_vec());
     }
     let mut columns = vec![Column::new("text", DType::String)];
     let mut arrays: Vec<ArrayRef> = vec![Arc::new(rows.into_iter().collect::<StringArray>())];

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, new_null_array};
 use contract::artifact::DType;
-use contract::fault::{Fault, Faults, suggest};
+use contract::fault::{Fault, suggest};
 
 use crate::fault::{FaultList, Outcome, place};
 use crate::table::convert::{convert, wider};
@@ -91,7 +91,7 @@ pub fn tables(tables: Vec<(String, Table)>, lenient: bool) -> Outcome<Table> {
         }
     }
     if !faults.is_empty() {
-        return Err(Faults::from(faults.into_vec()));
+        return Err(faults.into_vec());
     }
     let mut batches = Vec::new();
     for (_, table) in tables {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use catalog::columns::pattern::{Matched, find, unknown};
 use catalog::params::on_error::OnError;
 use catalog::steps::cast::{Cast, CastTo};
-use contract::fault::Faults;
 use contract::fault::Route;
 
 use super::chain::{Link, Lost};
@@ -41,7 +40,7 @@ impl Transform for Cast {
             columns[*index].dtype = cast.to;
         }
         if !faults.is_empty() {
-            return Err(Faults::from(faults.into_vec()));
+            return Err(faults.into_vec());
         }
         let old = input.columns().to_vec();
         let lost = Arc::new(Lost::default());

@@ -170,7 +170,7 @@ pub(crate) fn carry_out<'a>(
     let mut done = Vec::with_capacity(tallies.len());
     for mut tally in tallies {
         if !tally.faults.is_empty() {
-            return Err(Faults::from(tally.faults.into_vec()));
+            return Err(tally.faults.into_vec());
         }
         tally.done.rejected = tally.rejected.count();
         let empty = tally.done.rows_out == 0;
@@ -274,7 +274,7 @@ pub(super) fn policy(
             for (row, reason) in &wrong {
                 faults.add(|| fault(*row, reason));
             }
-            Err(Faults::from(faults.into_vec()))
+            Err(faults.into_vec())
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `drop_duplicates`: the first of equal rows stays.
 
 use catalog::steps::drop_duplicates::DropDuplicates;
-use contract::fault::Faults;
 
 use super::chain::Link;
 use super::duplicates::repeats;
@@ -16,7 +15,7 @@ impl Transform for DropDuplicates {
     fn link<'a>(&'a self, input: &Input<'_>) -> Outcome<Link<'a>> {
         let columns = input.columns().to_vec();
         let Some(rows) = input.rows else {
-            return Err(Faults::from(kernel("dropping duplicates", &"rows of an earlier step are not there yet")));
+            return Err(kernel("dropping duplicates", &"rows of an earlier step are not there yet"));
         };
         let chosen = input.some(&self.0)?;
         let repeats = repeats(rows, &chosen, input.scene.memory, input.scene.threads)?;

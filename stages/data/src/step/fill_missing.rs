@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::kernels::zip::zip;
 use catalog::steps::fill_missing::FillMissing;
-use contract::fault::{Fault, Faults};
+use contract::fault::Fault;
 
 use super::chain::Link;
 use super::{Input, Transform, constant};
@@ -41,7 +41,7 @@ impl Transform for FillMissing {
             });
         }
         if !faults.is_empty() {
-            return Err(Faults::from(faults.into_vec()));
+            return Err(faults.into_vec());
         }
         Ok(Link::new(input.columns().to_vec(), move |rows, _| {
             let mut arrays = rows.columns().to_vec();

@@ -11,7 +11,6 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, interleave};
 use arrow::row::{Row, RowConverter, Rows, SortField};
 use contract::artifact::Column;
-use contract::fault::Faults;
 
 use crate::fault::{Outcome, kernel};
 use crate::table::dataset::{Table, arrow_type, batch};
@@ -174,7 +173,7 @@ impl Cursor<'_> {
 /// Runs as one; of equal rows those of an earlier run come first.
 fn merge(runs: &[Table], coder: &Coder<'_>, width: u64, memory: &Memory, aside: bool) -> Outcome<Table> {
     let Some(columns) = runs.first().map(|run| &run.columns) else {
-        return Err(Faults::from(kernel("ordering rows", &"there are no runs")));
+        return Err(kernel("ordering rows", &"there are no runs"));
     };
     let room = memory.limit / 8 / (runs.len() as u64 * (width + 16));
     let count = usize::try_from(room).unwrap_or(8192).clamp(16, 8192);

@@ -734,7 +734,7 @@ pub(super) fn not_fitting(faults: Faults, sums: &[&str], at: &Route) -> Faults {
         fault.code == contract::code!("data::expression_value") && fault.message.contains("is out of range")
     };
     if sums.is_empty() || !faults.iter().any(beyond) {
-        return Faults::from(faults);
+        return faults;
     }
     let names: Vec<String> = sums.iter().map(|name| format!("`{name}`")).collect();
     Faults::from(

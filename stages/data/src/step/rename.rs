@@ -2,7 +2,7 @@
 
 use catalog::columns::pattern::unknown;
 use catalog::steps::rename::Rename;
-use contract::fault::{Fault, Faults};
+use contract::fault::Fault;
 
 use super::chain::Link;
 use super::{Input, Transform};
@@ -41,7 +41,7 @@ impl Transform for Rename {
             }
         }
         if !faults.is_empty() {
-            return Err(Faults::from(faults.into_vec()));
+            return Err(faults.into_vec());
         }
         let all = (0..renamed.len()).collect();
         Ok(Link::picked(renamed, all))

@@ -221,7 +221,7 @@ pub fn beside(table: &Table, others: &Table, columns: &[Column], memory: &Memory
         let mut from = 0;
         while from < rows.num_rows() {
             let Some(there) = rest.take().filter(|rest| rest.num_rows() > 0).or_else(|| right.next().cloned()) else {
-                return Err(Faults::from(kernel("putting columns beside others", &"there are fewer rows of them")));
+                return Err(kernel("putting columns beside others", &"there are fewer rows of them"));
             };
             let count = there.num_rows().min(rows.num_rows() - from);
             let mut arrays = rows.slice(from, count).columns().to_vec();

@@ -120,7 +120,7 @@ pub fn write(rows: &dyn Rows, path: &Path, threads: usize) -> Outcome<DatasetTyp
     let mut extents = Vec::with_capacity(columns.len());
     for (column, facts) in columns.iter_mut().zip(facts) {
         let Ok(facts) = facts.into_inner() else {
-            return Err(Faults::from(kernel("looking at cells", &"a thread ended early")));
+            return Err(kernel("looking at cells", &"a thread ended early"));
         };
         column.nullable = facts.batches.iter().any(|(nulls, _)| *nulls > 0);
         column.classes = if column.shape.is_empty() && !batches.is_empty() { facts.census.finish() } else { None };
@@ -431,7 +431,7 @@ impl<'a> Values<'a> {
             Self::Numbers(lane, scratch) => {
                 let data = array.to_data();
                 let Some(width) = data.data_type().primitive_width() else {
-                    return Err(Faults::from(kernel("writing", &format!("{} has no numbers", data.data_type()))));
+                    return Err(kernel("writing", &format!("{} has no numbers", data.data_type())));
                 };
                 let bytes = &data.buffers()[0].as_slice()[data.offset() * width..(data.offset() + data.len()) * width];
                 let Some(nulls) = missing(array) else { return lane.put(bytes) };
@@ -444,7 +444,7 @@ impl<'a> Values<'a> {
             }
             Self::Text { offsets, bytes, end } => match text(array) {
                 Some(text) => text.put(offsets, bytes, end),
-                None => Err(Faults::from(kernel("writing", &format!("{} is no text", array.data_type())))),
+                None => Err(kernel("writing", &format!("{} is no text", array.data_type()))),
             },
             Self::List(elements, size) => {
                 let list = array.as_fixed_size_list();

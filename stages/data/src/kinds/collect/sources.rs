@@ -168,7 +168,7 @@ impl Reader<'_> {
         let (table, total, spans) = match self.rows(source, &files, at) {
             // Where every row is left out, that is what is wrong.
             Err(faults) if faults.iter().all(|fault| fault.code == contract::code!("data::empty")) => {
-                return Err(refusals.too_many(before, 0).map_or(faults, |fault| Faults::from(fault)));
+                return Err(refusals.too_many(before, 0).map_or(faults, Faults::from));
             }
             read => read?,
         };

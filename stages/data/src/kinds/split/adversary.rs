@@ -15,7 +15,7 @@ use contract::artifact::{DType, Role};
 use contract::fault::Fault;
 use contract::route;
 
-use super::Row;
+use super::rows::Row;
 use crate::chance::Chance;
 use crate::table::dataset::Table;
 

@@ -9,7 +9,7 @@ use catalog::kinds::split::params::Split;
 use contract::fault::Faults;
 use contract::route;
 
-use super::Row;
+use super::rows::Row;
 use crate::chance::Chance;
 use crate::fault::{Outcome, kernel};
 use crate::step::duplicates::{digest, repeats};

@@ -10,7 +10,7 @@ use contract::artifact::{Column, DType};
 use contract::fault::{Fault, Faults};
 use contract::route;
 
-use super::{Row, position};
+use super::rows::{Row, position};
 use crate::fault::{FaultList, Outcome, kernel};
 use crate::table::convert::convert;
 use crate::table::dataset::Table;
