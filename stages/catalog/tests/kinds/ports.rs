@@ -90,22 +90,14 @@ fn a_word_of_other_tools_has_one_meaning() {
 
 #[test]
 fn who_carries_what_out() {
-    let told: Vec<(&str, Program, bool)> =
-        kinds().iter().map(|kind| (kind.name(), kind.program(), kind.seeded())).collect();
-    assert_eq!(
-        told,
-        [
-            ("collect", Program::Data, false),
-            ("command", Program::Command, false),
-            ("compress", Program::Torch, true),
-            ("evaluate", Program::Torch, false),
-            ("export", Program::Torch, false),
-            ("preprocess", Program::Data, false),
-            ("profile", Program::Data, false),
-            ("split", Program::Data, true),
-            ("train", Program::Torch, true),
-        ]
-    );
+    let kinds = kinds();
+    let names = |wanted: &dyn Fn(&dyn contract::kind::Kind) -> bool| -> Vec<&str> {
+        kinds.iter().filter(|kind| wanted(*kind)).map(|kind| kind.name()).collect()
+    };
+    // Every other kind is one of `pipeline-data`, whose own test compares them with its handlers.
+    assert_eq!(names(&|kind| kind.program() == Program::Command), ["command"]);
+    assert_eq!(names(&|kind| kind.program() == Program::Torch), ["compress", "evaluate", "export", "train"]);
+    assert_eq!(names(&|kind| kind.seeded()), ["compress", "split", "train"]);
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Transfer<'_> {
     }
 
     async fn attempt(&mut self, client: &reqwest::Client) -> Result<(), Trouble> {
-        let disk = |error: io::Error| Trouble::Lasting(Faults::from(vec![unwritable(&error)]));
+        let disk = |error: io::Error| Trouble::Lasting(unwritable(&error).into());
         if self.expected.is_some_and(|expected| expected.validator().is_none()) {
             // Nothing would tell the rest of this file from the rest of another.
             self.part.set_len(0).map_err(disk)?;

@@ -57,7 +57,7 @@ impl Encoders {
     /// All faults: an empty data set, a column that is not there, cells that are infinite.
     pub fn fit(features: &Features, data: &Dataset, target: &Target, seed: u64) -> Result<Self, Faults> {
         if data.rows() == 0 {
-            return Err(Faults::from(vec![empty(data.name())]));
+            return Err(empty(data.name()).into());
         }
         let mut columns = Vec::new();
         let mut faults = Vec::new();

@@ -154,7 +154,7 @@ impl Part {
         let at = |fault: Fault| if fault.route.is_some() { fault } else { fault.at(route!["inputs", port]) };
         let data = Dataset::open(&input(request, port)?.path, port).map_err(|fault| vec![at(fault)])?;
         if data.rows() == 0 {
-            return Err(Faults::from(vec![at(empty(port))]));
+            return Err(at(empty(port)).into());
         }
         let room = Room::of(request);
         let rows = description.encoders.encode(&data, room);
