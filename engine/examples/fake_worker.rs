@@ -39,7 +39,8 @@ impl Worker for Fake {
         let seconds = request.params.get("seconds").and_then(Value::as_f64).unwrap_or(0.0);
         if let Some(log) = request.params.get("log").and_then(Value::as_str) {
             let mut file = std::fs::OpenOptions::new().append(true).create(true).open(request.root.join(log)).unwrap();
-            writeln!(file, "{}", request.stage).unwrap();
+            // One write: lines of workers that run side by side must not mix.
+            file.write_all(format!("{}\n", request.stage).as_bytes()).unwrap();
         }
         channel.info(format!("running {}", request.stage));
         channel.progress(Progress { done: 1, total: Some(1), unit: "step".into(), message: String::new(), rate: None });
